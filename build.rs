@@ -1,0 +1,50 @@
+//! Turns `proto/` into Rust with protox (no protoc), and lists the shipped configuration so that it can be compiled in.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use protox::Compiler;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let top = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rerun-if-changed=routes");
+
+    let mut compiler = Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_files(files_below(Path::new("proto"), "proto")?)?;
+    fs::write(out.join("protogate.binpb"), compiler.encode_file_descriptor_set())?;
+    tonic_prost_build::configure().bytes(".").compile_fds(compiler.file_descriptor_set())?;
+
+    fs::write(out.join("shipped.rs"), shipped(&top)?)?;
+    Ok(())
+}
+
+/// A Rust expression: `&[("routes/routes.yaml", include_str!("…")), …]`.
+fn shipped(top: &Path) -> Result<String, Box<dyn Error>> {
+    let mut list = String::from("&[\n");
+    for (folder, extension) in [("routes", "yaml"), ("proto", "proto")] {
+        for path in files_below(Path::new(folder), extension)? {
+            writeln!(list, "    ({path:?}, include_str!({:?})),", top.join(&path))?;
+        }
+    }
+    list.push_str("]\n");
+    Ok(list)
+}
+
+fn files_below(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files_below(&path, extension)?);
+        } else if path.extension().is_some_and(|e| e == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,470 @@
+//! The whole grammar of the configuration: every section, every key, what each means.
+//!
+//! This is the only list. The reader, the files in `schemas/` and the reference page are derived from it by `section!`
+//! (see `grammar.rs`), and the first sentence over a key is what an editor shows. Promise: every key is optional here,
+//! no default is applied, and everything remembers where it stands.
+//!
+//! To add a key: write it here with its sentence, give it a value type from `value.rs`, and read it in `table/compile`.
+
+use super::grammar::{Edit, List, Map, section};
+use super::value::{
+    Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, LimitKey, MessageName, MetadataKey, MethodName, Name, NumberRange,
+    Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, RouteName, Secret, SessionPath, Text, UrlPath, VarValue, Workers, choice,
+};
+
+choice! {
+    /// Who may call a route.
+    pub enum Access {
+        /// Anyone who is connected, with or without a token.
+        Anonymous = "anonymous",
+        /// Whoever has shown a valid token.
+        Authenticated = "authenticated",
+    }
+}
+
+choice! {
+    /// When a call is answered.
+    pub enum ReplyMode {
+        /// Always.
+        Always = "always",
+        /// Only when it failed.
+        OnFailure = "on_failure",
+    }
+}
+
+choice! {
+    /// What happens to fields that the request's type does not have.
+    pub enum UnknownFields {
+        /// They reach the backend unchanged, at most 64 in a message.
+        Pass = "pass",
+        /// The call is refused.
+        Reject = "reject",
+    }
+}
+
+choice! {
+    /// What an exhausted limit does.
+    pub enum LimitMode {
+        /// Refuses the call.
+        Enforce = "enforce",
+        /// Counts and logs what it would have refused.
+        DryRun = "dry_run",
+    }
+}
+
+choice! {
+    /// How a backend's endpoints share the calls.
+    pub enum BalancePolicy {
+        /// One after the other.
+        RoundRobin = "round_robin",
+    }
+}
+
+choice! {
+    /// How tokens of an issuer are signed.
+    pub enum Algorithm {
+        /// HMAC with SHA-256 and a shared secret.
+        Hs256 = "HS256",
+        /// RSA with SHA-256.
+        Rs256 = "RS256",
+        /// ECDSA on P-256 with SHA-256.
+        Es256 = "ES256",
+        /// Ed25519.
+        EdDsa = "EdDSA",
+    }
+}
+
+choice! {
+    /// The type of a variable.
+    pub enum VarType {
+        /// Any text.
+        String = "string",
+        /// A whole number.
+        Integer = "integer",
+        /// true or false.
+        Bool = "bool",
+    }
+}
+
+choice! {
+    /// Which payloads the access log holds.
+    pub enum LogPayload {
+        /// None.
+        None = "none",
+        /// The request of a call that failed, redacted.
+        Failures = "failures",
+        /// Every request, redacted.
+        All = "all",
+    }
+}
+
+choice! {
+    /// How log lines look.
+    pub enum LogFormat {
+        /// For people at a terminal.
+        Human = "human",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+choice! {
+    /// The least important log line that is written.
+    pub enum LogLevel {
+        /// Only what needs somebody.
+        Error = "error",
+        /// What may need somebody soon.
+        Warn = "warn",
+        /// What an operator wants to know.
+        Info = "info",
+        /// What a developer wants to know.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+}
+
+section! {
+    /// `routes.yaml` and the files it includes: what the gateway routes, and by which rules. All of it is hot.
+    pub struct RoutesFile {
+        /// The version of the language: 1.
+        version: u32,
+        /// Other files of routes, relative to this one. Each is a group with its own `numbers` and `defaults`.
+        include: List<FilePath>,
+        /// Variables from the environment, used as `${var.name}` in scalars.
+        vars: Map<Name, Variable>,
+        /// Where message types and methods come from.
+        descriptors: List<Descriptor>,
+        /// Named groups of endpoints.
+        backends: Map<Name, Backend>,
+        /// Who may do what.
+        permissions: Permissions,
+        /// Named rate limits.
+        rate_limits: Map<Name, RateLimit>,
+        /// The numbers that this file's routes may use, such as `1000..1999`.
+        numbers: NumberRange,
+        /// What a route of this file does where it says nothing itself.
+        defaults: Policy,
+        /// One entry a protocol number.
+        routes: Map<ProtocolNumber, Route>,
+    }
+}
+
+section! {
+    /// A value from the environment.
+    pub struct Variable {
+        /// The environment variable.
+        env: Text,
+        /// Its type; `string` where nothing is said.
+        type_: VarType = "type",
+        /// The value when the environment variable is not set. Without one it must be set.
+        default: VarValue,
+        /// Hide the value everywhere.
+        secret: bool,
+    }
+}
+
+section! {
+    /// One source of descriptors; give exactly one key.
+    pub struct Descriptor {
+        /// A folder of .proto files, compiled when the configuration is loaded.
+        proto: FilePath,
+        /// A FileDescriptorSet, as protoc and buf write it.
+        set: FilePath,
+    }
+}
+
+section! {
+    /// A named group of endpoints of one service; give `grpc` or `builtin`.
+    pub struct Backend {
+        /// A service in this process, such as `echo`.
+        builtin: Name,
+        /// A gRPC service.
+        grpc: Grpc,
+        /// How calls are shared among the endpoints.
+        balance: Balance,
+    }
+}
+
+section! {
+    /// A gRPC service.
+    pub struct Grpc {
+        /// Where it listens: `http://host:port` in clear text, `https://host:port` over TLS.
+        endpoints: List<EndpointUrl>,
+        /// How its certificate is checked, for `https` endpoints.
+        tls: BackendTls,
+        /// How long to wait for a connection; 1s where nothing is said.
+        connect_timeout: Duration,
+    }
+}
+
+section! {
+    /// How a backend's certificate is checked.
+    pub struct BackendTls {
+        /// The authorities to trust, as PEM; the system's where nothing is said.
+        ca: FilePath,
+        /// The name on the certificate, where it is not the endpoint's host.
+        server_name: Text,
+    }
+}
+
+section! {
+    /// How calls are shared among endpoints.
+    pub struct Balance {
+        /// The policy.
+        policy: BalancePolicy,
+    }
+}
+
+section! {
+    /// Who may do what.
+    pub struct Permissions {
+        /// The roles that tokens may carry.
+        roles: Map<Name, Role>,
+    }
+}
+
+section! {
+    /// One role.
+    pub struct Role {
+        /// What it may do: `*` stands for one segment, `**` for the rest.
+        grant: List<PermissionPattern>,
+        /// What it may not do, whatever grants it.
+        deny: List<PermissionPattern>,
+        /// Roles whose grants and denials it takes over.
+        inherit: List<Name>,
+    }
+}
+
+section! {
+    /// A token bucket.
+    pub struct RateLimit {
+        /// What has a bucket of its own: `global`, `route`, `caller`, `user`, `session`, `peer.ip`, `connection`, `request.<field>`.
+        key: List<LimitKey>,
+        /// How fast it refills, such as `20/s` or `5/min`.
+        rate: Rate,
+        /// How much it holds.
+        burst: u32,
+        /// What happens when it is empty.
+        mode: LimitMode,
+    }
+}
+
+section! {
+    /// The policy of a route. Layers: built-in, `defaults` of routes.yaml, `defaults` of the group, the route.
+    pub struct Policy {
+        /// The backend that answers.
+        backend: Name,
+        /// Who may call.
+        access: Access,
+        /// What the caller must be permitted to do; all of them.
+        permissions: Edit<PermissionName>,
+        /// The limits that a call must pass; all of them.
+        rate_limits: Edit<Name>,
+        /// How long a call may take.
+        timeout: Duration,
+        /// The largest request.
+        request_bytes_max: ByteSize,
+        /// The largest reply.
+        reply_bytes_max: ByteSize,
+        /// When a call is answered.
+        reply: ReplyMode,
+        /// What happens to fields that the request's type does not have.
+        unknown_fields: UnknownFields,
+        /// Metadata keys that a client may set for the backend.
+        metadata: Edit<MetadataKey>,
+        /// Hand the client's token to the backend, as `authorization`.
+        forward_token: bool,
+        /// Pass on the text of a backend's UNKNOWN, INTERNAL and DATA_LOSS.
+        expose_errors: bool,
+        /// Request fields that logs never show, such as `request.password`.
+        redact: Edit<FieldPathText>,
+        /// Request fields that the gateway writes itself, such as `request.user_id: session.user`.
+        set: Map<FieldPathText, SessionPath>,
+        /// What the access log holds.
+        log: LogPolicy,
+    }
+}
+
+section! {
+    /// What the access log holds of a route.
+    pub struct LogPolicy {
+        /// Which payloads.
+        payload: LogPayload,
+        /// A call that takes longer is logged as slow.
+        slow: Duration,
+    }
+}
+
+section! {
+    /// One protocol number and its whole policy.
+    pub struct Route {
+        /// The name in logs, metrics and overlays, such as `game.join_room`.
+        name: RouteName,
+        /// The method that is called: `package.Service/Method`.
+        rpc: MethodName,
+        /// The request's type; checked against the method.
+        request: MessageName,
+        /// The reply's type; checked against the method.
+        response: MessageName,
+        ..policy: Policy,
+    }
+}
+
+section! {
+    /// `gateway.yaml`: the process. Addresses and workers are fixed; all else is hot.
+    pub struct GatewayFile {
+        /// The version of the language: 1.
+        version: u32,
+        /// Variables from the environment, used as `${var.name}` in scalars.
+        vars: Map<Name, Variable>,
+        /// Where clients connect.
+        listen: Listen,
+        /// The operator's door: health and reload.
+        admin: Admin,
+        /// The certificate clients see. Without it the edge speaks clear text.
+        tls: EdgeTls,
+        /// Web origins whose pages may connect. Empty: none but the gateway's own host.
+        origins: List<Origin>,
+        /// Networks whose forwarding headers are believed.
+        trusted_proxies: List<Cidr>,
+        /// Expect the PROXY protocol, version 1 or 2, from trusted proxies.
+        proxy_protocol: bool,
+        /// Bounds on connections.
+        connections: Connections,
+        /// Bounds on memory, over all connections.
+        memory: Memory,
+        /// Whose tokens are believed.
+        auth: Auth,
+        /// What the operator sees.
+        telemetry: Telemetry,
+        /// When files are read again.
+        reload: Reload,
+    }
+}
+
+section! {
+    /// Where clients connect.
+    pub struct Listen {
+        /// Address and port; port 0 takes any.
+        address: Address,
+        /// The path of the WebSocket.
+        path: UrlPath,
+        /// Threads that carry connections: a number, or `auto` for one a processor.
+        workers: Workers,
+    }
+}
+
+section! {
+    /// The operator's door.
+    pub struct Admin {
+        /// Address and port; port 0 takes any.
+        address: Address,
+        /// The bearer token, at least 16 characters. In development one is made in the data folder.
+        token: Secret,
+    }
+}
+
+section! {
+    /// The certificate clients see. Both files are read again when they change.
+    pub struct EdgeTls {
+        /// The certificate chain, as PEM.
+        cert: FilePath,
+        /// The private key, as PEM.
+        key: FilePath,
+    }
+}
+
+section! {
+    /// Bounds on connections.
+    pub struct Connections {
+        /// The most connections at once.
+        max: u32,
+        /// The most connections at once from one address (IPv6: one /64).
+        per_ip_max: u32,
+        /// How long a connection may stay without a token or an accepted anonymous call.
+        auth_timeout: Duration,
+        /// How long a connection may stay without a token at all.
+        anonymous_max_age: Duration,
+        /// How often the gateway asks for a sign of life.
+        heartbeat: Duration,
+        /// How long it waits for one.
+        heartbeat_grace: Duration,
+        /// The largest message.
+        message_bytes_max: ByteSize,
+        /// The most calls in flight on one connection.
+        inflight_max: u32,
+        /// The most bytes that may wait to be written to one connection.
+        outbox_bytes_max: ByteSize,
+    }
+}
+
+section! {
+    /// Bounds on memory over all connections; beyond one, the largest holder is closed.
+    pub struct Memory {
+        /// Bytes waiting to be written.
+        outboxes: ByteSize,
+        /// Bytes of messages that have not fully arrived.
+        partial_messages: ByteSize,
+    }
+}
+
+section! {
+    /// Whose tokens are believed.
+    pub struct Auth {
+        /// One entry an issuer.
+        issuers: List<Issuer>,
+    }
+}
+
+section! {
+    /// One issuer of tokens.
+    pub struct Issuer {
+        /// The `iss` of its tokens.
+        issuer: Text,
+        /// The `aud` that its tokens must carry one of.
+        audience: List<Text>,
+        /// How its tokens are signed; a token signed otherwise is refused.
+        algorithm: Algorithm,
+        /// The public key, as PEM; for RS256, ES256 and EdDSA.
+        public_key: FilePath,
+        /// A file with the issuer's key set (JWKS); instead of `public_key`.
+        jwks: FilePath,
+        /// The shared secret of at least 32 bytes; for HS256.
+        secret: Secret,
+        /// The claim that lists the roles, such as `claims.roles`.
+        roles: Text,
+        /// The roles of a token that lists none.
+        default_roles: List<Name>,
+        /// How far clocks may differ; 30s where nothing is said.
+        leeway: Duration,
+    }
+}
+
+section! {
+    /// What the operator sees.
+    pub struct Telemetry {
+        /// The log.
+        log: Log,
+    }
+}
+
+section! {
+    /// The log, on standard error.
+    pub struct Log {
+        /// How lines look.
+        format: LogFormat,
+        /// The least important line that is written.
+        level: LogLevel,
+    }
+}
+
+section! {
+    /// When files are read again.
+    pub struct Reload {
+        /// Watch the files; true in development.
+        watch: bool,
+        /// How long files must be quiet before they are read.
+        debounce: Duration,
+    }
+}

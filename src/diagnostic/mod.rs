@@ -1,0 +1,151 @@
+//! What is wrong with a configuration, where, and what to do about it.
+//!
+//! A pass says *what is wrong* and hands over a [`Diagnostic`]; severity, code, file, line and layout are added here.
+//! Promise: there is no diagnostic without a place.
+//!
+//! - `rule`: the table of codes
+//! - `span`: places and the texts they point into
+//! - `render`: people read carets, programs read JSON, SARIF or GitHub's annotations
+
+pub mod render;
+pub mod rule;
+pub mod span;
+
+pub use rule::{Rule, Severity};
+pub use span::{FileId, Position, Sources, Span, Spanned};
+
+/// A place and what is to be said about it.
+#[derive(Clone, Debug)]
+pub struct Label {
+    pub span: Span,
+    pub text: String,
+}
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    pub rule: Rule,
+    /// The whole sentence, lower case, no period, names in backquotes.
+    pub message: String,
+    /// The place; its text may be empty, then only the caret speaks.
+    pub label: Label,
+    /// Other places that belong to the finding, such as the first of two declarations.
+    pub related: Vec<Label>,
+    /// What to do.
+    pub help: Option<String>,
+    /// Where in the document, such as `routes.1001.timeout`; empty when the finding has no path.
+    pub path: String,
+}
+
+/// All findings of one run.
+#[derive(Clone, Default, Debug)]
+pub struct Report {
+    diagnostics: Vec<Diagnostic>,
+}
+
+// === impl Diagnostic ===
+
+impl Diagnostic {
+    pub fn new(rule: Rule, span: Span, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            rule,
+            message: message.into(),
+            label: Label { span, text: String::new() },
+            related: Vec::new(),
+            help: None,
+            path: String::new(),
+        }
+    }
+
+    /// What stands beside the caret.
+    #[must_use]
+    pub fn label(mut self, text: impl Into<String>) -> Diagnostic {
+        self.label.text = text.into();
+        self
+    }
+
+    /// A second place.
+    #[must_use]
+    pub fn related(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.related.push(Label { span, text: text.into() });
+        self
+    }
+
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Diagnostic {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// Adds `did you mean …` when one of `known` is near `written`, else the list of what there is when it is short.
+    #[must_use]
+    pub fn did_you_mean<'a>(self, written: &str, known: impl IntoIterator<Item = &'a str>) -> Diagnostic {
+        match suggestion(written, known) {
+            Some(text) => self.help(text),
+            None => self,
+        }
+    }
+
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Diagnostic {
+        self.path = path.into();
+        self
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    pub fn extend(&mut self, other: Report) {
+        self.diagnostics.extend(other.diagnostics);
+    }
+
+    pub fn errors(&self) -> usize {
+        self.count(Severity::Error)
+    }
+
+    pub fn warnings(&self) -> usize {
+        self.count(Severity::Warning)
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.errors() > 0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.diagnostics.is_empty()
+    }
+
+    /// The findings by place: file in reading order, then position, then code. Equal findings at one place are one.
+    pub fn sorted(&self) -> Vec<&Diagnostic> {
+        let mut sorted: Vec<&Diagnostic> = self.diagnostics.iter().collect();
+        sorted.sort_by(|a, b| (a.label.span, a.rule, &a.message).cmp(&(b.label.span, b.rule, &b.message)));
+        sorted.dedup_by(|a, b| a.label.span == b.label.span && a.rule == b.rule && a.message == b.message);
+        sorted
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.sorted().iter().filter(|d| d.rule.severity() == severity).count()
+    }
+}
+
+/// `did you mean …`, or what there is to choose from when that fits a line.
+fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let mut known: Vec<&str> = known.into_iter().collect();
+    let near = known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(written, name), *name))
+        .filter(|(distance, name)| *distance <= (written.len().max(name.len()) / 3).max(1))
+        .min();
+    if let Some((_, name)) = near {
+        return Some(format!("did you mean `{name}`?"));
+    }
+    known.sort_unstable();
+    known.dedup();
+    let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    (!known.is_empty() && list.len() <= 120).then(|| format!("there is {list}"))
+}

@@ -1,0 +1,141 @@
+//! The table of everything that can be wrong with a configuration.
+//!
+//! A code never changes its meaning and is never used again. Every rule has at least one case in `tests/cases/config`.
+
+/// How much a finding matters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can, and something in it is probably not what was meant.
+    Warning,
+}
+
+macro_rules! rules {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $severity:ident;)+) => {
+        /// One thing that can be wrong.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Rule { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Rule {
+            /// Every rule, in the order of the codes.
+            pub const ALL: &[Rule] = &[$(Rule::$name,)+];
+
+            /// The stable code, `PG001`.
+            pub fn code(self) -> &'static str {
+                match self { $(Rule::$name => $code,)+ }
+            }
+
+            pub fn severity(self) -> Severity {
+                match self { $(Rule::$name => Severity::$severity,)+ }
+            }
+
+            /// What the rule is about, in one sentence.
+            pub fn summary(self) -> &'static str {
+                match self { $(Rule::$name => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+rules! {
+    // The file as text.
+    /// A file cannot be read.
+    Unreadable = "PG001", Error;
+    /// The text is not YAML.
+    Syntax = "PG002", Error;
+    /// YAML that this language does without: tags, merge keys, a second document, aliases or depth without bound.
+    RefusedYaml = "PG003", Error;
+    /// The same key stands twice in one map.
+    DuplicateKey = "PG004", Error;
+    /// A key that this section does not have.
+    UnknownKey = "PG005", Error;
+    /// A value of the wrong kind, such as a list where a map belongs.
+    WrongType = "PG006", Error;
+    /// A value of the right kind that does not mean anything here.
+    BadValue = "PG007", Error;
+    /// A word that older YAML reads as true or false.
+    AmbiguousWord = "PG008", Error;
+    /// A key that must be there is not.
+    MissingKey = "PG009", Error;
+    /// The file is of a version this program does not speak.
+    Version = "PG010", Error;
+    /// An include that cannot be followed.
+    Include = "PG011", Error;
+    /// An overlay that changes what it may not, or nothing at all.
+    Overlay = "PG012", Error;
+    /// A variable that is not declared, not set, or not of its type.
+    Variable = "PG013", Error;
+    /// A list over a lower layer that does not say whether it appends or replaces.
+    ListEdit = "PG014", Error;
+
+    // Names and numbers.
+    /// A protocol number is declared twice.
+    DuplicateNumber = "PG020", Error;
+    /// A name is declared twice.
+    DuplicateName = "PG021", Error;
+    /// A protocol number outside its group's range, or in the gateway's own.
+    NumberRange = "PG022", Error;
+    /// A route names a backend that does not exist.
+    UnknownBackend = "PG023", Error;
+    /// A route names a rate limit that does not exist.
+    UnknownLimit = "PG024", Error;
+    /// A role inherits from one that does not exist, or from itself.
+    RoleInheritance = "PG025", Error;
+    /// A backend names a built-in service that does not exist.
+    UnknownBuiltin = "PG026", Error;
+
+    // Descriptors and methods.
+    /// A .proto file does not compile.
+    ProtoSource = "PG030", Error;
+    /// A descriptor set cannot be read.
+    DescriptorSet = "PG031", Error;
+    /// Two descriptor sources define the same name differently.
+    DescriptorConflict = "PG032", Error;
+    /// A descriptor uses protobuf Editions, which the descriptor library refuses.
+    Editions = "PG033", Error;
+    /// The method that a route calls does not exist.
+    UnknownMethod = "PG034", Error;
+    /// A message type that does not exist.
+    UnknownMessage = "PG035", Error;
+    /// The stated request type is not the method's.
+    RequestType = "PG036", Error;
+    /// The stated response type is not the method's.
+    ResponseType = "PG037", Error;
+    /// A streaming method, which routes cannot call yet.
+    StreamingMethod = "PG038", Error;
+    /// A field path that names no field.
+    FieldPath = "PG040", Error;
+    /// A field path whose field cannot serve for this.
+    FieldType = "PG041", Error;
+    /// A stamp on a field that cannot be stamped, or from a value that does not exist.
+    Stamp = "PG042", Error;
+
+    // Policy.
+    /// A byte bound that does not fit into the one around it.
+    Bounds = "PG050", Error;
+    /// Something production requires is missing.
+    Production = "PG051", Error;
+    /// A development shortcut on an address that others can reach.
+    Exposed = "PG052", Error;
+    /// A certificate or key that cannot be used for TLS.
+    TlsFile = "PG053", Error;
+    /// A key or secret that cannot verify tokens.
+    TokenKey = "PG054", Error;
+    /// A metadata key that a client must not set.
+    ReservedMetadata = "PG055", Error;
+    /// A rate limit that can never pass, or a key that has no value there.
+    LimitKey = "PG056", Error;
+    /// A change to the fixed part of the process.
+    NeedsRestart = "PG057", Error;
+
+    // Lints.
+    /// Something is declared and never used.
+    Unused = "PG080", Warning;
+    /// A route for anonymous clients without any rate limit.
+    UnlimitedAnonymous = "PG081", Warning;
+    /// A permission that no role grants, so that nobody can call the route.
+    UnreachableRoute = "PG082", Warning;
+    /// A secret that stands in the file itself.
+    SecretInFile = "PG083", Warning;
+}

@@ -1,0 +1,275 @@
+//! A call that did not succeed: where the failure arose, what the client may read, and what only we may.
+//!
+//! Promises: the private cause never reaches a client; a gateway's failure has a [`Reason`], and with it one code and one stable token.
+//! How a failure looks on the wire is `wire/status.rs`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use prost_types::Any;
+
+/// The result of anything that is part of a call.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// google.rpc.Code.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u32)]
+pub enum Code {
+    Ok = 0,
+    Cancelled = 1,
+    Unknown = 2,
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    NotFound = 5,
+    AlreadyExists = 6,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    Aborted = 10,
+    OutOfRange = 11,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+    DataLoss = 15,
+    Unauthenticated = 16,
+}
+
+/// Who said no.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    Gateway,
+    Backend,
+}
+
+/// Every way in which the gateway itself refuses or fails a call. Each has one code and one token that clients may rely on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reason {
+    InvalidMessage,
+    UnknownProtocol,
+    Unauthenticated,
+    InvalidToken,
+    PermissionDenied,
+    RateLimited,
+    TooLarge,
+    ReplyTooLarge,
+    TooManyCalls,
+    MetadataRefused,
+    IdentityType,
+    DeadlineExceeded,
+    Unavailable,
+    Overloaded,
+    Cancelled,
+    Expired,
+    Shutdown,
+    NotSupported,
+    BadReply,
+    Internal,
+}
+
+/// A call that did not succeed. One pointer wide, so that `Result<T, Failure>` stays small.
+pub struct Failure(Box<Inner>);
+
+struct Inner {
+    code: Code,
+    reason: Cow<'static, str>,
+    message: Cow<'static, str>,
+    source: Source,
+    retry_after: Option<Duration>,
+    details: Vec<Any>,
+    cause: Option<String>,
+    unsent: bool,
+}
+
+// === impl Code ===
+
+impl Code {
+    /// The code's number as gRPC sends it; a number nobody defined is `Unknown`, as the gRPC specification says.
+    pub fn from_number(number: u32) -> Code {
+        const ALL: [Code; 17] = [
+            Code::Ok,
+            Code::Cancelled,
+            Code::Unknown,
+            Code::InvalidArgument,
+            Code::DeadlineExceeded,
+            Code::NotFound,
+            Code::AlreadyExists,
+            Code::PermissionDenied,
+            Code::ResourceExhausted,
+            Code::FailedPrecondition,
+            Code::Aborted,
+            Code::OutOfRange,
+            Code::Unimplemented,
+            Code::Internal,
+            Code::Unavailable,
+            Code::DataLoss,
+            Code::Unauthenticated,
+        ];
+        ALL.get(number as usize).copied().unwrap_or(Code::Unknown)
+    }
+
+    /// The number on the wire.
+    pub fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// The name in google.rpc.Code, which is also the reason of a backend's failure that states none.
+    pub fn name(self) -> &'static str {
+        match self {
+            Code::Ok => "OK",
+            Code::Cancelled => "CANCELLED",
+            Code::Unknown => "UNKNOWN",
+            Code::InvalidArgument => "INVALID_ARGUMENT",
+            Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Code::NotFound => "NOT_FOUND",
+            Code::AlreadyExists => "ALREADY_EXISTS",
+            Code::PermissionDenied => "PERMISSION_DENIED",
+            Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Code::FailedPrecondition => "FAILED_PRECONDITION",
+            Code::Aborted => "ABORTED",
+            Code::OutOfRange => "OUT_OF_RANGE",
+            Code::Unimplemented => "UNIMPLEMENTED",
+            Code::Internal => "INTERNAL",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::DataLoss => "DATA_LOSS",
+            Code::Unauthenticated => "UNAUTHENTICATED",
+        }
+    }
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// The code and the stable token, in one table.
+    pub fn parts(self) -> (Code, &'static str) {
+        match self {
+            Reason::InvalidMessage => (Code::InvalidArgument, "INVALID_MESSAGE"),
+            Reason::UnknownProtocol => (Code::Unimplemented, "UNKNOWN_PROTOCOL"),
+            Reason::Unauthenticated => (Code::Unauthenticated, "UNAUTHENTICATED"),
+            Reason::InvalidToken => (Code::Unauthenticated, "INVALID_TOKEN"),
+            Reason::PermissionDenied => (Code::PermissionDenied, "PERMISSION_DENIED"),
+            Reason::RateLimited => (Code::ResourceExhausted, "RATE_LIMITED"),
+            Reason::TooLarge => (Code::ResourceExhausted, "TOO_LARGE"),
+            Reason::ReplyTooLarge => (Code::ResourceExhausted, "REPLY_TOO_LARGE"),
+            Reason::TooManyCalls => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
+            Reason::MetadataRefused => (Code::InvalidArgument, "METADATA_REFUSED"),
+            Reason::IdentityType => (Code::FailedPrecondition, "IDENTITY_TYPE"),
+            Reason::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            Reason::Unavailable => (Code::Unavailable, "UNAVAILABLE"),
+            Reason::Overloaded => (Code::Unavailable, "OVERLOADED"),
+            Reason::Cancelled => (Code::Cancelled, "CANCELLED"),
+            Reason::Expired => (Code::Aborted, "EXPIRED"),
+            Reason::Shutdown => (Code::Aborted, "SHUTDOWN"),
+            Reason::NotSupported => (Code::Unimplemented, "NOT_SUPPORTED"),
+            Reason::BadReply => (Code::Internal, "BAD_REPLY"),
+            Reason::Internal => (Code::Internal, "INTERNAL"),
+        }
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// A failure of the gateway's own. `message` is for people: what is wrong and what to do about it.
+    pub fn gateway(reason: Reason, message: impl Into<Cow<'static, str>>) -> Failure {
+        let (code, token) = reason.parts();
+        Failure::new(code, Cow::Borrowed(token), message.into(), Source::Gateway)
+    }
+
+    /// A failure that a backend answered. `reason` is its ErrorInfo's, else the code's name.
+    pub fn backend(code: Code, reason: Option<String>, message: String, details: Vec<Any>) -> Failure {
+        let reason = reason.map_or(Cow::Borrowed(code.name()), Cow::Owned);
+        let mut failure = Failure::new(code, reason, Cow::Owned(message), Source::Backend);
+        failure.0.details = details;
+        failure
+    }
+
+    fn new(code: Code, reason: Cow<'static, str>, message: Cow<'static, str>, source: Source) -> Failure {
+        Failure(Box::new(Inner {
+            code,
+            reason,
+            message,
+            source,
+            retry_after: None,
+            details: Vec::new(),
+            cause: None,
+            unsent: false,
+        }))
+    }
+
+    /// Adds what only the log may say.
+    #[must_use]
+    pub fn because(mut self, cause: impl fmt::Display) -> Failure {
+        self.0.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Adds how long the client should wait before it tries again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Failure {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// States that the request never left the gateway, so that another attempt cannot repeat an effect.
+    #[must_use]
+    pub fn unsent(mut self) -> Failure {
+        self.0.unsent = true;
+        self
+    }
+
+    /// Replaces a backend's text by a neutral one; the original stays as the private cause.
+    #[must_use]
+    pub fn with_message_hidden(mut self, neutral: &'static str) -> Failure {
+        let original = std::mem::replace(&mut self.0.message, Cow::Borrowed(neutral));
+        self.0.cause = Some(original.into_owned());
+        self
+    }
+
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// The stable token clients may match on.
+    pub fn reason(&self) -> &str {
+        &self.0.reason
+    }
+
+    /// The public text.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    pub fn source(&self) -> Source {
+        self.0.source
+    }
+
+    pub fn wait(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    pub fn details(&self) -> &[Any] {
+        &self.0.details
+    }
+
+    /// The private cause, for the log alone.
+    pub fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
+    pub fn is_unsent(&self) -> bool {
+        self.0.unsent
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.code().name(), self.reason(), self.message())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({self})")
+    }
+}

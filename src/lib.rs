@@ -1,0 +1,41 @@
+//! protogate stands between clients on WebSocket and services on gRPC.
+//!
+//! A client sends a protobuf envelope with a protocol number. A YAML route file says, for each number, which message types, which
+//! permissions, which rate limits and which backend. The files are compiled into one immutable table, swapped atomically on reload.
+//!
+//! The rooms stand in the order in which a request meets them; `ARCHITECTURE.md` says who may import whom.
+
+// What a person types, and what is built from it.
+pub mod cli;
+
+// The operator's door.
+pub mod admin;
+
+// The client's side: sockets, handshakes, connections.
+pub mod edge;
+
+// What stands between asking and calling.
+pub mod pipeline;
+
+// The services' side, and the services that live inside.
+pub mod backend;
+pub mod services;
+
+// Who is connected, whatever the transport.
+pub mod session;
+
+// The world as compiled, and what it is compiled from.
+pub mod config;
+pub mod proto;
+pub mod table;
+
+// The contract with clients.
+pub mod wire;
+
+// The ground that every room stands on.
+pub mod diagnostic;
+pub mod drain;
+pub mod failure;
+pub mod files;
+pub mod id;
+pub mod telemetry;
