@@ -64,6 +64,15 @@ impl<T> Names<T> {
         }
     }
 
+    /// The index of `name`, without any word about it.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.places.get(name).and_then(|place| place.index)
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
     pub fn get(&self, index: usize) -> &T {
         &self.items[index]
     }
