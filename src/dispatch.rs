@@ -26,10 +26,10 @@ use crate::pipeline::rate_limit;
 use crate::proto::{self, Values};
 use crate::table::plan::{LogPayload, SessionValue};
 use crate::table::{Access, Route, Table};
-use crate::wire::{Codec, Envelope, Payload};
+use crate::wire::{Codec, Envelope, Payload, Status};
 
-/// Bytes of the gRPC prefix before a message.
-const PREFIX: usize = backend::PREFIX_BYTES;
+/// Bytes of gRPC's frame before a message.
+const FRAME: usize = backend::frame(0).len();
 
 /// A call that was admitted and waits to be run.
 pub struct Call {
@@ -47,7 +47,8 @@ pub struct Call {
 pub struct Answer {
     pub protocol: Protocol,
     pub id: CallId,
-    pub result: Result<Reply>,
+    /// The reply, or what went wrong in the words of the wire.
+    pub result: std::result::Result<Reply, Status>,
     /// Nothing is sent: the route answers failures only, and this is none.
     pub silent: bool,
 }
@@ -162,8 +163,8 @@ fn request_metadata(route: &Route, caller: &mut Caller, envelope: &Envelope<'_>)
 
 /// The gRPC frame: prefix and message in one allocation, stamped where the route says so.
 fn request_body(route: &Route, caller: &Caller, message: &[u8]) -> Result<Bytes> {
-    let mut body = BytesMut::with_capacity(PREFIX + message.len() + 16 * route.stamps.len());
-    body.put_bytes(0, PREFIX);
+    let mut body = BytesMut::with_capacity(FRAME + message.len() + 16 * route.stamps.len());
+    body.put_bytes(0, FRAME);
     if route.stamps.is_empty() {
         body.extend_from_slice(message);
     } else {
@@ -181,7 +182,8 @@ fn request_body(route: &Route, caller: &Caller, message: &[u8]) -> Result<Bytes>
         proto::stamp::copy_stamped(message, &stamps, &mut body)
             .map_err(|problem| Failure::gateway(Reason::IdentityType, format!("your identity does not fit the request: {problem}")))?;
     }
-    backend::write_prefix(&mut body);
+    let frame = backend::frame(body.len() - FRAME);
+    body[..FRAME].copy_from_slice(&frame);
     Ok(body.freeze())
 }
 
@@ -197,13 +199,14 @@ impl Call {
         let protocol = self.route.number;
         let id = self.id;
         let silent_success = !self.route.answers_success;
-        let result = contained(self.call()).await;
+        let (route, codec) = (Arc::clone(&self.route), self.codec);
+        let result = contained(self.call()).await.map_err(|failure| status(&route, codec, &failure));
         Answer { protocol, id, silent: silent_success && result.is_ok(), result }
     }
 
     async fn call(self) -> Result<Reply> {
         let Call { route, codec, request, caller, worker, began, payload_bytes, .. } = self;
-        let sent = (route.log.payload != LogPayload::None).then(|| request.body.slice(PREFIX..));
+        let sent = (route.log.payload != LogPayload::None).then(|| request.body.slice(FRAME..));
         let answer = route.backend.call(worker, request).await;
         let endpoint = answer.as_ref().ok().map(|reply| Arc::clone(&reply.endpoint));
         let result = match answer {
@@ -244,6 +247,17 @@ fn encode_reply(route: &Route, codec: Codec, message: Bytes) -> Result<Reply> {
             Ok(Reply::Json(json))
         }
     }
+}
+
+/// The failure in the words of the wire; a JSON client sees details as JSON where the route's descriptors know their type.
+fn status(route: &Route, codec: Codec, failure: &Failure) -> Status {
+    let mut status = Status::from(failure);
+    if codec == Codec::Json {
+        for detail in &mut status.details {
+            detail.json = proto::transcode::any_to_json(&route.method.input, &detail.any);
+        }
+    }
+    status
 }
 
 /// Hides what a backend says in its own defence; its code and details always pass.

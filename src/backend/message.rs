@@ -23,9 +23,9 @@ enum Held {
 }
 
 /// The five bytes that stand before an uncompressed message of this length. [`Request::body`](super::Request::body) starts with them.
-pub fn frame(message_bytes: usize) -> [u8; PREFIX_BYTES] {
-    let length = u32::try_from(message_bytes).expect("requests are bounded far below 4 GiB");
-    let [a, b, c, d] = length.to_be_bytes();
+pub const fn frame(message_bytes: usize) -> [u8; PREFIX_BYTES] {
+    assert!(message_bytes <= u32::MAX as usize, "requests are bounded far below 4 GiB");
+    let [a, b, c, d] = (message_bytes as u32).to_be_bytes();
     [0, a, b, c, d]
 }
 
