@@ -2,7 +2,8 @@
 //!
 //! Promises: a call takes the first connection with a free stream; when all are full another is opened, up to [`CONNECTIONS_MAX`],
 //! and beyond that calls are shed, not queued. Waiting for a connection is bounded in time and in number. A connection that dies is
-//! gone from here at once; the first attempt to replace it is made at once too, and each that fails doubles the pause before the next.
+//! gone from here at once; the first attempt to replace it is made with the next call, and each that fails doubles the pause before
+//! the one after.
 //!
 //! Everything here is made on the runtime of the worker whose lane it is, and stays there.
 
@@ -47,6 +48,8 @@ struct State {
 
 struct Trouble {
     cause: String,
+    /// The connection that ended without an answer; none when there was not even a connection.
+    blamed: Option<Arc<Load>>,
     pause: Duration,
     until: Instant,
 }
@@ -135,8 +138,8 @@ impl Lane {
         let patience = self.target.connect_timeout;
         match timeout(patience, channel::connect(&self.target)).await {
             Ok(Ok((connection, driver))) => self.adopt(connection, driver),
-            Ok(Err(cause)) => self.lock().fail(cause),
-            Err(_) => self.lock().fail(format!("no connection within {patience:?}")),
+            Ok(Err(cause)) => self.lock().fail(cause, None),
+            Err(_) => self.lock().fail(format!("no connection within {patience:?}"), None),
         }
     }
 
@@ -155,7 +158,9 @@ impl Lane {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.acquit();
+        state
     }
 }
 
@@ -189,16 +194,25 @@ impl State {
     }
 
     fn remove(&mut self, index: usize, cause: String) {
-        if self.connections.remove(index).load().is_proved() {
-            self.trouble = None;
-        } else {
-            self.fail(cause);
-        }
+        let connection = self.connections.remove(index);
+        self.fail(cause, Some(Arc::clone(connection.load())));
+        self.acquit();
     }
 
-    fn fail(&mut self, cause: String) {
-        let pause = self.trouble.as_ref().map_or(PAUSE_MIN, |trouble| (trouble.pause * 2).min(PAUSE_MAX));
-        self.trouble = Some(Trouble { cause, pause, until: Instant::now() + pause });
+    /// Pauses before the next attempt to connect, twice as long as the last time. One connection may end before its first answer
+    /// without a pause, as when a service restarts.
+    fn fail(&mut self, cause: String, blamed: Option<Arc<Load>>) {
+        let pause = match &self.trouble {
+            Some(trouble) => (trouble.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX),
+            None if blamed.is_some() => Duration::ZERO,
+            None => PAUSE_MIN,
+        };
+        self.trouble = Some(Trouble { cause, blamed, pause, until: Instant::now() + pause });
+    }
+
+    /// Forgets the trouble with a connection that has been of use after all: the last answer may be read only after the end.
+    fn acquit(&mut self) {
+        self.trouble.take_if(|trouble| trouble.blamed.as_ref().is_some_and(|load| load.is_proved()));
     }
 }
 
