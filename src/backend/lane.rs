@@ -89,7 +89,7 @@ impl Lane {
             }
         };
         let patience = self.target.connect_timeout;
-        timeout(patience, begun).await.unwrap_or_else(|_| Err(unreachable(&format!("no connection within {patience:?}"))))
+        timeout(patience, begun).await.unwrap_or_else(|_| Err(unreachable(&no_connection_within(patience))))
     }
 
     fn step(self: &Arc<Self>, request: &Request) -> Result<Step> {
@@ -136,14 +136,18 @@ impl Lane {
 
     async fn connect(self: &Arc<Self>) {
         let patience = self.target.connect_timeout;
-        match timeout(patience, channel::connect(&self.target)).await {
-            Ok(Ok((connection, driver))) => self.adopt(connection, driver),
-            Ok(Err(cause)) => self.lock().fail(cause, None),
-            Err(_) => self.lock().fail(format!("no connection within {patience:?}"), None),
+        let connected = timeout(patience, channel::connect(&self.target)).await;
+        match connected.unwrap_or_else(|_| Err(no_connection_within(patience))) {
+            Ok((connection, driver)) => self.adopt(connection, driver),
+            Err(cause) => {
+                tracing::warn!(endpoint = %self.target.authority, cause, "cannot connect");
+                self.lock().fail(cause, None);
+            }
         }
     }
 
     fn adopt(self: &Arc<Self>, connection: Connection, driver: Driver) {
+        tracing::debug!(endpoint = %self.target.authority, "connected");
         let load = Arc::clone(connection.load());
         self.lock().connections.push(connection);
         // Not an Arc: a lane whose backend is gone must not be kept by its own connections.
@@ -151,6 +155,7 @@ impl Lane {
         let driving = async move {
             let cause = driver.await;
             if let Some(lane) = lane.upgrade() {
+                tracing::debug!(endpoint = %lane.target.authority, cause, "the connection has ended");
                 lane.lock().lose(&load, cause);
             }
         };
@@ -222,6 +227,10 @@ impl Trouble {
     fn failure(&self) -> Failure {
         unreachable(&self.cause).retry_after(self.until.saturating_duration_since(Instant::now()))
     }
+}
+
+fn no_connection_within(patience: Duration) -> String {
+    format!("no connection within {patience:?}")
 }
 
 fn unreachable(cause: &str) -> Failure {

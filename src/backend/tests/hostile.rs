@@ -1,7 +1,7 @@
 //! Conversations with services that do not behave, and with networks that fail.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use super::peer::{h2_service, serve_h2, tcp_service};
 use super::{TlsSpec, WORKER, backend, call, echo, open, said, text};
 use crate::backend::{EndpointSpec, frame};
+use crate::id::WorkerId;
 
 /// The head of every gRPC answer.
 fn head() -> Response<()> {
@@ -114,6 +115,51 @@ async fn a_peer_that_turns_every_connection_away_is_not_asked_without_end() {
         assert_eq!(said(call(&backend, "hello").await), "UNAVAILABLE UNAVAILABLE");
     }
     assert!(connections.load(Ordering::SeqCst) <= 4, "{connections:?}");
+}
+
+#[tokio::test]
+async fn a_service_that_comes_back_is_found_again() {
+    let up = Arc::new(AtomicBool::new(false));
+    let is_up = Arc::clone(&up);
+    let service = tcp_service(move |tcp| {
+        let is_up = Arc::clone(&is_up);
+        async move {
+            if is_up.load(Ordering::SeqCst) {
+                serve_h2(tcp, |_, response| async { answer_empty(response) }).await;
+            }
+        }
+    })
+    .await;
+    let backend = backend(&[service.port]);
+    assert_eq!(said(call(&backend, "hello").await), "UNAVAILABLE UNAVAILABLE");
+    up.store(true, Ordering::SeqCst);
+    let failure = loop {
+        match call(&backend, "hello").await {
+            Ok(_) => break None,
+            Err(failure) if failure.is_unsent() => tokio::time::sleep(failure.wait().unwrap_or_default()).await,
+            Err(failure) => break Some(failure),
+        }
+    };
+    assert!(failure.is_none(), "{failure:?}");
+}
+
+#[tokio::test]
+async fn each_worker_has_connections_of_its_own() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let service = tcp_service(move |tcp| {
+        count.fetch_add(1, Ordering::SeqCst);
+        serve_h2(tcp, |_, response| async { answer_empty(response) })
+    })
+    .await;
+    let endpoints = vec![EndpointSpec { host: "127.0.0.1".to_owned(), port: service.port, tls: false }];
+    let backend = open(endpoints, None);
+    for _ in 0..3 {
+        for worker in [WORKER, WorkerId(1)] {
+            backend.call(worker, echo("hello")).await.map(text).expect("an answer");
+        }
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

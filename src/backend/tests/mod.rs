@@ -22,7 +22,7 @@ use crate::services::echo::v1::{EchoRequest, EchoResponse};
 
 const WORKER: WorkerId = WorkerId(0);
 
-/// A backend of one worker with these ports of this machine.
+/// A backend of two workers with these ports of this machine.
 fn backend(ports: &[u16]) -> Arc<Backend> {
     let endpoints = ports.iter().map(|&port| EndpointSpec { host: "127.0.0.1".to_owned(), port, tls: false }).collect();
     open(endpoints, None)
@@ -30,7 +30,7 @@ fn backend(ports: &[u16]) -> Arc<Backend> {
 
 fn open(endpoints: Vec<EndpointSpec>, tls: Option<TlsSpec>) -> Arc<Backend> {
     let kind = SpecKind::Grpc { endpoints, tls, connect_timeout: Duration::from_secs(5) };
-    Backend::open(Spec { name: Arc::from("test"), kind }, 1, &Builtins::new(Handle::current())).expect("a backend that can be opened")
+    Backend::open(Spec { name: Arc::from("test"), kind }, 2, &Builtins::new(Handle::current())).expect("a backend that can be opened")
 }
 
 /// A call to the echo service, with ample time.
