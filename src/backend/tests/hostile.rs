@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use h2::Reason;
 use h2::server::SendResponse;
 use http::{HeaderMap, HeaderValue, Response};
@@ -160,6 +161,29 @@ async fn each_worker_has_connections_of_its_own() {
         }
     }
     assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn failures_of_headers_alone_keep_no_stream() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let service = tcp_service(move |tcp| {
+        count.fetch_add(1, Ordering::SeqCst);
+        serve_h2(tcp, |_, mut response| async move {
+            let mut failed = head();
+            failed.headers_mut().extend(status("5"));
+            let _ = response.send_response(failed, true);
+        })
+    })
+    .await;
+    let backend = backend(&[service.port]);
+    // Twice as many as one connection has streams for.
+    for _ in 0..2 {
+        for outcome in join_all((0..1_000).map(|_| call(&backend, "hello"))).await {
+            assert_eq!(said(outcome), "NOT_FOUND NOT_FOUND");
+        }
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
