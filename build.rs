@@ -23,7 +23,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let secret = SECRET_MESSAGES.map(|name| format!("protogate.wire.v1.{name}"));
     tonic_prost_build::configure().bytes(".").skip_debug(secret).compile_fds(compiler.file_descriptor_set())?;
 
+    example("examples/greeter/proto")?;
+
     fs::write(out.join("shipped.rs"), shipped(&top)?)?;
+    Ok(())
+}
+
+/// The messages of an example. They are no part of what the gateway ships, and a packaged crate does not hold them.
+fn example(folder: &str) -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(folder);
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut compiler = Compiler::new([folder])?;
+    compiler.open_files(files_below(folder, "proto")?)?;
+    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 

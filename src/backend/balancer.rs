@@ -23,7 +23,7 @@ impl Balancer {
 
     /// The endpoint whose turn it is.
     pub(super) fn pick(&self, worker: WorkerId) -> &Endpoint {
-        let mut candidates = self.from_turn(worker);
+        let mut candidates = self.in_turn(worker);
         let first = candidates.next().expect("a backend has an endpoint");
         // With one endpoint there is nothing to choose.
         if self.endpoints.len() == 1 || !first.is_down(worker) {
@@ -34,11 +34,11 @@ impl Balancer {
 
     /// The endpoint to try after this one: another, unless there is none.
     pub(super) fn pick_other(&self, worker: WorkerId, tried: &Endpoint) -> &Endpoint {
-        let others = || self.from_turn(worker).filter(|endpoint| !std::ptr::eq(*endpoint, tried));
+        let others = || self.in_turn(worker).filter(|endpoint| !std::ptr::eq(*endpoint, tried));
         others().find(|endpoint| !endpoint.is_down(worker)).or_else(|| others().next()).unwrap_or_else(|| &self.endpoints[0])
     }
 
-    fn from_turn(&self, worker: WorkerId) -> impl Iterator<Item = &Endpoint> {
+    fn in_turn(&self, worker: WorkerId) -> impl Iterator<Item = &Endpoint> {
         let turn = self.turns[worker.0].fetch_add(1, Ordering::Relaxed) % self.endpoints.len();
         self.endpoints[turn..].iter().chain(&self.endpoints[..turn])
     }

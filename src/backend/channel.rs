@@ -229,9 +229,16 @@ impl Answer for Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(stage) = self.stage.take() {
+        if let Some(stage) = self.stage.take_if(|stage| !stage.is_over()) {
             self.resets.abandon(Abandoned { _stage: stage, _seat: self.seat.take() });
         }
+    }
+}
+
+impl Stage {
+    /// Whether the peer has said all it had to say, as when a failure is nothing but headers.
+    fn is_over(&self) -> bool {
+        matches!(self, Stage::Body(body) if body.is_end_stream())
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Promises: a call takes the first connection with a free stream; when all are full another is opened, up to [`CONNECTIONS_MAX`],
 //! and beyond that calls are shed, not queued. Waiting for a connection is bounded in time and in number. A connection that dies is
-//! gone from here at once; the first attempt to replace it is made at once too, and each that fails doubles the pause before the next.
+//! gone from here at once; the first attempt to replace it is made with the next call, and each that fails doubles the pause before
+//! the one after.
 //!
 //! Everything here is made on the runtime of the worker whose lane it is, and stays there.
 
@@ -47,6 +48,8 @@ struct State {
 
 struct Trouble {
     cause: String,
+    /// The connection that ended without an answer; none when there was not even a connection.
+    blamed: Option<Arc<Load>>,
     pause: Duration,
     until: Instant,
 }
@@ -86,7 +89,7 @@ impl Lane {
             }
         };
         let patience = self.target.connect_timeout;
-        timeout(patience, begun).await.unwrap_or_else(|_| Err(unreachable(&format!("no connection within {patience:?}"))))
+        timeout(patience, begun).await.unwrap_or_else(|_| Err(unreachable(&no_connection_within(patience))))
     }
 
     fn step(self: &Arc<Self>, request: &Request) -> Result<Step> {
@@ -133,14 +136,18 @@ impl Lane {
 
     async fn connect(self: &Arc<Self>) {
         let patience = self.target.connect_timeout;
-        match timeout(patience, channel::connect(&self.target)).await {
-            Ok(Ok((connection, driver))) => self.adopt(connection, driver),
-            Ok(Err(cause)) => self.lock().fail(cause),
-            Err(_) => self.lock().fail(format!("no connection within {patience:?}")),
+        let connected = timeout(patience, channel::connect(&self.target)).await;
+        match connected.unwrap_or_else(|_| Err(no_connection_within(patience))) {
+            Ok((connection, driver)) => self.adopt(connection, driver),
+            Err(cause) => {
+                tracing::warn!(endpoint = %self.target.authority, cause, "cannot connect");
+                self.lock().fail(cause, None);
+            }
         }
     }
 
     fn adopt(self: &Arc<Self>, connection: Connection, driver: Driver) {
+        tracing::debug!(endpoint = %self.target.authority, "connected");
         let load = Arc::clone(connection.load());
         self.lock().connections.push(connection);
         // Not an Arc: a lane whose backend is gone must not be kept by its own connections.
@@ -148,6 +155,7 @@ impl Lane {
         let driving = async move {
             let cause = driver.await;
             if let Some(lane) = lane.upgrade() {
+                tracing::debug!(endpoint = %lane.target.authority, cause, "the connection has ended");
                 lane.lock().lose(&load, cause);
             }
         };
@@ -155,7 +163,9 @@ impl Lane {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.acquit();
+        state
     }
 }
 
@@ -189,16 +199,25 @@ impl State {
     }
 
     fn remove(&mut self, index: usize, cause: String) {
-        if self.connections.remove(index).load().is_proved() {
-            self.trouble = None;
-        } else {
-            self.fail(cause);
-        }
+        let connection = self.connections.remove(index);
+        self.fail(cause, Some(Arc::clone(connection.load())));
+        self.acquit();
     }
 
-    fn fail(&mut self, cause: String) {
-        let pause = self.trouble.as_ref().map_or(PAUSE_MIN, |trouble| (trouble.pause * 2).min(PAUSE_MAX));
-        self.trouble = Some(Trouble { cause, pause, until: Instant::now() + pause });
+    /// Pauses before the next attempt to connect, twice as long as the last time. One connection may end before its first answer
+    /// without a pause, as when a service restarts.
+    fn fail(&mut self, cause: String, blamed: Option<Arc<Load>>) {
+        let pause = match &self.trouble {
+            Some(trouble) => (trouble.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX),
+            None if blamed.is_some() => Duration::ZERO,
+            None => PAUSE_MIN,
+        };
+        self.trouble = Some(Trouble { cause, blamed, pause, until: Instant::now() + pause });
+    }
+
+    /// Forgets the trouble with a connection that has been of use after all: the last answer may be read only after the end.
+    fn acquit(&mut self) {
+        self.trouble.take_if(|trouble| trouble.blamed.as_ref().is_some_and(|load| load.is_proved()));
     }
 }
 
@@ -208,6 +227,10 @@ impl Trouble {
     fn failure(&self) -> Failure {
         unreachable(&self.cause).retry_after(self.until.saturating_duration_since(Instant::now()))
     }
+}
+
+fn no_connection_within(patience: Duration) -> String {
+    format!("no connection within {patience:?}")
 }
 
 fn unreachable(cause: &str) -> Failure {

@@ -108,7 +108,8 @@ impl Backend {
         &self.spec.name
     }
 
-    /// Calls the service from this worker, on whose runtime it must be polled. Dropping the future cancels the call.
+    /// Calls the service from this worker, one of those the backend was opened for, on whose runtime it must be polled.
+    /// Dropping the future cancels the call.
     pub async fn call(&self, worker: WorkerId, request: Request) -> Result<Reply> {
         timeout_at(request.deadline, self.answer(worker, request)).await.unwrap_or_else(|_| Err(too_late()))
     }
