@@ -16,15 +16,21 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))] // A test that cannot go on says so by panicking.
 
+pub mod auth;
 pub mod call;
 pub mod identity;
 pub mod permission;
 pub mod rate_limit;
+pub mod signer;
 
 mod buckets;
+mod claims;
 mod gcra;
+mod keys;
 
+pub use auth::Verifier;
 pub use call::Caller;
 pub use identity::Identity;
 pub use permission::{Grants, PermissionId, Permissions};
 pub use rate_limit::{Facts, LimitSpec, LimitUse, Limiter};
+pub use signer::Signer;
