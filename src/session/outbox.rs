@@ -1,0 +1,388 @@
+//! What waits to be written to one connection.
+//!
+//! Anyone may append encoded WebSocket frames, from any worker; the connection's own task takes all of them at once and writes them with
+//! one call. Promises:
+//! - Nobody waits for a slow client: an append succeeds or is refused at once, and a refused append leaves nothing behind.
+//! - The bytes that wait are bounded, in each outbox and over all of them ([`Budget`]). Bytes that the task has taken count as waiting
+//!   until it says that they are written, so that a client which stops reading cannot hold the bound twice.
+//! - Order is kept. An empty outbox owns no buffer; an idle connection pays about a hundred bytes.
+//! - Anyone may ask the connection to end. The first to ask is heard, once.
+//!
+//! There is one lane today: replies and what the gateway itself says. Pushes will get their own, to be written after it.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use super::budget::Budget;
+use crate::wire::Close;
+
+/// The outbox of one connection, shared by all who have something for it.
+pub struct Outbox {
+    state: Mutex<State>,
+    budget: Arc<Budget>,
+}
+
+/// There is no room: the client reads too slowly, or all clients together do. The connection should be closed with [`Close::Slow`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+/// What the connection's task has to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ready {
+    /// Say goodbye and end. Said once, before anything else.
+    Close(Close),
+    /// Take what waits and write it.
+    Frames,
+}
+
+#[derive(Default)]
+struct State {
+    /// Replies and what the gateway itself says, as whole frames.
+    replies: Vec<u8>,
+    /// How much of `replies` is complete and counted; all of it, unless an append panicked half way.
+    appended: usize,
+    /// What the task has taken and not yet written.
+    taken: usize,
+    end: End,
+    /// The connection's task, while it sleeps on this outbox.
+    sleeper: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Default)]
+enum End {
+    #[default]
+    NotAsked,
+    Asked(Close),
+    Heard(Close),
+}
+
+// === impl Outbox ===
+
+impl Outbox {
+    pub fn new(budget: Arc<Budget>) -> Arc<Outbox> {
+        Arc::new(Outbox { state: Mutex::default(), budget })
+    }
+
+    /// Appends what `write` appends to its vector, which may already hold other frames, and wakes the connection's task.
+    pub fn try_append(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
+        let sleeper = {
+            let mut state = self.lock();
+            self.append(&mut state, write)?;
+            state.sleeper.take()
+        };
+        wake(sleeper);
+        Ok(())
+    }
+
+    /// The same for the connection's own task: it is awake, and looks in here before it sleeps.
+    pub fn try_append_awake(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
+        self.append(&mut self.lock(), write)
+    }
+
+    /// Appends the last words of a connection (answers to the calls it had open, Goodbye, the close frame) whether they fit or not: a
+    /// client that is closed because its outbox is full should still be told so. Only the connection's own task says them, once.
+    pub fn append_farewell(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.lock();
+        write(&mut state.replies);
+        self.budget.take(state.commit());
+    }
+
+    /// Asks the connection to end with this code. Only the first to ask is heard.
+    pub fn close(&self, close: Close) {
+        let sleeper = {
+            let mut state = self.lock();
+            let End::NotAsked = state.end else { return };
+            state.end = End::Asked(close);
+            state.sleeper.take()
+        };
+        wake(sleeper);
+    }
+
+    /// With which code the connection was asked to end, if it was.
+    pub fn closing(&self) -> Option<Close> {
+        match self.lock().end {
+            End::NotAsked => None,
+            End::Asked(close) | End::Heard(close) => Some(close),
+        }
+    }
+
+    /// What there is to do. One task at a time may wait here; the last one to ask is woken. Cancel-safe.
+    pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Ready> {
+        let mut state = self.lock();
+        if let End::Asked(close) = state.end {
+            state.end = End::Heard(close);
+            return Poll::Ready(Ready::Close(close));
+        }
+        if !state.replies.is_empty() {
+            return Poll::Ready(Ready::Frames);
+        }
+        match &mut state.sleeper {
+            Some(sleeper) => sleeper.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// [`Outbox::poll_ready`] as a future.
+    pub async fn ready(&self) -> Ready {
+        poll_fn(|context| self.poll_ready(context)).await
+    }
+
+    /// Takes all that waits. Whoever takes it owes [`Outbox::written`] for every byte.
+    pub fn take(&self) -> Vec<u8> {
+        let mut state = self.lock();
+        let frames = std::mem::take(&mut state.replies);
+        state.appended = 0;
+        state.taken += frames.len();
+        frames
+    }
+
+    /// So many of the taken bytes are written and wait no longer.
+    pub fn written(&self, bytes: usize) {
+        let mut state = self.lock();
+        let written = bytes.min(state.taken);
+        state.taken -= written;
+        self.budget.give_back(written);
+    }
+
+    /// The bytes that wait: in here, and in the hands of the connection's task.
+    pub fn len(&self) -> usize {
+        self.lock().waiting()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the connection should stop reading: whoever does not listen should not ask for more.
+    pub fn is_more_than_half_full(&self) -> bool {
+        self.len() > self.budget.outbox_bytes_max() / 2
+    }
+
+    fn append(&self, state: &mut State, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
+        write(&mut state.replies);
+        let added = state.replies.len() - state.appended;
+        if state.waiting() + added <= self.budget.outbox_bytes_max() && self.budget.try_take(added) {
+            state.commit();
+            return Ok(());
+        }
+        state.roll_back();
+        Err(Full)
+    }
+
+    /// A writer that panicked left half a frame behind; it was never counted, and goes.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| {
+            self.state.clear_poison();
+            let mut state = poisoned.into_inner();
+            state.roll_back();
+            state
+        })
+    }
+}
+
+impl Drop for Outbox {
+    /// Gives back what was never written.
+    fn drop(&mut self) {
+        let waiting = self.len();
+        self.budget.give_back(waiting);
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn waiting(&self) -> usize {
+        self.appended + self.taken
+    }
+
+    /// Accepts what was appended and returns how much it was.
+    fn commit(&mut self) -> usize {
+        let added = self.replies.len() - self.appended;
+        self.appended = self.replies.len();
+        added
+    }
+
+    /// Forgets what was appended and not accepted.
+    fn roll_back(&mut self) {
+        self.replies.truncate(self.appended);
+        if self.replies.is_empty() {
+            self.replies = Vec::new();
+        }
+    }
+}
+
+/// Outside the lock, because the task that wakes up wants it first thing.
+fn wake(sleeper: Option<Waker>) {
+    if let Some(waker) = sleeper {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
+    use futures_util::task::noop_waker_ref;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn outbox(outbox_bytes_max: usize, bytes_max: usize) -> (Arc<Outbox>, Arc<Budget>) {
+        let budget = Arc::new(Budget::new(outbox_bytes_max, bytes_max));
+        (Outbox::new(budget.clone()), budget)
+    }
+
+    fn put(outbox: &Outbox, bytes: &[u8]) -> Result<(), Full> {
+        outbox.try_append(|out| out.extend_from_slice(bytes))
+    }
+
+    #[test]
+    fn what_is_appended_is_taken_in_order_and_leaves_no_buffer() {
+        let (outbox, _) = outbox(100, 100);
+        put(&outbox, b"one").unwrap();
+        put(&outbox, b"two").unwrap();
+        assert_eq!(outbox.take(), b"onetwo");
+        assert_eq!(outbox.lock().replies.capacity(), 0);
+    }
+
+    #[test]
+    fn a_refused_append_leaves_nothing_behind() {
+        let (outbox, budget) = outbox(4, 100);
+        assert_eq!(put(&outbox, b"12345"), Err(Full));
+        assert_eq!((outbox.len(), budget.used(), outbox.lock().replies.capacity()), (0, 0, 0));
+        put(&outbox, b"1234").unwrap();
+        assert_eq!(put(&outbox, b"5"), Err(Full));
+        assert_eq!(outbox.take(), b"1234");
+    }
+
+    #[test]
+    fn what_was_taken_counts_until_it_is_written() {
+        let (outbox, budget) = outbox(4, 100);
+        put(&outbox, b"1234").unwrap();
+        outbox.take();
+        assert_eq!(put(&outbox, b"5"), Err(Full));
+        assert!(outbox.is_more_than_half_full());
+        outbox.written(3);
+        assert_eq!((outbox.len(), budget.used()), (1, 1));
+        put(&outbox, b"5").unwrap();
+        drop(outbox);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn the_outboxes_share_one_bound() {
+        let budget = Arc::new(Budget::new(10, 10));
+        let (one, other) = (Outbox::new(budget.clone()), Outbox::new(budget.clone()));
+        put(&one, b"1234567").unwrap();
+        assert_eq!(put(&other, b"1234"), Err(Full));
+        budget.resize(10, 20);
+        put(&other, b"1234").unwrap();
+        drop(one);
+        assert_eq!(budget.used(), 4);
+    }
+
+    #[test]
+    fn a_farewell_fits_always() {
+        let (outbox, budget) = outbox(4, 4);
+        put(&outbox, b"1234").unwrap();
+        outbox.append_farewell(|out| out.extend_from_slice(b"bye"));
+        assert_eq!(budget.used(), 7);
+        assert_eq!(outbox.take(), b"1234bye");
+        outbox.written(7);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn the_task_is_woken_by_others_and_hears_the_first_who_asks_it_to_end() {
+        let (outbox, _) = outbox(100, 100);
+        let mut ready = pin!(outbox.ready());
+        assert_eq!(ready.as_mut().poll(&mut Context::from_waker(noop_waker_ref())), Poll::Pending);
+        put(&outbox, b"x").unwrap();
+        assert!(outbox.lock().sleeper.is_none());
+
+        outbox.close(Close::Shutdown);
+        outbox.close(Close::Slow);
+        assert_eq!(outbox.closing(), Some(Close::Shutdown));
+        assert_eq!(outbox.ready().now_or_never(), Some(Ready::Close(Close::Shutdown)));
+        assert_eq!(outbox.ready().now_or_never(), Some(Ready::Frames));
+        outbox.take();
+        assert_eq!(outbox.ready().now_or_never(), None);
+        assert_eq!(outbox.closing(), Some(Close::Shutdown));
+    }
+
+    #[test]
+    fn half_a_frame_of_a_writer_that_panicked_is_never_sent() {
+        let (outbox, budget) = outbox(100, 100);
+        put(&outbox, b"whole").unwrap();
+        let half = |out: &mut Vec<u8>| {
+            out.push(0);
+            panic!("the writer of this test");
+        };
+        assert!(catch_unwind(AssertUnwindSafe(|| outbox.try_append(half))).is_err());
+        assert_eq!(outbox.take(), b"whole");
+        assert_eq!(budget.used(), 5);
+    }
+
+    #[test]
+    fn an_idle_outbox_is_small() {
+        assert!(size_of::<Outbox>() + 2 * size_of::<usize>() <= 128, "{}", size_of::<Outbox>());
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Append(usize),
+        Farewell(usize),
+        Take,
+        Written(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..40_usize).prop_map(Step::Append),
+            (0..10_usize).prop_map(Step::Farewell),
+            Just(Step::Take),
+            (0..60_usize).prop_map(Step::Written),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_is_counted_once(steps in prop::collection::vec((0..2_usize, step()), 0..60)) {
+            let budget = Arc::new(Budget::new(100, 150));
+            let outboxes = [Outbox::new(budget.clone()), Outbox::new(budget.clone())];
+            // What the model says is waiting inside, and in the task's hands.
+            let mut model = [(0, 0); 2];
+            for (index, step) in steps {
+                let total: usize = model.iter().map(|(inside, taken)| inside + taken).sum();
+                let (inside, taken) = &mut model[index];
+                match step {
+                    Step::Append(bytes) => {
+                        let fits = *inside + *taken + bytes <= 100 && total + bytes <= 150;
+                        prop_assert_eq!(put(&outboxes[index], &vec![0; bytes]).is_ok(), fits);
+                        *inside += if fits { bytes } else { 0 };
+                    }
+                    Step::Farewell(bytes) => {
+                        outboxes[index].append_farewell(|out| out.resize(out.len() + bytes, 0));
+                        *inside += bytes;
+                    }
+                    Step::Take => {
+                        prop_assert_eq!(outboxes[index].take().len(), *inside);
+                        *taken += std::mem::take(inside);
+                    }
+                    Step::Written(bytes) => {
+                        outboxes[index].written(bytes);
+                        *taken = taken.saturating_sub(bytes);
+                    }
+                }
+                prop_assert_eq!(outboxes[index].len(), model[index].0 + model[index].1);
+                prop_assert_eq!(budget.used(), outboxes.iter().map(|outbox| outbox.len()).sum::<usize>());
+            }
+            drop(outboxes);
+            prop_assert_eq!(budget.used(), 0);
+        }
+    }
+}
