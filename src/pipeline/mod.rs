@@ -1,1 +1,30 @@
-//! (to be written)
+//! What stands between asking and calling.
+//!
+//! Each stage is a plain function or value that dispatch uses in order: who asks (`auth`, `call`), may they (`permission`), how often
+//! (`rate_limit`), what may come along (`metadata`); and afterwards what is written down about it (`access_log`). Promises: a stage refuses
+//! with a [`Failure`](crate::failure::Failure) or lets pass; none of them does I/O, reads a clock or waits; none knows a socket, a
+//! backend or protobuf.
+//!
+//! - `call`: the caller, with the permissions it was found to have
+//! - `identity`: what a good token says
+//! - `auth`: tokens into identities, over `keys` and `claims`
+//! - `signer`: tokens for development
+//! - `permission`: roles into permissions
+//! - `rate_limit`: limits by key, over `gcra` and `buckets`
+//! - `metadata`: which of a client's metadata may pass
+//! - `access_log`: one event per call
+
+#![cfg_attr(test, allow(clippy::unwrap_used))] // A test that cannot go on says so by panicking.
+
+pub mod call;
+pub mod identity;
+pub mod permission;
+pub mod rate_limit;
+
+mod buckets;
+mod gcra;
+
+pub use call::Caller;
+pub use identity::Identity;
+pub use permission::{Grants, PermissionId, Permissions};
+pub use rate_limit::{Facts, LimitSpec, LimitUse, Limiter};

@@ -1,0 +1,94 @@
+//! Who asks: one per connection, for as long as it lasts.
+//!
+//! Promise: the permissions of a caller are resolved once for a table and an identity; what a call costs is one comparison and one bit.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::identity::Identity;
+use super::permission::{Grants, Permissions};
+use crate::id::{ConnectionId, Generation, WorkerId};
+
+/// The caller behind one connection. Owned by the connection's task.
+pub struct Caller {
+    pub connection: ConnectionId,
+    pub worker: WorkerId,
+    /// The client's address, as trusted proxies told it.
+    pub peer: IpAddr,
+    identity: Option<Arc<Identity>>,
+    /// What the identity may do by the table of this generation. Dropped when the identity changes.
+    grants: Option<(Generation, Grants)>,
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// A caller who has not said who it is.
+    pub fn new(connection: ConnectionId, worker: WorkerId, peer: IpAddr) -> Caller {
+        Caller { connection, worker, peer, identity: None, grants: None }
+    }
+
+    /// Who the connection speaks for; None while it is anonymous.
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+
+    /// The connection speaks for somebody else from now on, or for nobody.
+    pub fn identify(&mut self, identity: Option<Arc<Identity>>) {
+        self.identity = identity;
+        self.grants = None;
+    }
+
+    /// What the caller may do by `permissions`, which belong to the table of `generation`.
+    pub fn grants(&mut self, generation: Generation, permissions: &Permissions) -> &Grants {
+        if self.grants.as_ref().is_none_or(|(known, _)| *known != generation) {
+            self.grants = None;
+        }
+        let identity = &self.identity;
+        let resolved = self.grants.get_or_insert_with(|| {
+            let grants = match identity {
+                Some(identity) => permissions.grants(&identity.roles),
+                None => permissions.anonymous().clone(),
+            };
+            (generation, grants)
+        });
+        &resolved.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::pipeline::identity::Token;
+    use crate::pipeline::permission::{PermissionId, RoleSpec};
+
+    fn permissions(role: &str) -> Permissions {
+        let role = RoleSpec { name: role.into(), grant: vec!["**".into()], deny: vec![], inherit: vec![] };
+        Permissions::compile(&[role], &["game.play".into()])
+    }
+
+    #[test]
+    fn permissions_follow_the_table_and_the_identity() {
+        let play = PermissionId(0);
+        let mut caller = Caller::new(ConnectionId(1), WorkerId(0), Ipv4Addr::LOCALHOST.into());
+        assert!(caller.grants(Generation(1), &permissions("anonymous")).permits(play));
+        assert!(!caller.grants(Generation(2), &permissions("player")).permits(play));
+
+        caller.identify(Some(Arc::new(Identity {
+            user: "alice".into(),
+            roles: vec!["player".into()],
+            token_id: None,
+            expires: SystemTime::UNIX_EPOCH,
+            token: Token::new("secret"),
+        })));
+        assert!(caller.grants(Generation(2), &permissions("player")).permits(play));
+        assert!(!caller.grants(Generation(3), &permissions("anonymous")).permits(play));
+        assert!(!format!("{:?}", caller.identity()).contains("secret"));
+
+        caller.identify(None);
+        assert!(caller.grants(Generation(3), &permissions("anonymous")).permits(play));
+    }
+}
