@@ -16,9 +16,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))] // A test that cannot go on says so by panicking.
 
+pub mod access_log;
 pub mod auth;
 pub mod call;
 pub mod identity;
+pub mod metadata;
 pub mod permission;
 pub mod rate_limit;
 pub mod signer;
