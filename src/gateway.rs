@@ -22,12 +22,12 @@ use crate::data::{DEVELOPMENT_KEY, DataFolder};
 use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::files::Fingerprint;
-use crate::pipeline::auth::Signer;
+use crate::pipeline::signer::Signer;
 use crate::reload::{Checked, Inputs, Outcome, Reloader};
 use crate::services;
 use crate::table::TableReader;
 use crate::table::settings::AdminToken;
-use crate::telemetry::log::Log;
+use crate::telemetry::log::{Format, Log};
 use crate::watch;
 
 /// Threads of the back room: built-in services, admin, files. The data path has its own.
@@ -76,7 +76,7 @@ impl Gateway {
     /// Starts everything; when this returns, connections are accepted.
     pub fn start(mut options: Options) -> Result<Gateway, StartError> {
         if options.inputs.environment != Environment::Production {
-            options.inputs.context.development_issuer = Some(development_signer(&options.data)?.issuer());
+            options.inputs.context.development_issuer = Some(development_signer(&options.data)?.development_issuer());
         }
         let back_room = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(BACK_ROOM_THREADS)
@@ -84,10 +84,13 @@ impl Gateway {
             .enable_all()
             .build()
             .map_err(io_error("the back room cannot start"))?;
-        let builtins = services::builtins(back_room.handle());
+        let builtins = Arc::new(services::builtins(back_room.handle().clone()));
         let (reloader, reader) = Reloader::start(options.inputs, builtins).map_err(|checked| StartError::Configuration(Box::new(checked)))?;
         let reloader = Arc::new(reloader);
-        let log = options.own_log.then(|| Log::install(reader.load().settings.log));
+        let log = match options.own_log {
+            true => Some(install_log(&reader)?),
+            false => None,
+        };
 
         let fixed = reloader.fixed().clone();
         let token = match fixed.admin_token {
@@ -217,12 +220,18 @@ async fn follow_log_settings(log: Option<Log>, reader: TableReader) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tick.tick().await;
-        log.set_level(reader.load().settings.log.level);
+        log.set_level(reader.load().settings.log.level.into());
     }
 }
 
+fn install_log(reader: &TableReader) -> Result<Log, StartError> {
+    let settings = reader.load().settings.log;
+    let format = if settings.json { Format::Json } else { Format::Human };
+    Log::install(format, settings.level.into()).map_err(|error| StartError::Io { what: "the log cannot be installed".to_owned(), error: io::Error::other(error) })
+}
+
 fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {
-    let key = data.read_or_create(DEVELOPMENT_KEY, Signer::generate).map_err(io_error("the development key cannot be made"))?;
+    let key = data.read_or_create(DEVELOPMENT_KEY, || Signer::generate().pkcs8().to_vec()).map_err(io_error("the development key cannot be made"))?;
     Signer::from_pkcs8(&key).map_err(|error| StartError::Io {
         what: format!("the development key in {} is broken, delete it to have a new one made", data.path().display()),
         error: io::Error::new(io::ErrorKind::InvalidData, error.to_string()),

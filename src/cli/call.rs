@@ -94,7 +94,7 @@ impl Call {
         serde_json::from_str::<&RawValue>(&self.request).map_err(|error| Exit::new(USAGE, format!("error: the request is not JSON: {error}")))?;
         let token = match (&self.token, &self.user) {
             (Some(token), _) => Some(token.clone()),
-            (None, Some(user)) => Some(self.data.signer()?.issue(user, &self.roles, Duration::from_secs(300))),
+            (None, Some(user)) => Some(self.data.signer()?.issue_development(user, &self.roles, Duration::from_secs(300))),
             (None, None) => None,
         };
         let method = match self.format {

@@ -20,7 +20,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Environment;
 use crate::data::DataFolder;
-use crate::pipeline::auth::Signer;
+use crate::pipeline::signer::Signer;
 use crate::reload::{Inputs, Origin};
 use crate::table::compile::Context;
 

@@ -38,7 +38,7 @@ pub struct Issue {
 impl Token {
     pub fn run(self) -> Result<(), Exit> {
         let Token::Issue(issue) = self;
-        let token = issue.data.signer()?.issue(&issue.user, &issue.roles, Duration::from_secs(60 * issue.minutes));
+        let token = issue.data.signer()?.issue_development(&issue.user, &issue.roles, Duration::from_secs(60 * issue.minutes));
         println!("{token}");
         Ok(())
     }

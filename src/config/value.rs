@@ -3,6 +3,7 @@
 //! Every type is made from text in one place, says what it wants with an example, and can only hold what is valid. Names and paths are in
 //! `name.rs`; here is what is measured or addressed.
 
+use std::num::NonZeroU32;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -48,7 +49,7 @@ pub struct ByteSize(usize);
 /// So many in a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rate {
-    count: u32,
+    count: NonZeroU32,
     per: std::time::Duration,
 }
 
@@ -225,15 +226,15 @@ impl FromText for Rate {
             _ => return Err(not::<Self>(text)),
         };
         // A nanosecond is the shortest time there is, so no bucket can refill faster than one in each.
-        match count.parse() {
-            Ok(count @ 1..=1_000_000_000) => Ok(Rate { count, per: std::time::Duration::from_secs(seconds) }),
+        match count.parse::<NonZeroU32>() {
+            Ok(count) if count.get() <= 1_000_000_000 => Ok(Rate { count, per: std::time::Duration::from_secs(seconds) }),
             _ => Err(not::<Self>(text)),
         }
     }
 }
 
 impl Rate {
-    pub fn count(&self) -> u32 {
+    pub fn count(&self) -> NonZeroU32 {
         self.count
     }
 
@@ -243,7 +244,7 @@ impl Rate {
 
     /// Rounded down.
     pub fn per_second(&self) -> u32 {
-        self.count / u32::try_from(self.per.as_secs()).expect("an hour is 3600 seconds")
+        self.count.get() / u32::try_from(self.per.as_secs()).expect("an hour is 3600 seconds")
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::HeaderValue;
+use tokio::time::Instant;
 
 use super::index::Index;
 use super::plan::{Plan, RoutePlan};
@@ -37,7 +38,7 @@ impl Living {
         let backends: Vec<Arc<Backend>> = plan.backends.into_iter().map(|spec| self.backend(spec)).collect();
         let limiters: Vec<Arc<Limiter>> = plan.limits.into_iter().map(|spec| self.limiter(spec)).collect();
         self.backends = backends.iter().map(|backend| (Arc::clone(backend.name()), Arc::clone(backend))).collect();
-        self.limiters = limiters.iter().map(|limiter| (Arc::clone(limiter.name()), Arc::clone(limiter))).collect();
+        self.limiters = limiters.iter().map(|limiter| (Arc::clone(&limiter.spec().name), Arc::clone(limiter))).collect();
 
         let generation_header = HeaderValue::from(generation.0);
         let routes = plan
@@ -59,14 +60,14 @@ impl Living {
     fn backend(&self, spec: Spec) -> Arc<Backend> {
         match self.backends.get(&spec.name) {
             Some(alive) if *alive.spec() == spec => Arc::clone(alive),
-            _ => Backend::open(spec, self.workers, &self.builtins),
+            _ => Backend::open(spec, self.workers, &self.builtins).expect("the spec was tried when it was compiled"),
         }
     }
 
     fn limiter(&self, spec: LimitSpec) -> Arc<Limiter> {
         match self.limiters.get(&spec.name) {
             Some(alive) if *alive.spec() == spec => Arc::clone(alive),
-            _ => Arc::new(Limiter::new(spec)),
+            _ => Limiter::new(spec, Instant::now()),
         }
     }
 }
@@ -82,7 +83,7 @@ fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limite
         backend: Arc::clone(&backends[plan.backend]),
         access: plan.access,
         permissions: plan.permissions,
-        limits: plan.limits.into_iter().map(|used| LimitUse::new(Arc::clone(&limiters[used.limit]), used.fields)).collect(),
+        limits: plan.limits.into_iter().map(|used| LimitUse { limiter: Arc::clone(&limiters[used.limit]), fields: used.fields.into() }).collect(),
         walk: plan.walk,
         stamps: plan.stamps,
         redact: plan.redact,

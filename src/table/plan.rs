@@ -88,3 +88,16 @@ pub enum LogPayload {
     Failures,
     All,
 }
+
+// === impl SessionValue ===
+
+impl SessionValue {
+    /// As it is written in a route file.
+    pub fn name(self) -> &'static str {
+        match self {
+            SessionValue::User => "session.user",
+            SessionValue::TokenId => "session.token_id",
+            SessionValue::PeerIp => "peer.ip",
+        }
+    }
+}

@@ -4,6 +4,7 @@ use super::names::Names;
 use crate::backend::{self, EndpointSpec, Spec, SpecKind, TlsSpec};
 use crate::config::Document;
 use crate::config::document::{Backend, BackendTls, Grpc};
+use crate::config::grammar::{Entries, Items};
 use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
 use crate::files::Files;
 use crate::services;
@@ -19,7 +20,7 @@ pub type Backends = Names<Spec>;
 pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backends {
     let mut backends = Names::new("backend", Rule::UnknownBackend);
     for group in &document.groups {
-        for (name, backend) in group.routes.backends.iter() {
+        for (name, backend) in group.routes.backends.entries() {
             let spec = kind(name.as_str(), backend, files, report).map(|kind| Spec { name: name.as_str().into(), kind });
             backends.declare(name.as_str(), name.span, spec, report);
         }
@@ -53,8 +54,7 @@ fn kind(name: &str, backend: &Spanned<Backend>, files: &Files, report: &mut Repo
 fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files, report: &mut Report) -> Option<SpecKind> {
     let endpoints: Vec<EndpointSpec> = grpc
         .endpoints
-        .iter()
-        .flat_map(|list| list.iter())
+        .items()
         .map(|url| EndpointSpec { host: url.host().to_owned(), port: url.port(), tls: url.is_tls() })
         .collect();
     if endpoints.is_empty() {
@@ -63,8 +63,8 @@ fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files, report: &mut Repor
         return None;
     }
     let tls = match &grpc.tls {
-        Some(tls) => tls_spec(tls, files, report)?,
-        None => TlsSpec::default(),
+        Some(tls) => Some(tls_spec(tls, files, report)?),
+        None => None,
     };
     if let Some(tls) = &grpc.tls
         && !endpoints.iter().any(|endpoint| endpoint.tls)

@@ -2,6 +2,7 @@
 
 use super::backends::read;
 use crate::config::document::{self, GatewayFile, Issuer};
+use crate::config::grammar::Items;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::Files;
 use crate::pipeline::auth::{Algorithm, IssuerSpec, KeySource, Verifier};
@@ -12,15 +13,20 @@ const LEEWAY: std::time::Duration = std::time::Duration::from_secs(30);
 /// The verifier of every issuer whose keys can be used; the others are reported.
 pub fn compile(gateway: &GatewayFile, development: Option<&IssuerSpec>, files: &Files, report: &mut Report) -> Verifier {
     let mut specs: Vec<IssuerSpec> = development.cloned().into_iter().collect();
-    let written = gateway.auth.iter().flat_map(|auth| auth.issuers.iter().flat_map(|list| list.iter()));
+    let written = gateway.auth.iter().flat_map(|auth| auth.issuers.items());
     for issuer in written {
         let Some((spec, key)) = spec(issuer, files, report) else { continue };
-        match Verifier::check(&spec) {
-            Ok(()) => specs.push(spec),
-            Err(problem) => report.push(Diagnostic::new(Rule::TokenKey, key, problem)),
+        match Verifier::new(std::slice::from_ref(&spec)) {
+            Ok(_) => specs.push(spec),
+            Err(problems) => problems.into_iter().for_each(|(_, problem)| report.push(Diagnostic::new(Rule::TokenKey, key, problem))),
         }
     }
-    Verifier::new(&specs).expect("every spec was checked by itself")
+    Verifier::new(&specs).unwrap_or_else(|problems| {
+        // Each is sound by itself, so what is left is that two name the same issuer.
+        let place = gateway.auth.as_ref().map_or(gateway.span, |auth| auth.span);
+        problems.into_iter().for_each(|(_, problem)| report.push(Diagnostic::new(Rule::TokenKey, place, problem)));
+        Verifier::default()
+    })
 }
 
 fn spec(issuer: &Spanned<Issuer>, files: &Files, report: &mut Report) -> Option<(IssuerSpec, Span)> {
@@ -31,18 +37,15 @@ fn spec(issuer: &Spanned<Issuer>, files: &Files, report: &mut Report) -> Option<
         }
     };
     need(issuer.issuer.is_some(), "issuer", "issuer: \"https://id.example.com\"");
-    need(issuer.audience.as_ref().is_some_and(|list| list.iter().next().is_some()), "audience", "audience: [game]");
+    need(issuer.audience.items().next().is_some(), "audience", "audience: [game]");
     need(issuer.algorithm.is_some(), "algorithm", "algorithm: EdDSA");
     let (keys, place) = keys(issuer, files, report)?;
     if report.errors() > before {
         return None;
     }
-    let texts = |list: &Option<Spanned<crate::config::grammar::List<crate::config::value::Text>>>| -> Vec<String> {
-        list.iter().flat_map(|list| list.iter()).map(|text| text.as_str().to_owned()).collect()
-    };
     let spec = IssuerSpec {
         issuer: issuer.issuer.as_ref()?.as_str().to_owned(),
-        audience: texts(&issuer.audience),
+        audience: issuer.audience.items().map(|text| text.as_str().to_owned()).collect(),
         algorithm: match issuer.algorithm.as_ref()?.value {
             document::Algorithm::Hs256 => Algorithm::Hs256,
             document::Algorithm::Rs256 => Algorithm::Rs256,
@@ -51,7 +54,7 @@ fn spec(issuer: &Spanned<Issuer>, files: &Files, report: &mut Report) -> Option<
         },
         keys,
         roles_claim: issuer.roles.as_ref().map(|path| path.as_str().trim_start_matches("claims.").split('.').map(str::to_owned).collect()),
-        default_roles: issuer.default_roles.iter().flat_map(|list| list.iter()).map(|role| role.as_str().to_owned()).collect(),
+        default_roles: issuer.default_roles.items().map(|role| role.as_str().to_owned()).collect(),
         leeway: issuer.leeway.as_ref().map_or(LEEWAY, |leeway| leeway.get()),
     };
     Some((spec, place))

@@ -74,8 +74,8 @@ pub fn compile(document: &mut Document, files: &Files, pools: &Pools, context: &
         settings: process.settings,
         verifier: process.verifier,
         permissions,
-        backends: backends.into_specs(),
-        limits: limits.into_specs(),
+        backends: backends.into_items(),
+        limits: limits::into_specs(limits),
         routes: routes.routes,
         catalogue_hash,
     });
@@ -85,7 +85,7 @@ pub fn compile(document: &mut Document, files: &Files, pools: &Pools, context: &
 /// The pool of every group's descriptors.
 fn pool(document: &mut Document, files: &Files, pools: &Pools, report: &mut Report) -> Pool {
     let mut sources = Vec::new();
-    for descriptor in document.groups.iter().flat_map(|group| group.routes.descriptors.iter().flat_map(|list| list.iter())) {
+    for descriptor in document.descriptors() {
         match (&descriptor.proto, &descriptor.set) {
             (Some(folder), None) => sources.push(DescriptorSource::Proto { folder: folder.path().to_path_buf(), span: folder.span }),
             (None, Some(set)) => sources.push(DescriptorSource::Set { file: set.path().to_path_buf(), span: set.span }),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::backends::read;
 use super::{Context, issuers};
 use crate::config::document::{self, GatewayFile};
-use crate::config::value::Workers;
+use crate::config::grammar::Items;
+use crate::config::value::{ByteSize, Duration, UrlPath, Workers};
 use crate::config::{Document, Environment};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::Files;
@@ -82,9 +83,8 @@ macro_rules! take {
 }
 
 fn apply(gateway: &GatewayFile, settings: &mut Settings) {
-    use crate::config::value::{ByteSize, Duration, UrlPath};
-    take!(settings.origins, &gateway.origins, |list: &crate::config::grammar::List<_>| list.iter().map(origin).collect());
-    take!(settings.trusted_proxies, &gateway.trusted_proxies, |list: &crate::config::grammar::List<_>| list.iter().map(cidr).collect());
+    settings.origins = gateway.origins.items().map(|origin| origin.as_str().to_owned()).collect();
+    settings.trusted_proxies = gateway.trusted_proxies.items().map(|network| network.get()).collect();
     take!(settings.proxy_protocol, &gateway.proxy_protocol, |on: &bool| *on);
     if let Some(listen) = &gateway.listen {
         take!(settings.path, &listen.path, |path: &UrlPath| path.as_str().to_owned());
@@ -115,14 +115,6 @@ fn apply(gateway: &GatewayFile, settings: &mut Settings) {
         take!(settings.watch, &reload.watch, |on: &bool| *on);
         take!(settings.debounce, &reload.debounce, Duration::get);
     }
-}
-
-fn origin(written: &Spanned<crate::config::value::Origin>) -> String {
-    written.as_str().to_owned()
-}
-
-fn cidr(written: &Spanned<crate::config::value::Cidr>) -> ipnet::IpNet {
-    written.get()
 }
 
 fn log_level(level: document::LogLevel) -> tracing::Level {

@@ -7,7 +7,7 @@ use crate::config::layers::Effective;
 use crate::config::value::{FieldPathText, SessionPath};
 use crate::config::document::UnknownFields;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
-use crate::proto::{FieldPath, MessageType, Redact, Stamp, UnknownPolicy, Walk, WalkOptions};
+use crate::proto::{FieldPath, MessageType, Redact, Stamp, UnknownFields as Unknown, Walk, WalkOptions};
 use crate::table::plan::{LimitPlan, SessionValue};
 
 /// The compiled parts.
@@ -42,8 +42,8 @@ pub fn compile(input: &MessageType, policy: &Effective, used: &[usize], limits: 
         plans.push(LimitPlan { limit: index, fields });
     }
     let unknown_fields = match policy.unknown_fields.as_ref().map(|unknown| unknown.value) {
-        Some(UnknownFields::Reject) => UnknownPolicy::Reject,
-        Some(UnknownFields::Pass) | None => UnknownPolicy::Pass,
+        Some(UnknownFields::Reject) => Unknown::Reject,
+        Some(UnknownFields::Pass) | None => Unknown::Pass,
     };
     Request {
         walk: Walk::compile(input, &extract, WalkOptions { unknown_fields }),

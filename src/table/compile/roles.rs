@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::names::Names;
 use crate::config::Document;
 use crate::config::document::Role;
+use crate::config::grammar::{Entries, Items};
 use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
 use crate::pipeline::permission::RoleSpec;
 
@@ -13,7 +14,7 @@ pub fn compile(document: &Document, report: &mut Report) -> Vec<RoleSpec> {
     let mut names = Names::new("role", Rule::RoleInheritance);
     let mut written: Vec<&Spanned<Role>> = Vec::new();
     for group in &document.groups {
-        for (name, role) in group.routes.permissions.iter().flat_map(|permissions| permissions.roles.iter().flat_map(|roles| roles.iter())) {
+        for (name, role) in group.routes.permissions.iter().flat_map(|permissions| permissions.roles.entries()) {
             let before = names.len();
             names.declare(name.as_str(), name.span, Some(spec(name.as_str(), role)), report);
             if names.len() > before {
@@ -22,7 +23,7 @@ pub fn compile(document: &Document, report: &mut Report) -> Vec<RoleSpec> {
         }
     }
     for (index, role) in written.iter().enumerate() {
-        for parent in role.inherit.iter().flat_map(|list| list.iter()) {
+        for parent in role.inherit.items() {
             let Some(found) = names.find(parent, report) else { continue };
             if reaches(&names, found, index) {
                 let what = format!("the role `{}` inherits from itself", names.get(index).name);
@@ -34,17 +35,12 @@ pub fn compile(document: &Document, report: &mut Report) -> Vec<RoleSpec> {
 }
 
 fn spec(name: &str, role: &Role) -> RoleSpec {
-    let texts = |list: &Option<Spanned<_>>| list.iter().flat_map(|list: &Spanned<crate::config::grammar::List<_>>| list.iter()).map(pattern).collect();
     RoleSpec {
         name: name.into(),
-        grant: texts(&role.grant),
-        deny: texts(&role.deny),
-        inherit: role.inherit.iter().flat_map(|list| list.iter()).map(|parent| parent.as_str().to_owned()).collect(),
+        grant: role.grant.items().map(|pattern| pattern.as_str().to_owned()).collect(),
+        deny: role.deny.items().map(|pattern| pattern.as_str().to_owned()).collect(),
+        inherit: role.inherit.items().map(|parent| parent.as_str().to_owned()).collect(),
     }
-}
-
-fn pattern(written: &Spanned<crate::config::value::PermissionPattern>) -> String {
-    written.as_str().to_owned()
 }
 
 /// Whether following `inherit` from `from` arrives at `to`.

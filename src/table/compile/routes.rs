@@ -8,11 +8,12 @@ use super::limits::Limits;
 use super::process::{ENVELOPE_BYTES, Process};
 use super::request;
 use crate::config::document::{self, Policy, Route};
+use crate::config::grammar::Entries;
 use crate::config::layers::{self, Effective};
 use crate::config::{Document, Group};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::id::Protocol;
-use crate::pipeline::permission::{PermissionId, RoleSpec, granting_roles};
+use crate::pipeline::permission::{PermissionId, RoleSpec, covers};
 use crate::proto::{Kind, MessageType, Method, Pool};
 use crate::table::plan::{Access, LogPayload, LogPlan, RoutePlan};
 
@@ -67,7 +68,7 @@ fn collect<'a>(document: &'a Document, report: &mut Report) -> BTreeMap<u32, Wri
     let mut names: BTreeMap<String, Span> = BTreeMap::new();
     let base = document.groups.first().and_then(|group| group.routes.defaults.as_ref());
     for (index, group) in document.groups.iter().enumerate() {
-        for (number, route) in group.routes.routes.iter().flat_map(|map| map.iter()) {
+        for (number, route) in group.routes.routes.entries() {
             let place = number.span;
             let number = number.get();
             in_range(group, number, place, report);
@@ -216,13 +217,13 @@ fn bit(bits: &mut Vec<Arc<str>>, permission: &str) -> PermissionId {
         bits.push(permission.into());
         bits.len() - 1
     });
-    PermissionId::new(place)
+    PermissionId(u32::try_from(place).expect("there are fewer permissions than bytes in the files"))
 }
 
 fn lint_permissions(written: &Written<'_>, access: Access, scope: &Scope<'_>, report: &mut Report) {
     for permission in &written.policy.permissions {
-        let granting = granting_roles(scope.roles, permission.as_str());
-        if granting.is_empty() {
+        let granted = scope.roles.iter().any(|role| role.grant.iter().any(|pattern| covers(pattern, permission.as_str())));
+        if !granted {
             let what = format!("no role grants `{}`, so nobody can call route {}", permission.as_str(), written.number);
             let help = "grant it under `permissions.roles`, or remove it from the route";
             report.push(Diagnostic::new(Rule::UnreachableRoute, permission.span, what).help(help));
