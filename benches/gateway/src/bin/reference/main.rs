@@ -29,7 +29,6 @@ use raw::Raw;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::spawn;
 use tokio::sync::mpsc;
-use tonic::Code;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
@@ -93,16 +92,16 @@ async fn connection(socket: UpgradeFut, gateway: Arc<Gateway>) -> Result<(), Web
             }
         }
     });
+    // Pongs and closes take the same queue as replies: the writer owns the socket's other half.
+    let control = replies.clone();
+    let mut obligated = |frame: Frame<'static>| {
+        let control = control.clone();
+        async move {
+            let _ = control.send(frame).await;
+            Ok::<_, Infallible>(())
+        }
+    };
     loop {
-        let control = replies.clone();
-        // Pongs and closes take the same queue as replies: the writer owns the socket's other half.
-        let mut obligated = |frame: Frame<'static>| {
-            let control = control.clone();
-            async move {
-                let _ = control.send(frame).await;
-                Ok::<_, Infallible>(())
-            }
-        };
         let frame = reader.read_frame(&mut obligated).await?;
         match frame.opcode {
             OpCode::Binary => drop(spawn(request(into_bytes(frame.payload), Arc::clone(&gateway), replies.clone()))),
@@ -122,16 +121,22 @@ fn into_bytes(payload: Payload<'_>) -> Bytes {
 }
 
 async fn request(message: Bytes, gateway: Arc<Gateway>, replies: mpsc::Sender<Frame<'static>>) {
-    let reply = match Envelope::decode(message) {
-        Ok(Envelope { protocol, id, payload, .. }) => match call(&gateway, protocol, payload).await {
-            Ok(payload) => Envelope { protocol, id, payload, ..Envelope::default() },
-            Err(status) => Envelope { protocol, id, status: Some(failure(&status)), ..Envelope::default() },
-        },
-        Err(error) => {
-            Envelope { status: Some(failure(&tonic::Status::new(Code::InvalidArgument, error.to_string()))), ..Envelope::default() }
+    let (protocol, id, answer) = match Envelope::decode(message) {
+        Ok(Envelope { protocol, id, payload, .. }) => (protocol, id, call(&gateway, protocol, payload).await),
+        Err(error) => (0, 0, Err(tonic::Status::invalid_argument(error.to_string()))),
+    };
+    let _ = replies.send(Frame::binary(Payload::Owned(reply(protocol, id, answer)))).await;
+}
+
+fn reply(protocol: u32, id: u32, answer: Result<Bytes, tonic::Status>) -> Vec<u8> {
+    let envelope = match answer {
+        Ok(payload) => Envelope { protocol, id, payload, ..Envelope::default() },
+        Err(failure) => {
+            let status = Status { code: failure.code() as u32, message: failure.message().to_owned(), ..Status::default() };
+            Envelope { protocol, id, status: Some(status), ..Envelope::default() }
         }
     };
-    let _ = replies.send(Frame::binary(Payload::Owned(reply.encode_to_vec()))).await;
+    envelope.encode_to_vec()
 }
 
 async fn call(gateway: &Gateway, protocol: u32, payload: Bytes) -> Result<Bytes, tonic::Status> {
@@ -139,8 +144,4 @@ async fn call(gateway: &Gateway, protocol: u32, payload: Bytes) -> Result<Bytes,
     let mut client = Grpc::new(gateway.backend.clone());
     client.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
     Ok(client.unary(tonic::Request::new(payload), path.clone(), Raw).await?.into_inner())
-}
-
-fn failure(status: &tonic::Status) -> Status {
-    Status { code: status.code() as u32, message: status.message().to_owned(), ..Status::default() }
 }
