@@ -14,6 +14,7 @@ import os
 import platform
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,7 @@ SPARE_DESCRIPTORS = 500
 
 def main():
     options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so stops what was started
     os.sched_setaffinity(0, {OTHER_CORE})
     bench = build(BENCH, options.profile)
     gateways = choose(options, bench)
@@ -56,7 +58,7 @@ def parse():
     parser.add_argument("--seconds", type=float, help="the window of one measurement (5)")
     parser.add_argument("--connections", type=int, help="idle connections for memory (10,000 or what the descriptor limit allows)")
     parser.add_argument("--only", choices=["reference", "ours"], help="measure one side; nothing is compared")
-    parser.add_argument("--profile", default="dist", help="the cargo profile of both packages (dist)")
+    parser.add_argument("--profile", default="dist", choices=["dist", "release"], help="the cargo profile of both packages (dist)")
     parser.add_argument("--publish", action="store_true", help="write results.json and the table in docs/performance.md")
     options = parser.parse_args()
     rounds, seconds, connections = (2, 2.0, 2_000) if options.quick else (7, 5.0, 10_000)

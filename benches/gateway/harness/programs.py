@@ -51,7 +51,11 @@ class Program:
 
     def wait_until_ready(self):
         """From the ready file where there is one, else from a line `listening ADDRESS`."""
-        self.address = self._read_ready_file() if self.ready_file else self.line("listening ")
+        try:
+            self.address = self._read_ready_file() if self.ready_file else self.line("listening ")
+        except BaseException:
+            self.stop()  # nobody holds it yet
+            raise
         return self
 
     def line(self, prefix=""):

@@ -13,6 +13,9 @@ use crate::socket::{Reply, Socket, Target};
 const FIRST_PATIENCE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long calls may go without any answer: more than the slowest gateway under valgrind takes for one.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
 /// Large enough that one read takes all that 64 replies bring.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
@@ -51,6 +54,15 @@ impl Crowd {
 
     pub fn listen_to_stdin(&self) -> io::Result<()> {
         self.poll.registry().register(&mut SourceFd(&STDIN), Token(self.sockets.len()), Interest::READABLE)
+    }
+
+    /// A turn in which something must happen, because calls are in flight: a gateway that forgets one must not hang the bench.
+    pub fn expect(&mut self, on_reply: impl FnMut(&mut Socket, usize, Reply, Instant)) -> io::Result<()> {
+        self.turn(SILENCE_MAX, on_reply)?;
+        if self.events.is_empty() {
+            return Err(io::Error::other(format!("calls are in flight and the gateway has been silent for {SILENCE_MAX:?}")));
+        }
+        Ok(())
     }
 
     /// Waits once and hands out every reply that came, with the index of its socket and the time the batch was read.

@@ -43,7 +43,7 @@ fn work(crowd: &mut Crowd) -> io::Result<()> {
         }
         let mut failed = 0;
         while left.iter().any(|left| *left > 0) {
-            crowd.turn(Duration::from_secs(1), |socket, index, reply, _| {
+            crowd.expect(|socket, index, reply, _| {
                 failed += usize::from(!reply.ok);
                 let left = &mut left[index - first];
                 *left -= 1;

@@ -99,7 +99,7 @@ impl Loop {
 
     fn until_none_is_left(&mut self, crowd: &mut Crowd) -> io::Result<()> {
         while self.calls_left > 0 || self.sent.iter().any(Option::is_some) {
-            crowd.turn(Duration::from_secs(1), |socket, index, reply, now| self.take(socket, index, &reply, now))?;
+            crowd.expect(|socket, index, reply, now| self.take(socket, index, &reply, now))?;
         }
         Ok(())
     }

@@ -160,3 +160,72 @@ fn closed(payload: &[u8]) -> io::Error {
     let code = code.iter().fold(0, |code, byte| code << 8 | u32::from(*byte));
     io::Error::other(format!("the gateway closed with {code} {}", String::from_utf8_lossy(reason)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use protogate_bench::wire::Status;
+
+    use super::*;
+
+    /// A gateway that accepts one client, says `frames` right behind its handshake, and answers with what the client sent.
+    fn gateway_says(frames: Vec<u8>) -> (Target, thread::JoinHandle<(String, Vec<u8>)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let gateway = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut request = vec![0; HEAD_BYTES_MAX];
+            let count = stream.read(&mut request).expect("a request");
+            stream.write_all(&[b"HTTP/1.1 101 Switching Protocols\r\n\r\n", &frames[..]].concat()).expect("the client reads");
+            let mut said = Vec::new();
+            stream.read_to_end(&mut said).expect("the client leaves");
+            (String::from_utf8_lossy(&request[..count]).into_owned(), said)
+        });
+        (Target { address, path: "/ws".to_owned(), token: Some("a.b.c".to_owned()) }, gateway)
+    }
+
+    fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+        [&[0x80 | opcode, payload.len() as u8], payload].concat()
+    }
+
+    fn message(protocol: u32, id: u32, code: Option<u32>) -> Vec<u8> {
+        let status = code.map(|code| Status { code, ..Status::default() });
+        frame(BINARY, &Envelope { protocol, id, status, ..Envelope::default() }.encode_to_vec())
+    }
+
+    #[test]
+    fn a_hello_is_heard_a_ping_answered_and_a_ready_is_no_reply() {
+        let (target, gateway) =
+            gateway_says([message(HELLO, 0, None), message(3, 0, None), message(6, 0, None), frame(PING, b"?")].concat());
+        let mut socket = Socket::open(&target).expect("101");
+        socket.greet(Duration::from_secs(5), &mut [0; 1024]).expect("still open");
+        assert!(socket.greeted);
+        while socket.outbox.is_empty() {
+            socket.receive(&mut [0; 1024], &mut |_, reply| panic!("{} is no reply", reply.id)).expect("still open");
+        }
+        socket.flush().expect("still open");
+        drop(socket);
+        let (request, said) = gateway.join().expect("no panic");
+        assert!(request.starts_with("GET /ws HTTP/1.1\r\n") && request.contains("Authorization: Bearer a.b.c\r\n"));
+        assert_eq!(said, frame::masked(PONG, b"?"));
+    }
+
+    #[test]
+    fn replies_are_told_from_failures_and_a_close_says_why() {
+        let frames = [message(9001, 4, None), message(9001, 5, Some(8)), frame(CLOSE, b"\x11\x94bad token")].concat();
+        let (target, _gateway) = gateway_says(frames);
+        let mut socket = Socket::open(&target).expect("101");
+        let mut replies = Vec::new();
+        let mut on_reply = |_: &mut Socket, reply: Reply| replies.push((reply.id, reply.ok));
+        // The frames may have come together with the handshake's answer; then there is nothing more to read.
+        let mut outcome = socket.take_messages(&mut on_reply);
+        while outcome.is_ok() {
+            outcome = socket.receive(&mut [0; 1024], &mut on_reply).map(drop);
+        }
+        let error = outcome.expect_err("the loop ends with one");
+        assert_eq!(replies, [(4, true), (5, false)]);
+        assert_eq!(error.to_string(), "the gateway closed with 4500 bad token");
+    }
+}
