@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(files_below(Path::new("proto"), "proto")?)?;
     fs::write(out.join("protogate.binpb"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().bytes(".").compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure().bytes(".").skip_debug([".protogate.wire.v1.Authenticate", ".protogate.wire.v1.Ready", ".protogate.wire.v1.Resume", ".protogate.wire.v1.Resumed", ".protogate.wire.v1.RefreshToken"]).compile_fds(compiler.file_descriptor_set())?;
 
     example("examples/greeter/proto")?;
 

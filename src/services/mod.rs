@@ -8,7 +8,10 @@ use tokio::runtime::Handle;
 
 use crate::backend::Builtins;
 
-/// All of them by the names that `builtin:` in a route file may use. They run on `back_room`.
+/// The names that `builtin:` in a route file may use.
+pub const NAMES: &[&str] = &["echo"];
+
+/// All of them, under [`NAMES`]. They run on `back_room`.
 pub fn builtins(back_room: Handle) -> Builtins {
     let mut builtins = Builtins::new(back_room);
     builtins.add("echo", echo::service());

@@ -82,7 +82,7 @@ fn tls_spec(tls: &Spanned<BackendTls>, files: &Files, report: &mut Report) -> Op
     if let Some(ca) = &tls.ca {
         spec.roots_pem = Some(read(ca, files, report)?);
     }
-    if let Err(problem) = backend::check_tls(&spec) {
+    if let Err(problem) = backend::tls_problem(&spec) {
         let place = tls.ca.as_ref().map_or(tls.span, |ca| ca.span);
         report.push(Diagnostic::new(Rule::TlsFile, place, problem).help("name a PEM file that holds the certificates of the authorities to trust"));
         return None;
