@@ -1,1 +1,29 @@
-//! (to be written)
+//! Protobuf messages that are known only at run time: descriptors, and what can be done with a message's bytes.
+//!
+//! This is the only room that names the reflection library and the .proto compiler. No type that leaves it prints a descriptor.
+//!
+//! - `source`: reading folders of .proto files, and descriptor sets
+//! - `compile`: from files to one pool: imports across sources, conflicts
+//! - `pool`: the message types and methods of one configuration, shared between reloads
+//! - `message`: what others know about a message type and a method
+//! - `path`: field paths such as `room.id`
+//! - `closure`: one hash over everything that messages can contain
+//! - `transcode`: between the wire form and canonical JSON
+//! - `json`: writing canonical JSON
+//! - `strict`: the checks on JSON that the reflection library does not make
+
+pub mod transcode;
+
+mod closure;
+mod compile;
+mod message;
+mod path;
+mod pool;
+mod source;
+mod strict;
+
+pub use closure::closure_hash;
+pub use message::{Kind, MessageType, Method};
+pub use path::{FieldKind, FieldPath, PathProblem};
+pub use pool::{Missing, Pool, Pools};
+pub use source::DescriptorSource;
