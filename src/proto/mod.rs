@@ -7,23 +7,35 @@
 //! - `pool`: the message types and methods of one configuration, shared between reloads
 //! - `message`: what others know about a message type and a method
 //! - `path`: field paths such as `room.id`
+//! - `program`, `walk`: one pass over a message's bytes that checks them and takes values out, over `raw`
+//! - `stamp`, `redact`: writing a field, and masking fields, on the wire form
 //! - `closure`: one hash over everything that messages can contain
-//! - `transcode`: between the wire form and canonical JSON
-//! - `json`: writing canonical JSON
-//! - `strict`: the checks on JSON that the reflection library does not make
+//! - `transcode`: between the wire form and canonical JSON, with `json` and `strict`
 
+pub mod redact;
+pub mod stamp;
 pub mod transcode;
+pub mod walk;
 
 mod closure;
 mod compile;
+mod json;
 mod message;
 mod path;
 mod pool;
+mod program;
+mod raw;
 mod source;
 mod strict;
+
+#[cfg(test)]
+mod fixture;
 
 pub use closure::closure_hash;
 pub use message::{Kind, MessageType, Method};
 pub use path::{FieldKind, FieldPath, PathProblem};
 pub use pool::{Missing, Pool, Pools};
+pub use redact::Redact;
 pub use source::DescriptorSource;
+pub use stamp::{Stamp, Unconvertible};
+pub use walk::{UnknownPolicy, Value, Values, Walk, WalkOptions, WalkProblem};
