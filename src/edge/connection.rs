@@ -75,6 +75,7 @@ enum Phase {
     Leaving {
         until: Tick,
         client_closed: bool,
+        discarded: usize,
     },
 }
 
@@ -116,9 +117,11 @@ impl Connection {
     }
 
     /// Runs to the end.
-    pub async fn run(mut self) {
+    ///
+    /// Not an `async fn`, whose future would hold the connection twice: as its argument, and as what it runs.
+    pub fn run(mut self) -> impl Future<Output = ()> {
         let mut failed = false;
-        poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| self.poll(cx))) {
+        poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| self.poll(cx))) {
             Ok(poll) => poll,
             Err(_) if failed => Poll::Ready(()),
             Err(_) => {
@@ -130,8 +133,6 @@ impl Connection {
                 Poll::Pending
             }
         })
-        .await;
-        debug!(connection = %self.id, "gone");
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
