@@ -1,12 +1,122 @@
-//! stub
-pub mod frames;
-pub mod heartbeat;
+//! The client's side: sockets, handshakes, connections.
+//!
+//! An [`Edge`] listens, and serves each client on one of its workers until the gateway ends. Promises: an id is answered once; the memory
+//! of a connection is bounded in bytes; nobody waits for a slow client; a reload reaches every connection and closes none; only `frames`,
+//! `socket` and `upgrade` know fastwebsockets. It knows neither backends nor what a route is: that is for `dispatch`.
+//!
+//! A client meets the files in this order:
+//! - `listener`, `seats`: accepted, counted, dealt to a worker
+//! - `worker`, `pulse`, `undertaker`: the thread it lives on, its clock, and what is left of those that went
+//! - `upgrade`, `proxy`, `tls`, `request`, `refusal`: its handshakes
+//! - `connection`, `socket`, `frames`: its one task, from bytes to messages and back
+//! - `conversation`, `control`, `calls`, `speaker`, `own`: what it says, and what is said to it
+//! - `heartbeat`, `standing`, `end`, `jitter`: how long, and how it ends
+
+mod calls;
+mod connection;
+mod control;
+mod conversation;
+mod end;
+mod frames;
+mod heartbeat;
 mod jitter;
-pub mod proxy;
-pub mod pulse;
+mod listener;
+mod own;
+mod proxy;
+mod pulse;
 mod refusal;
 mod request;
 mod seats;
-pub mod socket;
+mod socket;
+mod speaker;
+mod standing;
 pub mod tls;
-pub mod upgrade;
+mod undertaker;
+mod upgrade;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::thread;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::runtime;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::listener::Listener;
+use self::own::OwnMessages;
+use self::seats::Seats;
+use self::worker::{Shared, Thread};
+use crate::id::WorkerId;
+use crate::proto::Pool;
+use crate::session::budget::Budget;
+use crate::table::TableReader;
+
+/// The client's side of a running gateway. Dropping it closes every connection without waiting for calls in flight.
+pub struct Edge {
+    address: SocketAddr,
+    seats: Arc<Seats>,
+    workers: Vec<Thread>,
+    /// Ends the listener.
+    accepting: CancellationToken,
+    _ends_with_edge: DropGuard,
+}
+
+// === impl Edge ===
+
+impl Edge {
+    /// Listens on `address` and serves what `tables` says, on so many workers. When this returns, connections are accepted.
+    pub fn start(address: SocketAddr, workers: usize, tables: TableReader) -> io::Result<Edge> {
+        listener::raise_descriptor_limit();
+        let socket = listener::bind(address)?;
+        let address = socket.local_addr()?;
+        let table = tables.load();
+        let seats = Seats::new(workers);
+        let shared = Arc::new(Shared {
+            tables: tables.clone(),
+            outboxes: Arc::new(Budget::new(table.settings.outbox_bytes_max, table.settings.memory_outboxes)),
+            own: Arc::new(OwnMessages::new(&Pool::own())),
+            node: address.to_string(),
+            held: Arc::new(AtomicUsize::new(0)),
+            warned: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
+        });
+        let workers: Vec<Thread> = (0..workers).map(|id| Thread::start(WorkerId(id), Arc::clone(&shared))).collect::<io::Result<_>>()?;
+
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let arrivals = workers.iter().map(|worker| worker.arrivals.clone()).collect();
+        let listener = runtime.block_on(async { Listener::new(socket, tables, Arc::clone(&seats), arrivals) })?;
+        let accepting = CancellationToken::new();
+        let stop = accepting.clone();
+        thread::Builder::new().name("listener".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                // A socket accepted in the moment of the end is closed with the rest; accepting is cancel-safe.
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = listener.run() => {}
+                }
+            });
+        })?;
+        Ok(Edge { address, seats, workers, _ends_with_edge: accepting.clone().drop_guard(), accepting })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many sockets are connected, handshakes included.
+    pub fn connections(&self) -> u32 {
+        self.seats.taken()
+    }
+
+    /// Ends gently: no new connections, no new calls, calls in flight are answered within `patience`, then every client is sent away.
+    pub async fn drain(&self, patience: Duration) {
+        self.accepting.cancel();
+        join_all(self.workers.iter().map(|worker| worker.end(patience))).await;
+    }
+}

@@ -4,17 +4,16 @@
 //! through all places costs some nanoseconds each, four times a second, which is less than keeping them in order.
 //! The same list is how a worker reaches all its connections: to end them, and to find the one that holds the most memory.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
 
 use slab::Slab;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
 
 /// The coarse clock's step: fine enough for limits given in seconds.
-const STEP: Duration = Duration::from_millis(250);
+pub const STEP: Duration = Duration::from_millis(250);
 
 /// A moment of the coarse clock, counted from its start. 32 bits last 34 years.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
@@ -24,8 +23,8 @@ pub struct Tick(u32);
 pub struct Pulse {
     now: AtomicU32,
     places: Mutex<Slab<Slot>>,
-    /// Set once, by [`Pulse::end`]; read by every connection that is woken.
-    ending: AtomicBool,
+    /// The tick by which every connection must have ended. Written once, by [`Pulse::end`]; read by every connection that is woken.
+    end_by: AtomicU32,
     /// Told whenever a place is given up.
     left: Notify,
     /// The key plus one of the place that must go because memory ran out; 0 is none. Written by whoever goes over, cleared when it went.
@@ -69,7 +68,7 @@ impl Pulse {
         Arc::new(Pulse {
             now: AtomicU32::new(0),
             places: Mutex::new(Slab::new()),
-            ending: AtomicBool::new(false),
+            end_by: AtomicU32::new(Tick::NEVER.0),
             left: Notify::new(),
             shed: AtomicUsize::new(0),
             held,
@@ -80,37 +79,28 @@ impl Pulse {
         Tick(self.now.load(Ordering::Relaxed))
     }
 
-    /// Beats until it is dropped.
-    pub async fn run(&self) {
-        let mut interval = interval(STEP);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        interval.tick().await;
-        loop {
-            interval.tick().await;
-            self.beat();
-        }
-    }
-
-    /// One step of the clock. A place that is due is woken at every step until it says when it is due next.
+    /// One step of the clock, to be called every [`STEP`]. A place that is due is woken at every step until it says when it is due next.
     pub fn beat(&self) {
         let now = Tick(self.now.fetch_add(1, Ordering::Relaxed) + 1);
         self.lock().iter().filter(|(_, slot)| slot.due <= now).for_each(|(_, slot)| slot.waker.wake_by_ref());
     }
 
-    /// A place that is woken through `waker`, first at the next beat.
-    pub fn enter(self: &Arc<Self>, waker: Waker) -> Place {
-        let key = self.lock().insert(Slot { due: Tick::ZERO, waker, held: 0 });
+    /// A place for whoever is polled next, due at once. It must say by [`Place::set_waker`] who that is.
+    pub fn enter(self: &Arc<Self>) -> Place {
+        let key = self.lock().insert(Slot { due: Tick::ZERO, waker: Waker::noop().clone(), held: 0 });
         Place { pulse: Arc::clone(self), key, due: Tick::ZERO, held: 0 }
     }
 
-    /// Asks every connection to finish, now and in future.
-    pub fn end(&self) {
-        self.ending.store(true, Ordering::Relaxed);
+    /// Asks every connection to finish its calls within `patience`, those that have a place and those that will.
+    pub fn end(&self, patience: Duration) {
+        let end_by = self.now().after(patience);
+        self.end_by.fetch_min(end_by.0, Ordering::Relaxed);
         self.lock().iter().for_each(|(_, slot)| slot.waker.wake_by_ref());
     }
 
-    pub fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Relaxed)
+    /// How long connections still have that were asked to end.
+    pub fn time_left(&self) -> Duration {
+        STEP * self.end_by.load(Ordering::Relaxed).saturating_sub(self.now().0)
     }
 
     /// Resolves when nobody has a place.
@@ -148,8 +138,20 @@ impl Place {
         self.pulse.now()
     }
 
-    pub fn is_ending(&self) -> bool {
-        self.pulse.is_ending()
+    /// By when the connection must have ended, if it must.
+    pub fn end_by(&self) -> Option<Tick> {
+        let end_by = Tick(self.pulse.end_by.load(Ordering::Relaxed));
+        (end_by != Tick::NEVER).then_some(end_by)
+    }
+
+    /// Says whom to wake.
+    pub fn set_waker(&self, waker: &Waker) {
+        self.pulse.lock()[self.key].waker.clone_from(waker);
+    }
+
+    /// Whether the time has come that [`Place::set_due`] named.
+    pub fn is_due(&self) -> bool {
+        self.now() >= self.due
     }
 
     /// Whether this connection was chosen to make room.

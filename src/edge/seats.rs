@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use foldhash::fast::RandomState;
 
+use crate::id::WorkerId;
 use crate::table::Settings;
 
 /// Sockets over the limit that are still told why: enough for people who look into it, too few to cost anything.
@@ -23,12 +24,14 @@ const ANONYMOUS_SHARE: u32 = 4;
 pub struct Seats {
     taken: AtomicU32,
     anonymous: AtomicU32,
+    by_worker: Box<[AtomicU32]>,
     by_address: Mutex<HashMap<Household, u32, RandomState>>,
 }
 
 /// One connection, counted.
 pub struct Seat {
     seats: Arc<Seats>,
+    worker: Option<WorkerId>,
     household: Option<Household>,
     anonymous: bool,
 }
@@ -49,13 +52,18 @@ struct Household(Ipv6Addr);
 // === impl Seats ===
 
 impl Seats {
-    pub fn new() -> Arc<Seats> {
-        Arc::new(Seats { taken: AtomicU32::new(0), anonymous: AtomicU32::new(0), by_address: Mutex::default() })
+    pub fn new(workers: usize) -> Arc<Seats> {
+        Arc::new(Seats {
+            taken: AtomicU32::new(0),
+            anonymous: AtomicU32::new(0),
+            by_worker: (0..workers).map(|_| AtomicU32::new(0)).collect(),
+            by_address: Mutex::default(),
+        })
     }
 
     /// A seat for a socket just accepted. Nothing: it is to be closed at once.
     pub fn take(self: &Arc<Self>, settings: &Settings) -> Option<Seat> {
-        let seat = Seat { seats: Arc::clone(self), household: None, anonymous: false };
+        let seat = Seat { seats: Arc::clone(self), worker: None, household: None, anonymous: false };
         let taken = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
         (taken <= settings.connections_max.saturating_add(TOLD_MAX)).then_some(seat)
     }
@@ -83,6 +91,15 @@ impl Seat {
         let count = counts.entry(household).or_default();
         *count += 1;
         *count <= settings.per_ip_max.saturating_add(TOLD_MAX)
+    }
+
+    /// Counts the seat for the worker that has the fewest, and says which.
+    pub fn deal(&mut self) -> WorkerId {
+        let counts = self.seats.by_worker.iter().map(|count| count.load(Ordering::Relaxed));
+        let (index, _) = counts.enumerate().min_by_key(|(_, count)| *count).expect("there is a worker");
+        self.seats.by_worker[index].fetch_add(1, Ordering::Relaxed);
+        self.worker = Some(WorkerId(index));
+        WorkerId(index)
     }
 
     /// Whether the seat lies within the limits.
@@ -120,6 +137,9 @@ impl Drop for Seat {
         self.show();
         if let Some(household) = self.household {
             leave(&mut self.seats.lock(), household);
+        }
+        if let Some(worker) = self.worker {
+            self.seats.by_worker[worker.0].fetch_sub(1, Ordering::Relaxed);
         }
         self.seats.taken.fetch_sub(1, Ordering::Relaxed);
     }
@@ -160,7 +180,7 @@ mod tests {
 
     #[test]
     fn over_the_limit_a_few_are_told_and_the_rest_are_not_let_in() {
-        let (seats, settings) = (Seats::new(), settings(2, 1000));
+        let (seats, settings) = (Seats::new(2), settings(2, 1000));
         let sitting: Vec<Seat> = (0..2 + TOLD_MAX).map(|_| sit(&seats, "192.0.2.1", &settings).unwrap()).collect();
         assert_eq!(sitting[0].check(&settings), Err(Full::Gateway));
         assert!(seats.take(&settings).is_none());
@@ -172,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_household_is_an_address_or_a_64() {
-        let (seats, settings) = (Seats::new(), settings(1000, 1));
+        let (seats, settings) = (Seats::new(2), settings(1000, 1));
         let first = sit(&seats, "2001:db8::1", &settings).unwrap();
         let neighbour = sit(&seats, "2001:db8:0:1::1", &settings).unwrap();
         let housemate = sit(&seats, "2001:db8::ffff", &settings).unwrap();
@@ -189,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_seat_moves_from_the_proxy_to_its_client() {
-        let (seats, settings) = (Seats::new(), settings(1000, 1));
+        let (seats, settings) = (Seats::new(2), settings(1000, 1));
         let mut one = sit(&seats, "10.0.0.1", &settings).unwrap();
         assert!(one.settle("192.0.2.1".parse().unwrap(), &settings));
         let other = sit(&seats, "10.0.0.1", &settings).unwrap();
@@ -197,8 +217,22 @@ mod tests {
     }
 
     #[test]
+    fn the_worker_with_the_fewest_is_dealt_to() {
+        let seats = Seats::new(2);
+        let deal = || {
+            let mut seat = seats.take(&Settings::default()).unwrap();
+            (seat.deal().0, seat)
+        };
+        let (first, second, third) = (deal(), deal(), deal());
+        assert_eq!([first.0, second.0, third.0], [0, 1, 0]);
+        drop(first);
+        drop(third);
+        assert_eq!(deal().0, 0);
+    }
+
+    #[test]
     fn a_quarter_may_be_anonymous() {
-        let (seats, settings) = (Seats::new(), settings(8, 1000));
+        let (seats, settings) = (Seats::new(2), settings(8, 1000));
         let mut sitting: Vec<Seat> = (0..3).map(|_| seats.take(&settings).unwrap()).collect();
         assert_eq!(sitting[0].hide(&settings), Ok(()));
         assert_eq!(sitting[1].hide(&settings), Ok(()));

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::frames::{Decoder, Event, Flow, Limits, Violation};
+use super::pulse::Tick;
 use crate::wire::{Close, Codec};
 
 /// Bytes of a worker's scratch buffer. One read of this size per system call is as much as loopback gives; larger did not measure faster.
@@ -133,20 +134,20 @@ impl Socket {
         Ok(())
     }
 
-    /// The state of the read side.
-    pub fn decoder(&mut self) -> &mut Decoder {
-        &mut self.decoder
+    /// When the message that is still incomplete began.
+    pub fn partial_since(&self) -> Option<Tick> {
+        self.decoder.partial_since()
     }
 
-    /// Whether part of a buffer is written and part is not.
-    pub fn is_mid_write(&self) -> bool {
-        !self.writing.is_empty()
+    /// Bytes that are kept for the client between two reads.
+    pub fn held_bytes(&self) -> usize {
+        self.decoder.held_bytes() + self.unread.capacity()
     }
 
     /// Writes the buffer it has, and then those that `next` yields until that is empty. Ready when nothing is left.
     ///
-    /// Says in `progress` whether any byte went.
-    pub fn poll_write(&mut self, cx: &mut Context<'_>, progress: &mut bool, mut next: impl FnMut() -> Vec<u8>) -> Poll<io::Result<()>> {
+    /// Adds to `went` what the kernel took.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, went: &mut usize, mut next: impl FnMut() -> Vec<u8>) -> Poll<io::Result<()>> {
         loop {
             if self.writing.is_empty() {
                 self.writing = next();
@@ -159,7 +160,7 @@ impl Socket {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            *progress = true;
+            *went += written;
             self.written += written;
             if self.written == self.writing.len() {
                 self.writing = Vec::new();

@@ -198,7 +198,7 @@ mod tests {
         });
         let (stream, peer) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
-        let seat = Seats::new().take(&settings).unwrap();
+        let seat = Seats::new(1).take(&settings).unwrap();
         let upgraded = upgrade(Arrival { stream, peer: peer.ip(), seat }, &settings, &AtomicBool::new(false)).await;
         let answer = tokio::task::spawn_blocking(|| client.join().unwrap().0).await.unwrap();
         (answer, upgraded)

@@ -1,0 +1,360 @@
+//! One WebSocket: the task that reads, has the conversation, and writes.
+//!
+//! A connection is one task and one hand-written poll: whatever woke it, it looks at the clock, reads what came, collects the answers of
+//! its calls, and writes everything at once. Promises:
+//! - Every wake-up ends with at most one write for all that there is to say, unless the kernel takes less.
+//! - The loop never waits for a backend, and a client that does not read is not read from.
+//! - Whatever ends it, even a panic, the client is told why if it can be told anything, open calls end, and every count goes back.
+
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tracing::{debug, error};
+
+use super::conversation::Conversation;
+use super::end::End;
+use super::frames::{Event, Flow, Limits};
+use super::heartbeat::{Heartbeat, Verdict};
+use super::jitter::jitter;
+use super::pulse::{Place, Tick};
+use super::socket::Socket;
+use super::speaker::Speaker;
+use super::standing::Standing;
+use super::upgrade::Upgraded;
+use super::worker::Worker;
+use crate::id::ConnectionId;
+use crate::pipeline::Caller;
+use crate::session::outbox::{Outbox, Ready};
+use crate::table::Settings;
+use crate::wire::Close;
+
+/// Reads of one wake-up, a scratch buffer each, before others have their turn.
+const READS_MAX: usize = 4;
+
+/// How long a message may take from its first byte to its last.
+const MESSAGE_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a client may take no byte of what is to be written.
+const STALL_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a client may take to answer a Close. Long enough for a bad network; then nobody is missed.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// Bytes that are thrown away meanwhile. A client that goes on sending more than this does not listen anyway.
+const DISCARD_MAX: usize = 1 << 20;
+
+/// How soon a connection gives back what its calls needed, if no other call comes.
+const TIDY_WAIT: Duration = Duration::from_secs(1);
+
+/// A connection. Everything it needs of a table it looks up when it needs it.
+pub struct Connection {
+    id: ConnectionId,
+    socket: Socket,
+    conversation: Conversation,
+    heartbeat: Heartbeat,
+    worker: Arc<Worker>,
+    place: Place,
+    /// When the heartbeat or the identity next needs looking at.
+    check_at: Tick,
+    /// Since when the client takes nothing, while there is something to take.
+    stalled_since: Option<Tick>,
+    phase: Phase,
+}
+
+enum Phase {
+    /// Not polled yet. With the token that the handshake brought, which nobody has looked at.
+    New {
+        token: Option<Box<str>>,
+    },
+    Open,
+    /// The last words are said. What still comes is thrown away, until the client has closed as well or `until`.
+    Leaving {
+        until: Tick,
+        client_closed: bool,
+        discarded: usize,
+    },
+}
+
+/// Why reading stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// There was no more.
+    Done,
+    /// There may be more, but others should have their turn.
+    Enough,
+    /// Too much waits to be written.
+    PutOff,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub fn new(upgraded: Upgraded, worker: Arc<Worker>) -> Connection {
+        let Upgraded { stream, unread, offer, peer, seat } = upgraded;
+        let id = worker.shared.next_connection();
+        let place = worker.pulse.enter();
+        let table = worker.tables().load();
+        let outbox = Outbox::new(Arc::clone(&worker.shared.outboxes));
+        let speaker = Speaker::new(offer.codec, outbox, Arc::clone(&worker.shared.own));
+        let standing = Standing::anonymous(place.now(), &table.settings);
+        let caller = Caller::new(id, worker.id, peer);
+        debug!(connection = %id, %peer, "connected");
+        Connection {
+            socket: Socket::new(stream, unread),
+            conversation: Conversation::new(speaker, caller, standing, seat),
+            heartbeat: Heartbeat::new(place.now(), jitter(Duration::ZERO, table.settings.heartbeat)),
+            check_at: place.now(),
+            stalled_since: None,
+            phase: Phase::New { token: offer.token.map(String::into_boxed_str) },
+            id,
+            worker,
+            place,
+        }
+    }
+
+    /// Runs to the end.
+    ///
+    /// Not an `async fn`, whose future would hold the connection twice: as its argument, and as what it runs.
+    pub fn run(mut self) -> impl Future<Output = ()> {
+        let mut failed = false;
+        poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| self.poll(cx))) {
+            Ok(poll) => poll,
+            Err(_) if failed => Poll::Ready(()),
+            Err(_) => {
+                failed = true;
+                error!(connection = %self.id, "a connection failed");
+                // The outbox holds whole frames whatever happened, so the client can still be told.
+                self.leave(&End::close(Close::Internal, "the gateway failed"));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let result = match &mut self.phase {
+            Phase::Leaving { .. } => return self.poll_leaving(cx),
+            Phase::Open => self.turn(cx),
+            Phase::New { token } => {
+                let token = token.take();
+                self.place.set_waker(cx.waker());
+                self.phase = Phase::Open;
+                self.conversation.greet(token.as_deref(), &self.worker.shared.node, &self.worker.batch()).and_then(|()| self.turn(cx))
+            }
+        };
+        match result {
+            Ok(()) => Poll::Pending,
+            Err(end) => {
+                self.leave(&end);
+                self.poll_leaving(cx)
+            }
+        }
+    }
+
+    /// Everything that a wake-up may be about. Returns when all that is left must wait, having registered with all of it.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        if self.place.is_due() || self.place.end_by().is_some() {
+            self.check_time()?;
+        }
+        loop {
+            let reading = self.read(cx)?;
+            if let Poll::Ready(answered) = self.conversation.poll_answer(cx) {
+                answered?;
+                if self.conversation.draining {
+                    return Err(End::close(Close::Shutdown, "the gateway stops"));
+                }
+            }
+            let written = self.write(cx)?;
+            match reading {
+                Reading::PutOff if written.is_ready() => {}
+                Reading::PutOff | Reading::Done => break,
+                Reading::Enough => {
+                    cx.waker().wake_by_ref();
+                    break;
+                }
+            }
+        }
+        self.place.set_due(self.due());
+        Ok(())
+    }
+
+    /// Reads and hears until there is no more, or it is enough.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<Reading, End> {
+        let mut loaded = None;
+        for _ in 0..READS_MAX {
+            if self.conversation.is_backed_up() {
+                return Ok(Reading::PutOff);
+            }
+            let mut scratch = self.worker.scratch();
+            let length = match self.socket.poll_fill(cx, &mut scratch) {
+                Poll::Pending => return Ok(Reading::Done),
+                Poll::Ready(Ok(0) | Err(_)) => return Err(End::Gone),
+                Poll::Ready(Ok(length)) => length,
+            };
+            let batch = loaded.get_or_insert_with(|| self.worker.batch());
+            self.heartbeat.hear(batch.tick);
+            let settings = &batch.table.settings;
+            let limits = Limits { message_bytes_max: settings.message_bytes_max, now: batch.tick };
+            let mut end = None;
+            let decoded = self.socket.decode(&mut scratch[..length], limits, |event| {
+                self.conversation.hear(event, batch).unwrap_or_else(|reason| {
+                    end = Some(reason);
+                    Flow::Pause
+                })
+            });
+            self.place.set_held(self.socket.held_bytes(), settings.memory_partial);
+            if let Some(end) = end {
+                return Err(end);
+            }
+            decoded.map_err(|violation| End::close(violation.close, violation.what))?;
+        }
+        Ok(Reading::Enough)
+    }
+
+    /// Writes all that waits. Ready when nothing does; then the outbox wakes the task.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
+        loop {
+            match self.flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Err(End::Gone),
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+            self.conversation.speaker.pay_pong()?;
+            match self.conversation.speaker.outbox.poll_ready(cx) {
+                Poll::Pending => return Ok(Poll::Ready(())),
+                Poll::Ready(Ready::Frames) => {}
+                Poll::Ready(Ready::Close(close)) => return Err(End::close(close, "closed by the gateway")),
+            }
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outbox = &self.conversation.speaker.outbox;
+        let mut went = 0;
+        let flushed = self.socket.poll_write(cx, &mut went, || outbox.take());
+        if went > 0 {
+            outbox.written(went);
+        }
+        self.stalled_since = match flushed {
+            Poll::Ready(_) => None,
+            Poll::Pending if went > 0 => Some(self.place.now()),
+            Poll::Pending => self.stalled_since.or(Some(self.place.now())),
+        };
+        flushed
+    }
+
+    /// What time alone brings about.
+    fn check_time(&mut self) -> Result<(), End> {
+        let now = self.place.now();
+        if self.place.is_shed() {
+            return Err(End::close(Close::Overloaded, "incomplete messages take too much memory, and this one most"));
+        }
+        if let Some(end_by) = self.place.end_by() {
+            self.conversation.draining = true;
+            if now >= end_by {
+                return Err(End::close(Close::Shutdown, "the gateway stops"));
+            }
+        }
+        if now >= self.message_due() {
+            return Err(End::close(Close::Policy, "a message took more than 30 s to come"));
+        }
+        if now >= self.stall_due() {
+            return Err(End::close(Close::Slow, "nothing was read for 10 s"));
+        }
+        self.conversation.calls.tidy();
+        if now >= self.check_at {
+            let settings = &self.worker.tables().load().settings;
+            self.check_at = self.check_heartbeat(now, settings)?.min(self.conversation.check_standing(now)?);
+        }
+        Ok(())
+    }
+
+    /// A client that is not read from cannot be heard; whether it lives is then for [`STALL_WAIT`] to say.
+    fn check_heartbeat(&mut self, now: Tick, settings: &Settings) -> Result<Tick, End> {
+        if self.stalled_since.is_some() {
+            self.heartbeat.hear(now);
+        }
+        loop {
+            match self.heartbeat.check(now, settings.heartbeat, settings.heartbeat_grace) {
+                Verdict::Quiet(due) => return Ok(due),
+                Verdict::Ask => self.conversation.ask()?,
+                Verdict::Dead => return Err(End::close(Close::Dead, "no sign of life")),
+            }
+        }
+    }
+
+    /// When the pulse should wake the connection, if nothing else does.
+    fn due(&self) -> Tick {
+        let tidy = if self.conversation.calls.is_untidy() { self.place.now().after(TIDY_WAIT) } else { Tick::NEVER };
+        self.check_at.min(self.message_due()).min(self.stall_due()).min(tidy)
+    }
+
+    fn message_due(&self) -> Tick {
+        self.socket.partial_since().map_or(Tick::NEVER, |since| since.after(MESSAGE_WAIT))
+    }
+
+    fn stall_due(&self) -> Tick {
+        self.stalled_since.map_or(Tick::NEVER, |since| since.after(STALL_WAIT))
+    }
+
+    /// Says the last words, and gives up what the connection holds.
+    fn leave(&mut self, end: &End) {
+        debug!(connection = %self.id, ?end, "leaving");
+        let open = self.conversation.part(end);
+        self.worker.undertaker.bury(open.into_iter().map(|call| call.running));
+        self.place.set_held(0, usize::MAX);
+        let now = self.place.now();
+        let until = if matches!(end, End::Gone) { now } else { now.after(CLOSE_WAIT) };
+        self.phase = Phase::Leaving { until, client_closed: matches!(end, End::Client(_)), discarded: 0 };
+        self.place.set_due(until);
+    }
+
+    /// Ready when both sides have closed, or the client does not.
+    fn poll_leaving(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Phase::Leaving { until, mut client_closed, mut discarded } = self.phase else { return Poll::Ready(()) };
+        if self.place.now() >= until {
+            return Poll::Ready(());
+        }
+        let flushed = match self.flush(cx) {
+            Poll::Ready(Ok(())) => self.socket.poll_shutdown(cx).is_ready(),
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
+            Poll::Pending => false,
+        };
+        while !client_closed {
+            if discarded > DISCARD_MAX {
+                return Poll::Ready(());
+            }
+            let mut scratch = self.worker.scratch();
+            let Poll::Ready(read) = self.socket.poll_fill(cx, &mut scratch) else { break };
+            let Ok(length @ 1..) = read else { return Poll::Ready(()) };
+            let limits = Limits { message_bytes_max: usize::MAX, now: self.place.now() };
+            discarded += length;
+            // A client that goes on breaking the rules is not told again.
+            _ = self.socket.decode(&mut scratch[..length], limits, |event| {
+                client_closed |= matches!(event, Event::Close(_));
+                Flow::Continue
+            });
+        }
+        self.phase = Phase::Leaving { until, client_closed, discarded };
+        if flushed && client_closed { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_bytes<F: Future>(_: impl FnOnce(Connection) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // With tokio's task around it, the outbox and the socket's registration, this must stay well under 1.5 KiB.
+        assert!(future_bytes(Connection::run) <= 640, "{} bytes", future_bytes(Connection::run));
+    }
+}

@@ -1,0 +1,175 @@
+//! One client's side of the contract: what it says, and what is said back.
+//!
+//! Knows messages, calls and identities; knows no socket. Promises: every request is answered exactly once, at once or through
+//! [`Conversation::poll_answer`]; nothing here waits; the table is the caller's, loaded once for all messages that were read together.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::trace;
+
+use super::calls::{Calls, InFlight};
+use super::end::{End, aborted, goodbye};
+use super::frames::{Event, Flow};
+use super::pulse::Tick;
+use super::seats::Seat;
+use super::speaker::Speaker;
+use super::standing::Standing;
+use crate::dispatch::{self, Answer};
+use crate::failure::{Failure, Reason};
+use crate::id::{CallId, Protocol};
+use crate::pipeline::Caller;
+use crate::table::Table;
+use crate::wire::{Close, Codec, Envelope, number};
+
+/// Requests that the gateway itself refused, in one window, after which the client is taken for broken or hostile.
+const STRIKES_MAX: u16 = 100;
+
+/// The window.
+const STRIKES_WINDOW: Duration = Duration::from_secs(10);
+
+/// What all messages that were read together have in common.
+pub struct Batch {
+    pub table: Arc<Table>,
+    pub now: Instant,
+    pub tick: Tick,
+}
+
+/// The state of a conversation.
+pub struct Conversation {
+    pub(super) speaker: Speaker,
+    pub(super) caller: Caller,
+    pub(super) standing: Standing,
+    pub(super) seat: Seat,
+    pub(super) calls: Calls,
+    /// New calls are refused, for the gateway is about to end.
+    pub(super) draining: bool,
+    strikes: u16,
+    strikes_since: Tick,
+}
+
+// === impl Conversation ===
+
+impl Conversation {
+    pub fn new(speaker: Speaker, caller: Caller, standing: Standing, seat: Seat) -> Conversation {
+        Conversation { speaker, caller, standing, seat, calls: Calls::default(), draining: false, strikes: 0, strikes_since: Tick::ZERO }
+    }
+
+    /// Takes what came from the client. An error ends the connection.
+    pub fn hear(&mut self, event: Event<'_>, batch: &Batch) -> Result<Flow, End> {
+        match event {
+            Event::Message { text, payload } => self.hear_message(text, payload, batch)?,
+            Event::Ping(payload) => self.speaker.pong(payload)?,
+            Event::Pong => {}
+            Event::Close(code) => return Err(End::Client(code)),
+        }
+        Ok(if self.is_backed_up() { Flow::Pause } else { Flow::Continue })
+    }
+
+    /// Whether so much waits to be written that no more should be read.
+    pub fn is_backed_up(&self) -> bool {
+        self.speaker.outbox.is_more_than_half_full()
+    }
+
+    /// Sends the answers of calls that ended. Ready when none is in flight.
+    pub fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        while let Some(answer) = std::task::ready!(self.calls.poll_next(cx)) {
+            if let Err(end) = self.speaker.answer(&answer) {
+                return Poll::Ready(Err(end));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says the last words that this end deserves, and gives up the calls that are open.
+    pub fn part(&mut self, end: &End) -> Vec<InFlight> {
+        let open = self.calls.take_all();
+        match end {
+            End::Gone => {}
+            End::Client(code) => self.speaker.echo_close(*code),
+            End::Gateway { close, what } => {
+                let text = format!("{}: {what}", close.reason());
+                let ids = open.iter().map(|call| (call.protocol.0, call.id.0));
+                self.speaker.farewell(ids, &aborted(*close), &goodbye(*close), *close, &text);
+            }
+        }
+        open
+    }
+
+    /// Refuses a request, and counts it: see [`STRIKES_MAX`].
+    ///
+    /// Only what the gateway refuses at its door is counted. A backend that is down is not the client's doing, and closing its clients
+    /// for good would make an outage worse.
+    pub(super) fn refuse(&mut self, protocol: u32, id: u32, failure: &Failure, tick: Tick) -> Result<(), End> {
+        self.speaker.refuse(protocol, id, failure)?;
+        if tick >= self.strikes_since.after(STRIKES_WINDOW) {
+            self.strikes_since = tick;
+            self.strikes = 0;
+        }
+        self.strikes += 1;
+        match self.strikes {
+            STRIKES_MAX.. => Err(End::close(Close::TooManyErrors, format!("the last of too many refused requests: {}", failure.reason()))),
+            _ => Ok(()),
+        }
+    }
+
+    fn hear_message(&mut self, text: bool, payload: &[u8], batch: &Batch) -> Result<(), End> {
+        let codec = self.speaker.codec;
+        if text != (codec == Codec::Json) {
+            let what = format!("the subprotocol is {}: send {} messages", codec.subprotocol(), if text { "binary" } else { "text" });
+            return self.refuse(0, 0, &Failure::gateway(Reason::InvalidMessage, what), batch.tick);
+        }
+        let envelope = match codec.decode(payload) {
+            Ok(envelope) => envelope,
+            Err(malformed) => {
+                let failure = Failure::gateway(Reason::InvalidMessage, malformed.what);
+                return self.refuse(0, malformed.id.unwrap_or(0), &failure, batch.tick);
+            }
+        };
+        match envelope.protocol {
+            number::STREAM => {
+                trace!(connection = %self.caller.connection, id = envelope.id, "dropped a message for a stream that is not open");
+                Ok(())
+            }
+            1..number::APPLICATION_MIN => self.hear_control(&envelope, batch),
+            _ => self.hear_call(&envelope, batch),
+        }
+    }
+
+    fn hear_call(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), End> {
+        let (protocol, id) = (envelope.protocol, CallId(envelope.id));
+        if self.calls.has(id) {
+            return Err(End::close(Close::Protocol, format!("id {} is in flight", id.0)));
+        }
+        match self.admit(envelope, batch) {
+            Ok(call) => {
+                self.standing.extend(batch.tick, &batch.table.settings);
+                self.calls.push(InFlight { protocol: Protocol(protocol), id, running: Box::pin(call.run()) });
+                Ok(())
+            }
+            Err(failure) => self.refuse(protocol, id.0, &failure, batch.tick),
+        }
+    }
+
+    fn admit(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<dispatch::Call, Failure> {
+        if self.draining {
+            return Err(Failure::gateway(Reason::Shutdown, "the gateway is about to stop; reconnect and send it again"));
+        }
+        let inflight_max = batch.table.settings.inflight_max;
+        if self.calls.len() >= inflight_max {
+            let what = format!("{inflight_max} calls are in flight, which is `inflight_max` of Hello; wait for an answer");
+            return Err(Failure::gateway(Reason::TooManyCalls, what));
+        }
+        dispatch::admit(&batch.table, &mut self.caller, self.speaker.codec, envelope, batch.now)
+    }
+
+    /// Ends one call because its caller asked for it.
+    pub(super) fn cancel(&mut self, id: CallId) -> Result<Option<InFlight>, End> {
+        let Some(call) = self.calls.cancel(id) else { return Ok(None) };
+        let result = Err(Failure::gateway(Reason::Cancelled, "you cancelled the call"));
+        self.speaker.answer(&Answer { protocol: call.protocol, id, result, silent: false })?;
+        Ok(Some(call))
+    }
+}

@@ -1,0 +1,57 @@
+//! How a connection ends, and who says so.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::jitter::jitter;
+use crate::failure::{Failure, Reason};
+use crate::wire::{Close, v1};
+
+/// Over how long clients are asked to come back that were sent away together.
+const RETURN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a connection does not go on.
+#[derive(Debug)]
+pub enum End {
+    /// The stream ended; nobody is left to talk to.
+    Gone,
+    /// The client closed, with this code.
+    Client(Option<u16>),
+    /// The gateway closes.
+    Gateway { close: Close, what: Cow<'static, str> },
+}
+
+// === impl End ===
+
+impl End {
+    /// The gateway closes; `what` is public text for the developer who wonders why.
+    pub fn close(close: Close, what: impl Into<Cow<'static, str>>) -> End {
+        End::Gateway { close, what: what.into() }
+    }
+}
+
+/// What Goodbye says about a close.
+pub fn goodbye(close: Close) -> v1::Goodbye {
+    let retry_after = match close {
+        Close::GoingAway | Close::Restart | Close::Shutdown | Close::Rebalance | Close::Overloaded => jitter(Duration::ZERO, RETURN_WITHIN),
+        _ => Duration::ZERO,
+    };
+    v1::Goodbye {
+        code: close.code().into(),
+        reason: close.reason().to_owned(),
+        reconnect: close.reconnect(),
+        can_resume: false,
+        retry_after_ms: u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX),
+    }
+}
+
+/// How the calls end that are open when the gateway closes.
+pub fn aborted(close: Close) -> Failure {
+    match close {
+        Close::TokenExpired => Failure::gateway(Reason::Expired, "the token expired before the call ended"),
+        Close::GoingAway | Close::Restart | Close::Shutdown => {
+            Failure::gateway(Reason::Shutdown, "the gateway stopped before the call ended")
+        }
+        _ => Failure::gateway(Reason::Cancelled, "the connection was closed before the call ended"),
+    }
+}

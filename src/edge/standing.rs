@@ -1,0 +1,112 @@
+//! How long a connection may stay as who it is: unknown until it authenticates, known until its token expires.
+
+use std::time::{Duration, SystemTime};
+
+use super::pulse::Tick;
+use crate::table::Settings;
+
+/// How long before its end a token's holder is told: enough to fetch another one over a bad network.
+const WARNING: Duration = Duration::from_secs(60);
+
+/// Where a connection stands.
+pub enum Standing {
+    /// Nobody has said who it is.
+    Anonymous {
+        /// By then it must say so, or make another anonymous call.
+        act_by: Tick,
+        /// By then it must say so.
+        leave_by: Tick,
+    },
+    /// A token said who it is.
+    Known {
+        /// When to say that the token expires; never again once it was said.
+        warn_at: Tick,
+        expires: Tick,
+    },
+}
+
+/// What is due.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Nothing before this tick.
+    Fine(Tick),
+    /// The client is to be told that its token expires.
+    Warn,
+    /// No token came in time.
+    Unknown,
+    /// The token's time is over.
+    Expired,
+}
+
+// === impl Standing ===
+
+impl Standing {
+    /// A connection that begins without a token.
+    pub fn anonymous(now: Tick, settings: &Settings) -> Standing {
+        Standing::Anonymous { act_by: now.after(settings.auth_timeout), leave_by: now.after(settings.anonymous_max_age) }
+    }
+
+    /// A connection whose token expires at `expires`. One that lives shortly is announced half-way.
+    pub fn known(now: Tick, clock: SystemTime, expires: SystemTime) -> Standing {
+        let left = expires.duration_since(clock).unwrap_or(Duration::ZERO);
+        Standing::Known { warn_at: now.after(left - WARNING.min(left / 2)), expires: now.after(left) }
+    }
+
+    /// An anonymous call was accepted: the client is at work, and has as long again.
+    pub fn extend(&mut self, now: Tick, settings: &Settings) {
+        if let Standing::Anonymous { act_by, .. } = self {
+            *act_by = now.after(settings.auth_timeout);
+        }
+    }
+
+    /// What is due at `now`. A warning counts as given.
+    pub fn check(&mut self, now: Tick) -> Verdict {
+        match self {
+            Standing::Anonymous { act_by, leave_by } => {
+                let end = (*act_by).min(*leave_by);
+                if now >= end { Verdict::Unknown } else { Verdict::Fine(end) }
+            }
+            Standing::Known { expires, .. } if now >= *expires => Verdict::Expired,
+            Standing::Known { warn_at, .. } if now >= *warn_at => {
+                *warn_at = Tick::NEVER;
+                Verdict::Warn
+            }
+            Standing::Known { warn_at, expires } => Verdict::Fine((*warn_at).min(*expires)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Tick {
+        Tick::ZERO.after(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn an_anonymous_call_buys_time_but_not_for_ever() {
+        let settings = Settings::default();
+        let mut standing = Standing::anonymous(at(0), &settings);
+        assert_eq!(standing.check(at(29)), Verdict::Fine(at(30)));
+        standing.extend(at(29), &settings);
+        assert_eq!(standing.check(at(58)), Verdict::Fine(at(59)));
+        assert_eq!(standing.check(at(59)), Verdict::Unknown);
+        standing.extend(at(595), &settings);
+        assert_eq!(standing.check(at(599)), Verdict::Fine(at(600)));
+        assert_eq!(standing.check(at(600)), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_token_is_announced_once_and_then_expires() {
+        let clock = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let mut standing = Standing::known(at(10), clock, clock + Duration::from_secs(900));
+        assert_eq!(standing.check(at(10)), Verdict::Fine(at(850)));
+        assert_eq!(standing.check(at(850)), Verdict::Warn);
+        assert_eq!(standing.check(at(850)), Verdict::Fine(at(910)));
+        assert_eq!(standing.check(at(910)), Verdict::Expired);
+        let mut short = Standing::known(at(0), clock, clock + Duration::from_secs(20));
+        assert_eq!(short.check(at(0)), Verdict::Fine(at(10)));
+        assert_eq!(Standing::known(at(0), clock, clock).check(at(0)), Verdict::Expired);
+    }
+}

@@ -1,0 +1,175 @@
+//! A worker: one thread, one runtime, its share of the connections.
+//!
+//! Nothing that a connection or its calls need crosses to another thread; measured, that is what makes the edge cheap. What workers share
+//! is in [`Shared`]: the table, counters, and nothing with a lock on the path of a message.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Connection;
+use super::conversation::Batch;
+use super::own::OwnMessages;
+use super::pulse::{self, Pulse};
+use super::socket::SCRATCH_BYTES;
+use super::undertaker::Undertaker;
+use super::upgrade::{Arrival, upgrade};
+use crate::id::{ConnectionId, Generation, WorkerId};
+use crate::session::budget::Budget;
+use crate::table::TableReader;
+
+/// Sockets that may wait for their worker. It takes them as fast as it is scheduled; more than this is a worker that is stuck.
+const ARRIVALS_MAX: usize = 1024;
+
+/// How long a worker waits for its connections to close beyond the time that they were given: they end by themselves.
+const END_SLACK: Duration = Duration::from_secs(5);
+
+/// What all workers have in common.
+pub struct Shared {
+    pub tables: TableReader,
+    pub outboxes: Arc<Budget>,
+    pub own: Arc<OwnMessages>,
+    /// The name that Hello gives.
+    pub node: String,
+    /// Bytes of incomplete messages. Written by connections.
+    pub held: Arc<AtomicUsize>,
+    /// Whether forwarding headers of a stranger were logged. Set once.
+    pub warned: AtomicBool,
+    pub connections: AtomicU64,
+}
+
+/// What the connections of one worker have in common.
+pub struct Worker {
+    pub id: WorkerId,
+    pub shared: Arc<Shared>,
+    pub pulse: Arc<Pulse>,
+    pub undertaker: Undertaker,
+    /// What one connection reads, during one poll.
+    scratch: Mutex<Box<[u8]>>,
+}
+
+/// A worker's thread, as its owner sees it.
+pub struct Thread {
+    pub worker: Arc<Worker>,
+    pub arrivals: mpsc::Sender<Arrival>,
+    /// Asks the thread to end.
+    stop: CancellationToken,
+    /// Says that it has.
+    ended: CancellationToken,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// A number for a new connection.
+    pub fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    fn new(id: WorkerId, shared: Arc<Shared>) -> Worker {
+        let pulse = Pulse::new(Arc::clone(&shared.held));
+        let scratch = Mutex::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
+        Worker { id, shared, pulse, undertaker: Undertaker::default(), scratch }
+    }
+
+    pub fn tables(&self) -> &TableReader {
+        &self.shared.tables
+    }
+
+    /// The moment and the table for messages that are read together.
+    pub fn batch(&self) -> Batch {
+        Batch { table: self.shared.tables.load(), now: Instant::now(), tick: self.pulse.now() }
+    }
+
+    /// The scratch buffer. What is in it means nothing between two polls, so a panic that left it there did no harm.
+    pub fn scratch(&self) -> MutexGuard<'_, Box<[u8]>> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(self: &Arc<Self>, mut arrivals: mpsc::Receiver<Arrival>, stop: CancellationToken) {
+        let worker = Arc::clone(self);
+        tokio::spawn(async move { worker.beat().await });
+        let worker = Arc::clone(self);
+        tokio::spawn(async move { worker.undertaker.run().await });
+        let serving = async {
+            while let Some(arrival) = arrivals.recv().await {
+                tokio::spawn(serve(arrival, Arc::clone(self)));
+            }
+        };
+        // Receiving is cancel-safe, and what has arrived and is not served yet is closed with the receiver.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = serving => {}
+        }
+        _ = timeout(self.pulse.time_left() + END_SLACK, self.pulse.emptied()).await;
+    }
+
+    /// Drives the clock, and lets the bounds of the live table take effect.
+    async fn beat(&self) {
+        let mut interval = interval(pulse::STEP);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        interval.tick().await;
+        let mut generation = Generation(0);
+        loop {
+            interval.tick().await;
+            self.pulse.beat();
+            if generation != self.tables().generation() {
+                let table = self.tables().load();
+                generation = table.generation;
+                self.shared.outboxes.resize(table.settings.outbox_bytes_max, table.settings.memory_outboxes);
+            }
+        }
+    }
+}
+
+/// One socket, from its arrival to the task that is its connection: a fresh one, because a handshake's task is several times as large.
+async fn serve(arrival: Arrival, worker: Arc<Worker>) {
+    let table = worker.tables().load();
+    if let Some(upgraded) = upgrade(arrival, &table.settings, &worker.shared.warned).await {
+        tokio::spawn(Connection::new(upgraded, worker).run());
+    }
+}
+
+// === impl Thread ===
+
+impl Thread {
+    pub fn start(id: WorkerId, shared: Arc<Shared>) -> io::Result<Thread> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let worker = Arc::new(Worker::new(id, shared));
+        let (arrivals, receiver) = mpsc::channel(ARRIVALS_MAX);
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let thread = Thread { worker: Arc::clone(&worker), arrivals, stop: stop.clone(), ended: ended.clone() };
+        thread::Builder::new().name(format!("worker-{}", id.0)).spawn(move || {
+            // Dropped last, so that whoever waits for the end also sees every connection gone.
+            let _says_so = ended.drop_guard();
+            runtime.block_on(worker.run(receiver, stop));
+        })?;
+        Ok(thread)
+    }
+
+    /// Ends the connections within `patience`, then the thread.
+    pub async fn end(&self, patience: Duration) {
+        self.worker.pulse.end(patience);
+        self.stop.cancel();
+        self.ended.cancelled().await;
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.worker.pulse.end(Duration::ZERO);
+        self.stop.cancel();
+    }
+}
