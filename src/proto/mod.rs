@@ -16,6 +16,7 @@ pub mod transcode;
 
 mod closure;
 mod compile;
+mod json;
 mod message;
 mod path;
 mod pool;
