@@ -19,6 +19,7 @@ pub mod walk;
 
 mod closure;
 mod compile;
+mod json;
 mod message;
 mod path;
 mod pool;
