@@ -1,23 +1,14 @@
-//! The certificate that clients see.
+//! The certificate that clients see, from PEM files.
 //!
 //! TLS 1.2 and 1.3 over aws-lc, HTTP/1.1 only, because a WebSocket over HTTP/2 is not offered. The configuration is part of the table and
 //! read anew at each accept, so a renewed certificate takes effect with a reload.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-
-use super::socket::Stream;
-
-/// A handshake is two round trips; this leaves room for a phone that changes cells in between.
-const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// From a certificate chain and its key, both PEM. The error says what is wrong with which of them.
 pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, String> {
@@ -36,19 +27,6 @@ pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig
         .map_err(|error| format!("certificate and key do not work together: {error}"))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
-}
-
-/// The handshake. Nothing if it failed or took too long; there is nobody to tell but the log.
-pub async fn accept(config: Arc<ServerConfig>, stream: TcpStream) -> Option<Stream> {
-    let handshake = TlsAcceptor::from(config).accept(stream);
-    match timeout(HANDSHAKE, handshake).await {
-        Ok(Ok(stream)) => Some(Stream::Tls(Box::new(stream))),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "TLS handshake failed");
-            None
-        }
-        Err(_) => None,
-    }
 }
 
 #[cfg(test)]

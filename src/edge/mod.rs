@@ -7,7 +7,7 @@
 //! A client meets the files in this order:
 //! - `listener`, `seats`: accepted, counted, dealt to a worker
 //! - `worker`, `pulse`, `undertaker`: the thread it lives on, its clock, and what is left of those that went
-//! - `upgrade`, `proxy`, `request`, `refusal`: its handshakes
+//! - `upgrade`, `proxy`, `tls`, `request`, `refusal`: its handshakes
 //! - `connection`, `socket`, `frames`: its one task, from bytes to messages and back
 //! - `conversation`, `control`, `calls`, `speaker`, `own`: what it says, and what is said to it
 //! - `heartbeat`, `standing`, `end`, `jitter`: how long, and how it ends
@@ -30,6 +30,7 @@ mod seats;
 mod socket;
 mod speaker;
 mod standing;
+mod tls;
 mod undertaker;
 mod upgrade;
 mod worker;
