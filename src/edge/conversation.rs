@@ -17,7 +17,7 @@ use super::pulse::Tick;
 use super::seats::Seat;
 use super::speaker::Speaker;
 use super::standing::Standing;
-use crate::dispatch::{self, Answer};
+use crate::dispatch;
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, Protocol};
 use crate::pipeline::Caller;
@@ -168,8 +168,7 @@ impl Conversation {
     /// Ends one call because its caller asked for it.
     pub(super) fn cancel(&mut self, id: CallId) -> Result<Option<InFlight>, End> {
         let Some(call) = self.calls.cancel(id) else { return Ok(None) };
-        let result = Err(Failure::gateway(Reason::Cancelled, "you cancelled the call"));
-        self.speaker.answer(&Answer { protocol: call.protocol, id, result, silent: false })?;
+        self.speaker.refuse(call.protocol.0, id.0, &Failure::gateway(Reason::Cancelled, "you cancelled the call"))?;
         Ok(Some(call))
     }
 }
