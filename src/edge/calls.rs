@@ -118,7 +118,7 @@ mod tests {
     use crate::failure::{Failure, Reason};
 
     fn answer(id: u32) -> Answer {
-        Answer { protocol: Protocol(1000), id: CallId(id), result: Err(Failure::gateway(Reason::Internal, "")), silent: false }
+        Answer { protocol: Protocol(1000), id: CallId(id), result: Err(Status::default()), silent: false }
     }
 
     fn call(id: u32) -> (InFlight, oneshot::Sender<()>) {
