@@ -58,8 +58,8 @@ pub struct Connection {
     heartbeat: Heartbeat,
     worker: Arc<Worker>,
     place: Place,
-    /// When the heartbeat or the identity next needs looking at.
-    check_at: Tick,
+    /// When the heartbeat next needs looking at.
+    heartbeat_due: Tick,
     /// Since when the client takes nothing, while there is something to take.
     stalled_since: Option<Tick>,
     phase: Phase,
@@ -107,7 +107,7 @@ impl Connection {
             socket: Socket::new(stream, unread),
             conversation: Conversation::new(speaker, caller, standing, seat),
             heartbeat: Heartbeat::new(place.now(), jitter(Duration::ZERO, table.settings.heartbeat)),
-            check_at: place.now(),
+            heartbeat_due: place.now(),
             stalled_since: None,
             phase: Phase::New { token: offer.token.map(String::into_boxed_str) },
             id,
@@ -169,14 +169,13 @@ impl Connection {
                 }
             }
             let written = self.write(cx)?;
-            match reading {
-                Reading::PutOff if written.is_ready() => {}
-                Reading::PutOff | Reading::Done => break,
-                Reading::Enough => {
-                    cx.waker().wake_by_ref();
-                    break;
-                }
+            if written.is_ready() && (reading == Reading::PutOff || self.conversation.has_put_off()) {
+                continue;
             }
+            if reading == Reading::Enough {
+                cx.waker().wake_by_ref();
+            }
+            break;
         }
         self.place.set_due(self.due());
         Ok(())
@@ -266,11 +265,10 @@ impl Connection {
             return Err(End::close(Close::Slow, "nothing was read for 10 s"));
         }
         self.conversation.calls.tidy();
-        if now >= self.check_at {
-            let settings = &self.worker.tables().load().settings;
-            self.check_at = self.check_heartbeat(now, settings)?.min(self.conversation.check_standing(now)?);
+        if now >= self.heartbeat_due {
+            self.heartbeat_due = self.check_heartbeat(now, &self.worker.tables().load().settings)?;
         }
-        Ok(())
+        self.conversation.check_standing(now)
     }
 
     /// A client that is not read from cannot be heard; whether it lives is then for [`STALL_WAIT`] to say.
@@ -290,7 +288,9 @@ impl Connection {
     /// When the pulse should wake the connection, if nothing else does.
     fn due(&self) -> Tick {
         let tidy = if self.conversation.calls.is_untidy() { self.place.now().after(TIDY_WAIT) } else { Tick::NEVER };
-        self.check_at.min(self.message_due()).min(self.stall_due()).min(tidy)
+        let standing = self.conversation.standing.due();
+        let end = self.place.end_by().unwrap_or(Tick::NEVER);
+        self.heartbeat_due.min(standing).min(self.message_due()).min(self.stall_due()).min(tidy).min(end)
     }
 
     fn message_due(&self) -> Tick {
