@@ -17,9 +17,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(files_below(Path::new("proto"), "proto")?)?;
     fs::write(out.join("protogate.binpb"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().bytes(".").compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure().bytes(".").skip_debug([".protogate.wire.v1.Authenticate", ".protogate.wire.v1.Ready", ".protogate.wire.v1.Resume", ".protogate.wire.v1.Resumed", ".protogate.wire.v1.RefreshToken"]).compile_fds(compiler.file_descriptor_set())?;
+
+    example("examples/greeter/proto")?;
 
     fs::write(out.join("shipped.rs"), shipped(&top)?)?;
+    Ok(())
+}
+
+/// The messages of an example. They are no part of what the gateway ships, and a packaged crate does not hold them.
+fn example(folder: &str) -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(folder);
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut compiler = Compiler::new([folder])?;
+    compiler.open_files(files_below(folder, "proto")?)?;
+    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 

@@ -4,8 +4,10 @@
 //! Its [`Fingerprint`] therefore changes exactly when one of them does, and a watcher knows what to watch.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
@@ -32,6 +34,30 @@ enum Origin {
 /// What was read: one hash over every path and content.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
+
+// === impl Fingerprint ===
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Fingerprint, ()> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(());
+        }
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).expect("hexadecimal digits are ASCII");
+            *byte = u8::from_str_radix(pair, 16).expect("hexadecimal digits make a number");
+        }
+        Ok(Fingerprint(bytes))
+    }
+}
 
 // === impl Files ===
 
@@ -71,20 +97,20 @@ impl Files {
         let folder = normal(folder);
         let mut found = match &self.origin {
             Origin::Disk => walk_disk(&folder, extension)?,
-            Origin::Shipped(files) => files
-                .iter()
-                .map(|(path, _)| PathBuf::from(path))
-                .filter(|path| path.starts_with(&folder) && has_extension(path, extension))
-                .collect(),
+            Origin::Shipped(files) => {
+                files.iter().map(|(path, _)| PathBuf::from(path)).filter(|path| path.starts_with(&folder) && has_extension(path, extension)).collect()
+            }
         };
         found.sort();
         self.seen.lock().expect("no holder of this lock panics").insert(folder, None);
         Ok(found)
     }
 
-    /// One hash over everything read so far.
-    pub fn fingerprint(&self) -> Fingerprint {
+    /// One hash over everything read so far, and over `also`: what a configuration depends on besides files.
+    pub fn fingerprint(&self, also: &[u8]) -> Fingerprint {
         let mut hash = Sha256::new();
+        hash.update((also.len() as u64).to_le_bytes());
+        hash.update(also);
         for (path, content) in self.seen.lock().expect("no holder of this lock panics").iter() {
             let path = path.as_os_str().as_encoded_bytes();
             hash.update((path.len() as u64).to_le_bytes());
@@ -121,7 +147,7 @@ impl Files {
 }
 
 /// Without `.` and, where it can be told, `..`: `routes/../proto` is `proto`.
-fn normal(path: &Path) -> PathBuf {
+pub(crate) fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {
         match part {

@@ -1,1 +1,172 @@
-//! (to be written)
+//! The operator's door: its own listener, on loopback unless told otherwise, closed without the token.
+//!
+//! - `health`: `GET /healthz`, `GET /readyz`, the only paths that need no token
+//! - `api`: `POST /api/v1/reload`
+//!
+//! Promises: a web page cannot reach it (the Host must be an address or `localhost`, a foreign Origin is refused, writes must be JSON);
+//! every answer is JSON; a wrong path or method is answered, never dropped.
+
+mod api;
+mod health;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use crate::drain::Tasks;
+use crate::reload::Reloader;
+use crate::table::settings::AdminToken;
+
+/// Connections at once: an operator, a probe and a scraper each have some, and nobody else has business here.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Longest life of one connection; a reload of ten thousand routes takes well under a second.
+const CONNECTION_LIFE: Duration = Duration::from_secs(60);
+
+/// How long a client may take to send its request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the door leads to.
+pub struct Admin {
+    pub token: AdminToken,
+    pub reloader: Arc<Reloader>,
+    pub ready: Ready,
+}
+
+/// Whether the gateway takes connections: set once it listens, cleared when it begins to drain.
+#[derive(Clone, Default)]
+pub struct Ready(Arc<AtomicBool>);
+
+type Reply = Response<Full<Bytes>>;
+
+/// Opens the door on the back room's runtime. The tasks end with `tasks`.
+pub fn start(admin: Admin, listener: std::net::TcpListener, runtime: &Handle, tasks: &Arc<Tasks>) -> io::Result<SocketAddr> {
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let _enter = runtime.enter();
+    let listener = TcpListener::from_std(listener)?;
+    tasks.spawn(runtime, accept(Arc::new(admin), listener, runtime.clone(), Arc::downgrade(tasks)));
+    Ok(address)
+}
+
+async fn accept(admin: Arc<Admin>, listener: TcpListener, runtime: Handle, tasks: std::sync::Weak<Tasks>) {
+    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let seat = Arc::clone(&seats).acquire_owned().await.expect("nobody closes the seats");
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: wait for some to come back instead of spinning.
+                warn!(%error, "admin cannot accept");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(tasks) = tasks.upgrade() else { return };
+        let admin = Arc::clone(&admin);
+        tasks.spawn(&runtime, async move {
+            let service = service_fn(move |request| {
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(answer(&admin, request).await) }
+            });
+            let serve = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .max_buf_size(16 << 10)
+                .serve_connection(TokioIo::new(stream), service);
+            // A client that leaves early is not our concern.
+            let _ = timeout(CONNECTION_LIFE, serve).await;
+            drop(seat);
+        });
+    }
+}
+
+async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
+    if let Err(refusal) = from_here(&request) {
+        return *refusal;
+    }
+    let path = request.uri().path();
+    match (request.method(), path) {
+        (&Method::GET | &Method::HEAD, "/healthz") => health::alive(),
+        (&Method::GET | &Method::HEAD, "/readyz") => health::ready(admin.ready.is_set()),
+        (_, "/healthz" | "/readyz") => error(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here"),
+        _ if !is_operator(&admin.token, &request) => error(
+            StatusCode::UNAUTHORIZED,
+            "send `Authorization: Bearer TOKEN` with the token of `admin.token` in gateway.yaml, or of the data folder's admin.token in development",
+        ),
+        (&Method::POST, "/api/v1/reload") => match is_json(&request) {
+            true => api::reload(admin, &request).await,
+            false => error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "writes need `Content-Type: application/json`"),
+        },
+        (_, "/api/v1/reload") => error(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered here"),
+        _ => error(StatusCode::NOT_FOUND, "there is /healthz, /readyz and /api/v1/reload"),
+    }
+}
+
+/// Refuses what a web page elsewhere could make a browser send: a name that resolves to us, or a foreign Origin.
+fn from_here(request: &Request<Incoming>) -> Result<(), Box<Reply>> {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
+    let named = host.as_ref().map(|host| host.host().trim_start_matches('[').trim_end_matches(']'));
+    if !named.is_some_and(|name| name == "localhost" || name.parse::<IpAddr>().is_ok()) {
+        return Err(Box::new(error(StatusCode::FORBIDDEN, "the Host must be an address or `localhost`")));
+    }
+    let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+    if origin.as_ref().and_then(Uri::authority) != host.as_ref() {
+        return Err(Box::new(error(StatusCode::FORBIDDEN, "a page of another origin has no business here")));
+    }
+    Ok(())
+}
+
+fn is_operator(token: &AdminToken, request: &Request<Incoming>) -> bool {
+    let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    sent.is_some_and(|sent| verify_slices_are_equal(sent, token.0.as_bytes()).is_ok())
+}
+
+fn is_json(request: &Request<Incoming>) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn reply(status: StatusCode, body: &Value) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(format!("{body}\n"))));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    reply.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    reply
+}
+
+fn error(status: StatusCode, message: &str) -> Reply {
+    reply(status, &json!({ "error": message }))
+}
+
+// === impl Ready ===
+
+impl Ready {
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}

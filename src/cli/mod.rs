@@ -1,1 +1,147 @@
-//! (to be written)
+//! What a person types.
+//!
+//! One file a command. Exit codes: 0 fine, 1 the configuration or the call is at fault, 2 warnings under `--deny-warnings`, 64 the
+//! command line is wrong, 66 a file cannot be read, 69 the gateway cannot be reached, 70 it could not start.
+//! What a program may read goes to standard output; everything else to standard error.
+
+mod admin_client;
+mod call;
+mod check;
+mod reload;
+mod serve;
+mod token;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Environment;
+use crate::data::DataFolder;
+use crate::pipeline::signer::Signer;
+use crate::reload::{Inputs, Origin};
+use crate::table::compile::Context;
+
+const USAGE: u8 = 64;
+const UNREADABLE: u8 = 66;
+const UNREACHABLE: u8 = 69;
+const CANNOT_START: u8 = 70;
+
+/// A gateway between WebSocket clients and gRPC services, driven by a route file.
+#[derive(Parser)]
+#[command(name = "protogate", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Check(check::Check),
+    Reload(reload::Reload),
+    Call(call::Call),
+    #[command(subcommand)]
+    Token(token::Token),
+}
+
+/// Which configuration.
+#[derive(Args, Clone)]
+struct Config {
+    /// The folder that holds routes.yaml and gateway.yaml [default: routes; without one, in development, the shipped files].
+    #[arg(long, value_name = "FOLDER")]
+    config: Option<PathBuf>,
+
+    /// The environment: development, testing or production. Selects overlays such as auth.production.yaml.
+    #[arg(long = "env", value_name = "NAME", env = "GATEWAY_MODE", default_value = "development")]
+    environment: Environment,
+}
+
+/// Where the process keeps what it writes.
+#[derive(Args, Clone)]
+struct Data {
+    /// The data folder.
+    #[arg(long, value_name = "FOLDER", default_value = "data")]
+    data: PathBuf,
+}
+
+/// Why a command ends without success: what to say, and the exit code.
+struct Exit {
+    code: u8,
+    message: String,
+}
+
+/// Runs the command that `arguments` name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell when even this cannot be printed.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(USAGE),
+            };
+        }
+    };
+    let ended = match cli.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Reload(reload) => reload.run(),
+        Command::Call(call) => call.run(),
+        Command::Token(token) => token.run(),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => {
+            if !exit.message.is_empty() {
+                eprintln!("{}", exit.message.trim_end());
+            }
+            ExitCode::from(exit.code)
+        }
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The named folder, or `routes`, or in development what is compiled in.
+    fn origin(&self) -> Origin {
+        match &self.config {
+            Some(folder) => Origin::Folder(folder.clone()),
+            None if Path::new("routes").is_dir() || self.environment != Environment::Development => Origin::Folder(PathBuf::from("routes")),
+            None => Origin::Shipped,
+        }
+    }
+
+    fn inputs(&self, context: Context) -> Inputs {
+        let variables = Box::new(|name: &str| std::env::var(name).ok());
+        Inputs { origin: self.origin(), environment: self.environment, variables, context }
+    }
+}
+
+// === impl Data ===
+
+impl Data {
+    fn folder(&self) -> DataFolder {
+        DataFolder::at(&self.data)
+    }
+
+    /// The development key that a gateway with this folder made.
+    fn signer(&self) -> Result<Signer, Exit> {
+        let key = self.folder().read(crate::data::DEVELOPMENT_KEY).map_err(|error| {
+            Exit::new(UNREADABLE, format!("error: there is no development key: {error}\n  help: start `protogate serve` in development first, or name its `--data` folder"))
+        })?;
+        Signer::from_pkcs8(&key).map_err(|error| Exit::new(UNREADABLE, format!("error: the development key is broken: {error}")))
+    }
+}
+
+// === impl Exit ===
+
+impl Exit {
+    fn new(code: u8, message: impl Into<String>) -> Exit {
+        Exit { code, message: message.into() }
+    }
+}

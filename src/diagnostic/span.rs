@@ -51,6 +51,11 @@ impl Span {
     pub fn start_of(file: FileId) -> Span {
         Span { file, start: 0, end: 0 }
     }
+
+    /// From here to the end of `other`, in the same file.
+    pub fn to(self, other: Span) -> Span {
+        Span { end: other.end.max(self.end), ..self }
+    }
 }
 
 // === impl Spanned ===

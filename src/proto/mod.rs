@@ -1,1 +1,41 @@
-//! (to be written)
+//! Protobuf messages that are known only at run time: descriptors, and what can be done with a message's bytes.
+//!
+//! This is the only room that names the reflection library and the .proto compiler. No type that leaves it prints a descriptor.
+//!
+//! - `source`: reading folders of .proto files, and descriptor sets
+//! - `compile`: from files to one pool: imports across sources, conflicts
+//! - `pool`: the message types and methods of one configuration, shared between reloads
+//! - `message`: what others know about a message type and a method
+//! - `path`: field paths such as `room.id`
+//! - `program`, `walk`: one pass over a message's bytes that checks them and takes values out, over `raw`
+//! - `stamp`, `redact`: writing a field, and masking fields, on the wire form
+//! - `closure`: one hash over everything that messages can contain
+//! - `transcode`: between the wire form and canonical JSON, with `json` and `strict`
+
+pub mod redact;
+pub mod stamp;
+pub mod transcode;
+pub mod walk;
+
+mod closure;
+mod compile;
+mod json;
+mod message;
+mod path;
+mod pool;
+mod program;
+mod raw;
+mod source;
+mod strict;
+
+#[cfg(test)]
+mod fixture;
+
+pub use closure::closure_hash;
+pub use message::{Kind, MessageType, Method};
+pub use path::{FieldKind, FieldPath, PathProblem};
+pub use pool::{Missing, Pool, Pools};
+pub use redact::Redact;
+pub use source::DescriptorSource;
+pub use stamp::{Stamp, Unconvertible};
+pub use walk::{UnknownPolicy, Value, Values, Walk, WalkOptions, WalkProblem};

@@ -6,7 +6,6 @@
 //! - `outbox`: what waits to be written to one connection
 //! - `budget`: the bounds that all outboxes share
 
-#![cfg_attr(test, allow(clippy::unwrap_used))] // A test that cannot go on says so by panicking.
 
 pub mod budget;
 pub mod outbox;

@@ -1,1 +1,93 @@
-//! (to be written)
+//! The world as compiled: which number goes where, and by which rules.
+//!
+//! A [`Table`] is made by `compile` (pure: what `check` runs) and `link` (cannot fail: adopts what is alive), and swapped in by `reload`.
+//! Promises: a table is never mutated; every reference in it is resolved; finding a route hashes no string.
+//!
+//! - `settings`: the hot part of `gateway.yaml`, and the fixed part beside it
+//! - `plan`: what compiling yields, plain data without sockets or tasks
+//! - `compile`: the passes, in order
+//! - `index`: number to route
+//! - `link`: plan and living parts to table
+//! - `live`: the one pointer
+
+pub mod compile;
+pub mod index;
+pub mod link;
+pub mod live;
+pub mod plan;
+pub mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+pub use live::{TableReader, TableWriter, live};
+pub use plan::Access;
+pub use settings::{Fixed, Settings};
+
+use self::index::Index;
+use crate::backend::Backend;
+use crate::files::Fingerprint;
+use crate::id::{Generation, Protocol};
+use crate::pipeline::auth::Verifier;
+use crate::pipeline::permission::{PermissionId, Permissions};
+use crate::pipeline::rate_limit::LimitUse;
+use crate::proto::{Method, Redact, Stamp, Walk};
+
+/// Everything the data path needs to know, of one generation.
+pub struct Table {
+    pub generation: Generation,
+    /// Of everything it was compiled from.
+    pub fingerprint: Fingerprint,
+    pub settings: Settings,
+    pub verifier: Verifier,
+    pub permissions: Permissions,
+    /// What Hello tells clients, so that they can see whether they agree: numbers, names, kinds and messages.
+    pub catalogue_hash: String,
+    routes: Index<Arc<Route>>,
+}
+
+/// One protocol number and its whole policy, ready to be used.
+pub struct Route {
+    pub number: Protocol,
+    pub name: Arc<str>,
+    /// The name again, as the backend is told it.
+    pub name_header: HeaderValue,
+    /// The generation of its table, likewise.
+    pub generation_header: HeaderValue,
+    pub method: Method,
+    pub backend: Arc<Backend>,
+    pub access: Access,
+    /// All of these the caller must be granted; with the name that a refusal shows.
+    pub permissions: Vec<(PermissionId, Arc<str>)>,
+    pub limits: Vec<LimitUse>,
+    /// Checks a request and takes from it what `limits` need.
+    pub walk: Walk,
+    pub stamps: Vec<(Stamp, plan::SessionValue)>,
+    pub redact: Redact,
+    pub timeout: Duration,
+    pub request_bytes_max: usize,
+    pub reply_bytes_max: usize,
+    /// Whether a success is answered too.
+    pub answers_success: bool,
+    /// Metadata keys that a client may set.
+    pub metadata: Vec<Arc<str>>,
+    pub forward_token: bool,
+    pub expose_errors: bool,
+    pub log: plan::LogPlan,
+}
+
+// === impl Table ===
+
+impl Table {
+    /// The route of a number.
+    pub fn route(&self, number: u32) -> Option<&Arc<Route>> {
+        self.routes.get(number)
+    }
+
+    /// Every route, by number.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes.iter()
+    }
+}

@@ -1,1 +1,5 @@
-//! (to be written)
+//! What the operator sees.
+//!
+//! - `log`: the log on standard error
+
+pub mod log;

@@ -9,7 +9,6 @@
 //! - `status`: how a failure looks to a client
 //! - `close`: the table of close codes
 
-#![cfg_attr(test, allow(clippy::unwrap_used))] // A test that cannot go on says so by panicking.
 
 pub mod close;
 pub mod envelope;

@@ -48,6 +48,15 @@ fn a_refusal_names_the_field_and_finds_its_caller() {
 }
 
 #[test]
+fn an_ordinary_call_owns_nothing() {
+    let message = [0x08, 0xa9, 0x46, 0x10, 7, 0x1a, 4, 0x0a, 2, b'h', b'i', 0x5a, 2, b'0', b'0'];
+    let envelope = decode(&message).unwrap();
+    assert_eq!(envelope.payload, Payload::Proto(&message[7..11]));
+    assert!(matches!(envelope.traceparent, Cow::Borrowed("00")));
+    assert_eq!((envelope.metadata.capacity(), envelope.status), (0, None));
+}
+
+#[test]
 fn unknown_fields_are_skipped_and_groups_are_not() {
     assert_eq!(decode(&[0xf8, 0x7f, 1, 0x10, 7]).unwrap().id, 7);
     assert!(decode(&[0xfb, 0x7f, 0xfc, 0x7f]).unwrap_err().what.contains("groups"));

@@ -1,0 +1,97 @@
+"""The gateways that are compared: how each is started in front of a backend, and who its client is."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .programs import GATEWAY_CORE, TOP, Program
+
+REFERENCE = "reference"
+OFF = "policies off"
+EVERY = "every policy"
+
+ISSUER = "https://bench.example"
+AUDIENCE = "bench"
+SECRET = "a secret of the bench, which guards nothing at all"
+SECRET_VARIABLE = "PROTOGATE_BENCH_SECRET"
+
+# Limits are charged on every call and refuse none: more than any machine can ask for in the time.
+RATE = "1000000/s"
+BURST = 10_000_000
+
+GATEWAY_YAML = """\
+version: 1
+vars: {{ bench_secret: {{ env: {variable}, secret: true }} }}
+listen: {{ workers: 1 }}
+connections: {{ max: 20000, per_ip_max: 20000, inflight_max: 64, auth_timeout: 10m }}
+auth:
+  issuers:
+    - {{ issuer: "{issuer}", audience: [{audience}], algorithm: HS256, secret: "${{var.bench_secret}}", roles: claims.roles }}
+telemetry: {{ log: {{ level: warn }} }}
+reload: {{ watch: false }}
+"""
+
+ROUTES_YAML = """\
+version: 1
+descriptors: [{{ proto: "{proto}" }}]
+backends: {{ echo: {{ grpc: {{ endpoints: ["http://{backend}"] }} }} }}
+{policies}
+routes:
+  9001: {{ name: echo, rpc: protogate.echo.v1.EchoService/Echo, backend: echo, {route} }}
+"""
+
+POLICIES = f"""\
+permissions: {{ roles: {{ player: {{ grant: ["echo.**"] }} }} }}
+rate_limits:
+  per_caller: {{ key: [caller], rate: {RATE}, burst: {BURST} }}
+  per_route: {{ key: [route], rate: {RATE}, burst: {BURST} }}"""
+
+EVERY_POLICY = "access: authenticated, permissions: [echo.call], rate_limits: [per_caller, per_route]"
+NO_POLICY = "access: anonymous"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One way to stand between the load and the backend."""
+
+    name: str
+    binaries: Path
+
+    @property
+    def client(self):
+        """What the load generator must say to be let in."""
+        return ["--token", token()] if self.name == EVERY else []
+
+    def start(self, backend: str, folder: Path, under=()):
+        """Starts it in an empty folder; `under` is a program that runs it, such as valgrind."""
+        folder.mkdir(parents=True)
+        if self.name == REFERENCE:
+            command = [self.binaries / "reference", "--listen", "127.0.0.1:0", "--backend", backend]
+            return Program([*under, *command], GATEWAY_CORE).wait_until_ready()
+        configuration, ready = folder / "routes", folder / "ready.json"
+        configuration.mkdir()
+        every = self.name == EVERY
+        (configuration / "gateway.yaml").write_text(
+            GATEWAY_YAML.format(variable=SECRET_VARIABLE, issuer=ISSUER, audience=AUDIENCE))
+        (configuration / "routes.yaml").write_text(ROUTES_YAML.format(
+            proto=TOP / "proto", backend=backend, policies=POLICIES if every else "", route=EVERY_POLICY if every else NO_POLICY))
+        command = [self.binaries / "protogate", "serve", "--config", configuration, "--data", folder / "data",
+                   "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready]
+        env = {SECRET_VARIABLE: SECRET, "GATEWAY_MODE": "development"}
+        return Program([*under, *command], GATEWAY_CORE, env=env, ready_file=ready).wait_until_ready()
+
+
+def token():
+    """A JWT that outlives the measurement."""
+    now = int(time.time())
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "roles": ["player"], "iat": now, "exp": now + 6 * 3600}
+    signed = ".".join(_base64(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+    return f"{signed}.{_base64(hmac.new(SECRET.encode(), signed.encode(), hashlib.sha256).digest())}"
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,79 @@
+"""The measurements. Each takes running programs and answers with numbers; none compares."""
+
+import re
+import time
+from pathlib import Path
+
+from .programs import GATEWAY_CORE, OTHER_CORE, Program, ask
+
+# (connections, calls in flight on each)
+ONE, WIDE, DEEP = (1, 1), (64, 1), (16, 16)
+
+# Calls counted under valgrind; the short run pays for the start and is subtracted.
+SHORT_CALLS, LONG_CALLS = 2_000, 12_000
+CALLGRIND_SHAPE = (8, 1)
+
+SETTLE_SECONDS = 2.0
+
+
+def load(binaries: Path, gateway, address, shape, *rest):
+    connections, pipelining = shape
+    return [binaries / "load", "run", "--address", address, "--connections", connections, "--pipelining", pipelining,
+            *gateway.client, *rest]
+
+
+def calls(binaries, gateway, program, shape, seconds):
+    """CPU microseconds of the gateway per reply, latency, throughput."""
+    result = ask(load(binaries, gateway, program.address, shape, "--seconds", seconds, "--watch", program.pid))
+    if result["errors"] or not result["replies"]:
+        raise RuntimeError(f"{gateway.name}: {result}: a run with errors measures nothing")
+    return {
+        "cpu_us": result["cpu_us"] / result["replies"],
+        "per_second": result["replies"] / result["seconds"],
+        "busy": result["cpu_us"] / result["seconds"] / 1e6,
+        "p50_us": result["p50_us"],
+        "p99_us": result["p99_us"],
+    }
+
+
+def direct(binaries, backend, inflight, seconds):
+    """Latency with no gateway; the client stands on the core where the gateway would."""
+    command = [binaries / "direct", "--backend", backend, "--inflight", inflight, "--seconds", seconds]
+    return ask(command, GATEWAY_CORE)
+
+
+def memory(binaries, gateway, backend, folder, connections):
+    """Resident bytes per idle connection, fresh and after traffic, of a gateway that has done nothing else."""
+    with gateway.start(backend, folder) as program:
+        # Pools, caches and code pages that the first calls touch belong to the process and not to connections.
+        calls(binaries, gateway, program, WIDE, 1)
+        time.sleep(SETTLE_SECONDS)
+        base = program.memory()
+        command = [binaries / "load", "idle", "--address", program.address, "--connections", connections, *gateway.client]
+        with Program(command, OTHER_CORE, stdin=-1) as crowd:
+            crowd.line("open")
+            time.sleep(SETTLE_SECONDS)
+            fresh = program.memory()
+            print("traffic", file=crowd.process.stdin, flush=True)
+            crowd.line("worked")
+            time.sleep(SETTLE_SECONDS)
+            used = program.memory()
+            crowd.process.stdin.close()
+            crowd.process.wait()
+    return {"base": base, "fresh": (fresh - base) / connections, "used": (used - base) / connections}
+
+
+def instructions(binaries, gateway, backend, folder):
+    """User-space instructions per request under callgrind: a long run minus a short one."""
+    short, long = (_collected(binaries, gateway, backend, folder / str(count), count) for count in (SHORT_CALLS, LONG_CALLS))
+    return (long - short) / (LONG_CALLS - SHORT_CALLS)
+
+
+def _collected(binaries, gateway, backend, folder, count):
+    output = folder.parent / f"callgrind.{count}"
+    under = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}"]
+    with gateway.start(backend, folder, under) as program:
+        result = ask(load(binaries, gateway, program.address, CALLGRIND_SHAPE, "--calls", count))
+        if result["errors"] or result["replies"] != count:
+            raise RuntimeError(f"{gateway.name} under valgrind: {result}")
+    return int(re.search(r"^(?:summary|totals): (\d+)", output.read_text(), re.MULTILINE)[1])

@@ -1,0 +1,52 @@
+//! The load generator: one thread, one epoll, frames encoded beforehand.
+//!
+//! `load run --address A --connections C --pipelining P --seconds S` (or `--calls N`) prints one line of JSON;
+//! `load idle --address A --connections N` holds connections until standard input closes.
+//! Both take `--path` (`/ws`) and `--token` (sent as a bearer); `run` takes `--warm-up` seconds and `--watch` PID.
+
+#![forbid(unsafe_code)]
+
+mod cpu;
+mod crowd;
+mod frame;
+mod idle;
+mod run;
+mod socket;
+
+use std::time::Duration;
+
+use crowd::Crowd;
+use protogate_bench::Outcome;
+use protogate_bench::args::Args;
+use run::{End, Plan};
+use socket::Target;
+
+fn main() -> Outcome {
+    let args = Args::read(1)?;
+    let target = Target {
+        address: args.required("address")?,
+        path: args.optional("path")?.unwrap_or_else(|| "/ws".to_owned()),
+        token: args.optional("token")?,
+    };
+    let connections = args.required("connections")?;
+    match std::env::args().nth(1).as_deref() {
+        Some("run") => {
+            let plan = plan(&args)?;
+            println!("{}", run::run(&mut Crowd::open(&target, connections)?, &plan)?);
+        }
+        Some("idle") => idle::idle(&mut Crowd::open(&target, connections)?)?,
+        _ => return Err("say `run` or `idle` first".into()),
+    }
+    Ok(())
+}
+
+fn plan(args: &Args) -> Result<Plan, String> {
+    let end = match args.optional("calls")? {
+        Some(calls) => End::Calls(calls),
+        None => End::After {
+            warm_up: Duration::from_secs_f64(args.optional("warm-up")?.unwrap_or(0.5)),
+            window: Duration::from_secs_f64(args.required("seconds")?),
+        },
+    };
+    Ok(Plan { pipelining: args.required("pipelining")?, end, watch: args.optional("watch")? })
+}

@@ -1,0 +1,62 @@
+//! `protogate reload`: ask the running gateway to read its files again.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::admin_client::AdminClient;
+use super::{Config, Data, Exit};
+
+/// Make the running gateway read its files again, and say what came of it.
+///
+/// Example: protogate reload --config routes
+#[derive(Args)]
+pub struct Reload {
+    #[command(flatten)]
+    config: Config,
+
+    #[command(flatten)]
+    data: Data,
+
+    /// The operator's door of the gateway; over `admin.address` of gateway.yaml.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+
+    /// The operator's token [default: admin.token of the data folder].
+    #[arg(long, value_name = "TOKEN", env = "PROTOGATE_ADMIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+// === impl Reload ===
+
+impl Reload {
+    pub fn run(self) -> Result<(), Exit> {
+        let admin = AdminClient::new(&self.config, &self.data, self.admin, self.token)?;
+        let answer = admin.post("/api/v1/reload")?;
+        let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+        match text("outcome").as_str() {
+            "swapped" => println!("reloaded: generation {}, {} routes, {} ms", answer["generation"], routes(&answer), answer["took_ms"]),
+            "unchanged" => println!("unchanged: generation {}, {} routes", answer["generation"], routes(&answer)),
+            "refused" => return Err(Exit::new(1, refusal(&answer["check"]))),
+            _ => return Err(Exit::new(1, format!("error: the gateway answered: {answer}"))),
+        }
+        Ok(())
+    }
+}
+
+fn routes(answer: &Value) -> &Value {
+    &answer["check"]["summary"]["routes"]
+}
+
+fn refusal(check: &Value) -> String {
+    let mut told = String::new();
+    for found in check["diagnostics"].as_array().into_iter().flatten() {
+        let text = |key: &str| found[key].as_str().unwrap_or_default();
+        told += &format!("{}[{}]: {}\n  --> {}:{}:{}\n", text("severity"), text("code"), text("message"), text("file"), found["line"], found["column"]);
+        if !text("help").is_empty() {
+            told += &format!("  help: {}\n", text("help"));
+        }
+    }
+    told + "error: not reloaded, the old table stays"
+}

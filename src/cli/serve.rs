@@ -1,0 +1,58 @@
+//! `protogate serve`: start, say where, run until told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::check::{error_code, summary};
+use super::{CANNOT_START, Config, Data, Exit};
+use crate::diagnostic::render;
+use crate::gateway::{Gateway, Options, StartError};
+use crate::table::compile::Context;
+
+/// Start the gateway.
+///
+/// Example: protogate serve --config routes --listen 127.0.0.1:7080
+#[derive(Args)]
+pub struct Serve {
+    #[command(flatten)]
+    config: Config,
+
+    #[command(flatten)]
+    data: Data,
+
+    /// Where clients connect; over `listen.address` of gateway.yaml. Port 0 takes any.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+
+    /// The operator's door; over `admin.address` of gateway.yaml. Port 0 takes any.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+
+    /// Write the addresses to this file once connections are accepted, as JSON.
+    #[arg(long, value_name = "PATH")]
+    ready_file: Option<PathBuf>,
+}
+
+// === impl Serve ===
+
+impl Serve {
+    pub fn run(self) -> Result<(), Exit> {
+        let context = Context { listen: self.listen, admin: self.admin, ..Context::default() };
+        let options = Options { inputs: self.config.inputs(context), data: self.data.folder(), ready_file: self.ready_file, own_log: true };
+        let gateway = Gateway::start(options).map_err(refused)?;
+        gateway.run_until_signalled();
+        Ok(())
+    }
+}
+
+fn refused(error: StartError) -> Exit {
+    match error {
+        StartError::Configuration(checked) => {
+            let told = render::human(&checked.report, &checked.sources, false);
+            Exit::new(error_code(&checked.report), format!("{told}{}\nerror: not started, because the configuration has errors", summary(&checked)))
+        }
+        StartError::Io { what, error } => Exit::new(CANNOT_START, format!("error: {what}: {error}")),
+    }
+}

@@ -1,0 +1,95 @@
+//! The data folder: the only place this program writes to.
+//!
+//! Promises: the folder and what is in it belong to its owner alone (modes 0700 and 0600); a secret is made once, whole or not at all,
+//! and two processes that start together agree on it.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+/// The operator's token in development, which the command line reads.
+pub const ADMIN_TOKEN: &str = "admin.token";
+
+/// The key that signs tokens in development, PKCS #8.
+pub const DEVELOPMENT_KEY: &str = "development.key";
+
+/// Where state is kept; made when something is first written.
+#[derive(Clone)]
+pub struct DataFolder {
+    path: PathBuf,
+}
+
+// === impl DataFolder ===
+
+impl DataFolder {
+    pub fn at(path: impl Into<PathBuf>) -> DataFolder {
+        DataFolder { path: path.into() }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A secret that somebody made before.
+    pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let path = self.path.join(name);
+        fs::read(&path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    }
+
+    /// The secret of this name; made now if nobody has.
+    pub fn read_or_create(&self, name: &str, make: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
+        match self.read(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            read => return read,
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+        let draft = self.path.join(format!("{name}.{}.new", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(&make())?;
+        file.sync_all()?;
+        // A link is atomic and refuses to replace: of two that start together one wins, and both read the winner's.
+        let linked = fs::hard_link(&draft, self.path.join(name));
+        fs::remove_file(&draft)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => self.read(name),
+        }
+    }
+
+    /// The operator's development token.
+    pub fn admin_token(&self) -> io::Result<String> {
+        let token = self.read_or_create(ADMIN_TOKEN, || random_token().into_bytes())?;
+        String::from_utf8(token).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the admin token is not text"))
+    }
+}
+
+/// 256 bits nobody can guess, as text that needs no quoting.
+fn random_token() -> String {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).expect("the operating system gives random bytes");
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_secret_is_made_once_and_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::at(folder.path().join("data"));
+        assert!(data.read(ADMIN_TOKEN).is_err(), "reading makes nothing");
+        let token = data.admin_token().unwrap();
+        assert_eq!(data.admin_token().unwrap(), token);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(data.path()), 0o700);
+        assert_eq!(mode(&data.path().join(ADMIN_TOKEN)), 0o600);
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1, "no draft is left behind");
+    }
+}

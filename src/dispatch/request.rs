@@ -1,0 +1,165 @@
+//! What the backend is sent: the message, checked and stamped, and metadata that says who asks.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use smallvec::SmallVec;
+
+use crate::backend;
+use crate::failure::{Failure, Reason, Result};
+use crate::pipeline::call::Caller;
+use crate::pipeline::metadata as client_metadata;
+use crate::pipeline::rate_limit::KeyValue;
+use crate::proto::{Value, Values, stamp, transcode};
+use crate::table::Route;
+use crate::table::plan::SessionValue;
+use crate::wire::{Codec, Envelope, Payload};
+
+/// Bytes of gRPC's frame before a message.
+pub(super) const FRAME: usize = backend::frame(0).len();
+
+const USER: HeaderName = HeaderName::from_static("protogate-user");
+const ROLES: HeaderName = HeaderName::from_static("protogate-roles");
+const PEER: HeaderName = HeaderName::from_static("protogate-peer");
+const ROUTE: HeaderName = HeaderName::from_static("protogate-route");
+const GENERATION: HeaderName = HeaderName::from_static("protogate-generation");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Entries that the gateway, gRPC and the backend room add to a client's.
+const OWN_ENTRIES: usize = 11;
+
+/// The request as protobuf bytes, whatever the client speaks.
+pub(super) fn message<'e>(route: &Route, codec: Codec, envelope: &Envelope<'e>) -> Result<Cow<'e, [u8]>> {
+    let message = match (codec, envelope.payload) {
+        (_, Payload::None) => Cow::Borrowed(&[] as &[u8]),
+        (_, Payload::Proto(bytes)) => Cow::Borrowed(bytes),
+        (_, Payload::Json(text)) => {
+            let mut bytes = Vec::new();
+            transcode::from_json(&route.method.input, text, &mut bytes).map_err(|problem| invalid(route, problem))?;
+            Cow::Owned(bytes)
+        }
+    };
+    let bytes_max = route.request_bytes_max;
+    match message.len() {
+        length if length > bytes_max => {
+            let message = format!("the payload has {length} bytes, and `{}` takes at most {bytes_max}", route.name);
+            Err(Failure::gateway(Reason::TooLarge, message))
+        }
+        _ => Ok(message),
+    }
+}
+
+/// The payload is not what the route takes.
+pub(super) fn invalid(route: &Route, problem: impl Display) -> Failure {
+    Failure::gateway(Reason::InvalidMessage, format!("the payload is no valid `{}`: {problem}", route.method.input.name()))
+}
+
+/// What limits are counted by.
+pub(super) fn key_values<'m>(values: &Values<'m>) -> SmallVec<[KeyValue<'m>; 4]> {
+    let key_value = |value| match value {
+        Value::Absent => KeyValue::Absent,
+        Value::Bool(value) => KeyValue::Bool(value),
+        Value::Int(value) => KeyValue::Int(value),
+        Value::Uint(value) => KeyValue::Uint(value),
+        Value::Str(text) => KeyValue::Str(text),
+        Value::Bytes(bytes) => KeyValue::Bytes(bytes),
+    };
+    values.iter().map(key_value).collect()
+}
+
+/// What the backend is told about the caller. The gateway's own keys are written last, so nothing a client sent can stand in for them.
+pub(super) fn metadata(route: &Route, caller: &Caller, envelope: &Envelope<'_>) -> Result<HeaderMap> {
+    client_metadata::admit(&route.metadata, &envelope.metadata)?;
+    let mut metadata = HeaderMap::with_capacity(OWN_ENTRIES + envelope.metadata.len());
+    for (key, value) in &envelope.metadata {
+        let key = HeaderName::from_bytes(key.as_bytes()).expect("a key on the route's list is a header's name");
+        metadata.insert(key, HeaderValue::from_str(value).expect("printable ASCII, as `admit` has seen"));
+    }
+    if !envelope.traceparent.is_empty() {
+        metadata.insert(TRACEPARENT, traceparent(&envelope.traceparent)?);
+    }
+    if let Some(identity) = caller.identity() {
+        metadata.insert(USER, told(&identity.user));
+        metadata.insert(ROLES, told(&identity.roles.join(",")));
+        if route.forward_token {
+            let mut bearer = told(&format!("Bearer {}", identity.token.reveal()));
+            bearer.set_sensitive(true);
+            metadata.insert(header::AUTHORIZATION, bearer);
+        }
+    }
+    metadata.insert(PEER, told(&caller.peer.to_string()));
+    metadata.insert(ROUTE, route.name_header.clone());
+    metadata.insert(GENERATION, route.generation_header.clone());
+    Ok(metadata)
+}
+
+/// A value of the gateway's as gRPC metadata, which is ASCII: what is not, and `%`, is percent-encoded.
+fn told(text: &str) -> HeaderValue {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
+    let value = match text.bytes().all(plain) {
+        true => HeaderValue::from_str(text),
+        false => HeaderValue::try_from(
+            text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect::<String>(),
+        ),
+    };
+    value.expect("printable ASCII is a header's value")
+}
+
+/// W3C: version, trace, parent, flags, in hexadecimal. One that is none would break the backend's traces, and is refused.
+fn traceparent(text: &str) -> Result<HeaderValue> {
+    let parts: SmallVec<[&str; 4]> = text.split('-').collect();
+    let hexadecimal = |part: &str, digits: usize| part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    match *parts {
+        [version, trace, parent, flags] if hexadecimal(version, 2) && hexadecimal(trace, 32) && hexadecimal(parent, 16) && hexadecimal(flags, 2) => {
+            let mut value = HeaderValue::from_str(text).expect("hexadecimal digits and dashes");
+            // Different on every call: it must not push what repeats out of the compression table.
+            value.set_sensitive(true);
+            Ok(value)
+        }
+        _ => Err(Failure::gateway(Reason::InvalidMessage, "`traceparent` is not of the form `00-<32 digits>-<16 digits>-<2 digits>`; leave it out or mend it")),
+    }
+}
+
+/// The gRPC frame: prefix and message in one allocation, stamped where the route says so.
+pub(super) fn body(route: &Route, caller: &Caller, message: &[u8]) -> Result<Bytes> {
+    // A stamp adds a tag, a length and a value; a longer value than this costs one more allocation.
+    let mut body = BytesMut::with_capacity(FRAME + message.len() + 48 * route.stamps.len());
+    body.put_bytes(0, FRAME);
+    if route.stamps.is_empty() {
+        body.extend_from_slice(message);
+    } else {
+        write_stamped(route, caller, message, &mut body)?;
+    }
+    let frame = backend::frame(body.len() - FRAME);
+    body[..FRAME].copy_from_slice(&frame);
+    Ok(body.freeze())
+}
+
+fn write_stamped(route: &Route, caller: &Caller, message: &[u8], body: &mut BytesMut) -> Result<()> {
+    let peer = caller.peer.to_string();
+    let mut stamps: SmallVec<[_; 4]> = SmallVec::new();
+    for (stamp, source) in &route.stamps {
+        let value = match source {
+            SessionValue::User => caller.identity().map(|identity| &*identity.user),
+            SessionValue::TokenId => caller.identity().and_then(|identity| identity.token_id.as_deref()),
+            SessionValue::PeerIp => Some(peer.as_str()),
+        };
+        let value = value.ok_or_else(|| {
+            Failure::gateway(Reason::IdentityType, format!("`{}` is told `{}`, which you have not; authenticate with a token that has it", route.name, source.name()))
+        })?;
+        stamps.push((stamp, value));
+    }
+    stamp::copy_stamped(message, &stamps, body)
+        .map_err(|problem| Failure::gateway(Reason::IdentityType, format!("your identity does not fit the request: {problem}")))
+}
+
+/// The request as the log may show it.
+pub(super) fn redacted(route: &Route, message: &[u8]) -> Option<String> {
+    let mut message = message.to_vec();
+    route.redact.apply(&mut message).ok()?;
+    let mut json = Vec::new();
+    transcode::to_json(&route.method.input, &message, &mut json).ok()?;
+    String::from_utf8(json).ok()
+}

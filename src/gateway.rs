@@ -1,0 +1,243 @@
+//! The composition root: builds each part once, wires them, runs, and takes them down in order.
+//!
+//! This is the only place where rooms are wired together, and nothing anywhere is global: a test may run many gateways in one process.
+//! Order up: back room, first table, log, edge, admin, watch. Order down: readiness, edge (calls in flight are answered), back room.
+
+use std::fmt::Display;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+
+use crate::admin::{self, Admin, Ready};
+use crate::config::Environment;
+use crate::data::{DEVELOPMENT_KEY, DataFolder};
+use crate::drain::Tasks;
+use crate::edge::Edge;
+use crate::files::Fingerprint;
+use crate::pipeline::signer::Signer;
+use crate::reload::{Checked, Inputs, Outcome, Reloader};
+use crate::services;
+use crate::table::TableReader;
+use crate::table::settings::AdminToken;
+use crate::telemetry::log::{Format, Log};
+use crate::watch;
+
+/// Threads of the back room: built-in services, admin, files. The data path has its own.
+const BACK_ROOM_THREADS: usize = 2;
+
+/// How long calls in flight may take to be answered when the gateway stops.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the back room may take to end after the edge has.
+const BACK_ROOM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a gateway is started with.
+pub struct Options {
+    pub inputs: Inputs,
+    pub data: DataFolder,
+    /// Written once connections are accepted: `{"edge": "127.0.0.1:41234", "admin": "127.0.0.1:41235"}`.
+    pub ready_file: Option<PathBuf>,
+    /// Whether this process's log is the gateway's to install.
+    pub own_log: bool,
+}
+
+/// A running gateway. Dropping it ends it without waiting for calls in flight.
+pub struct Gateway {
+    edge: Edge,
+    admin: SocketAddr,
+    reloader: Arc<Reloader>,
+    ready: Ready,
+    tasks: Arc<Tasks>,
+    /// Taken when the gateway stops; a runtime must not be dropped where other asynchronous code runs.
+    back_room: Option<Runtime>,
+}
+
+/// Why a gateway did not start.
+pub enum StartError {
+    /// What `check` says.
+    Configuration(Box<Checked>),
+    Io {
+        what: String,
+        error: io::Error,
+    },
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// Starts everything; when this returns, connections are accepted.
+    pub fn start(mut options: Options) -> Result<Gateway, StartError> {
+        if options.inputs.environment != Environment::Production {
+            options.inputs.context.development_issuer = Some(development_signer(&options.data)?.development_issuer());
+        }
+        let back_room = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(BACK_ROOM_THREADS)
+            .thread_name("back-room")
+            .enable_all()
+            .build()
+            .map_err(io_error("the back room cannot start"))?;
+        let builtins = Arc::new(services::builtins(back_room.handle().clone()));
+        let (reloader, reader) = Reloader::start(options.inputs, builtins).map_err(|checked| StartError::Configuration(Box::new(checked)))?;
+        let reloader = Arc::new(reloader);
+        let log = match options.own_log {
+            true => Some(install_log(&reader)?),
+            false => None,
+        };
+
+        let fixed = reloader.fixed().clone();
+        let token = match fixed.admin_token {
+            Some(token) => token,
+            None => AdminToken(options.data.admin_token().map_err(io_error("the admin token cannot be made"))?.into()),
+        };
+        let edge = Edge::start(fixed.listen, fixed.workers, reader.clone()).map_err(io_error(format!("cannot listen on {}", fixed.listen)))?;
+        let tasks = Arc::new(Tasks::new());
+        let ready = Ready::default();
+        let listener = std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
+        let door = Admin { token, reloader: Arc::clone(&reloader), ready: ready.clone() };
+        let admin = admin::start(door, listener, back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
+        tasks.spawn(back_room.handle(), watch::watch(Arc::clone(&reloader)));
+        tasks.spawn(back_room.handle(), follow_log_settings(log, reader));
+
+        ready.set(true);
+        let gateway = Gateway { edge, admin, reloader, ready, tasks, back_room: Some(back_room) };
+        if let Some(path) = options.ready_file {
+            gateway.write_ready_file(&path).map_err(io_error(format!("cannot write {}", path.display())))?;
+        }
+        let routes = gateway.reloader.reader().load().routes().count();
+        info!(edge = %gateway.edge_address(), admin = %admin, routes, "protogate is ready");
+        Ok(gateway)
+    }
+
+    /// Where clients connect.
+    pub fn edge_address(&self) -> SocketAddr {
+        self.edge.address()
+    }
+
+    /// Where the operator's door is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// What is live.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.reloader.reader().load().fingerprint
+    }
+
+    /// Reads the files again, as SIGHUP does. Blocks while it compiles.
+    pub fn reload(&self) -> Outcome {
+        self.reloader.reload(None)
+    }
+
+    /// Runs until SIGTERM or SIGINT; SIGHUP reloads. A second SIGTERM or SIGINT ends it at once.
+    pub fn run_until_signalled(mut self) {
+        let back_room = self.back_room.take().expect("taken only here and by `stop`, which both consume the gateway");
+        back_room.block_on(async {
+            let Ok(mut stop) = Stop::new() else {
+                warn!("signals cannot be received here, the gateway runs until it is killed");
+                return std::future::pending().await;
+            };
+            let mut again = signal(SignalKind::hangup()).ok();
+            loop {
+                tokio::select! {
+                    biased;
+                    () = stop.asked() => break,
+                    Some(()) = async { again.as_mut()?.recv().await } => {
+                        let reloader = Arc::clone(&self.reloader);
+                        spawn_blocking(move || reloader.reload(None)).await.expect("a reload does not panic and is not aborted");
+                    }
+                }
+            }
+            tokio::select! {
+                biased;
+                () = stop.asked() => warn!("asked twice, ending at once"),
+                () = self.drain() => info!("stopped"),
+            }
+        });
+        back_room.shutdown_timeout(BACK_ROOM_PATIENCE);
+    }
+
+    /// Ends gently: no new connections, calls in flight are answered, then everything stops. Call it outside asynchronous code.
+    pub fn stop(mut self) {
+        let back_room = self.back_room.take().expect("taken only here and by `run_until_signalled`, which both consume the gateway");
+        back_room.block_on(self.drain());
+        back_room.shutdown_timeout(BACK_ROOM_PATIENCE);
+    }
+
+    async fn drain(&self) {
+        self.ready.set(false);
+        self.edge.drain(DRAIN_PATIENCE).await;
+        self.tasks.drain(BACK_ROOM_PATIENCE).await;
+    }
+
+    fn write_ready_file(&self, path: &Path) -> io::Result<()> {
+        // Written beside and renamed, so that whoever waits for the file never reads half of it.
+        let draft = path.with_extension("new");
+        let addresses = json!({ "edge": self.edge_address().to_string(), "admin": self.admin.to_string() });
+        std::fs::write(&draft, format!("{addresses}\n"))?;
+        std::fs::rename(&draft, path)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(back_room) = self.back_room.take() {
+            back_room.shutdown_background();
+        }
+    }
+}
+
+/// SIGTERM and SIGINT are one request.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Stop> {
+        Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Keeps the log's level what the live table says, once a second.
+async fn follow_log_settings(log: Option<Log>, reader: TableReader) {
+    let Some(log) = log else { return };
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        log.set_level(reader.load().settings.log.level.into());
+    }
+}
+
+fn install_log(reader: &TableReader) -> Result<Log, StartError> {
+    let settings = reader.load().settings.log;
+    let format = if settings.json { Format::Json } else { Format::Human };
+    Log::install(format, settings.level.into()).map_err(|error| StartError::Io { what: "the log cannot be installed".to_owned(), error: io::Error::other(error) })
+}
+
+fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {
+    let key = data.read_or_create(DEVELOPMENT_KEY, || Signer::generate().pkcs8().to_vec()).map_err(io_error("the development key cannot be made"))?;
+    Signer::from_pkcs8(&key).map_err(|error| StartError::Io {
+        what: format!("the development key in {} is broken, delete it to have a new one made", data.path().display()),
+        error: io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+    })
+}
+
+fn io_error(what: impl Display) -> impl FnOnce(io::Error) -> StartError {
+    move |error| StartError::Io { what: what.to_string(), error }
+}

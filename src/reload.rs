@@ -1,0 +1,220 @@
+//! load → compile → link → swap: the one way in which a table comes to be, at the start and at every reload.
+//!
+//! Promises: all that can fail comes before `link`; on any error the old table stays, untouched; what is byte for byte the same is not
+//! compiled again; one reload runs at a time, and it alone holds the `TableWriter`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::backend::Builtins;
+use crate::config::{self, Environment, LoadOptions};
+use crate::diagnostic::{Report, Sources, render};
+use crate::files::{Files, Fingerprint};
+use crate::id::Generation;
+use crate::proto::Pools;
+use crate::table::compile::{self, Context};
+use crate::table::link::Living;
+use crate::table::plan::Plan;
+use crate::table::{Fixed, TableReader, TableWriter, live};
+
+/// The fixed part alone, for whoever wants to find a running gateway. Other mistakes in the files do not matter to it.
+pub fn read_fixed(inputs: &Inputs, pools: &Pools) -> Result<Fixed, Report> {
+    let checked = check(inputs, None, pools);
+    checked.fixed.ok_or(checked.report)
+}
+
+/// Where a configuration comes from, and what the command line says about it.
+pub struct Inputs {
+    pub origin: Origin,
+    pub environment: Environment,
+    /// The environment variables that `vars:` may name.
+    pub variables: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub context: Context,
+}
+
+/// Which files.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Origin {
+    Folder(PathBuf),
+    /// The configuration compiled into the program.
+    Shipped,
+}
+
+/// The first half of serving, and all of `check`: what the files mean, or what is wrong with them.
+pub struct Checked {
+    pub report: Report,
+    pub sources: Sources,
+    pub fingerprint: Fingerprint,
+    /// Every path that was read, looked for or walked.
+    pub seen: Vec<PathBuf>,
+    /// Present when the report has no error.
+    pub plan: Option<Plan>,
+    /// How many routes were read.
+    pub routes: usize,
+}
+
+/// What came of a reload.
+pub enum Outcome {
+    /// A new table is live.
+    Swapped(Swapped),
+    /// Byte for byte what is live already.
+    Unchanged(Swapped),
+    /// Not usable; the old table stays.
+    Refused { report: Report, sources: Sources, routes: usize },
+    /// The caller expected another table than the one that is live.
+    Stale { live: Fingerprint },
+}
+
+/// Which table is live, and what was said about its files.
+pub struct Swapped {
+    pub generation: Generation,
+    pub fingerprint: Fingerprint,
+    pub report: Report,
+    pub sources: Sources,
+    pub routes: usize,
+    pub took: Duration,
+}
+
+/// Holds the pen. Everything in it is used by one reload at a time.
+pub struct Reloader {
+    inputs: Inputs,
+    fixed: Fixed,
+    pools: Pools,
+    writer: TableWriter,
+    reader: TableReader,
+    state: Mutex<State>,
+}
+
+struct State {
+    living: Living,
+    /// What to watch: the paths of the last attempt, also of a refused one, so that mending a file is noticed.
+    seen: Vec<PathBuf>,
+}
+
+/// The first half: reads and compiles, opens no socket, changes nothing.
+pub fn check(inputs: &Inputs, running: Option<&Fixed>, pools: &Pools) -> Checked {
+    let files = inputs.origin.files();
+    let looked_up = Mutex::new(BTreeMap::new());
+    let variables = |name: &str| {
+        let value = (inputs.variables)(name);
+        looked_up.lock().expect("looking up does not panic").insert(name.to_owned(), value.clone());
+        value
+    };
+    let options = LoadOptions { folder: inputs.origin.folder().to_path_buf(), environment: inputs.environment, variables: &variables };
+    let (mut document, mut report) = config::load(&files, &options);
+    let plan = compile::compile(&mut document, &files, pools, &inputs.context, running, &mut report);
+    Checked {
+        fingerprint: files.fingerprint(format!("{:?}", looked_up.into_inner().expect("looking up does not panic")).as_bytes()),
+        seen: files.seen(),
+        routes: document.routes(),
+        plan: plan.filter(|_| !report.has_errors()),
+        report,
+        sources: document.sources,
+    }
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// The folder that holds `routes.yaml`.
+    pub fn folder(&self) -> &Path {
+        match self {
+            Origin::Folder(folder) => folder,
+            Origin::Shipped => Path::new("routes"),
+        }
+    }
+
+    fn files(&self) -> Files {
+        match self {
+            Origin::Folder(_) => Files::on_disk(),
+            Origin::Shipped => Files::shipped(config::SHIPPED),
+        }
+    }
+}
+
+// === impl Reloader ===
+
+impl Reloader {
+    /// Compiles the first table. The error is what `check` would have said.
+    pub fn start(inputs: Inputs, builtins: Arc<Builtins>) -> Result<(Reloader, TableReader), Checked> {
+        let pools = Pools::default();
+        let mut checked = check(&inputs, None, &pools);
+        let Some(plan) = checked.plan.take() else { return Err(checked) };
+        let fixed = plan.fixed.clone();
+        let mut living = Living::new(builtins, fixed.workers);
+        log_warnings(&checked);
+        let table = living.link(plan, Generation(1), checked.fingerprint);
+        let (writer, reader) = live(Arc::new(table));
+        let state = Mutex::new(State { living, seen: checked.seen });
+        Ok((Reloader { inputs, fixed, pools, writer, reader: reader.clone(), state }, reader))
+    }
+
+    /// Reads everything again, and makes it live if it is sound. Blocks while it compiles: call it from the back room.
+    ///
+    /// `expected`: refuse as stale unless this is what is live (`If-Match`).
+    pub fn reload(&self, expected: Option<Fingerprint>) -> Outcome {
+        let began = Instant::now();
+        let mut state = self.state.lock().expect("a reload does not panic: compiling never fails");
+        let live = self.reader.load();
+        if expected.is_some_and(|expected| expected != live.fingerprint) {
+            return Outcome::Stale { live: live.fingerprint };
+        }
+        let mut checked = check(&self.inputs, Some(&self.fixed), &self.pools);
+        state.seen = std::mem::take(&mut checked.seen);
+        let Some(plan) = checked.plan.take() else {
+            warn!(errors = checked.report.errors(), "reload refused, the old table stays\n{}", render::human(&checked.report, &checked.sources, false));
+            return Outcome::Refused { report: checked.report, sources: checked.sources, routes: checked.routes };
+        };
+        if checked.fingerprint == live.fingerprint {
+            return Outcome::Unchanged(Swapped::new(live.generation, checked, began));
+        }
+        let generation = Generation(live.generation.0 + 1);
+        log_warnings(&checked);
+        let table = state.living.link(plan, generation, checked.fingerprint);
+        self.writer.store(Arc::new(table));
+        let swapped = Swapped::new(generation, checked, began);
+        info!(generation = generation.0, routes = swapped.routes, took = ?swapped.took, "reloaded");
+        Outcome::Swapped(swapped)
+    }
+
+    /// Every path that the last attempt looked at.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        self.state.lock().expect("a reload does not panic: compiling never fails").seen.clone()
+    }
+
+    /// The table's readers, for whoever is built after the reloader.
+    pub fn reader(&self) -> TableReader {
+        self.reader.clone()
+    }
+
+    /// The part that only a restart changes.
+    pub fn fixed(&self) -> &Fixed {
+        &self.fixed
+    }
+}
+
+// === impl Swapped ===
+
+impl Swapped {
+    fn new(generation: Generation, checked: Checked, began: Instant) -> Swapped {
+        Swapped {
+            generation,
+            fingerprint: checked.fingerprint,
+            report: checked.report,
+            sources: checked.sources,
+            routes: checked.routes,
+            took: began.elapsed(),
+        }
+    }
+}
+
+fn log_warnings(checked: &Checked) {
+    if checked.report.warnings() > 0 {
+        warn!(warnings = checked.report.warnings(), "the configuration has warnings\n{}", render::human(&checked.report, &checked.sources, false));
+    }
+}

@@ -1,0 +1,103 @@
+//! Document and files to plan: the passes, in this order.
+//!
+//! A pass reports what is wrong and leaves the broken item out; later passes stay silent about what an earlier one found broken, so one
+//! report holds every independent error. Nothing here opens a socket or starts a task: this is what `check` runs.
+//!
+//! - `process`: `gateway.yaml`: addresses, bounds, whose tokens are believed
+//! - `names`: what is declared, once each, and whether anybody uses it
+//! - `backends`, `limits`, `roles`: the named things
+//! - `routes`: one protocol number after the other, `request` for what it does with the message
+//! - `catalogue`: what clients are told
+
+mod backends;
+mod catalogue;
+mod issuers;
+mod limits;
+mod names;
+mod process;
+mod request;
+mod roles;
+mod routes;
+
+use std::net::SocketAddr;
+
+use super::plan::Plan;
+use super::settings::Fixed;
+use crate::config::Document;
+use crate::diagnostic::{Diagnostic, Report, Rule, Span};
+use crate::files::Files;
+use crate::pipeline::auth::IssuerSpec;
+use crate::pipeline::permission::Permissions;
+use crate::proto::{DescriptorSource, Pool, Pools};
+
+/// What compiling depends on besides the files.
+#[derive(Clone, Default)]
+pub struct Context {
+    /// Over `listen.address`.
+    pub listen: Option<SocketAddr>,
+    /// Over `admin.address`.
+    pub admin: Option<SocketAddr>,
+    /// Whose tokens are believed besides, where development shortcuts are in force.
+    pub development_issuer: Option<IssuerSpec>,
+}
+
+/// What came of it.
+pub struct Compiled {
+    /// Present when the report has no error.
+    pub plan: Option<Plan>,
+    /// The fixed part, whatever else is wrong.
+    pub fixed: Fixed,
+}
+
+/// Runs every pass. `running` is the fixed part that only a restart could change.
+pub fn compile(document: &mut Document, files: &Files, pools: &Pools, context: &Context, running: Option<&Fixed>, report: &mut Report) -> Compiled {
+    let pool = pool(document, files, pools, report);
+    let process = process::compile(document, files, context, report);
+    if let Some(running) = running {
+        process::needs_restart(document, &process, running, report);
+    }
+
+    let backends = backends::compile(document, files, report);
+    let limits = limits::compile(document, report);
+    let roles = roles::compile(document, report);
+    let scope = routes::Scope { pool: &pool, backends: &backends, limits: &limits, roles: &roles, process: &process };
+    let routes = routes::compile(document, &scope, report);
+    backends.lint_unused(report);
+    limits.lint_unused(report);
+    process::somebody_can_authenticate(document, &process, &routes.routes, report);
+
+    let catalogue_hash = catalogue::hash(&routes.routes);
+    let permissions = Permissions::compile(&roles, &routes.permissions);
+    let fixed = process.fixed.clone();
+    let plan = (!report.has_errors()).then(|| Plan {
+        fixed: process.fixed,
+        settings: process.settings,
+        verifier: process.verifier,
+        permissions,
+        backends: backends.into_items(),
+        limits: limits::into_specs(limits),
+        routes: routes.routes,
+        catalogue_hash,
+    });
+    Compiled { plan, fixed }
+}
+
+/// The pool of every group's descriptors.
+fn pool(document: &mut Document, files: &Files, pools: &Pools, report: &mut Report) -> Pool {
+    let mut sources = Vec::new();
+    for descriptor in document.descriptors() {
+        match (&descriptor.proto, &descriptor.set) {
+            (Some(folder), None) => sources.push(DescriptorSource::Proto { folder: folder.path().to_path_buf(), span: folder.span }),
+            (None, Some(set)) => sources.push(DescriptorSource::Set { file: set.path().to_path_buf(), span: set.span }),
+            (None, None) => report.push(missing(descriptor.span, "a descriptor source needs `proto` or `set`", "write `- proto: ../proto`")),
+            (Some(_), Some(set)) => {
+                report.push(Diagnostic::new(Rule::BadValue, set.span, "a descriptor source is a folder or a set, not both").help("make two entries of it"));
+            }
+        }
+    }
+    pools.load(files, &sources, report, &mut document.sources)
+}
+
+fn missing(span: Span, what: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(Rule::MissingKey, span, what).help(help)
+}

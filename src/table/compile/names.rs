@@ -1,0 +1,93 @@
+//! Things that are declared by name, each once, and found by name until everything is an index.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
+
+/// Declarations of one kind, in the order they were written.
+pub struct Names<T> {
+    /// What one of them is called, such as `backend`.
+    kind: &'static str,
+    /// What is wrong when a name is not among them.
+    unknown: Rule,
+    items: Vec<T>,
+    places: BTreeMap<String, Place>,
+}
+
+struct Place {
+    /// Where it is declared.
+    span: Span,
+    /// None for what was declared but is itself broken: using it is not an error of the user's.
+    index: Option<usize>,
+    used: Cell<bool>,
+}
+
+// === impl Names ===
+
+impl<T> Names<T> {
+    pub fn new(kind: &'static str, unknown: Rule) -> Names<T> {
+        Names { kind, unknown, items: Vec::new(), places: BTreeMap::new() }
+    }
+
+    /// Declares `name`; a second declaration is reported with both places and ignored. `item` is None when it is broken.
+    pub fn declare(&mut self, name: &str, span: Span, item: Option<T>, report: &mut Report) {
+        if let Some(first) = self.places.get(name) {
+            report.push(
+                Diagnostic::new(Rule::DuplicateName, span, format!("the {} `{name}` is declared twice", self.kind))
+                    .label("declared again here")
+                    .related(first.span, "declared first here")
+                    .help("rename one of them, or remove it"),
+            );
+            return;
+        }
+        let index = item.map(|item| {
+            self.items.push(item);
+            self.items.len() - 1
+        });
+        self.places.insert(name.to_owned(), Place { span, index, used: Cell::new(false) });
+    }
+
+    /// The index of what `name` refers to; a name that nobody declared is reported.
+    pub fn find(&self, name: &Spanned<impl AsRef<str>>, report: &mut Report) -> Option<usize> {
+        let text = name.value.as_ref();
+        match self.places.get(text) {
+            Some(place) => {
+                place.used.set(true);
+                place.index
+            }
+            None => {
+                let what = format!("there is no {} `{text}`", self.kind);
+                report.push(Diagnostic::new(self.unknown, name.span, what).label("not declared").did_you_mean(text, self.places.keys().map(String::as_str)));
+                None
+            }
+        }
+    }
+
+    /// The index of `name`, without any word about it.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.places.get(name).and_then(|place| place.index)
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub fn get(&self, index: usize) -> &T {
+        &self.items[index]
+    }
+
+    pub fn into_items(self) -> Vec<T> {
+        self.items
+    }
+
+    /// Warns of what was declared and never found.
+    pub fn lint_unused(&self, report: &mut Report) {
+        for (name, place) in self.places.iter().filter(|(_, place)| !place.used.get()) {
+            report.push(
+                Diagnostic::new(Rule::Unused, place.span, format!("the {} `{name}` is never used", self.kind))
+                    .help("remove it, or name it where it was meant"),
+            );
+        }
+    }
+}

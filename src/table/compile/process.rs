@@ -1,0 +1,209 @@
+//! `gateway.yaml` to the fixed part, the settings, and the verifier of tokens.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::backends::read;
+use super::{Context, issuers};
+use crate::config::document::{self, GatewayFile};
+use crate::config::grammar::Items;
+use crate::config::value::{ByteSize, Duration, UrlPath, Workers};
+use crate::config::{Document, Environment};
+use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
+use crate::files::Files;
+use crate::pipeline::auth::Verifier;
+use crate::table::plan::{Access, RoutePlan};
+use crate::table::settings::{AdminToken, Fixed, LogSettings, Settings};
+use crate::tls;
+
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7080);
+const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7081);
+
+/// Shorter ones can be guessed.
+const ADMIN_TOKEN_CHARS_MIN: usize = 16;
+
+/// An envelope is at most this much larger than its payload.
+pub const ENVELOPE_BYTES: usize = 1024;
+
+/// `gateway.yaml`, as meant.
+pub struct Process {
+    pub fixed: Fixed,
+    pub settings: Settings,
+    pub verifier: Verifier,
+}
+
+/// Reads every setting; what is broken keeps its built-in value and is reported.
+pub fn compile(document: &Document, files: &Files, context: &Context, report: &mut Report) -> Process {
+    let gateway = &document.gateway;
+    let fixed = fixed(gateway, context, report);
+    let loopback = fixed.listen.ip().is_loopback() && fixed.admin.ip().is_loopback();
+    let development = document.environment == Environment::Development;
+    let mut settings = Settings {
+        shortcuts: loopback && document.environment != Environment::Production,
+        watch: development,
+        tls: gateway.tls.as_ref().and_then(|tls| edge_tls(tls, files, report)),
+        ..Settings::default()
+    };
+    apply(gateway, &mut settings);
+    require(document, &fixed, &settings, report);
+    bounds(gateway, &settings, report);
+    let development_issuer = context.development_issuer.as_ref().filter(|_| settings.shortcuts);
+    let verifier = issuers::compile(gateway, development_issuer, files, report);
+    Process { fixed, settings, verifier }
+}
+
+fn fixed(gateway: &GatewayFile, context: &Context, report: &mut Report) -> Fixed {
+    let listen = gateway.listen.as_ref();
+    let admin = gateway.admin.as_ref();
+    let admin_token = admin.and_then(|admin| admin.token.as_ref()).map(|token| {
+        if token.expose().chars().count() < ADMIN_TOKEN_CHARS_MIN {
+            let what = format!("the admin token has fewer than {ADMIN_TOKEN_CHARS_MIN} characters");
+            report.push(Diagnostic::new(Rule::BadValue, token.span, what).help("make one with `openssl rand -base64 32`"));
+        }
+        AdminToken(token.expose().into())
+    });
+    Fixed {
+        listen: context.listen.or(listen.and_then(|listen| listen.address.as_ref()).map(|address| address.get())).unwrap_or(LISTEN),
+        admin: context.admin.or(admin.and_then(|admin| admin.address.as_ref()).map(|address| address.get())).unwrap_or(ADMIN),
+        workers: match listen.and_then(|listen| listen.workers.as_ref()).map(|workers| workers.value) {
+            Some(Workers::Count(count)) => count,
+            Some(Workers::Auto) | None => std::thread::available_parallelism().map_or(1, usize::from),
+        },
+        admin_token,
+    }
+}
+
+/// Overwrites a built-in value where the file says something.
+macro_rules! take {
+    ($settings:ident . $field:ident, $written:expr, $convert:expr) => {
+        if let Some(written) = $written {
+            $settings.$field = $convert(&written.value);
+        }
+    };
+}
+
+fn apply(gateway: &GatewayFile, settings: &mut Settings) {
+    settings.origins = gateway.origins.items().map(|origin| origin.as_str().to_owned()).collect();
+    settings.trusted_proxies = gateway.trusted_proxies.items().map(|network| network.get()).collect();
+    take!(settings.proxy_protocol, &gateway.proxy_protocol, |on: &bool| *on);
+    if let Some(listen) = &gateway.listen {
+        take!(settings.path, &listen.path, |path: &UrlPath| path.as_str().to_owned());
+    }
+    if let Some(connections) = &gateway.connections {
+        let number = |number: &u32| *number;
+        take!(settings.connections_max, &connections.max, number);
+        take!(settings.per_ip_max, &connections.per_ip_max, number);
+        take!(settings.inflight_max, &connections.inflight_max, |number: &u32| *number as usize);
+        take!(settings.auth_timeout, &connections.auth_timeout, Duration::get);
+        take!(settings.anonymous_max_age, &connections.anonymous_max_age, Duration::get);
+        take!(settings.heartbeat, &connections.heartbeat, Duration::get);
+        take!(settings.heartbeat_grace, &connections.heartbeat_grace, Duration::get);
+        take!(settings.message_bytes_max, &connections.message_bytes_max, ByteSize::get);
+        take!(settings.outbox_bytes_max, &connections.outbox_bytes_max, ByteSize::get);
+    }
+    if let Some(memory) = &gateway.memory {
+        take!(settings.memory_outboxes, &memory.outboxes, ByteSize::get);
+        take!(settings.memory_partial, &memory.partial_messages, ByteSize::get);
+    }
+    if let Some(log) = gateway.telemetry.as_ref().and_then(|telemetry| telemetry.log.as_ref()) {
+        settings.log = LogSettings {
+            json: log.format.as_ref().is_some_and(|format| format.value == document::LogFormat::Json),
+            level: log.level.as_ref().map_or(tracing::Level::INFO, |level| log_level(level.value)),
+        };
+    }
+    if let Some(reload) = &gateway.reload {
+        take!(settings.watch, &reload.watch, |on: &bool| *on);
+        take!(settings.debounce, &reload.debounce, Duration::get);
+    }
+}
+
+fn log_level(level: document::LogLevel) -> tracing::Level {
+    match level {
+        document::LogLevel::Error => tracing::Level::ERROR,
+        document::LogLevel::Warn => tracing::Level::WARN,
+        document::LogLevel::Info => tracing::Level::INFO,
+        document::LogLevel::Debug => tracing::Level::DEBUG,
+        document::LogLevel::Trace => tracing::Level::TRACE,
+    }
+}
+
+fn edge_tls(written: &Spanned<document::EdgeTls>, files: &Files, report: &mut Report) -> Option<Arc<tokio_rustls::rustls::ServerConfig>> {
+    let (Some(cert), Some(key)) = (&written.cert, &written.key) else {
+        report.push(super::missing(written.span, "TLS needs both `cert` and `key`", "write `tls: { cert: server.pem, key: server.key }`"));
+        return None;
+    };
+    let (cert_pem, key_pem) = (read(cert, files, report), read(key, files, report));
+    match tls::server_config(&cert_pem?, &key_pem?) {
+        Ok(config) => Some(config),
+        Err(problem) => {
+            report.push(Diagnostic::new(Rule::TlsFile, cert.span, problem).related(key.span, "with this key").help("both files are PEM: the certificate chain, and its private key"));
+            None
+        }
+    }
+}
+
+/// What may not be missing where others can reach the gateway.
+fn require(document: &Document, fixed: &Fixed, settings: &Settings, report: &mut Report) {
+    if settings.shortcuts || fixed.admin_token.is_some() {
+        return;
+    }
+    let place = document.gateway.admin.as_ref().map_or(document.gateway_place(), |admin| admin.span);
+    let lines = "add to gateway.yaml:\nvars:\n  admin_token: { env: ADMIN_TOKEN, secret: true }\nadmin:\n  token: \"${var.admin_token}\"";
+    let (rule, what) = match document.environment {
+        Environment::Production => (Rule::Production, "production needs an admin token".to_owned()),
+        _ => {
+            let open = [fixed.listen, fixed.admin].into_iter().find(|address| !address.ip().is_loopback()).unwrap_or(fixed.listen);
+            (Rule::Exposed, format!("there is no development admin token, because {open} is not on loopback"))
+        }
+    };
+    report.push(Diagnostic::new(rule, place, what).help(lines));
+}
+
+/// Whether anybody could ever call the routes that need a token.
+pub fn somebody_can_authenticate(document: &Document, process: &Process, routes: &[RoutePlan], report: &mut Report) {
+    let Some(route) = routes.iter().find(|route| route.access == Access::Authenticated) else { return };
+    if process.settings.shortcuts || !process.verifier.is_empty() || report.has_errors() {
+        return;
+    }
+    let place = document.gateway.auth.as_ref().map_or(document.gateway_place(), |auth| auth.span);
+    let rule = if document.environment == Environment::Production { Rule::Production } else { Rule::Exposed };
+    let what = format!("nobody's tokens are believed, and `{}` needs one", route.name);
+    let lines = "add to gateway.yaml:\nauth:\n  issuers:\n    - { issuer: \"https://id.example.com\", audience: [game], algorithm: EdDSA, public_key: id.pem, roles: claims.roles }";
+    report.push(Diagnostic::new(rule, place, what).help(lines));
+}
+
+/// Byte bounds that must fit into each other whatever the routes say.
+fn bounds(gateway: &GatewayFile, settings: &Settings, report: &mut Report) {
+    let Some(connections) = &gateway.connections else { return };
+    let zero = |place: Span, key: &str| Diagnostic::new(Rule::Bounds, place, format!("`{key}` is 0, so nobody could connect")).help("write at least 1");
+    for (key, written) in [("max", &connections.max), ("per_ip_max", &connections.per_ip_max), ("inflight_max", &connections.inflight_max)] {
+        if let Some(written) = written
+            && written.value == 0
+        {
+            report.push(zero(written.span, key));
+        }
+    }
+    if let Some(written) = &connections.message_bytes_max
+        && settings.message_bytes_max <= ENVELOPE_BYTES
+    {
+        report.push(Diagnostic::new(Rule::Bounds, written.span, "a message of at most 1 KiB has no room for a payload").help("write at least `2KiB`"));
+    }
+}
+
+/// Reports what differs from the running process in the part that is fixed.
+pub fn needs_restart(document: &Document, process: &Process, running: &Fixed, report: &mut Report) {
+    let gateway = &document.gateway;
+    let listen = gateway.listen.as_ref();
+    let admin = gateway.admin.as_ref();
+    let whole = document.gateway_place();
+    let place = |span: Option<Span>| span.unwrap_or(whole);
+    let changes = [
+        ("listen.address", process.fixed.listen != running.listen, place(listen.and_then(|l| l.address.as_ref()).map(|a| a.span))),
+        ("listen.workers", process.fixed.workers != running.workers, place(listen.and_then(|l| l.workers.as_ref()).map(|w| w.span))),
+        ("admin.address", process.fixed.admin != running.admin, place(admin.and_then(|a| a.address.as_ref()).map(|a| a.span))),
+        ("admin.token", process.fixed.admin_token != running.admin_token, place(admin.and_then(|a| a.token.as_ref()).map(|t| t.span))),
+    ];
+    for (key, _, place) in changes.into_iter().filter(|(_, changed, _)| *changed) {
+        report.push(Diagnostic::new(Rule::NeedsRestart, place, format!("a change of `{key}` needs a restart")).help("put the old value back, or restart the gateway").path(key));
+    }
+}

@@ -1,0 +1,99 @@
+//! Plan and living parts to table. Nothing here can fail, and what did not change is kept.
+//!
+//! Living are the parts that must outlast a table: connections to backends, and the buckets of rate limits. They are adopted by equality
+//! of their spec, so a reload that changes a route keeps warm connections, and one that changes a limit starts that limit afresh.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use tokio::time::Instant;
+
+use super::index::Index;
+use super::plan::{Plan, RoutePlan};
+use super::{Route, Table};
+use crate::backend::{Backend, Builtins, Spec};
+use crate::files::Fingerprint;
+use crate::id::Generation;
+use crate::pipeline::rate_limit::{LimitSpec, LimitUse, Limiter};
+
+/// What outlasts a table. Held by the reloader; the data path holds the same parts through its table.
+pub struct Living {
+    builtins: Arc<Builtins>,
+    workers: usize,
+    backends: HashMap<Arc<str>, Arc<Backend>>,
+    limiters: HashMap<Arc<str>, Arc<Limiter>>,
+}
+
+// === impl Living ===
+
+impl Living {
+    /// Nothing alive yet. Every backend will have one set of connections for each of `workers`.
+    pub fn new(builtins: Arc<Builtins>, workers: usize) -> Living {
+        Living { builtins, workers, backends: HashMap::new(), limiters: HashMap::new() }
+    }
+
+    /// The plan, alive. What the plan no longer names is let go, and ends with the last call that uses it.
+    pub fn link(&mut self, plan: Plan, generation: Generation, fingerprint: Fingerprint) -> Table {
+        let backends: Vec<Arc<Backend>> = plan.backends.into_iter().map(|spec| self.backend(spec)).collect();
+        let limiters: Vec<Arc<Limiter>> = plan.limits.into_iter().map(|spec| self.limiter(spec)).collect();
+        self.backends = backends.iter().map(|backend| (Arc::clone(backend.name()), Arc::clone(backend))).collect();
+        self.limiters = limiters.iter().map(|limiter| (Arc::clone(&limiter.spec().name), Arc::clone(limiter))).collect();
+
+        let generation_header = HeaderValue::from(generation.0);
+        let routes = plan
+            .routes
+            .into_iter()
+            .map(|route| (route.number.0, Arc::new(link_route(route, &backends, &limiters, generation_header.clone()))))
+            .collect();
+        Table {
+            generation,
+            fingerprint,
+            settings: plan.settings,
+            verifier: plan.verifier,
+            permissions: plan.permissions,
+            catalogue_hash: plan.catalogue_hash,
+            routes: Index::new(routes),
+        }
+    }
+
+    fn backend(&self, spec: Spec) -> Arc<Backend> {
+        match self.backends.get(&spec.name) {
+            Some(alive) if *alive.spec() == spec => Arc::clone(alive),
+            _ => Backend::open(spec, self.workers, &self.builtins).expect("the spec was tried when it was compiled"),
+        }
+    }
+
+    fn limiter(&self, spec: LimitSpec) -> Arc<Limiter> {
+        match self.limiters.get(&spec.name) {
+            Some(alive) if *alive.spec() == spec => Arc::clone(alive),
+            _ => Limiter::new(spec, Instant::now()),
+        }
+    }
+}
+
+fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limiter>], generation_header: HeaderValue) -> Route {
+    let name_header = HeaderValue::from_str(&plan.name).expect("a route's name is lower-case ASCII, digits, `_` and `.`");
+    Route {
+        number: plan.number,
+        name: plan.name,
+        name_header,
+        generation_header,
+        method: plan.method,
+        backend: Arc::clone(&backends[plan.backend]),
+        access: plan.access,
+        permissions: plan.permissions,
+        limits: plan.limits.into_iter().map(|used| LimitUse { limiter: Arc::clone(&limiters[used.limit]), fields: used.fields.into() }).collect(),
+        walk: plan.walk,
+        stamps: plan.stamps,
+        redact: plan.redact,
+        timeout: plan.timeout,
+        request_bytes_max: plan.request_bytes_max,
+        reply_bytes_max: plan.reply_bytes_max,
+        answers_success: plan.answers_success,
+        metadata: plan.metadata,
+        forward_token: plan.forward_token,
+        expose_errors: plan.expose_errors,
+        log: plan.log,
+    }
+}

@@ -1,0 +1,103 @@
+//! What compiling yields: plain data, no sockets, no tasks, no spans, no strings that are really references.
+//!
+//! `link` turns a [`Plan`] and what is alive into a `Table`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::settings::{Fixed, Settings};
+use crate::backend;
+use crate::id::Protocol;
+use crate::pipeline::auth::Verifier;
+use crate::pipeline::permission::{PermissionId, Permissions};
+use crate::pipeline::rate_limit::LimitSpec;
+use crate::proto::{Method, Redact, Stamp, Walk};
+
+/// A whole configuration, as meant.
+pub struct Plan {
+    pub fixed: Fixed,
+    pub settings: Settings,
+    pub verifier: Verifier,
+    pub permissions: Permissions,
+    pub backends: Vec<backend::Spec>,
+    pub limits: Vec<LimitSpec>,
+    /// By number, ascending.
+    pub routes: Vec<RoutePlan>,
+    pub catalogue_hash: String,
+}
+
+/// One route. Numbers are indices into the plan's lists.
+pub struct RoutePlan {
+    pub number: Protocol,
+    pub name: Arc<str>,
+    pub method: Method,
+    pub backend: usize,
+    pub access: Access,
+    pub permissions: Vec<(PermissionId, Arc<str>)>,
+    pub limits: Vec<LimitPlan>,
+    pub walk: Walk,
+    pub stamps: Vec<(Stamp, SessionValue)>,
+    pub redact: Redact,
+    pub timeout: Duration,
+    pub request_bytes_max: usize,
+    pub reply_bytes_max: usize,
+    pub answers_success: bool,
+    pub metadata: Vec<Arc<str>>,
+    pub forward_token: bool,
+    pub expose_errors: bool,
+    pub log: LogPlan,
+}
+
+/// One use of a limit by one route.
+pub struct LimitPlan {
+    pub limit: usize,
+    /// Which value of the route's walk is which message field of the limit's key, in the order of the key.
+    pub fields: Vec<usize>,
+}
+
+/// Who may call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    Anonymous,
+    Authenticated,
+}
+
+/// What the gateway knows of a caller and can write into a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionValue {
+    /// `session.user`: the token's subject.
+    User,
+    /// `session.token_id`: the token's `jti`.
+    TokenId,
+    /// `peer.ip`: the client's address.
+    PeerIp,
+}
+
+/// What the access log holds of a route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogPlan {
+    pub payload: LogPayload,
+    /// From here on a call is slow.
+    pub slow: Duration,
+}
+
+/// Which payloads the access log holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogPayload {
+    None,
+    Failures,
+    All,
+}
+
+// === impl SessionValue ===
+
+impl SessionValue {
+    /// As it is written in a route file.
+    pub fn name(self) -> &'static str {
+        match self {
+            SessionValue::User => "session.user",
+            SessionValue::TokenId => "session.token_id",
+            SessionValue::PeerIp => "peer.ip",
+        }
+    }
+}

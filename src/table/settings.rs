@@ -1,0 +1,93 @@
+//! The hot part of `gateway.yaml`, as meant: every default applied.
+//!
+//! The fixed part, which only a restart changes, is [`Fixed`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio_rustls::rustls::ServerConfig;
+
+/// What holds for every connection until the next reload.
+#[derive(Clone)]
+pub struct Settings {
+    /// The path of the WebSocket, `/ws`.
+    pub path: String,
+    /// Web origins that may connect. Empty: no `Origin` at all, or the gateway's own host and port.
+    pub origins: Vec<String>,
+    /// Networks whose forwarding headers and PROXY protocol are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    pub proxy_protocol: bool,
+    pub connections_max: u32,
+    pub per_ip_max: u32,
+    pub auth_timeout: Duration,
+    pub anonymous_max_age: Duration,
+    pub heartbeat: Duration,
+    pub heartbeat_grace: Duration,
+    pub message_bytes_max: usize,
+    pub inflight_max: usize,
+    pub outbox_bytes_max: usize,
+    /// Bytes waiting to be written, over all connections.
+    pub memory_outboxes: usize,
+    /// Bytes of incomplete messages, over all connections.
+    pub memory_partial: usize,
+    /// The certificate clients see; none: clear text.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Development shortcuts are in force: every listener is on loopback and nothing here is production.
+    pub shortcuts: bool,
+    pub log: LogSettings,
+    pub watch: bool,
+    pub debounce: Duration,
+}
+
+/// How log lines look and which are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    pub json: bool,
+    pub level: tracing::Level,
+}
+
+/// What only a restart changes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Fixed {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    pub workers: usize,
+    /// The operator's token from `gateway.yaml`; without one the development token of the data folder serves.
+    pub admin_token: Option<AdminToken>,
+}
+
+/// The operator's bearer token. It cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AdminToken(pub Arc<str>);
+
+// === impl Settings ===
+
+impl Default for Settings {
+    /// The built-in values, as `gateway.yaml` shows them.
+    fn default() -> Settings {
+        Settings {
+            path: "/ws".to_owned(),
+            origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            connections_max: 20_000,
+            per_ip_max: 256,
+            auth_timeout: Duration::from_secs(30),
+            anonymous_max_age: Duration::from_secs(600),
+            heartbeat: Duration::from_secs(30),
+            heartbeat_grace: Duration::from_secs(5),
+            message_bytes_max: 256 << 10,
+            inflight_max: 32,
+            outbox_bytes_max: 256 << 10,
+            memory_outboxes: 256 << 20,
+            memory_partial: 64 << 20,
+            tls: None,
+            shortcuts: false,
+            log: LogSettings { json: false, level: tracing::Level::INFO },
+            watch: false,
+            debounce: Duration::from_millis(500),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Notices that a file of the configuration changed, and has it read again.
+//!
+//! Editors rename over the file, and Kubernetes swaps a symbolic link two levels up, so what is watched are folders, and every two
+//! seconds all files are looked at besides: an event that the system never sent is made up for. A change counts when the files have been
+//! quiet for a moment, so that a save in several steps is one reload.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::warn;
+
+use crate::reload::Reloader;
+
+/// How often files are looked at without an event.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Longest time that a stream of changes may put off a reload, as a multiple of the debounce time.
+const RESTLESS_MAX: u32 = 10;
+
+/// What the files look like from outside: enough to tell that one was changed, replaced, added or removed.
+#[derive(PartialEq, Eq)]
+struct Glance(Vec<Option<(u64, u64, i64, i64)>>);
+
+/// Events of the operating system for the folders it was told of.
+struct Events {
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    changed: mpsc::Receiver<()>,
+}
+
+/// Reloads whenever a file changes, for as long as `reload.watch` says so. Never ends by itself.
+pub async fn watch(reloader: Arc<Reloader>) {
+    let mut events = Events::new();
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut paths, mut seen) = glance(&reloader).await;
+    events.follow(&paths);
+    loop {
+        tokio::select! {
+            biased;
+            () = events.next() => {}
+            _ = look.tick() => {}
+        }
+        let reader = reloader.reader();
+        if !reader.load().settings.watch {
+            continue;
+        }
+        let now = look_at(paths.clone()).await;
+        if now == seen {
+            continue;
+        }
+        settle(&mut events, reader.load().settings.debounce).await;
+        let reloading = Arc::clone(&reloader);
+        // The glance is from before the reload: what changes while it reads is noticed next time.
+        seen = look_at(paths.clone()).await;
+        spawn_blocking(move || reloading.reload(None)).await.expect("a reload does not panic and is not aborted");
+        let watched = reloader.watched();
+        if watched != paths {
+            paths = watched;
+            seen = look_at(paths.clone()).await;
+            events.follow(&paths);
+        }
+    }
+}
+
+/// Waits until nothing has happened for `debounce`.
+async fn settle(events: &mut Events, debounce: Duration) {
+    for _ in 0..RESTLESS_MAX {
+        if timeout(debounce, events.next()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn glance(reloader: &Reloader) -> (Vec<PathBuf>, Glance) {
+    let paths = reloader.watched();
+    let glance = look_at(paths.clone()).await;
+    (paths, glance)
+}
+
+async fn look_at(paths: Vec<PathBuf>) -> Glance {
+    spawn_blocking(move || Glance(paths.iter().flat_map(|path| [look_at_one(path), path.parent().and_then(look_at_one)]).collect()))
+        .await
+        .expect("looking at files does not panic and is not aborted")
+}
+
+fn look_at_one(path: &Path) -> Option<(u64, u64, i64, i64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+}
+
+// === impl Events ===
+
+impl Events {
+    fn new() -> Events {
+        // One slot: what matters is that something happened since the last look, not how often.
+        let (tell, changed) = mpsc::channel(1);
+        let watcher = notify::recommended_watcher(move |_| {
+            let _ = tell.try_send(());
+        });
+        if let Err(error) = &watcher {
+            warn!(%error, "no file events on this system, files are looked at every {LOOK:?}");
+        }
+        Events { watcher: watcher.ok(), folders: BTreeSet::new(), changed }
+    }
+
+    /// Watches the folders that hold `paths`, and those folders that are in `paths`.
+    fn follow(&mut self, paths: &[PathBuf]) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let wanted: BTreeSet<PathBuf> = paths
+            .iter()
+            .flat_map(|path| [path.is_dir().then(|| path.clone()), path.parent().map(Path::to_path_buf)])
+            .flatten()
+            .map(|folder| if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder })
+            .collect();
+        // A folder that cannot be watched, or is gone, is still looked at every two seconds.
+        for folder in self.folders.difference(&wanted) {
+            let _ = watcher.unwatch(folder);
+        }
+        for folder in wanted.difference(&self.folders) {
+            let _ = watcher.watch(folder, RecursiveMode::NonRecursive);
+        }
+        self.folders = wanted;
+    }
+
+    /// Resolves when something may have changed. Cancel-safe.
+    async fn next(&mut self) {
+        if self.watcher.is_none() || self.changed.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

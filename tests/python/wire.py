@@ -1,0 +1,58 @@
+"""The messages a client needs, declared here by hand: nothing in this folder uses code of the gateway.
+
+Only the fields that the conversations touch are declared; protobuf keeps the others as unknown.
+"""
+
+from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
+
+KINDS = {
+    "uint32": descriptor_pb2.FieldDescriptorProto.TYPE_UINT32,
+    "uint64": descriptor_pb2.FieldDescriptorProto.TYPE_UINT64,
+    "string": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
+    "bytes": descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
+    "bool": descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
+}
+
+
+def declare(pool, package, messages):
+    """Adds `{message: [(number, kind, name)]}` to the pool; a kind `.x.Y` is a message, one in `[]` repeated."""
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.hand.proto", package=package, syntax="proto3")
+    file.dependency.append("google/protobuf/any.proto")
+    for message, fields in messages.items():
+        declared = file.message_type.add(name=message)
+        for number, kind, name in fields:
+            repeated = kind.startswith("[")
+            kind = kind.strip("[]")
+            field = declared.field.add(name=name, number=number)
+            field.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
+            if kind.startswith("."):
+                field.type, field.type_name = field.TYPE_MESSAGE, kind
+            else:
+                field.type = KINDS[kind]
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in messages}
+
+
+POOL = descriptor_pool.DescriptorPool()
+POOL.AddSerializedFile(any_pb2.DESCRIPTOR.serialized_pb)
+
+_wire = declare(POOL, "protogate.wire.v1", {
+    "Status": [(1, "uint32", "code"), (2, "string", "reason"), (3, "string", "message"), (4, "uint32", "retry_after_ms"),
+               (5, "uint32", "source"), (6, "[.google.protobuf.Any]", "details")],
+    "Envelope": [(1, "uint32", "protocol"), (2, "uint32", "id"), (3, "bytes", "payload"), (4, ".protogate.wire.v1.Status", "status"),
+                 (7, "uint32", "deadline_ms"), (8, "bool", "more"), (11, "string", "traceparent"), (13, "string", "idempotency_key")],
+    "Hello": [(1, "uint32", "heartbeat_ms"), (4, "uint32", "message_bytes_max"), (5, "uint32", "inflight_max"), (7, "string", "catalogue_hash")],
+    "Authenticate": [(1, "string", "token"), (2, "string", "client_name")],
+    "Ready": [(1, "string", "session_id"), (2, "string", "user"), (3, "[string]", "roles")],
+    "Ping": [(1, "uint64", "time_ms")],
+    "Goodbye": [(1, "uint32", "code"), (2, "string", "reason"), (3, "bool", "reconnect")],
+})
+Status, Envelope, Hello = _wire["Status"], _wire["Envelope"], _wire["Hello"]
+Authenticate, Ready, Ping, Goodbye = _wire["Authenticate"], _wire["Ready"], _wire["Ping"], _wire["Goodbye"]
+
+_words = declare(POOL, "words.v1", {
+    "SayRequest": [(1, "string", "text"), (2, "string", "speaker"), (3, "uint64", "sleep_ms")],
+    "SayReply": [(1, "string", "text"), (2, "[string]", "metadata")],
+    "Missing": [(1, "string", "field"), (2, "uint64", "position")],
+})
+SayRequest, SayReply, Missing = _words["SayRequest"], _words["SayReply"], _words["Missing"]

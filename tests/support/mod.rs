@@ -1,0 +1,165 @@
+//! What the conversations are made of: a gateway on free ports, clients, and a service that tells what it was told.
+
+pub mod client;
+pub mod mirror;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use protogate::config::Environment;
+use protogate::data::DataFolder;
+use protogate::gateway::{Gateway, Options, StartError};
+use protogate::pipeline::auth::Signer;
+use protogate::reload::{Inputs, Origin};
+use protogate::table::compile::Context;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A running gateway with a folder of its own. Ends when dropped.
+pub struct TestGateway {
+    gateway: Option<Gateway>,
+    folder: TempDir,
+}
+
+/// Routes to the built-in echo, open to everybody; most conversations need no more.
+pub const ECHO: &str = r"
+version: 1
+descriptors: [{ proto: ../proto }]
+backends: { echo: { builtin: echo } }
+rate_limits: { plenty: { key: [caller], rate: 100000/s, burst: 100000 } }
+defaults: { backend: echo, rate_limits: [plenty] }
+permissions: { roles: { player: { grant: [game.play] } } }
+routes:
+  9001: { name: echo, rpc: protogate.echo.v1.EchoService/Echo, access: anonymous }
+  9002: { name: echo.known, rpc: protogate.echo.v1.EchoService/Echo }
+  9003: { name: echo.player, rpc: protogate.echo.v1.EchoService/Echo, permissions: [game.play] }
+";
+
+// === impl TestGateway ===
+
+impl TestGateway {
+    /// Starts on `routes.yaml` and nothing else.
+    pub fn start(routes: &str) -> TestGateway {
+        TestGateway::start_with(&[("routes/routes.yaml", routes)])
+    }
+
+    /// Starts on files below a fresh folder; `proto/` there holds the project's own.
+    pub fn start_with(files: &[(&str, &str)]) -> TestGateway {
+        let folder = folder_with(files);
+        let gateway = Gateway::start(options(folder.path())).unwrap_or_else(|error| panic!("the gateway does not start: {}", told(error)));
+        TestGateway { gateway: Some(gateway), folder }
+    }
+
+    pub fn edge(&self) -> SocketAddr {
+        self.gateway().edge_address()
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.gateway().admin_address()
+    }
+
+    pub fn gateway(&self) -> &Gateway {
+        self.gateway.as_ref().expect("only `stop` takes it, and that consumes this")
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Replaces a file, as an editor does: written beside, then renamed.
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.folder.path().join(name);
+        let draft = path.with_extension("draft");
+        fs::write(&draft, text).unwrap();
+        fs::rename(&draft, &path).unwrap();
+    }
+
+    /// A token of the development issuer.
+    pub fn token(&self, user: &str, roles: &[&str]) -> String {
+        let key = DataFolder::at(self.folder.path().join("data")).read(protogate::data::DEVELOPMENT_KEY).unwrap();
+        let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
+        Signer::from_pkcs8(&key).unwrap().issue(user, &roles, std::time::Duration::from_secs(600))
+    }
+
+    pub fn admin_token(&self) -> String {
+        DataFolder::at(self.folder.path().join("data")).admin_token().unwrap()
+    }
+
+    /// Ends gently, as SIGTERM does.
+    pub async fn stop(mut self) {
+        let gateway = self.gateway.take().expect("taken once");
+        tokio::task::spawn_blocking(move || gateway.stop()).await.unwrap();
+    }
+}
+
+/// What to start a gateway in `folder` with: free ports, and no log of its own.
+pub fn options(folder: &Path) -> Options {
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let context = Context { listen: Some(any), admin: Some(any), ..Context::default() };
+    let inputs = Inputs {
+        origin: Origin::Folder(folder.join("routes")),
+        environment: Environment::Development,
+        variables: Box::new(|name| std::env::var(name).ok()),
+        context,
+    };
+    Options { inputs, data: DataFolder::at(folder.join("data")), ready_file: None, own_log: false }
+}
+
+/// A fresh folder with these files and a copy of the project's `proto/`.
+pub fn folder_with(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&top().join("proto"), &folder.path().join("proto"));
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+/// The project's top folder.
+pub fn top() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn told(error: StartError) -> String {
+    match error {
+        StartError::Configuration(checked) => protogate::diagnostic::render::human(&checked.report, &checked.sources, false),
+        StartError::Io { what, error } => format!("{what}: {error}"),
+    }
+}
+
+/// One request to the admin side: status, and the JSON it answered.
+pub async fn admin_request(gateway: &TestGateway, head: &str) -> (u16, Value) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(gateway.admin()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+/// `POST /api/v1/reload` as the operator.
+pub async fn reload(gateway: &TestGateway) -> (u16, Value) {
+    let token = gateway.admin_token();
+    let head = format!(
+        "POST /api/v1/reload HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
+    );
+    admin_request(gateway, &head).await
+}
