@@ -157,7 +157,7 @@ impl Connection {
 
     /// Everything that a wake-up may be about. Returns when all that is left must wait, having registered with all of it.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        if self.place.is_due() || self.place.end_by().is_some() {
+        if self.place.is_due() || self.place.is_wanted() {
             self.check_time()?;
         }
         loop {
@@ -306,6 +306,7 @@ impl Connection {
         debug!(connection = %self.id, ?end, "leaving");
         let open = self.conversation.part(end);
         self.worker.undertaker.bury(open.into_iter().map(|call| call.running));
+        self.socket.discard_messages();
         self.place.set_held(0, usize::MAX);
         let now = self.place.now();
         let until = if matches!(end, End::Gone) { now } else { now.after(CLOSE_WAIT) };
@@ -331,7 +332,7 @@ impl Connection {
             let mut scratch = self.worker.scratch();
             let Poll::Ready(read) = self.socket.poll_fill(cx, &mut scratch) else { break };
             let Ok(length @ 1..) = read else { return Poll::Ready(()) };
-            let limits = Limits { message_bytes_max: usize::MAX, now: self.place.now() };
+            let limits = Limits { message_bytes_max: 0, now: self.place.now() };
             discarded += length;
             // A client that goes on breaking the rules is not told again.
             _ = self.socket.decode(&mut scratch[..length], limits, |event| {
