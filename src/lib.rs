@@ -7,12 +7,18 @@
 
 // What a person types, and what is built from it.
 pub mod cli;
+pub mod gateway;
+pub mod watch;
 
 // The operator's door.
 pub mod admin;
 
 // The client's side: sockets, handshakes, connections.
 pub mod edge;
+
+// The data path, and what changes its table.
+pub mod dispatch;
+pub mod reload;
 
 // What stands between asking and calling.
 pub mod pipeline;
@@ -33,9 +39,11 @@ pub mod table;
 pub mod wire;
 
 // The ground that every room stands on.
+pub mod data;
 pub mod diagnostic;
 pub mod drain;
 pub mod failure;
 pub mod files;
 pub mod id;
 pub mod telemetry;
+pub mod tls;

@@ -6,10 +6,10 @@
 //!
 //! To add a key: write it here with its sentence, give it a value type from `value.rs`, and read it in `table/compile`.
 
-use super::grammar::{Edit, List, Map, section};
+use super::grammar::{Edit, List, Map, choice, section};
 use super::value::{
     Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, LimitKey, MessageName, MetadataKey, MethodName, Name, NumberRange,
-    Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, RouteName, Secret, SessionPath, Text, UrlPath, VarValue, Workers, choice,
+    Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, RouteName, Secret, SessionPath, Text, UrlPath, VarValue, Workers,
 };
 
 choice! {

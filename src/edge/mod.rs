@@ -30,7 +30,7 @@ mod seats;
 mod socket;
 mod speaker;
 mod standing;
-pub mod tls;
+mod tls;
 mod undertaker;
 mod upgrade;
 mod worker;

@@ -1,7 +1,6 @@
-//! The certificate that clients see.
+//! The TLS handshake of a client.
 //!
-//! TLS 1.2 and 1.3 over aws-lc, HTTP/1.1 only, because a WebSocket over HTTP/2 is not offered. The configuration is part of the table and
-//! read anew at each accept, so a renewed certificate takes effect with a reload.
+//! Its configuration is part of the table and read anew at each accept, so a renewed certificate takes effect with a reload.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,33 +9,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::socket::Stream;
 
 /// A handshake is two round trips; this leaves room for a phone that changes cells in between.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-
-/// From a certificate chain and its key, both PEM. The error says what is wrong with which of them.
-pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, String> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(cert_pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("the certificate is not PEM: {error}"))?;
-    if chain.is_empty() {
-        return Err("the certificate file holds no `BEGIN CERTIFICATE`".to_owned());
-    }
-    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| format!("the key file holds no usable private key: {error}"))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider has the suites of TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| format!("certificate and key do not work together: {error}"))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
-}
 
 /// The handshake. Nothing if it failed or took too long; there is nobody to tell but the log.
 pub async fn accept(config: Arc<ServerConfig>, stream: TcpStream) -> Option<Stream> {
@@ -48,29 +25,5 @@ pub async fn accept(config: Arc<ServerConfig>, stream: TcpStream) -> Option<Stre
             None
         }
         Err(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_certificate_and_its_key_make_a_config_for_http_1_1() {
-        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let config = server_config(pair.cert.pem().as_bytes(), pair.signing_key.serialize_pem().as_bytes()).unwrap();
-        assert_eq!(config.alpn_protocols, [b"http/1.1"]);
-    }
-
-    #[test]
-    fn the_error_names_the_half_that_is_wrong() {
-        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
-        let error = |cert: &str, key: &str| server_config(cert.as_bytes(), key.as_bytes()).unwrap_err();
-        assert!(error("", &key).contains("BEGIN CERTIFICATE"));
-        assert!(error(&cert, "").contains("private key"));
-        assert!(error(&cert, &other.signing_key.serialize_pem()).contains("do not work together"));
-        assert!(!error(&cert, &cert).contains("BEGIN"));
     }
 }

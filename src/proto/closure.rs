@@ -116,7 +116,7 @@ mod tests {
 
     fn hash(text: &str, names: &[&str]) -> [u8; 32] {
         let pool = pool_of(&format!("syntax = \"proto3\"; package p; {text}"));
-        let types: Vec<MessageType> = names.iter().map(|name| pool.message(name).ok().expect("it is declared")).collect();
+        let types: Vec<MessageType> = names.iter().map(|name| pool.message(name).expect("it is declared")).collect();
         let mut hash = Sha256::new();
         closure_hash(&types, &mut hash);
         hash.finalize().into()

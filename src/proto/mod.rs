@@ -10,7 +10,7 @@
 //! - `program`, `walk`: one pass over a message's bytes that checks them and takes values out, over `raw`
 //! - `stamp`, `redact`: writing a field, and masking fields, on the wire form
 //! - `closure`: one hash over everything that messages can contain
-//! - `transcode`: between the wire form and canonical JSON, with `json` and `strict`
+//! - `transcode`: between the wire form and canonical JSON, with `strict`
 
 pub mod redact;
 pub mod stamp;

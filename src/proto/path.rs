@@ -174,16 +174,16 @@ mod tests {
     "#;
 
     fn resolve(path: &str) -> Result<FieldPath, PathProblem> {
-        FieldPath::resolve(&pool_of(TEXT).message("p.Ask").ok().expect("p.Ask is declared"), path)
+        FieldPath::resolve(&pool_of(TEXT).message("p.Ask").expect("p.Ask is declared"), path)
     }
 
     fn scalar(path: &str) -> Result<(), String> {
-        resolve(path).ok().expect("the path resolves").scalar()
+        resolve(path).expect("the path resolves").scalar()
     }
 
     #[test]
     fn a_path_is_its_field_numbers() {
-        let path = resolve("room.id").ok().expect("the path resolves");
+        let path = resolve("room.id").expect("the path resolves");
         assert_eq!((path.numbers(), path.text(), path.kind()), (&[7, 1][..], "room.id", FieldKind::String));
         assert!(!path.is_repeated_anywhere() && !path.is_oneof_member());
         assert!(resolve("room.here").is_ok_and(|path| path.is_oneof_member()));

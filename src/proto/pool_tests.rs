@@ -76,7 +76,7 @@ const CHAT: &str = "syntax = \"proto3\"; package c;\nimport \"u/user.proto\";\nm
 fn a_folder_becomes_methods_and_messages() {
     let (pool, rules, said) = load(&[Folder::new(&[("u/user.proto", USER), ("chat.proto", CHAT)]).source()]);
     assert!(rules.is_empty(), "{said}");
-    let method = pool.method("c.Chat/Listen").expect_or_say();
+    let method = pool.method("c.Chat/Listen").expect("the service is declared");
     assert_eq!(
         (method.path.as_str(), method.input.name(), method.kind, method.deprecated),
         ("/c.Chat/Listen", "c.Say", Kind::ServerStream, true)
@@ -88,16 +88,6 @@ fn a_folder_becomes_methods_and_messages() {
     assert_eq!(pool.method("c.Chta/Say").err().expect("it is missing").what, "there is no service `c.Chta`");
     assert!(pool.method("Say").is_err_and(|missing| missing.known.len() == 2));
     assert!(pool.message("u.Usr").is_err_and(|missing| missing.known.contains(&"u.User".to_owned())));
-}
-
-trait ExpectOrSay<T> {
-    fn expect_or_say(self) -> T;
-}
-
-impl<T> ExpectOrSay<T> for Result<T, Missing> {
-    fn expect_or_say(self) -> T {
-        self.unwrap_or_else(|missing| panic!("{}", missing.what))
-    }
 }
 
 #[test]

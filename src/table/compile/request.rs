@@ -7,7 +7,7 @@ use crate::config::layers::Effective;
 use crate::config::value::{FieldPathText, SessionPath};
 use crate::config::document::UnknownFields;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
-use crate::proto::{FieldPath, MessageType, Redact, Stamp, UnknownFields as Unknown, Walk, WalkOptions};
+use crate::proto::{FieldPath, MessageType, Redact, Stamp, UnknownPolicy as Unknown, Walk, WalkOptions};
 use crate::table::plan::{LimitPlan, SessionValue};
 
 /// The compiled parts.
