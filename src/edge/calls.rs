@@ -115,10 +115,10 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::failure::{Failure, Reason};
+    use crate::wire::Status;
 
     fn answer(id: u32) -> Answer {
-        Answer { protocol: Protocol(1000), id: CallId(id), result: Err(Failure::gateway(Reason::Internal, "")), silent: false }
+        Answer { protocol: Protocol(1000), id: CallId(id), result: Err(Status::default()), silent: false }
     }
 
     fn call(id: u32) -> (InFlight, oneshot::Sender<()>) {

@@ -199,8 +199,7 @@ impl Conversation {
     /// Ends one call because its caller asked for it.
     pub(super) fn cancel(&mut self, id: CallId) -> Result<Option<InFlight>, End> {
         let Some(call) = self.calls.cancel(id) else { return Ok(None) };
-        let result = Err(Failure::gateway(Reason::Cancelled, "you cancelled the call"));
-        self.speaker.answer(&Answer { protocol: call.protocol, id, result, silent: false })?;
+        self.speaker.refuse(call.protocol.0, id.0, &Failure::gateway(Reason::Cancelled, "you cancelled the call"))?;
         Ok(Some(call))
     }
 }

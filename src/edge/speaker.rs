@@ -53,17 +53,17 @@ impl Speaker {
             return Ok(());
         }
         let payload = match &answer.result {
-            Err(failure) => return self.refuse(answer.protocol.0, answer.id.0, failure),
+            Err(status) => return self.envelope(&refusal(answer.protocol.0, answer.id.0, status.clone())),
             Ok(reply) if reply.is_empty() => Payload::None,
             Ok(Reply::Proto(bytes)) => Payload::Proto(bytes),
-            Ok(Reply::Json(json)) => Payload::Json(std::str::from_utf8(json).expect("JSON is UTF-8")),
+            Ok(Reply::Json(json)) => Payload::Json(json),
         };
         self.envelope(&Envelope { protocol: answer.protocol.0, id: answer.id.0, payload, ..Envelope::default() })
     }
 
     /// A request did not succeed.
     pub fn refuse(&self, protocol: u32, id: u32, failure: &Failure) -> Result<(), End> {
-        self.envelope(&refusal(protocol, id, failure))
+        self.envelope(&refusal(protocol, id, Status::from(failure)))
     }
 
     /// The heartbeat's question, in both languages: libraries answer the first by themselves, and pages can only see the second.
@@ -96,7 +96,7 @@ impl Speaker {
     pub fn farewell(&self, open: impl Iterator<Item = (u32, u32)>, aborted: &Failure, goodbye: &v1::Goodbye, close: Close, text: &str) {
         self.outbox.append_farewell(|out| {
             for (protocol, id) in open {
-                append_message(out, self.codec, |out| self.codec.encode(&refusal(protocol, id, aborted), out));
+                append_message(out, self.codec, |out| self.codec.encode(&refusal(protocol, id, Status::from(aborted)), out));
             }
             append_message(out, self.codec, |out| self.own.write(self.codec, v1::Goodbye::NUMBER, 0, goodbye, out));
             append_close(out, close, text);
@@ -121,6 +121,6 @@ impl Speaker {
     }
 }
 
-fn refusal(protocol: u32, id: u32, failure: &Failure) -> Envelope<'static> {
-    Envelope { protocol, id, status: Some(Status::from(failure)), ..Envelope::default() }
+fn refusal(protocol: u32, id: u32, status: Status) -> Envelope<'static> {
+    Envelope { protocol, id, status: Some(status), ..Envelope::default() }
 }

@@ -284,7 +284,7 @@ fn a_decoder_that_discards_hears_the_close_wherever_it_comes() {
     let bytes = [frame(0x02, &[7; 100]), frame(0x80, &[7; 60_000]), frame(0x80, b"?"), frame(0x88, &[3, 0xe8])].concat();
     for cut in [0, 1, 50, 106, 110, 200] {
         let mut decoder = Decoder::default();
-        let mut heard = Vec::new();
+        let mut heard: Vec<Heard> = Vec::new();
         decoder.feed(&mut bytes[..cut].to_vec(), Limits { message_bytes_max: 100_000, ..LIMITS }, |_| Flow::Continue).unwrap();
         decoder.discard_messages();
         for piece in bytes[cut..].chunks(1000) {
