@@ -23,9 +23,8 @@ use crate::table::plan::Plan;
 use crate::table::{Fixed, TableReader, TableWriter, live};
 
 /// The fixed part alone, for whoever wants to find a running gateway. Other mistakes in the files do not matter to it.
-pub fn read_fixed(inputs: &Inputs, pools: &Pools) -> Result<Fixed, Report> {
-    let checked = check(inputs, None, pools);
-    checked.fixed.ok_or(checked.report)
+pub fn read_fixed(inputs: &Inputs, pools: &Pools) -> Fixed {
+    check(inputs, None, pools).fixed
 }
 
 /// Where a configuration comes from, and what the command line says about it.
@@ -54,6 +53,8 @@ pub struct Checked {
     pub seen: Vec<PathBuf>,
     /// Present when the report has no error.
     pub plan: Option<Plan>,
+    /// The part that only a restart changes, whatever else is wrong.
+    pub fixed: Fixed,
     /// How many routes were read.
     pub routes: usize,
 }
@@ -107,12 +108,13 @@ pub fn check(inputs: &Inputs, running: Option<&Fixed>, pools: &Pools) -> Checked
     };
     let options = LoadOptions { folder: inputs.origin.folder().to_path_buf(), environment: inputs.environment, variables: &variables };
     let (mut document, mut report) = config::load(&files, &options);
-    let plan = compile::compile(&mut document, &files, pools, &inputs.context, running, &mut report);
+    let compiled = compile::compile(&mut document, &files, pools, &inputs.context, running, &mut report);
     Checked {
         fingerprint: files.fingerprint(format!("{:?}", looked_up.into_inner().expect("looking up does not panic")).as_bytes()),
         seen: files.seen(),
         routes: document.routes(),
-        plan: plan.filter(|_| !report.has_errors()),
+        plan: compiled.plan,
+        fixed: compiled.fixed,
         report,
         sources: document.sources,
     }

@@ -132,6 +132,14 @@ impl Backend {
     }
 }
 
+/// What is wrong with a backend that could not be opened. Opens nothing itself.
+pub fn problem(kind: &SpecKind) -> Option<String> {
+    match kind {
+        SpecKind::Builtin(_) => None,
+        SpecKind::Grpc { endpoints, tls, connect_timeout } => targets(endpoints, tls.as_ref(), *connect_timeout).err(),
+    }
+}
+
 fn no_such_builtin(name: &str, builtins: &Builtins) -> String {
     let known: Vec<_> = builtins.names().collect();
     format!("there is no built-in service `{name}`; there is {}", known.join(", "))

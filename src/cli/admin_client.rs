@@ -12,7 +12,6 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::check::error_code;
 use super::{Config, Data, Exit, UNREACHABLE, UNREADABLE};
 use crate::proto::Pools;
 use crate::reload;
@@ -40,12 +39,8 @@ impl AdminClient {
         }
         // The files may be the broken ones that a reload should refuse: what they still say of the admin side is enough.
         let said = reload::read_fixed(&config.inputs(Context::default()), &Pools::default());
-        let address = match (address, &said) {
-            (Some(address), _) => address,
-            (None, Ok(fixed)) => fixed.admin,
-            (None, Err(report)) => return Err(Exit::new(error_code(report), "error: gateway.yaml cannot be read; name the gateway with `--admin`")),
-        };
-        let written = token.or_else(|| said.ok().and_then(|fixed| fixed.admin_token).map(|token| token.0.to_string()));
+        let address = address.unwrap_or(said.admin);
+        let written = token.or_else(|| said.admin_token.map(|token| token.0.to_string()));
         let token = match written {
             Some(token) => token,
             None => data.folder().read(crate::data::ADMIN_TOKEN).map_err(|error| Exit::new(UNREADABLE, format!("error: no token for the admin side: {error}\n  help: name the gateway's `--data` folder, or give `--token`"))).and_then(

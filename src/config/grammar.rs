@@ -306,7 +306,7 @@ macro_rules! choice {
             }
 
             fn shape() -> $crate::config::shape::Shape {
-                $crate::config::shape::Shape::Choice(&[$(($word, concat!($($word_doc),+).trim_ascii()),)+])
+                $crate::config::shape::Shape::Choice(vec![$(($word, concat!($($word_doc),+).trim_ascii()),)+])
             }
         }
     };

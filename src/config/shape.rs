@@ -11,7 +11,7 @@ pub enum Shape {
     /// Any single value.
     Scalar,
     /// One of these words, each with its meaning.
-    Choice(&'static [(&'static str, &'static str)]),
+    Choice(Vec<(&'static str, &'static str)>),
     List(Box<Shape>),
     /// A list, or `{ append: [...] }`, or `{ replace: [...] }`.
     Edit(Box<Shape>),

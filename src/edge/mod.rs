@@ -88,7 +88,11 @@ impl Edge {
 
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let arrivals = workers.iter().map(|worker| worker.arrivals.clone()).collect();
-        let listener = runtime.block_on(async { Listener::new(socket, tables, Arc::clone(&seats), arrivals) })?;
+        let listener = {
+            // Entered, not blocked on: whoever starts a gateway may itself be on a runtime.
+            let _inside = runtime.enter();
+            Listener::new(socket, tables, Arc::clone(&seats), arrivals)?
+        };
         let accepting = CancellationToken::new();
         let stop = accepting.clone();
         thread::Builder::new().name("listener".to_owned()).spawn(move || {

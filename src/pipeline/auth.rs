@@ -70,7 +70,8 @@ pub enum KeySource {
     Secret(Vec<u8>),
 }
 
-/// Knows whose tokens are believed.
+/// Knows whose tokens are believed. The default believes nobody.
+#[derive(Default)]
 pub struct Verifier {
     issuers: HashMap<String, Issuer>,
 }

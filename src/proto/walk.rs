@@ -46,6 +46,7 @@ pub enum UnknownPolicy {
 #[derive(Default)]
 pub struct Values<'m>(SmallVec<[Value<'m>; 4]>);
 
+/// A scalar as protobuf means it, whatever its encoding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'m> {
     Absent,
@@ -284,6 +285,11 @@ impl<'m> Values<'m> {
     /// The value that was asked for under this index; absent if nothing was.
     pub fn get(&self, index: usize) -> Value<'m> {
         self.0.get(index).copied().unwrap_or(Value::Absent)
+    }
+
+    /// Every value, in the order in which they were asked for.
+    pub fn iter(&self) -> impl Iterator<Item = Value<'m>> {
+        self.0.iter().copied()
     }
 }
 

@@ -74,18 +74,19 @@ fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files, report: &mut Repor
         return None;
     }
     let connect_timeout = grpc.connect_timeout.as_ref().map_or(CONNECT_TIMEOUT, |timeout| timeout.get());
-    Some(SpecKind::Grpc { endpoints, tls, connect_timeout })
+    let kind = SpecKind::Grpc { endpoints, tls, connect_timeout };
+    if let Some(problem) = backend::problem(&kind) {
+        let place = grpc.tls.as_ref().map_or(grpc.span, |tls| tls.ca.as_ref().map_or(tls.span, |ca| ca.span));
+        report.push(Diagnostic::new(Rule::TlsFile, place, format!("the backend `{name}` cannot be called: {problem}")).help("`ca` is a PEM file with the certificates of the authorities to trust"));
+        return None;
+    }
+    Some(kind)
 }
 
 fn tls_spec(tls: &Spanned<BackendTls>, files: &Files, report: &mut Report) -> Option<TlsSpec> {
     let mut spec = TlsSpec { roots_pem: None, server_name: tls.server_name.as_ref().map(|name| name.as_str().to_owned()) };
     if let Some(ca) = &tls.ca {
         spec.roots_pem = Some(read(ca, files, report)?);
-    }
-    if let Err(problem) = backend::tls_problem(&spec) {
-        let place = tls.ca.as_ref().map_or(tls.span, |ca| ca.span);
-        report.push(Diagnostic::new(Rule::TlsFile, place, problem).help("name a PEM file that holds the certificates of the authorities to trust"));
-        return None;
     }
     Some(spec)
 }
