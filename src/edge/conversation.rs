@@ -17,7 +17,7 @@ use super::pulse::Tick;
 use super::seats::Seat;
 use super::speaker::Speaker;
 use super::standing::Standing;
-use crate::dispatch;
+use crate::dispatch::{self, Answer};
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, Protocol};
 use crate::pipeline::Caller;
