@@ -115,7 +115,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::failure::{Failure, Reason};
+    use crate::wire::Status;
 
     fn answer(id: u32) -> Answer {
         Answer { protocol: Protocol(1000), id: CallId(id), result: Err(Status::default()), silent: false }

@@ -58,8 +58,8 @@ pub struct Connection {
     heartbeat: Heartbeat,
     worker: Arc<Worker>,
     place: Place,
-    /// When the heartbeat or the identity next needs looking at.
-    check_at: Tick,
+    /// When the heartbeat next needs looking at.
+    heartbeat_due: Tick,
     /// Since when the client takes nothing, while there is something to take.
     stalled_since: Option<Tick>,
     phase: Phase,
@@ -107,7 +107,7 @@ impl Connection {
             socket: Socket::new(stream, unread),
             conversation: Conversation::new(speaker, caller, standing, seat),
             heartbeat: Heartbeat::new(place.now(), jitter(Duration::ZERO, table.settings.heartbeat)),
-            check_at: place.now(),
+            heartbeat_due: place.now(),
             stalled_since: None,
             phase: Phase::New { token: offer.token.map(String::into_boxed_str) },
             id,
@@ -157,7 +157,7 @@ impl Connection {
 
     /// Everything that a wake-up may be about. Returns when all that is left must wait, having registered with all of it.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        if self.place.is_due() || self.place.end_by().is_some() {
+        if self.place.is_due() || self.place.is_wanted() {
             self.check_time()?;
         }
         loop {
@@ -169,14 +169,13 @@ impl Connection {
                 }
             }
             let written = self.write(cx)?;
-            match reading {
-                Reading::PutOff if written.is_ready() => {}
-                Reading::PutOff | Reading::Done => break,
-                Reading::Enough => {
-                    cx.waker().wake_by_ref();
-                    break;
-                }
+            if written.is_ready() && (reading == Reading::PutOff || self.conversation.has_put_off()) {
+                continue;
             }
+            if reading == Reading::Enough {
+                cx.waker().wake_by_ref();
+            }
+            break;
         }
         self.place.set_due(self.due());
         Ok(())
@@ -266,11 +265,10 @@ impl Connection {
             return Err(End::close(Close::Slow, "nothing was read for 10 s"));
         }
         self.conversation.calls.tidy();
-        if now >= self.check_at {
-            let settings = &self.worker.tables().load().settings;
-            self.check_at = self.check_heartbeat(now, settings)?.min(self.conversation.check_standing(now)?);
+        if now >= self.heartbeat_due {
+            self.heartbeat_due = self.check_heartbeat(now, &self.worker.tables().load().settings)?;
         }
-        Ok(())
+        self.conversation.check_standing(now)
     }
 
     /// A client that is not read from cannot be heard; whether it lives is then for [`STALL_WAIT`] to say.
@@ -290,7 +288,9 @@ impl Connection {
     /// When the pulse should wake the connection, if nothing else does.
     fn due(&self) -> Tick {
         let tidy = if self.conversation.calls.is_untidy() { self.place.now().after(TIDY_WAIT) } else { Tick::NEVER };
-        self.check_at.min(self.message_due()).min(self.stall_due()).min(tidy)
+        let standing = self.conversation.standing.due();
+        let end = self.place.end_by().unwrap_or(Tick::NEVER);
+        self.heartbeat_due.min(standing).min(self.message_due()).min(self.stall_due()).min(tidy).min(end)
     }
 
     fn message_due(&self) -> Tick {
@@ -306,6 +306,7 @@ impl Connection {
         debug!(connection = %self.id, ?end, "leaving");
         let open = self.conversation.part(end);
         self.worker.undertaker.bury(open.into_iter().map(|call| call.running));
+        self.socket.discard_messages();
         self.place.set_held(0, usize::MAX);
         let now = self.place.now();
         let until = if matches!(end, End::Gone) { now } else { now.after(CLOSE_WAIT) };
@@ -331,7 +332,7 @@ impl Connection {
             let mut scratch = self.worker.scratch();
             let Poll::Ready(read) = self.socket.poll_fill(cx, &mut scratch) else { break };
             let Ok(length @ 1..) = read else { return Poll::Ready(()) };
-            let limits = Limits { message_bytes_max: usize::MAX, now: self.place.now() };
+            let limits = Limits { message_bytes_max: 0, now: self.place.now() };
             discarded += length;
             // A client that goes on breaking the rules is not told again.
             _ = self.socket.decode(&mut scratch[..length], limits, |event| {

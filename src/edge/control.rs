@@ -56,18 +56,16 @@ impl Conversation {
         }
     }
 
-    /// What time it is for the identity; says what is to be said. Answers when to ask again.
-    pub fn check_standing(&mut self, now: Tick) -> Result<Tick, End> {
-        loop {
-            match self.standing.check(now) {
-                standing::Verdict::Fine(due) => return Ok(due),
-                standing::Verdict::Warn => {
-                    let expires_ms = self.caller.identity().map_or(0, |identity| since_epoch(identity.expires));
-                    self.speaker.say(0, &v1::TokenExpiring { expires_ms })?;
-                }
-                standing::Verdict::Unknown => return Err(End::close(Close::BadToken, "no token came in time; send Authenticate first")),
-                standing::Verdict::Expired => return Err(End::close(Close::TokenExpired, "the token expired; connect with a new one")),
+    /// What time brings about for the identity.
+    pub fn check_standing(&mut self, now: Tick) -> Result<(), End> {
+        match self.standing.check(now) {
+            standing::Verdict::Fine => Ok(()),
+            standing::Verdict::Warn => {
+                let expires_ms = self.caller.identity().map_or(0, |identity| since_epoch(identity.expires));
+                self.speaker.say(0, &v1::TokenExpiring { expires_ms })
             }
+            standing::Verdict::Unknown => Err(End::close(Close::BadToken, "no token came in time; send Authenticate first")),
+            standing::Verdict::Expired => Err(End::close(Close::TokenExpired, "the token expired; connect with a new one")),
         }
     }
 

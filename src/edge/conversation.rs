@@ -4,7 +4,7 @@
 //! [`Conversation::poll_answer`]; nothing here waits; the table is the caller's, loaded once for all messages that were read together.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use super::pulse::Tick;
 use super::seats::Seat;
 use super::speaker::Speaker;
 use super::standing::Standing;
-use crate::dispatch;
+use crate::dispatch::{self, Answer};
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, Protocol};
 use crate::pipeline::Caller;
@@ -44,6 +44,8 @@ pub struct Conversation {
     pub(super) standing: Standing,
     pub(super) seat: Seat,
     pub(super) calls: Calls,
+    /// The answer for which there was no room behind what waits to be written. Until it is out, no other is collected.
+    put_off: Option<Box<Answer>>,
     /// New calls are refused, for the gateway is about to end.
     pub(super) draining: bool,
     strikes: u16,
@@ -54,7 +56,17 @@ pub struct Conversation {
 
 impl Conversation {
     pub fn new(speaker: Speaker, caller: Caller, standing: Standing, seat: Seat) -> Conversation {
-        Conversation { speaker, caller, standing, seat, calls: Calls::default(), draining: false, strikes: 0, strikes_since: Tick::ZERO }
+        Conversation {
+            speaker,
+            caller,
+            standing,
+            seat,
+            calls: Calls::default(),
+            put_off: None,
+            draining: false,
+            strikes: 0,
+            strikes_since: Tick::ZERO,
+        }
     }
 
     /// Takes what came from the client. An error ends the connection.
@@ -73,14 +85,32 @@ impl Conversation {
         self.speaker.outbox.is_more_than_half_full()
     }
 
-    /// Sends the answers of calls that ended. Ready when none is in flight.
+    /// Says the answers of calls that ended, as long as there is room. Ready when all are out and no call is in flight.
+    ///
+    /// Answers that come together may be larger than the outbox without the client being slow. The one that does not fit any more is put
+    /// off until what waits is written.
     pub fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        while let Some(answer) = std::task::ready!(self.calls.poll_next(cx)) {
+        loop {
+            let answer = match self.put_off.take() {
+                Some(answer) => *answer,
+                None => match ready!(self.calls.poll_next(cx)) {
+                    Some(answer) => answer,
+                    None => return Poll::Ready(Ok(())),
+                },
+            };
             if let Err(end) = self.speaker.answer(&answer) {
-                return Poll::Ready(Err(end));
+                if self.speaker.outbox.is_empty() {
+                    return Poll::Ready(Err(end));
+                }
+                self.put_off = Some(Box::new(answer));
+                return Poll::Pending;
             }
         }
-        Poll::Ready(Ok(()))
+    }
+
+    /// Whether an answer waits for what is before it to be written.
+    pub fn has_put_off(&self) -> bool {
+        self.put_off.is_some()
     }
 
     /// Says the last words that this end deserves, and gives up the calls that are open.
@@ -91,7 +121,8 @@ impl Conversation {
             End::Client(code) => self.speaker.echo_close(*code),
             End::Gateway { close, what } => {
                 let text = format!("{}: {what}", close.reason());
-                let ids = open.iter().map(|call| (call.protocol.0, call.id.0));
+                let late = self.put_off.take().map(|answer| (answer.protocol.0, answer.id.0));
+                let ids = open.iter().map(|call| (call.protocol.0, call.id.0)).chain(late);
                 self.speaker.farewell(ids, &aborted(*close), &goodbye(*close), *close, &text);
             }
         }

@@ -70,7 +70,17 @@ pub struct Decoder {
     partial: Option<Box<Partial>>,
     controls: u16,
     controls_since: Tick,
-    closed: bool,
+    hearing: Hearing,
+}
+
+/// How much of what comes is of interest.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Hearing {
+    #[default]
+    All,
+    /// Control frames only; messages are neither kept nor bounded.
+    Controls,
+    Nothing,
 }
 
 /// What is incomplete: a head, a frame, a fragmented message, or several of them inside each other.
@@ -124,7 +134,7 @@ impl Decoder {
     pub fn feed(&mut self, bytes: &mut [u8], limits: Limits, mut deliver: impl FnMut(Event<'_>) -> Flow) -> Result<usize, Violation> {
         let mut used = 0;
         while used < bytes.len() {
-            if self.closed {
+            if self.hearing == Hearing::Nothing {
                 return Ok(bytes.len());
             }
             let (step, flow) = self.step(&mut bytes[used..], limits, &mut deliver).inspect_err(|_| self.silence())?;
@@ -138,8 +148,18 @@ impl Decoder {
 
     /// Hears nothing more, and holds nothing more.
     pub fn silence(&mut self) {
-        self.closed = true;
+        self.hearing = Hearing::Nothing;
         self.partial = None;
+    }
+
+    /// Hears no more messages, and holds none: all that is still of interest is whether the client closes.
+    pub fn discard_messages(&mut self) {
+        if self.hearing == Hearing::All {
+            self.hearing = Hearing::Controls;
+            if let Some(partial) = &mut self.partial {
+                partial.message = None;
+            }
+        }
     }
 
     /// When the message that is still incomplete began.
@@ -202,7 +222,9 @@ impl Decoder {
         let partial = self.partial.as_deref_mut();
         match found {
             Some((head, _)) => {
-                admit(&head, partial.as_ref().and_then(|partial| partial.message.as_ref()), limits)?;
+                if self.hearing == Hearing::All {
+                    admit(&head, partial.as_ref().and_then(|partial| partial.message.as_ref()), limits)?;
+                }
                 if let Some(partial) = partial {
                     partial.head_bytes = 0;
                 }
@@ -270,6 +292,9 @@ impl Decoder {
         limits: Limits,
         deliver: &mut impl FnMut(Event<'_>) -> Flow,
     ) -> Result<Flow, Violation> {
+        if self.hearing != Hearing::All {
+            return Ok(Flow::Continue);
+        }
         let opens = head.opcode != OpCode::Continuation;
         if extent == Extent::Whole && head.fin && opens {
             let text = head.opcode == OpCode::Text;

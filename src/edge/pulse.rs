@@ -154,6 +154,11 @@ impl Place {
         self.now() >= self.due
     }
 
+    /// Whether something is wanted of the connection whatever the time.
+    pub fn is_wanted(&self) -> bool {
+        self.end_by().is_some() || self.is_shed()
+    }
+
     /// Whether this connection was chosen to make room.
     pub fn is_shed(&self) -> bool {
         self.pulse.shed.load(Ordering::Relaxed) == self.key + 1
@@ -191,5 +196,74 @@ impl Drop for Place {
         }
         drop(places);
         self.pulse.left.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn enter(pulse: &Arc<Pulse>) -> (Place, Arc<Woken>) {
+        let (place, woken) = (pulse.enter(), Arc::new(Woken::default()));
+        place.set_waker(&Waker::from(Arc::clone(&woken)));
+        (place, woken)
+    }
+
+    fn count(woken: &Woken) -> usize {
+        woken.0.swap(0, Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_place_is_woken_when_it_is_due_and_until_it_says_when_next() {
+        let pulse = Pulse::new(Arc::default());
+        let (mut place, woken) = enter(&pulse);
+        place.set_due(Tick::ZERO.after(Duration::from_millis(600)));
+        let woken_at: Vec<usize> = (0..4).map(|_| (pulse.beat(), count(&woken)).1).collect();
+        assert_eq!(woken_at, [0, 0, 1, 1]);
+        place.set_due(Tick::NEVER);
+        pulse.beat();
+        assert_eq!(count(&woken), 0);
+    }
+
+    #[test]
+    fn the_end_wakes_everybody_and_reaches_late_comers() {
+        let pulse = Pulse::new(Arc::default());
+        let (place, woken) = enter(&pulse);
+        assert!(!place.is_wanted());
+        pulse.end(Duration::from_secs(1));
+        assert_eq!(count(&woken), 1);
+        assert_eq!(pulse.enter().end_by(), Some(Tick::ZERO.after(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn over_the_bound_the_largest_holder_goes_alone() {
+        let held = Arc::new(AtomicUsize::new(0));
+        let pulse = Pulse::new(Arc::clone(&held));
+        let (mut small, _) = enter(&pulse);
+        let (mut large, woken) = enter(&pulse);
+        large.set_held(80, 100);
+        small.set_held(20, 100);
+        assert!(!large.is_shed());
+        small.set_held(30, 100);
+        small.set_held(40, 100);
+        assert!(large.is_shed() && !small.is_shed());
+        assert_eq!(count(&woken), 1);
+        drop(large);
+        assert!(!small.is_shed());
+        assert_eq!(held.load(Ordering::Relaxed), 40);
+        drop(small);
+        assert_eq!(held.load(Ordering::Relaxed), 0);
     }
 }

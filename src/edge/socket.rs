@@ -134,6 +134,11 @@ impl Socket {
         Ok(())
     }
 
+    /// Hears nothing more but the client's Close.
+    pub fn discard_messages(&mut self) {
+        self.decoder.discard_messages();
+    }
+
     /// When the message that is still incomplete began.
     pub fn partial_since(&self) -> Option<Tick> {
         self.decoder.partial_since()

@@ -28,8 +28,8 @@ pub enum Standing {
 /// What is due.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// Nothing before this tick.
-    Fine(Tick),
+    /// Nothing.
+    Fine,
     /// The client is to be told that its token expires.
     Warn,
     /// No token came in time.
@@ -59,19 +59,26 @@ impl Standing {
         }
     }
 
+    /// When to ask what is due. It may come sooner or later after whatever the client does.
+    pub fn due(&self) -> Tick {
+        match *self {
+            Standing::Anonymous { act_by, leave_by } => act_by.min(leave_by),
+            Standing::Known { warn_at, expires } => warn_at.min(expires),
+        }
+    }
+
     /// What is due at `now`. A warning counts as given.
     pub fn check(&mut self, now: Tick) -> Verdict {
+        if now < self.due() {
+            return Verdict::Fine;
+        }
         match self {
-            Standing::Anonymous { act_by, leave_by } => {
-                let end = (*act_by).min(*leave_by);
-                if now >= end { Verdict::Unknown } else { Verdict::Fine(end) }
-            }
+            Standing::Anonymous { .. } => Verdict::Unknown,
             Standing::Known { expires, .. } if now >= *expires => Verdict::Expired,
-            Standing::Known { warn_at, .. } if now >= *warn_at => {
+            Standing::Known { warn_at, .. } => {
                 *warn_at = Tick::NEVER;
                 Verdict::Warn
             }
-            Standing::Known { warn_at, expires } => Verdict::Fine((*warn_at).min(*expires)),
         }
     }
 }
@@ -88,12 +95,12 @@ mod tests {
     fn an_anonymous_call_buys_time_but_not_for_ever() {
         let settings = Settings::default();
         let mut standing = Standing::anonymous(at(0), &settings);
-        assert_eq!(standing.check(at(29)), Verdict::Fine(at(30)));
+        assert_eq!((standing.check(at(29)), standing.due()), (Verdict::Fine, at(30)));
         standing.extend(at(29), &settings);
-        assert_eq!(standing.check(at(58)), Verdict::Fine(at(59)));
+        assert_eq!((standing.check(at(58)), standing.due()), (Verdict::Fine, at(59)));
         assert_eq!(standing.check(at(59)), Verdict::Unknown);
         standing.extend(at(595), &settings);
-        assert_eq!(standing.check(at(599)), Verdict::Fine(at(600)));
+        assert_eq!((standing.check(at(599)), standing.due()), (Verdict::Fine, at(600)));
         assert_eq!(standing.check(at(600)), Verdict::Unknown);
     }
 
@@ -101,12 +108,12 @@ mod tests {
     fn a_token_is_announced_once_and_then_expires() {
         let clock = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let mut standing = Standing::known(at(10), clock, clock + Duration::from_secs(900));
-        assert_eq!(standing.check(at(10)), Verdict::Fine(at(850)));
+        assert_eq!((standing.check(at(10)), standing.due()), (Verdict::Fine, at(850)));
         assert_eq!(standing.check(at(850)), Verdict::Warn);
-        assert_eq!(standing.check(at(850)), Verdict::Fine(at(910)));
+        assert_eq!((standing.check(at(850)), standing.due()), (Verdict::Fine, at(910)));
         assert_eq!(standing.check(at(910)), Verdict::Expired);
         let mut short = Standing::known(at(0), clock, clock + Duration::from_secs(20));
-        assert_eq!(short.check(at(0)), Verdict::Fine(at(10)));
+        assert_eq!((short.check(at(0)), short.due()), (Verdict::Fine, at(10)));
         assert_eq!(Standing::known(at(0), clock, clock).check(at(0)), Verdict::Expired);
     }
 }

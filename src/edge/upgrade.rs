@@ -101,7 +101,8 @@ pub async fn upgrade(arrival: Arrival, settings: &Settings, warned: &AtomicBool)
     let stream = parts.io.into_inner();
     let State { peer, seat, agreed } = parts.service.state.into_inner().expect("the gate does not panic");
     match agreed {
-        Some(offer) => Some(Upgraded { stream, unread: parts.read_buf.into(), offer, peer, seat }),
+        // A copy, because what hyper returns keeps its whole read buffer alive, even if it is empty.
+        Some(offer) => Some(Upgraded { stream, unread: parts.read_buf.to_vec(), offer, peer, seat }),
         None => {
             linger(stream).await;
             None

@@ -280,6 +280,26 @@ fn nothing_is_heard_after_a_close() {
 }
 
 #[test]
+fn a_decoder_that_discards_hears_the_close_wherever_it_comes() {
+    let bytes = [frame(0x02, &[7; 100]), frame(0x80, &[7; 60_000]), frame(0x80, b"?"), frame(0x88, &[3, 0xe8])].concat();
+    for cut in [0, 1, 50, 106, 110, 200] {
+        let mut decoder = Decoder::default();
+        let mut heard: Vec<Heard> = Vec::new();
+        decoder.feed(&mut bytes[..cut].to_vec(), Limits { message_bytes_max: 100_000, ..LIMITS }, |_| Flow::Continue).unwrap();
+        decoder.discard_messages();
+        for piece in bytes[cut..].chunks(1000) {
+            let mut hear = |event: Event<'_>| {
+                heard.push(event.into());
+                Flow::Continue
+            };
+            decoder.feed(&mut piece.to_vec(), LIMITS, &mut hear).unwrap();
+            assert!(decoder.held_bytes() < 256);
+        }
+        assert_eq!(heard, [Heard::Close(Some(1000))]);
+    }
+}
+
+#[test]
 fn floods_are_cut() {
     let fragments = |count: usize, payload: &[u8]| [frame(0x02, b"x"), frame(0x00, payload).repeat(count)].concat();
     assert_eq!(hear(&fragments(299, b"y")).1, None);
