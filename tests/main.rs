@@ -6,6 +6,9 @@ mod support;
 // A reload changes what the next message meets, and nothing else.
 mod reload;
 
+// Clients that break the rules.
+mod hostile;
+
 // What a person types.
 mod cli;
 
