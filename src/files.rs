@@ -71,9 +71,11 @@ impl Files {
         let folder = normal(folder);
         let mut found = match &self.origin {
             Origin::Disk => walk_disk(&folder, extension)?,
-            Origin::Shipped(files) => {
-                files.iter().map(|(path, _)| PathBuf::from(path)).filter(|path| path.starts_with(&folder) && has_extension(path, extension)).collect()
-            }
+            Origin::Shipped(files) => files
+                .iter()
+                .map(|(path, _)| PathBuf::from(path))
+                .filter(|path| path.starts_with(&folder) && has_extension(path, extension))
+                .collect(),
         };
         found.sort();
         self.seen.lock().expect("no holder of this lock panics").insert(folder, None);

@@ -1,0 +1,245 @@
+//! How a grammar is declared, and what is derived from a declaration: reading, layering, and the shape that schemas are made of.
+//!
+//! [`section!`] declares a map with known keys, [`choice!`] one of a few words; `document.rs` uses nothing else.
+//! In a section, `key: Type` makes the field `pub key: Option<Spanned<Type>>`, `[required]` after the type makes its absence a finding,
+//! `= "key"` gives the key a name that Rust reserves, and `..inner: Section` takes another section's keys into the same map.
+//! Promise: a required key that is `None` after reading was reported.
+
+pub use super::collection::{Edit, List, Map};
+use super::layers::Layers;
+use super::reader::Reader;
+use super::tree::{Entry, Node};
+use crate::diagnostic::{Diagnostic, Rule, Spanned};
+
+/// Whatever may stand in a document.
+pub trait Read: Sized + Clone {
+    /// Reads it; what is wrong is reported and is `None`.
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self>;
+
+    /// What it looks like, for schemas and for merging overlays.
+    fn shape() -> Shape;
+
+    /// What holds where one layer says `higher` and a layer below it says `lower`. A single value wins as it is.
+    fn over(higher: Spanned<Self>, lower: Spanned<Self>, layers: &mut Layers<'_>) -> Spanned<Self> {
+        let _ = (lower, layers);
+        higher
+    }
+}
+
+/// A map with known keys. Implemented by [`section!`] alone.
+pub trait Section: Read + Default {
+    const NAME: &'static str;
+    const DOC: &'static str;
+
+    /// Its own keys, and whether each must be there. A section that is taken into another requires none.
+    const KEYS: &'static [(&'static str, bool)];
+
+    /// Every key, those of a section taken in included.
+    fn keys() -> Vec<KeyShape>;
+
+    /// Reads one entry into its field; false when the section has no such key.
+    fn read_entry(&mut self, entry: &Entry, reader: &mut Reader<'_>) -> bool;
+
+    /// Two layers of it, key by key.
+    fn merge(higher: Self, lower: Self, layers: &mut Layers<'_>) -> Self;
+}
+
+/// What something looks like.
+#[derive(Clone)]
+pub enum Shape {
+    Section {
+        name: &'static str,
+        doc: &'static str,
+        keys: Vec<KeyShape>,
+    },
+    Map {
+        key_pattern: &'static str,
+        key_what: &'static str,
+        value: Box<Shape>,
+    },
+    List(Box<Shape>),
+    /// A list, or `{append: list}`, or `{replace: list}`.
+    Edit(Box<Shape>),
+    Choice {
+        doc: &'static str,
+        words: &'static [(&'static str, &'static str)],
+    },
+    /// Text or a number whose text matches a pattern.
+    Text {
+        what: &'static str,
+        pattern: &'static str,
+        example: &'static str,
+    },
+    Integer {
+        max: u64,
+    },
+    Bool,
+    /// Text, a whole number, or true or false.
+    Any,
+}
+
+/// One key of a section.
+#[derive(Clone)]
+pub struct KeyShape {
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub required: bool,
+    pub shape: Shape,
+}
+
+impl Shape {
+    /// The shape of what stands under a key of this, where that is known.
+    pub fn of_key(&self, key: &str) -> Option<&Shape> {
+        match self {
+            Shape::Section { keys, .. } => keys.iter().find(|known| known.name == key).map(|known| &known.shape),
+            Shape::Map { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// Declares a section; see the top of this file.
+macro_rules! section {
+    (
+        $(#[doc = $doc:literal])+
+        pub struct $name:ident {
+            $(
+                $(#[doc = $key_doc:literal])+
+                $field:ident: $type:ty $(= $key:literal)? $([$required:ident])?,
+            )*
+            $(..$inner:ident: $inner_type:ty,)?
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Default)]
+        pub struct $name {
+            $($(#[doc = $key_doc])+ pub $field: Option<$crate::diagnostic::Spanned<$type>>,)*
+            $(pub $inner: $inner_type,)?
+        }
+
+        impl $crate::config::grammar::Section for $name {
+            const NAME: &'static str = stringify!($name);
+            const DOC: &'static str = concat!($($doc),+).trim_ascii();
+            const KEYS: &'static [(&'static str, bool)] = &[$((section!(@key $field $($key)?), section!(@required $($required)?))),*];
+
+            fn keys() -> Vec<$crate::config::grammar::KeyShape> {
+                let own = [$($crate::config::grammar::KeyShape {
+                    name: section!(@key $field $($key)?),
+                    doc: concat!($($key_doc),+).trim_ascii(),
+                    required: section!(@required $($required)?),
+                    shape: <$type as $crate::config::grammar::Read>::shape(),
+                }),*];
+                own.into_iter()$(.chain(<$inner_type as $crate::config::grammar::Section>::keys()))?.collect()
+            }
+
+            fn read_entry(&mut self, entry: &$crate::config::tree::Entry, reader: &mut $crate::config::reader::Reader<'_>) -> bool {
+                match entry.key.text.as_str() {
+                    $(section!(@key $field $($key)?) => self.$field = reader.field(entry),)*
+                    _ => return false $(|| self.$inner.read_entry(entry, reader))?,
+                }
+                true
+            }
+
+            fn merge(higher: Self, lower: Self, layers: &mut $crate::config::layers::Layers<'_>) -> Self {
+                $name {
+                    $($field: layers.field(section!(@key $field $($key)?), higher.$field, lower.$field),)*
+                    $($inner: <$inner_type as $crate::config::grammar::Section>::merge(higher.$inner, lower.$inner, layers),)?
+                }
+            }
+        }
+
+        impl $crate::config::grammar::Read for $name {
+            fn read(node: &$crate::config::tree::Node, reader: &mut $crate::config::reader::Reader<'_>) -> Option<Self> {
+                $crate::config::grammar::read_section(node, reader)
+            }
+
+            fn shape() -> $crate::config::grammar::Shape {
+                use $crate::config::grammar::Section;
+                $crate::config::grammar::Shape::Section { name: Self::NAME, doc: Self::DOC, keys: Self::keys() }
+            }
+
+            fn over(
+                higher: $crate::diagnostic::Spanned<Self>,
+                lower: $crate::diagnostic::Spanned<Self>,
+                layers: &mut $crate::config::layers::Layers<'_>,
+            ) -> $crate::diagnostic::Spanned<Self> {
+                use $crate::config::grammar::Section;
+                $crate::diagnostic::Spanned::new(Self::merge(higher.value, lower.value, layers), higher.span)
+            }
+        }
+    };
+    (@key $field:ident $key:literal) => { $key };
+    (@key $field:ident) => { stringify!($field) };
+    (@required required) => { true };
+    (@required) => { false };
+}
+pub(crate) use section;
+
+/// Declares one of a few words: an enum that is read from text.
+macro_rules! choice {
+    (
+        $(#[doc = $doc:literal])+
+        pub enum $name:ident { $($(#[doc = $word_doc:literal])+ $variant:ident = $word:literal,)+ }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum $name { $($(#[doc = $word_doc])+ $variant,)+ }
+
+        impl $name {
+            /// Every word and what it means.
+            pub const WORDS: &'static [(&'static str, &'static str)] = &[$(($word, concat!($($word_doc),+).trim_ascii()),)+];
+
+            /// The word as it is written.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$variant => $word,)+ }
+            }
+        }
+
+        impl $crate::config::grammar::Read for $name {
+            fn read(node: &$crate::config::tree::Node, reader: &mut $crate::config::reader::Reader<'_>) -> Option<Self> {
+                match reader.scalar(node, "a word")?.text.as_str() {
+                    $($word => Some($name::$variant),)+
+                    _ => $crate::config::grammar::unknown_word(node, Self::WORDS, reader),
+                }
+            }
+
+            fn shape() -> $crate::config::grammar::Shape {
+                $crate::config::grammar::Shape::Choice { doc: concat!($($doc),+).trim_ascii(), words: Self::WORDS }
+            }
+        }
+    };
+}
+pub(crate) use choice;
+
+/// Reads every entry of a map into a section, and reports keys it does not have and keys it must have.
+pub(super) fn read_section<S: Section>(node: &Node, reader: &mut Reader<'_>) -> Option<S> {
+    let entries = reader.entries(node, "a map")?;
+    let mut section = S::default();
+    for entry in entries {
+        if !section.read_entry(entry, reader) {
+            unknown_key::<S>(entry, reader);
+        }
+    }
+    for (key, _) in S::KEYS.iter().filter(|(key, required)| *required && !entries.iter().any(|entry| entry.key.text == *key)) {
+        reader.push::<()>(Diagnostic::new(Rule::MissingKey, node.span, format!("`{key}` is missing")).help(format!("add `{key}: …`")));
+    }
+    Some(section)
+}
+
+fn unknown_key<S: Section>(entry: &Entry, reader: &mut Reader<'_>) {
+    let key = &entry.key;
+    let keys = S::keys();
+    let known = keys.iter().map(|key| key.name);
+    let finding = Diagnostic::new(Rule::UnknownKey, key.span, format!("unknown key `{}`", super::tree::shorten(&key.text)))
+        .label("no such key here")
+        .did_you_mean(&key.text, known);
+    reader.push_at_key(&key.text, finding);
+}
+
+pub(super) fn unknown_word<T>(node: &Node, words: &[(&'static str, &'static str)], reader: &mut Reader<'_>) -> Option<T> {
+    let scalar = node.scalar()?;
+    let list = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let finding = Diagnostic::new(Rule::BadValue, node.span, format!("{} is not one of {list}", scalar.shown()));
+    let written = scalar.text.to_lowercase();
+    reader.push(finding.did_you_mean(&written, words.iter().map(|(word, _)| *word)))
+}
