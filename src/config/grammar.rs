@@ -71,8 +71,11 @@ pub enum Shape {
         example: &'static str,
     },
     Integer {
-        max: u64,
+        min: u32,
+        max: u32,
     },
+    /// One or the other.
+    Either(Box<Shape>, Box<Shape>),
     Bool,
     /// Text, a whole number, or true or false.
     Any,

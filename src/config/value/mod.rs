@@ -35,6 +35,11 @@ pub trait Value: Sized + Clone {
     const PATTERN: &'static str;
 
     fn parse(text: &str) -> Result<Self, Problem>;
+
+    /// What schemas say; only what YAML reads as a number says something else.
+    fn shape() -> Shape {
+        Shape::Text { what: Self::WHAT, pattern: Self::PATTERN, example: Self::EXAMPLE }
+    }
 }
 
 /// Why a text does not mean anything.
@@ -79,7 +84,7 @@ impl<T: Value> Read for T {
     }
 
     fn shape() -> Shape {
-        Shape::Text { what: T::WHAT, pattern: T::PATTERN, example: T::EXAMPLE }
+        <T as Value>::shape()
     }
 }
 
@@ -99,7 +104,7 @@ impl Read for u32 {
     }
 
     fn shape() -> Shape {
-        Shape::Integer { max: u64::from(u32::MAX) }
+        Shape::Integer { min: 0, max: u32::MAX }
     }
 }
 
