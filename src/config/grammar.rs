@@ -241,8 +241,7 @@ fn unknown_key<S: Section>(entry: &Entry, reader: &mut Reader<'_>) {
 
 pub(super) fn unknown_word<T>(node: &Node, words: &[(&'static str, &'static str)], reader: &mut Reader<'_>) -> Option<T> {
     let scalar = node.scalar()?;
-    let list = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-    let finding = Diagnostic::new(Rule::BadValue, node.span, format!("{} is not one of {list}", scalar.shown()));
+    let finding = Diagnostic::new(Rule::BadValue, node.span, format!("{} is not a word that is known here", scalar.shown()));
     let written = scalar.text.to_lowercase();
     reader.push(finding.did_you_mean(&written, words.iter().map(|(word, _)| *word)))
 }

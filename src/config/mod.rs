@@ -7,11 +7,12 @@
 //!
 //! - `document`: the grammar, every section and key; `grammar`, `collection`, `value`: what it is made of
 //! - `parse`, `tree`, `reader`, `path`: text to tree, tree to document
-//! - `overlay`, `vars`: what is done to trees before they are read; `layers`: what is done to policies after
+//! - `overlay`, `vars`, `expand`: what is done to trees before they are read; `layers`: what is done to policies after
 //! - `schema`: the grammar for editors
 
 pub mod collection;
 pub mod document;
+mod expand;
 pub mod grammar;
 pub mod layers;
 mod overlay;
@@ -32,7 +33,7 @@ use document::{GatewayFile, MainFile, RoutesFile};
 use grammar::{List, Read};
 use reader::Reader;
 use tree::{Kind, Node};
-use value::FilePath;
+use value::{FilePath, Version};
 use vars::Variables;
 
 pub use layers::resolve;
@@ -124,7 +125,7 @@ impl Loader<'_> {
         let roots: Vec<&Node> = gateway.iter().chain(&main).chain(&included).map(|tree| &tree.root).collect();
         let variables = Variables::declare(&roots, self.options.variables, &mut self.report);
         for tree in gateway.iter_mut().chain(&mut main).chain(&mut included) {
-            variables.expand(&mut tree.root, &mut self.report);
+            expand::expand(&mut tree.root, &variables, &mut self.report);
         }
 
         let gateway = gateway.and_then(|tree| self.read(&tree)).unwrap_or_default();
@@ -237,10 +238,8 @@ impl Loader<'_> {
 
     /// False, with a finding, for a file of another version: every other finding about it would be beside the point.
     fn speaks(&mut self, tree: &Tree) -> bool {
-        let Some(version) = tree.root.get("version") else { return true };
-        let before = self.report.errors();
-        value::Version::read(version, &mut Reader::new(&mut self.report, Path::new("")));
-        let speaks = self.report.errors() == before;
+        let Some(entry) = tree.root.entries().iter().find(|entry| entry.key.text == "version") else { return true };
+        let speaks = Reader::new(&mut self.report, Path::new("")).field::<Version>(entry).is_some();
         self.complete &= speaks;
         speaks
     }

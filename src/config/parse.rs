@@ -116,7 +116,11 @@ impl Builder<'_> {
         let span = self.places.span(place);
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
-                self.refuse(span, "a second document in one file", "put it into a file of its own and `include` it");
+                self.refuse(
+                    span,
+                    "a file holds one document, and a second one begins here",
+                    "put it into a file of its own and `include` it",
+                );
                 Err(Stop)
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -189,7 +193,7 @@ impl Builder<'_> {
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Stop> {
         let Some((node, extent)) = self.anchors.get(&anchor) else {
-            self.refuse(span, "an alias inside of what it stands for", "an anchor cannot contain itself");
+            self.refuse(span, "an alias stands inside of what it stands for", "an anchor cannot contain itself");
             self.place(Node { kind: Kind::Broken, span });
             return Ok(());
         };
@@ -223,13 +227,13 @@ impl Builder<'_> {
     fn key(&mut self, node: Node) {
         let key = match node.kind {
             Kind::Scalar(scalar) if scalar.style == Style::Plain && scalar.text == "<<" => {
-                self.refuse(node.span, "a merge key", "write the keys out, or use `defaults`");
+                self.refuse(node.span, "merge keys are not part of this language", "write the keys out, or use `defaults`");
                 None
             }
             Kind::Scalar(scalar) => self.distinct(Key { text: scalar.text, span: node.span }),
             Kind::Broken => None,
             Kind::List(_) | Kind::Map(_) => {
-                self.refuse(node.span, "a list or map as a key", "a key is text");
+                self.refuse(node.span, "a list or map cannot be a key", "a key is text");
                 None
             }
         };
@@ -281,7 +285,7 @@ impl Builder<'_> {
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {
         if tagged {
-            self.refuse(span, "a tag", "leave the tag out; types follow from the keys");
+            self.refuse(span, "tags are not part of this language", "leave the tag out: what a value is follows from its key");
         }
     }
 
