@@ -185,16 +185,7 @@ impl Failure {
     }
 
     fn new(code: Code, reason: Cow<'static, str>, message: Cow<'static, str>, source: Source) -> Failure {
-        Failure(Box::new(Inner {
-            code,
-            reason,
-            message,
-            source,
-            retry_after: None,
-            details: Vec::new(),
-            cause: None,
-            unsent: false,
-        }))
+        Failure(Box::new(Inner { code, reason, message, source, retry_after: None, details: Vec::new(), cause: None, unsent: false }))
     }
 
     /// Adds what only the log may say.

@@ -19,6 +19,9 @@ pub const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Most files one folder of descriptors may hold, so that a wrong path such as `/` ends early.
 pub const FOLDER_FILES_MAX: usize = 20_000;
 
+/// The files this program is shipped with: path below the project's top, and text.
+const SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
 /// Where files come from, and what has been read so far.
 pub struct Files {
     origin: Origin,
@@ -27,8 +30,7 @@ pub struct Files {
 
 enum Origin {
     Disk,
-    /// The shipped configuration, compiled in: path below the project's top, and text.
-    Shipped(&'static [(&'static str, &'static str)]),
+    Memory(&'static [(&'static str, &'static str)]),
 }
 
 /// What was read: one hash over every path and content.
@@ -67,9 +69,14 @@ impl Files {
         Files { origin: Origin::Disk, seen: Mutex::default() }
     }
 
-    /// The given texts and nothing else.
-    pub fn shipped(files: &'static [(&'static str, &'static str)]) -> Files {
-        Files { origin: Origin::Shipped(files), seen: Mutex::default() }
+    /// What is compiled into the program.
+    pub fn shipped() -> Files {
+        Files::in_memory(SHIPPED)
+    }
+
+    /// The given texts and nothing else: path, and text.
+    pub fn in_memory(files: &'static [(&'static str, &'static str)]) -> Files {
+        Files { origin: Origin::Memory(files), seen: Mutex::default() }
     }
 
     /// A file's bytes. A file that cannot be read is recorded too: when it appears, the fingerprint changes.
@@ -97,9 +104,11 @@ impl Files {
         let folder = normal(folder);
         let mut found = match &self.origin {
             Origin::Disk => walk_disk(&folder, extension)?,
-            Origin::Shipped(files) => {
-                files.iter().map(|(path, _)| PathBuf::from(path)).filter(|path| path.starts_with(&folder) && has_extension(path, extension)).collect()
-            }
+            Origin::Memory(files) => files
+                .iter()
+                .map(|(path, _)| PathBuf::from(path))
+                .filter(|path| path.starts_with(&folder) && has_extension(path, extension))
+                .collect(),
         };
         found.sort();
         self.seen.lock().expect("no holder of this lock panics").insert(folder, None);
@@ -137,11 +146,11 @@ impl Files {
                 }
                 std::fs::read(path)
             }
-            Origin::Shipped(files) => files
+            Origin::Memory(files) => files
                 .iter()
                 .find(|(name, _)| Path::new(name) == path)
                 .map(|(_, text)| text.as_bytes().to_vec())
-                .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "not among the shipped files")),
+                .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file")),
         }
     }
 }

@@ -13,7 +13,8 @@ use tracing::{info, warn};
 
 use crate::backend::Builtins;
 use crate::config::{self, Environment, LoadOptions};
-use crate::diagnostic::{Report, Sources, render};
+use crate::diagnostic::render::{self, Color, Summary};
+use crate::diagnostic::{Report, Sources};
 use crate::files::{Files, Fingerprint};
 use crate::id::Generation;
 use crate::proto::Pools;
@@ -55,8 +56,8 @@ pub struct Checked {
     pub plan: Option<Plan>,
     /// The part that only a restart changes, whatever else is wrong.
     pub fixed: Fixed,
-    /// How many routes were read.
-    pub routes: usize,
+    /// How much was read.
+    pub summary: Summary,
 }
 
 /// What came of a reload.
@@ -66,7 +67,7 @@ pub enum Outcome {
     /// Byte for byte what is live already.
     Unchanged(Swapped),
     /// Not usable; the old table stays.
-    Refused { report: Report, sources: Sources, routes: usize },
+    Refused { report: Report, sources: Sources, summary: Summary },
     /// The caller expected another table than the one that is live.
     Stale { live: Fingerprint },
 }
@@ -77,7 +78,7 @@ pub struct Swapped {
     pub fingerprint: Fingerprint,
     pub report: Report,
     pub sources: Sources,
-    pub routes: usize,
+    pub summary: Summary,
     pub took: Duration,
 }
 
@@ -112,7 +113,7 @@ pub fn check(inputs: &Inputs, running: Option<&Fixed>, pools: &Pools) -> Checked
     Checked {
         fingerprint: files.fingerprint(format!("{:?}", looked_up.into_inner().expect("looking up does not panic")).as_bytes()),
         seen: files.seen(),
-        routes: document.routes(),
+        summary: Summary { routes: document.groups.iter().map(|group| group.routes.routes.as_ref().map_or(0, |routes| routes.len())).sum(), files: document.sources.len() },
         plan: compiled.plan,
         fixed: compiled.fixed,
         report,
@@ -134,7 +135,7 @@ impl Origin {
     fn files(&self) -> Files {
         match self {
             Origin::Folder(_) => Files::on_disk(),
-            Origin::Shipped => Files::shipped(config::SHIPPED),
+            Origin::Shipped => Files::shipped(),
         }
     }
 }
@@ -169,8 +170,8 @@ impl Reloader {
         let mut checked = check(&self.inputs, Some(&self.fixed), &self.pools);
         state.seen = std::mem::take(&mut checked.seen);
         let Some(plan) = checked.plan.take() else {
-            warn!(errors = checked.report.errors(), "reload refused, the old table stays\n{}", render::human(&checked.report, &checked.sources, false));
-            return Outcome::Refused { report: checked.report, sources: checked.sources, routes: checked.routes };
+            warn!(errors = checked.report.errors(), "reload refused, the old table stays\n{}", render::human(&checked.report, &checked.sources, Color::Plain));
+            return Outcome::Refused { report: checked.report, sources: checked.sources, summary: checked.summary };
         };
         if checked.fingerprint == live.fingerprint {
             return Outcome::Unchanged(Swapped::new(live.generation, checked, began));
@@ -180,7 +181,7 @@ impl Reloader {
         let table = state.living.link(plan, generation, checked.fingerprint);
         self.writer.store(Arc::new(table));
         let swapped = Swapped::new(generation, checked, began);
-        info!(generation = generation.0, routes = swapped.routes, took = ?swapped.took, "reloaded");
+        info!(generation = generation.0, routes = swapped.summary.routes, took = ?swapped.took, "reloaded");
         Outcome::Swapped(swapped)
     }
 
@@ -209,7 +210,7 @@ impl Swapped {
             fingerprint: checked.fingerprint,
             report: checked.report,
             sources: checked.sources,
-            routes: checked.routes,
+            summary: checked.summary,
             took: began.elapsed(),
         }
     }
@@ -217,6 +218,6 @@ impl Swapped {
 
 fn log_warnings(checked: &Checked) {
     if checked.report.warnings() > 0 {
-        warn!(warnings = checked.report.warnings(), "the configuration has warnings\n{}", render::human(&checked.report, &checked.sources, false));
+        warn!(warnings = checked.report.warnings(), "the configuration has warnings\n{}", render::human(&checked.report, &checked.sources, Color::Plain));
     }
 }

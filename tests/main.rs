@@ -9,6 +9,15 @@ mod reload;
 // Clients that break the rules.
 mod hostile;
 
+// Wrong configurations and what is said about each: `tests/cases/config`.
+mod cases;
+
+// No text, however broken, breaks the reader of configurations.
+mod config_properties;
+
+// The files in `schemas/` are what the grammar says, and the shipped configuration fits them.
+mod schemas;
+
 // What a person types.
 mod cli;
 

@@ -26,8 +26,8 @@ pub async fn reload(admin: &Arc<Admin>, request: &Request<Incoming>) -> Reply {
     match outcome {
         Outcome::Swapped(live) => loaded("swapped", &live),
         Outcome::Unchanged(live) => loaded("unchanged", &live),
-        Outcome::Refused { report, sources, routes } => {
-            let check = render::json(&report, &sources, routes);
+        Outcome::Refused { report, sources, summary } => {
+            let check = json_of(render::json(&report, &sources, summary));
             reply(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "outcome": "refused", "check": check }))
         }
         Outcome::Stale { live } => {
@@ -38,7 +38,7 @@ pub async fn reload(admin: &Arc<Admin>, request: &Request<Incoming>) -> Reply {
 }
 
 fn loaded(outcome: &str, live: &Swapped) -> Reply {
-    let check: Value = render::json(&live.report, &live.sources, live.routes);
+    let check = json_of(render::json(&live.report, &live.sources, live.summary));
     let body = json!({
         "outcome": outcome,
         "generation": live.generation.0,
@@ -47,6 +47,11 @@ fn loaded(outcome: &str, live: &Swapped) -> Reply {
         "check": check,
     });
     tagged(reply(StatusCode::OK, &body), live.fingerprint)
+}
+
+/// A document in a document.
+fn json_of(text: String) -> Value {
+    serde_json::from_str(&text).expect("what was written as JSON reads as JSON")
 }
 
 fn tagged(mut reply: Reply, live: Fingerprint) -> Reply {

@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Write};
 use clap::{Args, ValueEnum};
 
 use super::{Config, Exit, UNREADABLE};
-use crate::diagnostic::{Report, Rule, Severity, render};
+use crate::diagnostic::render::{self, Color};
+use crate::diagnostic::{Report, Rule, Severity};
 use crate::proto::Pools;
 use crate::reload::{self, Checked};
 use crate::table::compile::Context;
@@ -40,9 +41,10 @@ enum Format {
 impl Check {
     pub fn run(self) -> Result<(), Exit> {
         let checked = reload::check(&self.config.inputs(Context::default()), None, &Pools::default());
+        let color = if std::io::stdout().is_terminal() { Color::Styled } else { Color::Plain };
         let mut out = std::io::stdout().lock();
         // A closed pipe (`check | head`) is no fault of the configuration.
-        let _ = writeln!(out, "{}", self.rendered(&checked, std::io::stdout().is_terminal()).trim_end());
+        let _ = writeln!(out, "{}", self.rendered(&checked, color).trim_end());
         match checked.report {
             report if report.has_errors() => Err(Exit::new(error_code(&report), "")),
             report if report.warnings() > 0 && self.deny_warnings => Err(Exit::new(2, "")),
@@ -50,12 +52,12 @@ impl Check {
         }
     }
 
-    fn rendered(&self, checked: &Checked, color: bool) -> String {
-        let Checked { report, sources, routes, .. } = checked;
+    fn rendered(&self, checked: &Checked, color: Color) -> String {
+        let Checked { report, sources, summary: counts, .. } = checked;
         match self.format {
             Format::Human => format!("{}{}", render::human(report, sources, color), summary(checked)),
-            Format::Json => render::json(report, sources, *routes).to_string(),
-            Format::Sarif => render::sarif(report, sources).to_string(),
+            Format::Json => render::json(report, sources, *counts),
+            Format::Sarif => render::sarif(report, sources),
             Format::Github => render::github(report, sources),
         }
     }
@@ -67,8 +69,8 @@ pub fn summary(checked: &Checked) -> String {
     let parts = [
         count(checked.report.errors(), "error"),
         count(checked.report.warnings(), "warning"),
-        count(checked.routes, "route"),
-        count(checked.sources.len(), "file"),
+        count(checked.summary.routes, "route"),
+        count(checked.summary.files, "file"),
     ];
     format!("check: {}", parts.join(", "))
 }

@@ -55,7 +55,7 @@ struct Config {
     config: Option<PathBuf>,
 
     /// The environment: development, testing or production. Selects overlays such as auth.production.yaml.
-    #[arg(long = "env", value_name = "NAME", env = "GATEWAY_MODE", default_value = "development")]
+    #[arg(long = "env", value_name = "NAME", env = "GATEWAY_MODE", default_value = "development", value_parser = environment)]
     environment: Environment,
 }
 
@@ -102,6 +102,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(exit.code)
         }
     }
+}
+
+fn environment(name: &str) -> Result<Environment, String> {
+    let found = Environment::ALL.into_iter().find(|environment| environment.name() == name);
+    found.ok_or_else(|| format!("there is {}", Environment::ALL.map(Environment::name).join(", ")))
 }
 
 // === impl Config ===

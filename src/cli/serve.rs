@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::check::{error_code, summary};
 use super::{CANNOT_START, Config, Data, Exit};
-use crate::diagnostic::render;
+use crate::diagnostic::render::{self, Color};
 use crate::gateway::{Gateway, Options, StartError};
 use crate::table::compile::Context;
 
@@ -50,7 +50,7 @@ impl Serve {
 fn refused(error: StartError) -> Exit {
     match error {
         StartError::Configuration(checked) => {
-            let told = render::human(&checked.report, &checked.sources, false);
+            let told = render::human(&checked.report, &checked.sources, Color::Plain);
             Exit::new(error_code(&checked.report), format!("{told}{}\nerror: not started, because the configuration has errors", summary(&checked)))
         }
         StartError::Io { what, error } => Exit::new(CANNOT_START, format!("error: {what}: {error}")),

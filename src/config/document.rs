@@ -1,15 +1,16 @@
 //! The whole grammar of the configuration: every section, every key, what each means.
 //!
 //! This is the only list. The reader, the files in `schemas/` and the reference page are derived from it by `section!`
-//! (see `grammar.rs`), and the first sentence over a key is what an editor shows. Promise: every key is optional here,
-//! no default is applied, and everything remembers where it stands.
+//! (see `grammar.rs`), and the first sentence over a key is what an editor shows. Promises: every field is optional here, no default is
+//! applied, everything remembers where it stands, and a key marked `[required]` that is not there was reported.
 //!
-//! To add a key: write it here with its sentence, give it a value type from `value.rs`, and read it in `table/compile`.
+//! To add a key: write it here with its sentence, give it a value type from `value/`, and read it in `table/compile`.
 
 use super::grammar::{Edit, List, Map, choice, section};
 use super::value::{
-    Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, LimitKey, MessageName, MetadataKey, MethodName, Name, NumberRange,
-    Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, RouteName, Secret, SessionPath, Text, UrlPath, VarValue, Workers,
+    Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, LimitKey, MessageName, MetadataKey, MethodName, Name,
+    NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, RouteName, Secret, Text, UrlPath, VarValue, Version,
+    Workers,
 };
 
 choice! {
@@ -124,13 +125,32 @@ choice! {
     }
 }
 
+choice! {
+    /// What the gateway itself knows about a caller.
+    pub enum SessionPath {
+        /// The user that the token names.
+        User = "session.user",
+        /// The token's own id.
+        TokenId = "session.token_id",
+        /// The address the connection comes from.
+        PeerIp = "peer.ip",
+    }
+}
+
 section! {
-    /// `routes.yaml` and the files it includes: what the gateway routes, and by which rules. All of it is hot.
-    pub struct RoutesFile {
+    /// `routes.yaml`: what the gateway routes, and by which rules. All of it is hot.
+    pub struct MainFile {
         /// The version of the language: 1.
-        version: u32,
+        version: Version [required],
         /// Other files of routes, relative to this one. Each is a group with its own `numbers` and `defaults`.
         include: List<FilePath>,
+        ..routes: RoutesFile,
+    }
+}
+
+section! {
+    /// A file of routes: what `routes.yaml` and every file it includes may hold.
+    pub struct RoutesFile {
         /// Variables from the environment, used as `${var.name}` in scalars.
         vars: Map<Name, Variable>,
         /// Where message types and methods come from.
@@ -154,7 +174,7 @@ section! {
     /// A value from the environment.
     pub struct Variable {
         /// The environment variable.
-        env: Text,
+        env: Text [required],
         /// Its type; `string` where nothing is said.
         type_: VarType = "type",
         /// The value when the environment variable is not set. Without one it must be set.
@@ -240,9 +260,9 @@ section! {
     /// A token bucket.
     pub struct RateLimit {
         /// What has a bucket of its own: `global`, `route`, `caller`, `user`, `session`, `peer.ip`, `connection`, `request.<field>`.
-        key: List<LimitKey>,
+        key: List<LimitKey> [required],
         /// How fast it refills, such as `20/s` or `5/min`.
-        rate: Rate,
+        rate: Rate [required],
         /// How much it holds.
         burst: u32,
         /// What happens when it is empty.
@@ -300,9 +320,9 @@ section! {
     /// One protocol number and its whole policy.
     pub struct Route {
         /// The name in logs, metrics and overlays, such as `game.join_room`.
-        name: RouteName,
+        name: RouteName [required],
         /// The method that is called: `package.Service/Method`.
-        rpc: MethodName,
+        rpc: MethodName [required],
         /// The request's type; checked against the method.
         request: MessageName,
         /// The reply's type; checked against the method.
@@ -315,7 +335,7 @@ section! {
     /// `gateway.yaml`: the process. Addresses and workers are fixed; all else is hot.
     pub struct GatewayFile {
         /// The version of the language: 1.
-        version: u32,
+        version: Version [required],
         /// Variables from the environment, used as `${var.name}` in scalars.
         vars: Map<Name, Variable>,
         /// Where clients connect.
@@ -421,11 +441,11 @@ section! {
     /// One issuer of tokens.
     pub struct Issuer {
         /// The `iss` of its tokens.
-        issuer: Text,
+        issuer: Text [required],
         /// The `aud` that its tokens must carry one of.
-        audience: List<Text>,
+        audience: List<Text> [required],
         /// How its tokens are signed; a token signed otherwise is refused.
-        algorithm: Algorithm,
+        algorithm: Algorithm [required],
         /// The public key, as PEM; for RS256, ES256 and EdDSA.
         public_key: FilePath,
         /// A file with the issuer's key set (JWKS); instead of `public_key`.

@@ -1,315 +1,247 @@
-//! How a section is declared once, and read and described from that one declaration.
+//! How a grammar is declared, and what is derived from a declaration: reading, layering, and the shape that schemas are made of.
 //!
-//! `section!` makes a struct whose every field is optional and remembers its place, its reader, and its shape for the schemas.
-//! `choice!` does so for a closed set of words. Promise: reading never fails; what is broken is reported with its path and left out.
+//! [`section!`] declares a map with known keys, [`choice!`] one of a few words; `document.rs` uses nothing else.
+//! In a section, `key: Type` makes the field `pub key: Option<Spanned<Type>>`, `[required]` after the type makes its absence a finding,
+//! `= "key"` gives the key a name that Rust reserves, and `..inner: Section` takes another section's keys into the same map.
+//! Promise: a required key that is `None` after reading was reported.
 
-use super::shape::{KeyShape, Shape};
-use super::tree::{Entry, Kind, Node, Scalar};
-use crate::diagnostic::{Diagnostic, Report, Rule, Sources, Span, Spanned};
+pub use super::collection::{Edit, List, Map};
+use super::layers::Layers;
+use super::reader::Reader;
+use super::tree::{Entry, Node};
+use crate::diagnostic::{Diagnostic, Rule, Spanned};
 
-/// Something that can be read from the tree.
-pub trait Read: Sized {
-    /// None when it is broken, which has then been reported.
+/// Whatever may stand in a document.
+pub trait Read: Sized + Clone {
+    /// Reads it; what is wrong is reported and is `None`.
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self>;
 
-    /// What a schema says about it.
+    /// What it looks like, for schemas and for merging overlays.
     fn shape() -> Shape;
+
+    /// What holds where one layer says `higher` and a layer below it says `lower`. A single value wins as it is.
+    fn over(higher: Spanned<Self>, lower: Spanned<Self>, layers: &mut Layers<'_>) -> Spanned<Self> {
+        let _ = (lower, layers);
+        higher
+    }
 }
 
-/// A map with known keys.
-pub trait Section: Sized {
-    /// One in which nothing is written.
-    fn empty(span: Span) -> Self;
+/// A map with known keys. Implemented by [`section!`] alone.
+pub trait Section: Read + Default {
+    const NAME: &'static str;
+    const DOC: &'static str;
 
-    /// Reads the value of a key; false when there is no such key.
-    fn set(&mut self, entry: &Entry, reader: &mut Reader<'_>) -> bool;
+    /// Its own keys, and whether each must be there. A section that is taken into another requires none.
+    const KEYS: &'static [(&'static str, bool)];
 
-    /// Every key, in the order of the declaration.
+    /// Every key, those of a section taken in included.
     fn keys() -> Vec<KeyShape>;
+
+    /// Reads one entry into its field; false when the section has no such key.
+    fn read_entry(&mut self, entry: &Entry, reader: &mut Reader<'_>) -> bool;
+
+    /// Two layers of it, key by key.
+    fn merge(higher: Self, lower: Self, layers: &mut Layers<'_>) -> Self;
 }
 
-/// A list.
-#[derive(Clone, Debug)]
-pub struct List<T>(pub Vec<Spanned<T>>);
-
-/// A map whose keys are the user's own, in the order they are written.
-#[derive(Clone, Debug)]
-pub struct Map<K, V>(pub Vec<(Spanned<K>, Spanned<V>)>);
-
-/// A list in a layer: said outright, or as a change to the layer below.
-#[derive(Clone, Debug)]
-pub enum Edit<T> {
-    Set(Vec<Spanned<T>>),
-    Append(Vec<Spanned<T>>),
-    Replace(Vec<Spanned<T>>),
+/// What something looks like.
+#[derive(Clone)]
+pub enum Shape {
+    Section {
+        name: &'static str,
+        doc: &'static str,
+        keys: Vec<KeyShape>,
+    },
+    Map {
+        key_pattern: &'static str,
+        key_what: &'static str,
+        value: Box<Shape>,
+    },
+    List(Box<Shape>),
+    /// A list, or `{append: list}`, or `{replace: list}`.
+    Edit(Box<Shape>),
+    Choice {
+        doc: &'static str,
+        words: &'static [(&'static str, &'static str)],
+    },
+    /// Text or a number whose text matches a pattern.
+    Text {
+        what: &'static str,
+        pattern: &'static str,
+        example: &'static str,
+    },
+    Integer {
+        min: u32,
+        max: u32,
+    },
+    /// One or the other.
+    Either(Box<Shape>, Box<Shape>),
+    Bool,
+    /// Text, a whole number, or true or false.
+    Any,
 }
 
-/// Where reading has got to, and what has been found.
-pub struct Reader<'a> {
-    pub report: &'a mut Report,
-    pub sources: &'a Sources,
-    path: Vec<String>,
+/// One key of a section.
+#[derive(Clone)]
+pub struct KeyShape {
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub required: bool,
+    pub shape: Shape,
 }
 
-// === impl Reader ===
-
-impl<'a> Reader<'a> {
-    pub fn new(sources: &'a Sources, report: &'a mut Report) -> Reader<'a> {
-        Reader { report, sources, path: Vec::new() }
-    }
-
-    /// Reads what is below `step`.
-    pub fn at<R>(&mut self, step: &str, read: impl FnOnce(&mut Reader<'a>) -> R) -> R {
-        self.path.push(step.to_owned());
-        let result = read(self);
-        self.path.pop();
-        result
-    }
-
-    /// The value of a key. Nothing written is nothing said.
-    pub fn value<T: Read>(&mut self, entry: &Entry) -> Option<Spanned<T>> {
-        if matches!(entry.value.kind, Kind::Null) {
-            return None;
-        }
-        self.at(&entry.key, |reader| T::read(&entry.value, reader)).map(|value| Spanned::new(value, entry.value.span))
-    }
-
-    /// A map with known keys; others are reported.
-    pub fn section<T: Section>(&mut self, node: &Node) -> Option<T> {
-        let Kind::Map(entries) = &node.kind else {
-            self.wrong_type(node, "a map");
-            return None;
-        };
-        let mut section = T::empty(node.span);
-        for entry in entries {
-            if !section.set(entry, self) {
-                let keys = T::keys();
-                let unknown = Diagnostic::new(Rule::UnknownKey, entry.key_span, format!("there is no key `{}` here", entry.key));
-                let unknown = unknown.label("not known").did_you_mean(&entry.key, keys.iter().map(|key| key.key));
-                self.at(&entry.key, |reader| reader.push(unknown));
-            }
-        }
-        Some(section)
-    }
-
-    /// The text of a single value; anything else is reported.
-    pub fn scalar<'n>(&mut self, node: &'n Node, wanted: &str) -> Option<&'n Scalar> {
-        match &node.kind {
-            Kind::Scalar(scalar) => Some(scalar),
-            _ => {
-                self.wrong_type(node, wanted);
-                None
-            }
+impl Shape {
+    /// The shape of what stands under a key of this, where that is known.
+    pub fn of_key(&self, key: &str) -> Option<&Shape> {
+        match self {
+            Shape::Section { keys, .. } => keys.iter().find(|known| known.name == key).map(|known| &known.shape),
+            Shape::Map { value, .. } => Some(value),
+            _ => None,
         }
     }
-
-    pub fn wrong_type(&mut self, node: &Node, wanted: &str) {
-        let what = format!("{} stands where {wanted} belongs", node.noun());
-        self.push(Diagnostic::new(Rule::WrongType, node.span, what).help(format!("write {wanted}")));
-    }
-
-    /// Reports a finding at the place reading has got to.
-    pub fn push(&mut self, diagnostic: Diagnostic) {
-        let path = self.path.join(".");
-        self.report.push(diagnostic.path(path));
-    }
 }
 
-// === impl List ===
-
-impl<T: Read> Read for List<T> {
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        items(node, reader).map(List)
-    }
-
-    fn shape() -> Shape {
-        Shape::List(Box::new(T::shape()))
-    }
-}
-
-impl<T> List<T> {
-    pub fn iter(&self) -> std::slice::Iter<'_, Spanned<T>> {
-        self.0.iter()
-    }
-}
-
-/// The items of a list that may not have been written at all.
-pub trait Items<T> {
-    fn items(&self) -> std::slice::Iter<'_, Spanned<T>>;
-}
-
-impl<T> Items<T> for Option<Spanned<List<T>>> {
-    fn items(&self) -> std::slice::Iter<'_, Spanned<T>> {
-        self.as_ref().map(|list| list.value.0.as_slice()).unwrap_or_default().iter()
-    }
-}
-
-fn items<T: Read>(node: &Node, reader: &mut Reader<'_>) -> Option<Vec<Spanned<T>>> {
-    let Kind::List(nodes) = &node.kind else {
-        reader.wrong_type(node, "a list, such as `[a, b]`");
-        return None;
-    };
-    let read = |(index, node): (usize, &Node), reader: &mut Reader<'_>| {
-        reader.at(&index.to_string(), |reader| T::read(node, reader)).map(|value| Spanned::new(value, node.span))
-    };
-    Some(nodes.iter().enumerate().filter_map(|item| read(item, reader)).collect())
-}
-
-// === impl Map ===
-
-impl<K: Read, V: Read> Read for Map<K, V> {
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let Kind::Map(entries) = &node.kind else {
-            reader.wrong_type(node, "a map");
-            return None;
-        };
-        let mut map = Vec::with_capacity(entries.len());
-        for entry in entries {
-            // A key is a value too: it is read by its own type, and complained about at its own place.
-            let scalar = Scalar { text: entry.key.clone(), plain: true, variable: false, secret: false };
-            let key = Node { span: entry.key_span, kind: Kind::Scalar(scalar) };
-            let (key, value) = reader.at(&entry.key, |reader| (K::read(&key, reader), V::read(&entry.value, reader)));
-            if let (Some(key), Some(value)) = (key, value) {
-                map.push((Spanned::new(key, entry.key_span), Spanned::new(value, entry.value.span)));
-            }
-        }
-        Some(Map(map))
-    }
-
-    fn shape() -> Shape {
-        Shape::Map(Box::new(K::shape()), Box::new(V::shape()))
-    }
-}
-
-/// The entries of a map that may not have been written at all.
-pub trait Entries<K, V> {
-    fn entries(&self) -> std::slice::Iter<'_, (Spanned<K>, Spanned<V>)>;
-}
-
-impl<K, V> Entries<K, V> for Option<Spanned<Map<K, V>>> {
-    fn entries(&self) -> std::slice::Iter<'_, (Spanned<K>, Spanned<V>)> {
-        self.as_ref().map(|map| map.value.0.as_slice()).unwrap_or_default().iter()
-    }
-}
-
-// === impl Edit ===
-
-impl<T: Read> Read for Edit<T> {
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let Kind::Map(entries) = &node.kind else { return items(node, reader).map(Edit::Set) };
-        match entries.as_slice() {
-            [Entry { key, value, .. }] if key == "append" => reader.at(key, |reader| items(value, reader)).map(Edit::Append),
-            [Entry { key, value, .. }] if key == "replace" => reader.at(key, |reader| items(value, reader)).map(Edit::Replace),
-            _ => {
-                let what = "a list is changed by exactly one of `append` and `replace`";
-                reader.push(Diagnostic::new(Rule::ListEdit, node.span, what).help("write `{ append: [x] }` or `{ replace: [x] }`"));
-                None
-            }
-        }
-    }
-
-    fn shape() -> Shape {
-        Shape::Edit(Box::new(T::shape()))
-    }
-}
-
-/// Declares a map with known keys. The first sentence over a key is what an editor shows.
+/// Declares a section; see the top of this file.
 macro_rules! section {
     (
         $(#[doc = $doc:literal])+
         pub struct $name:ident {
-            $($(#[doc = $key_doc:literal])+ $field:ident: $type:ty $(= $key:literal)?,)*
-            $(..$base:ident: $base_type:ty,)?
+            $(
+                $(#[doc = $key_doc:literal])+
+                $field:ident: $type:ty $(= $key:literal)? $([$required:ident])?,
+            )*
+            $(..$inner:ident: $inner_type:ty,)?
         }
     ) => {
         $(#[doc = $doc])+
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Default)]
         pub struct $name {
             $($(#[doc = $key_doc])+ pub $field: Option<$crate::diagnostic::Spanned<$type>>,)*
-            $(#[doc = "The keys it shares with others."] pub $base: $base_type,)?
-            /// Where the section stands.
-            pub span: $crate::diagnostic::Span,
+            $(pub $inner: $inner_type,)?
         }
 
         impl $crate::config::grammar::Section for $name {
-            fn empty(span: $crate::diagnostic::Span) -> Self {
-                $name {
-                    $($field: None,)*
-                    $($base: <$base_type as $crate::config::grammar::Section>::empty(span),)?
-                    span,
-                }
-            }
+            const NAME: &'static str = stringify!($name);
+            const DOC: &'static str = concat!($($doc),+).trim_ascii();
+            const KEYS: &'static [(&'static str, bool)] = &[$((section!(@key $field $($key)?), section!(@required $($required)?))),*];
 
-            fn set(&mut self, entry: &$crate::config::tree::Entry, reader: &mut $crate::config::grammar::Reader<'_>) -> bool {
-                $(if entry.key == $crate::config::grammar::section!(@key $field $($key)?) {
-                    self.$field = reader.value(entry);
-                    return true;
-                })*
-                $(if self.$base.set(entry, reader) {
-                    return true;
-                })?
-                false
-            }
-
-            fn keys() -> Vec<$crate::config::shape::KeyShape> {
-                #[allow(unused_mut, reason = "only a section that shares keys adds to its own")]
-                let mut keys = vec![$($crate::config::shape::KeyShape {
-                    key: $crate::config::grammar::section!(@key $field $($key)?),
+            fn keys() -> Vec<$crate::config::grammar::KeyShape> {
+                let own = [$($crate::config::grammar::KeyShape {
+                    name: section!(@key $field $($key)?),
                     doc: concat!($($key_doc),+).trim_ascii(),
-                    shape: <$type as $crate::config::grammar::Read>::shape,
-                },)*];
-                $(keys.extend(<$base_type as $crate::config::grammar::Section>::keys());)?
-                keys
+                    required: section!(@required $($required)?),
+                    shape: <$type as $crate::config::grammar::Read>::shape(),
+                }),*];
+                own.into_iter()$(.chain(<$inner_type as $crate::config::grammar::Section>::keys()))?.collect()
+            }
+
+            fn read_entry(&mut self, entry: &$crate::config::tree::Entry, reader: &mut $crate::config::reader::Reader<'_>) -> bool {
+                match entry.key.text.as_str() {
+                    $(section!(@key $field $($key)?) => self.$field = reader.field(entry),)*
+                    _ => return false $(|| self.$inner.read_entry(entry, reader))?,
+                }
+                true
+            }
+
+            fn merge(higher: Self, lower: Self, layers: &mut $crate::config::layers::Layers<'_>) -> Self {
+                $name {
+                    $($field: layers.field(section!(@key $field $($key)?), higher.$field, lower.$field),)*
+                    $($inner: <$inner_type as $crate::config::grammar::Section>::merge(higher.$inner, lower.$inner, layers),)?
+                }
             }
         }
 
         impl $crate::config::grammar::Read for $name {
-            fn read(node: &$crate::config::tree::Node, reader: &mut $crate::config::grammar::Reader<'_>) -> Option<Self> {
-                reader.section(node)
+            fn read(node: &$crate::config::tree::Node, reader: &mut $crate::config::reader::Reader<'_>) -> Option<Self> {
+                $crate::config::grammar::read_section(node, reader)
             }
 
-            fn shape() -> $crate::config::shape::Shape {
-                $crate::config::shape::Shape::Section {
-                    name: stringify!($name),
-                    doc: concat!($($doc),+).trim_ascii(),
-                    keys: <$name as $crate::config::grammar::Section>::keys,
-                }
+            fn shape() -> $crate::config::grammar::Shape {
+                use $crate::config::grammar::Section;
+                $crate::config::grammar::Shape::Section { name: Self::NAME, doc: Self::DOC, keys: Self::keys() }
+            }
+
+            fn over(
+                higher: $crate::diagnostic::Spanned<Self>,
+                lower: $crate::diagnostic::Spanned<Self>,
+                layers: &mut $crate::config::layers::Layers<'_>,
+            ) -> $crate::diagnostic::Spanned<Self> {
+                use $crate::config::grammar::Section;
+                $crate::diagnostic::Spanned::new(Self::merge(higher.value, lower.value, layers), higher.span)
             }
         }
     };
-    (@key $field:ident) => { stringify!($field) };
     (@key $field:ident $key:literal) => { $key };
+    (@key $field:ident) => { stringify!($field) };
+    (@required required) => { true };
+    (@required) => { false };
 }
+pub(crate) use section;
 
-/// Declares a closed set of words.
+/// Declares one of a few words: an enum that is read from text.
 macro_rules! choice {
     (
         $(#[doc = $doc:literal])+
         pub enum $name:ident { $($(#[doc = $word_doc:literal])+ $variant:ident = $word:literal,)+ }
     ) => {
         $(#[doc = $doc])+
-        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub enum $name { $($(#[doc = $word_doc])+ $variant,)+ }
 
+        impl $name {
+            /// Every word and what it means.
+            pub const WORDS: &'static [(&'static str, &'static str)] = &[$(($word, concat!($($word_doc),+).trim_ascii()),)+];
+
+            /// The word as it is written.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$variant => $word,)+ }
+            }
+        }
+
         impl $crate::config::grammar::Read for $name {
-            fn read(node: &$crate::config::tree::Node, reader: &mut $crate::config::grammar::Reader<'_>) -> Option<Self> {
-                let scalar = reader.scalar(node, "one word")?;
-                match scalar.text.as_str() {
+            fn read(node: &$crate::config::tree::Node, reader: &mut $crate::config::reader::Reader<'_>) -> Option<Self> {
+                match reader.scalar(node, "a word")?.text.as_str() {
                     $($word => Some($name::$variant),)+
-                    other => {
-                        let what = format!("`{other}` is not one of the words that belong here");
-                        let finding = $crate::diagnostic::Diagnostic::new($crate::diagnostic::Rule::BadValue, node.span, what);
-                        reader.push(finding.did_you_mean(other, [$($word),+]));
-                        None
-                    }
+                    _ => $crate::config::grammar::unknown_word(node, Self::WORDS, reader),
                 }
             }
 
-            fn shape() -> $crate::config::shape::Shape {
-                $crate::config::shape::Shape::Choice(vec![$(($word, concat!($($word_doc),+).trim_ascii()),)+])
+            fn shape() -> $crate::config::grammar::Shape {
+                $crate::config::grammar::Shape::Choice { doc: concat!($($doc),+).trim_ascii(), words: Self::WORDS }
             }
         }
     };
 }
+pub(crate) use choice;
 
-pub(crate) use {choice, section};
+/// Reads every entry of a map into a section, and reports keys it does not have and keys it must have.
+pub(super) fn read_section<S: Section>(node: &Node, reader: &mut Reader<'_>) -> Option<S> {
+    let entries = reader.entries(node, "a map")?;
+    let mut section = S::default();
+    for entry in entries {
+        if !section.read_entry(entry, reader) {
+            unknown_key::<S>(entry, reader);
+        }
+    }
+    for (key, _) in S::KEYS.iter().filter(|(key, required)| *required && !entries.iter().any(|entry| entry.key.text == *key)) {
+        reader.push::<()>(Diagnostic::new(Rule::MissingKey, node.span, format!("`{key}` is missing")).help(format!("add `{key}: …`")));
+    }
+    Some(section)
+}
+
+fn unknown_key<S: Section>(entry: &Entry, reader: &mut Reader<'_>) {
+    let key = &entry.key;
+    let keys = S::keys();
+    let known = keys.iter().map(|key| key.name);
+    let finding = Diagnostic::new(Rule::UnknownKey, key.span, format!("unknown key `{}`", super::tree::shorten(&key.text)))
+        .label("no such key here")
+        .did_you_mean(&key.text, known);
+    reader.push_at_key(&key.text, finding);
+}
+
+pub(super) fn unknown_word<T>(node: &Node, words: &[(&'static str, &'static str)], reader: &mut Reader<'_>) -> Option<T> {
+    let scalar = node.scalar()?;
+    let finding = Diagnostic::new(Rule::BadValue, node.span, format!("{} is not a word that is known here", scalar.shown()));
+    let written = scalar.text.to_lowercase();
+    reader.push(finding.did_you_mean(&written, words.iter().map(|(word, _)| *word)))
+}

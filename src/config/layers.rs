@@ -1,92 +1,122 @@
-//! The layers of a policy to one: what a route says over what its group says over what routes.yaml says.
+//! Layers of a policy: what holds where several of them speak about the same thing.
 //!
-//! A value of a higher layer wins; maps merge; a list over a list says whether it appends or replaces. Everything keeps its place.
+//! Single values: the highest layer that says something wins. Maps and sections: merged key by key. Lists say `append` or `replace`.
+//! Every value keeps the place where it was written. Built-in defaults are no layer of a document; `table/compile` applies them.
 
-use super::document::{Access, LogPayload, Policy, ReplyMode, UnknownFields};
-use super::grammar::{Edit, Entries};
-use super::value::{ByteSize, Duration, FieldPathText, MetadataKey, Name, PermissionName, SessionPath};
-use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
+use super::document::Policy;
+use super::grammar::{Read, Section};
+use super::path::DocPath;
+use crate::diagnostic::{Diagnostic, Report, Spanned};
 
-/// A policy with its layers resolved. What no layer says is None or empty; the built-in values are `table/compile`'s.
-#[derive(Default)]
-pub struct Effective {
-    pub backend: Option<Spanned<Name>>,
-    pub access: Option<Spanned<Access>>,
-    pub permissions: Vec<Spanned<PermissionName>>,
-    pub rate_limits: Vec<Spanned<Name>>,
-    pub timeout: Option<Spanned<Duration>>,
-    pub request_bytes_max: Option<Spanned<ByteSize>>,
-    pub reply_bytes_max: Option<Spanned<ByteSize>>,
-    pub reply: Option<Spanned<ReplyMode>>,
-    pub unknown_fields: Option<Spanned<UnknownFields>>,
-    pub metadata: Vec<Spanned<MetadataKey>>,
-    pub forward_token: Option<Spanned<bool>>,
-    pub expose_errors: Option<Spanned<bool>>,
-    pub redact: Vec<Spanned<FieldPathText>>,
-    pub set: Vec<(Spanned<FieldPathText>, Spanned<SessionPath>)>,
-    pub log_payload: Option<Spanned<LogPayload>>,
-    pub log_slow: Option<Spanned<Duration>>,
+/// Where findings about layers go, and the path that they are about.
+pub struct Layers<'a> {
+    report: &'a mut Report,
+    path: DocPath,
 }
 
-/// Resolves `layers`, the lowest first.
-pub fn resolve(layers: &[&Policy], report: &mut Report) -> Effective {
-    let mut log = layers.iter().filter_map(|layer| layer.log.as_ref()).map(|log| &log.value);
-    Effective {
-        backend: highest(layers, |layer| &layer.backend),
-        access: highest(layers, |layer| &layer.access),
-        permissions: list(layers, |layer| &layer.permissions, report),
-        rate_limits: list(layers, |layer| &layer.rate_limits, report),
-        timeout: highest(layers, |layer| &layer.timeout),
-        request_bytes_max: highest(layers, |layer| &layer.request_bytes_max),
-        reply_bytes_max: highest(layers, |layer| &layer.reply_bytes_max),
-        reply: highest(layers, |layer| &layer.reply),
-        unknown_fields: highest(layers, |layer| &layer.unknown_fields),
-        metadata: list(layers, |layer| &layer.metadata, report),
-        forward_token: highest(layers, |layer| &layer.forward_token),
-        expose_errors: highest(layers, |layer| &layer.expose_errors),
-        redact: list(layers, |layer| &layer.redact, report),
-        set: map(layers),
-        log_payload: log.clone().filter_map(|log| log.payload.clone()).next_back(),
-        log_slow: log.by_ref().filter_map(|log| log.slow.clone()).next_back(),
-    }
+/// One policy out of several, lowest first. `path` is the place in the document that the policy is resolved for, such as `routes.1001`.
+///
+/// In the result every [`super::grammar::Edit`] is what it comes to: read its `items()`.
+pub fn resolve(layers: &[&Policy], path: &str, report: &mut Report) -> Policy {
+    let mut stack = Layers { report, path: DocPath::new(path) };
+    layers.iter().fold(Policy::default(), |below, layer| Policy::merge((*layer).clone(), below, &mut stack))
 }
 
-fn highest<T: Clone>(layers: &[&Policy], of: impl Fn(&Policy) -> &Option<Spanned<T>>) -> Option<Spanned<T>> {
-    layers.iter().rev().find_map(|layer| of(layer).clone())
-}
+// === impl Layers ===
 
-fn list<T: Clone>(layers: &[&Policy], of: impl Fn(&Policy) -> &Option<Spanned<Edit<T>>>, report: &mut Report) -> Vec<Spanned<T>> {
-    let mut items: Vec<Spanned<T>> = Vec::new();
-    let mut below: Option<Span> = None;
-    for written in layers.iter().filter_map(|layer| of(layer).as_ref()) {
-        match &written.value {
-            Edit::Append(more) => items.extend(more.iter().cloned()),
-            Edit::Replace(instead) => items = instead.clone(),
-            Edit::Set(said) => {
-                if let Some(below) = below {
-                    report.push(
-                        Diagnostic::new(Rule::ListEdit, written.span, "this list stands over another, and does not say what becomes of that")
-                            .label("over the list below")
-                            .related(below, "the list of a lower layer")
-                            .help("write `{ append: [...] }` to add to it, or `{ replace: [...] }` to put this in its place"),
-                    );
-                }
-                items = said.clone();
+impl Layers<'_> {
+    /// One key of a section.
+    pub fn field<T: Read>(&mut self, key: &str, higher: Option<Spanned<T>>, lower: Option<Spanned<T>>) -> Option<Spanned<T>> {
+        match (higher, lower) {
+            (Some(higher), Some(lower)) => {
+                let before = self.path.enter_key(key);
+                let layered = T::over(higher, lower, self);
+                self.path.leave(before);
+                Some(layered)
             }
+            (higher, lower) => higher.or(lower),
         }
-        below = Some(written.span);
     }
-    items
+
+    pub fn push(&mut self, finding: Diagnostic) {
+        self.report.push(finding.path(self.path.to_string()));
+    }
 }
 
-/// Higher layers win key by key.
-fn map(layers: &[&Policy]) -> Vec<(Spanned<FieldPathText>, Spanned<SessionPath>)> {
-    let mut merged: Vec<(Spanned<FieldPathText>, Spanned<SessionPath>)> = Vec::new();
-    for (key, value) in layers.iter().flat_map(|layer| layer.set.entries()) {
-        match merged.iter_mut().find(|(known, _)| known == key) {
-            Some(known) => *known = (key.clone(), value.clone()),
-            None => merged.push((key.clone(), value.clone())),
-        }
+#[cfg(test)]
+mod tests {
+    use super::resolve;
+    use crate::config::{Document, Environment, LoadOptions, load};
+    use crate::diagnostic::{Report, Rule};
+    use crate::files::Files;
+
+    /// The defaults of routes.yaml, those of a group, and a route, with the given policies.
+    fn document(defaults: &str, group: &str, route: &str) -> Document {
+        let leak = |text: String| -> &'static str { text.leak() };
+        let files = vec![
+            ("routes/routes.yaml", leak(format!("version: 1\ninclude: [group.yaml]\ndefaults: {{ {defaults} }}\n"))),
+            ("routes/group.yaml", leak(format!("defaults: {{ {group} }}\nroutes:\n  1001: {{ name: a, rpc: b.C/D, {route} }}\n"))),
+        ];
+        let options = LoadOptions { folder: "routes".into(), environment: Environment::Development, variables: &|_| None };
+        let (document, report) = load(&Files::in_memory(files.leak()), &options);
+        assert!(report.is_empty(), "{:?}", report.sorted());
+        document
     }
-    merged
+
+    /// Resolves the three layers; what they come to is asked of the policy.
+    fn resolved(defaults: &str, group: &str, route: &str) -> (crate::config::document::Policy, Report) {
+        let document = document(defaults, group, route);
+        let [main, group] = document.groups.as_slice() else { panic!("two groups") };
+        let (_, route) = group.routes.routes.iter().flat_map(|routes| routes.iter()).next().expect("one route");
+        let mut report = Report::default();
+        let lower = [&main.routes, &group.routes].map(|file| file.defaults.clone().map(|defaults| defaults.value).unwrap_or_default());
+        let policy = resolve(&[&lower[0], &lower[1], &route.policy], "routes.1001", &mut report);
+        (policy, report)
+    }
+
+    fn limits(defaults: &str, group: &str, route: &str) -> (Vec<String>, Vec<(Rule, String)>) {
+        let (policy, report) = resolved(defaults, group, route);
+        let limits = policy.rate_limits.iter().flat_map(|edit| edit.items()).map(|name| name.as_str().to_owned()).collect();
+        let findings = report.sorted().iter().map(|finding| (finding.rule, finding.path.clone())).collect();
+        (limits, findings)
+    }
+
+    #[test]
+    fn the_highest_layer_that_speaks_wins() {
+        let (policy, report) = resolved("timeout: 1s, backend: a", "timeout: 2s", "timeout: 3s");
+        assert!(report.is_empty());
+        assert_eq!(policy.timeout.expect("a timeout").value.0.as_secs(), 3);
+        assert_eq!(policy.backend.expect("a backend").as_str(), "a");
+    }
+
+    #[test]
+    fn maps_and_sections_merge() {
+        let (policy, _) = resolved(
+            "set: { request.a: session.user, request.b: peer.ip }, log: { slow: 1s }",
+            "",
+            "set: { request.b: session.user }, log: { payload: all }",
+        );
+        let set: Vec<String> =
+            policy.set.iter().flat_map(|set| set.iter().map(|(field, from)| format!("{}={}", field.as_str(), from.word()))).collect();
+        assert_eq!(set, ["request.a=session.user", "request.b=session.user"]);
+        let log = policy.log.expect("a log");
+        assert!(log.slow.is_some() && log.payload.is_some());
+    }
+
+    #[test]
+    fn lists_append_and_replace() {
+        assert_eq!(
+            limits("rate_limits: [a]", "rate_limits: { append: [b] }", "rate_limits: { append: [c] }"),
+            (vec!["a".into(), "b".into(), "c".into()], vec![])
+        );
+        assert_eq!(limits("rate_limits: [a]", "rate_limits: { append: [b] }", "rate_limits: { replace: [c] }"), (vec!["c".into()], vec![]));
+        assert_eq!(limits("", "", "rate_limits: { append: [c] }"), (vec!["c".into()], vec![]));
+        assert_eq!(limits("", "rate_limits: [b]", ""), (vec!["b".into()], vec![]));
+    }
+
+    #[test]
+    fn a_plain_list_over_a_list_is_reported() {
+        let (_, findings) = limits("rate_limits: [a]", "", "rate_limits: [b]");
+        assert_eq!(findings, [(Rule::ListEdit, "routes.1001.rate_limits".to_owned())]);
+    }
 }

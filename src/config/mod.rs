@@ -1,67 +1,75 @@
-//! YAML to [`Document`]: the configuration as written.
+//! The configuration as written: YAML files to a [`Document`].
 //!
-//! Promises: reading never fails, it yields a document and a report of everything that is wrong; no default is applied; every value
-//! remembers its place.
+//! [`load`] reads the files, merges overlays, puts variables in, and reads everything by the grammar. What the document means (whether a name
+//! exists, whether bounds nest, which defaults hold) is `table/compile`'s to say; nothing here knows a descriptor, a socket or a default.
 //!
-//! - `tree`: text to a tree with places
-//! - `overlay`, `vars`: what happens to the tree before anybody looks at it
-//! - `document`: the whole grammar, on `grammar` and `shape`, with the values of `value` and `name`
-//! - `layers`: which of several layers of a policy wins
+//! Promises: reading never fails, every independent error is in the report of one run, and a secret is in none of them.
+//!
+//! - `document`: the grammar, every section and key; `grammar`, `collection`, `value`: what it is made of
+//! - `parse`, `tree`, `reader`, `path`: text to tree, tree to document
+//! - `overlay`, `vars`, `expand`: what is done to trees before they are read; `layers`: what is done to policies after
 //! - `schema`: the grammar for editors
 
+pub mod collection;
 pub mod document;
+mod expand;
 pub mod grammar;
 pub mod layers;
-pub mod name;
-pub mod overlay;
+mod overlay;
+mod parse;
+mod path;
+mod reader;
 pub mod schema;
-pub mod shape;
-pub mod tree;
+mod tree;
 pub mod value;
-pub mod vars;
+mod vars;
 
-use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use self::document::{GatewayFile, RoutesFile};
-use self::grammar::{Entries, Items, List, Read, Reader, Section};
-use self::tree::{Entry, Kind, Node};
-use self::value::FilePath;
-use self::vars::Variables;
-use crate::diagnostic::{Diagnostic, FileId, Report, Rule, Sources, Span};
+use crate::diagnostic::{Diagnostic, FileId, Report, Rule, Sources, Span, Spanned};
 use crate::files::Files;
+use document::{GatewayFile, MainFile, RoutesFile};
+use grammar::{List, Read};
+use reader::Reader;
+use tree::{Kind, Node};
+use value::{FilePath, Version};
+use vars::Variables;
 
-/// The files this program is shipped with: path below the project's top, and text.
-pub const SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+pub use layers::resolve;
 
-/// The version of the language.
-const VERSION: u32 = 1;
+/// Largest file of configuration. Ten thousand routes are about 1.4 MB.
+const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Which overlays apply, and how much is taken for granted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What to load, and for which environment.
+pub struct LoadOptions<'a> {
+    /// The folder of `routes.yaml` and `gateway.yaml`.
+    pub folder: PathBuf,
+    pub environment: Environment,
+    /// Environment variables by name.
+    pub variables: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Which overlays apply, and how strict `table/compile` is.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Environment {
+    #[default]
     Development,
     Testing,
     Production,
 }
 
-/// What to read.
-pub struct LoadOptions<'a> {
-    /// Holds `routes.yaml`, and `gateway.yaml` if there is one.
-    pub folder: PathBuf,
-    pub environment: Environment,
-    /// The environment variables that `vars:` may name.
-    pub variables: &'a dyn Fn(&str) -> Option<String>,
-}
-
-/// Everything that was written.
+/// Everything that was written, read by the grammar.
 pub struct Document {
     pub environment: Environment,
+    /// `gateway.yaml`; empty when there is none.
     pub gateway: GatewayFile,
-    /// `routes.yaml` first, then what it includes, in its order.
+    /// `routes.yaml`, then each file it includes, in its order.
     pub groups: Vec<Group>,
+    /// The text of every file, for rendering findings.
     pub sources: Sources,
+    /// False when a file could not be read to its end: what seems not to be declared may stand in the part that is missing.
+    pub complete: bool,
 }
 
 /// One file of routes.
@@ -70,22 +78,11 @@ pub struct Group {
     pub routes: RoutesFile,
 }
 
-/// A file's tree, its overlay merged in.
-struct Tree {
-    file: FileId,
-    root: Node,
-}
-
-/// Reads the files of a folder.
+/// Reads the configuration in a folder.
 pub fn load(files: &Files, options: &LoadOptions<'_>) -> (Document, Report) {
-    let mut loader = Loader { files, options, sources: Sources::default(), report: Report::default() };
-    let gateway = loader.optional_tree("gateway.yaml");
-    let routes = loader.tree(&options.folder.join("routes.yaml"), None);
-    let mut trees: Vec<Tree> = Vec::new();
-    let included = routes.as_ref().map(|routes| loader.includes(routes)).unwrap_or_default();
-    trees.extend(routes);
-    trees.extend(included);
-    loader.document(gateway, trees)
+    let mut loader = Loader { files, options, sources: Sources::default(), report: Report::default(), complete: true };
+    let document = loader.load();
+    (document, loader.report)
 }
 
 struct Loader<'a> {
@@ -93,153 +90,21 @@ struct Loader<'a> {
     options: &'a LoadOptions<'a>,
     sources: Sources,
     report: Report,
+    complete: bool,
 }
 
-// === impl Loader ===
-
-impl Loader<'_> {
-    /// A file that may be missing.
-    fn optional_tree(&mut self, name: &str) -> Option<Tree> {
-        let path = self.options.folder.join(name);
-        if self.files.exists(&path) { self.tree(&path, None) } else { None }
-    }
-
-    /// A file's tree with its overlay. `named_at` is where a user wrote the path, if one did.
-    fn tree(&mut self, path: &Path, named_at: Option<Span>) -> Option<Tree> {
-        let (file, root) = self.parse(path, named_at)?;
-        let mut root = root.unwrap_or(Node { span: Span::start_of(file), kind: Kind::Map(Vec::new()) });
-        let overlay = path.with_extension(format!("{}.yaml", self.options.environment.name()));
-        if self.files.exists(&overlay)
-            && let Some((_, Some(over))) = self.parse(&overlay, None)
-        {
-            overlay::merge(&mut root, over, &mut self.report);
-        }
-        Some(Tree { file, root })
-    }
-
-    fn parse(&mut self, path: &Path, named_at: Option<Span>) -> Option<(FileId, Option<Node>)> {
-        match self.files.read_text(path) {
-            Ok(text) => {
-                let file = self.sources.add(path, text.clone());
-                Some((file, tree::parse(file, &text, &mut self.report)))
-            }
-            Err(error) => {
-                // Even a file that is not there has a place: its own beginning.
-                let place = named_at.unwrap_or_else(|| Span::start_of(self.sources.add(path, String::new())));
-                let what = format!("`{}` cannot be read: {error}", path.display());
-                let help = if named_at.is_some() { "paths are relative to the file they are written in" } else { "name the folder that holds it with `--config`" };
-                self.report.push(Diagnostic::new(Rule::Unreadable, place, what).help(help));
-                None
-            }
-        }
-    }
-
-    /// The files that routes.yaml includes, each once.
-    fn includes(&mut self, routes: &Tree) -> Vec<Tree> {
-        let Some(node) = routes.root.get("include").filter(|node| !matches!(node.kind, Kind::Null)) else { return Vec::new() };
-        // Reported when the whole file is read; here only what is sound matters.
-        let mut unheard = Report::default();
-        let listed = List::<FilePath>::read(node, &mut Reader::new(&self.sources, &mut unheard));
-        let mut seen: BTreeMap<PathBuf, Span> = BTreeMap::new();
-        let mut trees = Vec::new();
-        for path in listed.iter().flat_map(|list| list.iter()) {
-            if let Some(first) = seen.insert(path.path().to_path_buf(), path.span) {
-                let what = format!("`{}` is included twice", path.path().display());
-                self.report.push(Diagnostic::new(Rule::Include, path.span, what).label("again here").related(first, "first here").help("remove one of them"));
-                continue;
-            }
-            let Some(tree) = self.tree(path.path(), Some(path.span)) else { continue };
-            self.refuse_in_included(&tree);
-            trees.push(tree);
-        }
-        trees
-    }
-
-    fn refuse_in_included(&mut self, tree: &Tree) {
-        let Kind::Map(entries) = &tree.root.kind else { return };
-        for entry in entries.iter().filter(|entry| entry.key == "include" || entry.key == "version") {
-            let what = format!("`{}` stands in an included file", entry.key);
-            let help = "only routes.yaml includes files and has a version; remove it here";
-            self.report.push(Diagnostic::new(Rule::Include, entry.key_span, what).help(help).path(entry.key.as_str()));
-        }
-    }
-
-    fn document(mut self, gateway: Option<Tree>, mut trees: Vec<Tree>) -> (Document, Report) {
-        let mut variables = Variables::default();
-        let mut reader = Reader::new(&self.sources, &mut self.report);
-        for tree in gateway.iter().chain(&trees) {
-            variables.declare(&tree.root, self.options.variables, &mut reader);
-        }
-        let gateway = gateway.map(|mut tree| {
-            expand(&mut tree.root, &variables, &mut reader);
-            let read = reader.section::<GatewayFile>(&tree.root).unwrap_or_else(|| GatewayFile::empty(tree.root.span));
-            version(read.version.as_ref().map(|version| (version.value, version.span)), &tree, &mut reader);
-            read
-        });
-        let mut groups = Vec::new();
-        for (index, tree) in trees.iter_mut().enumerate() {
-            expand(&mut tree.root, &variables, &mut reader);
-            let routes = reader.section::<RoutesFile>(&tree.root).unwrap_or_else(|| RoutesFile::empty(tree.root.span));
-            if index == 0 {
-                version(routes.version.as_ref().map(|version| (version.value, version.span)), tree, &mut reader);
-            }
-            groups.push(Group { file: tree.file, routes });
-        }
-        // Without a gateway.yaml, what is missing from it is missing beside routes.yaml.
-        let place = gateway.as_ref().map(|gateway| gateway.span).or(groups.first().map(|group| Span::start_of(group.file)));
-        let place = place.unwrap_or_else(|| Span::start_of(self.sources.add(self.options.folder.join("gateway.yaml"), String::new())));
-        let gateway = gateway.unwrap_or_else(|| GatewayFile::empty(place));
-        (Document { environment: self.options.environment, gateway, groups, sources: self.sources }, self.report)
-    }
-}
-
-/// Variables go everywhere but into their own declarations.
-fn expand(root: &mut Node, variables: &Variables, reader: &mut Reader<'_>) {
-    let Kind::Map(entries) = &mut root.kind else { return };
-    for Entry { key, value, .. } in entries.iter_mut().filter(|entry| entry.key != "vars") {
-        reader.at(key, |reader| variables.expand(value, reader));
-    }
-}
-
-fn version(written: Option<(u32, Span)>, tree: &Tree, reader: &mut Reader<'_>) {
-    match written {
-        Some((VERSION, _)) => {}
-        Some((other, span)) => {
-            let what = format!("version {other} of the language is not known");
-            reader.push(Diagnostic::new(Rule::Version, span, what).help(format!("write `version: {VERSION}`")).path("version"));
-        }
-        // One that could not be read has been reported; one over another kind of document too.
-        None if tree.root.get("version").is_some() || !matches!(tree.root.kind, Kind::Map(_)) => {}
-        None => {
-            let what = "the file does not say which version of the language it is written in";
-            reader.push(Diagnostic::new(Rule::MissingKey, Span::start_of(tree.file), what).help(format!("begin with `version: {VERSION}`")).path("version"));
-        }
-    }
-}
-
-// === impl Document ===
-
-impl Document {
-    /// How many routes are written, sound or not.
-    pub fn routes(&self) -> usize {
-        self.groups.iter().map(|group| group.routes.routes.entries().len()).sum()
-    }
-
-    /// Where something that is missing from `gateway.yaml` is missing.
-    pub fn gateway_place(&self) -> Span {
-        Span { end: self.gateway.span.start, ..self.gateway.span }
-    }
-
-    /// The sources of descriptors that any group names.
-    pub fn descriptors(&self) -> impl Iterator<Item = &crate::diagnostic::Spanned<document::Descriptor>> {
-        self.groups.iter().flat_map(|group| group.routes.descriptors.items())
-    }
+/// A file as a tree, its overlay merged in.
+struct Tree {
+    file: FileId,
+    root: Node,
 }
 
 // === impl Environment ===
 
 impl Environment {
-    /// As it stands in the names of overlays.
+    pub const ALL: [Environment; 3] = [Environment::Development, Environment::Testing, Environment::Production];
+
+    /// The name in `--env` and in the names of overlays.
     pub fn name(self) -> &'static str {
         match self {
             Environment::Development => "development",
@@ -249,15 +114,156 @@ impl Environment {
     }
 }
 
-impl FromStr for Environment {
-    type Err = String;
+// === impl Loader ===
 
-    fn from_str(name: &str) -> Result<Environment, String> {
-        match name {
-            "development" => Ok(Environment::Development),
-            "testing" => Ok(Environment::Testing),
-            "production" => Ok(Environment::Production),
-            _ => Err("there is development, testing and production".to_owned()),
+impl Loader<'_> {
+    fn load(&mut self) -> Document {
+        let mut gateway = self.gateway_tree();
+        let mut main = self.main_tree();
+        let mut included = main.as_ref().map_or_else(Vec::new, |main| self.included_trees(main));
+
+        let roots: Vec<&Node> = gateway.iter().chain(&main).chain(&included).map(|tree| &tree.root).collect();
+        let variables = Variables::declare(&roots, self.options.variables, &mut self.report);
+        for tree in gateway.iter_mut().chain(&mut main).chain(&mut included) {
+            expand::expand(&mut tree.root, &variables, &mut self.report);
         }
+
+        let gateway = gateway.and_then(|tree| self.read(&tree)).unwrap_or_default();
+        let main = main.and_then(|tree| Some(Group { file: tree.file, routes: self.read::<MainFile>(&tree)?.routes }));
+        let mut groups = Vec::from_iter(main);
+        for tree in included {
+            groups.extend(self.read(&tree).map(|routes| Group { file: tree.file, routes }));
+        }
+        Document {
+            environment: self.options.environment,
+            gateway,
+            groups,
+            sources: std::mem::take(&mut self.sources),
+            complete: self.complete,
+        }
+    }
+
+    fn gateway_tree(&mut self) -> Option<Tree> {
+        let path = self.options.folder.join("gateway.yaml");
+        let bytes = self.files.read(&path);
+        if matches!(&bytes, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            return None;
+        }
+        self.tree(&path, bytes, &GatewayFile::shape()).filter(|tree| self.speaks(tree))
+    }
+
+    fn main_tree(&mut self) -> Option<Tree> {
+        let path = self.options.folder.join("routes.yaml");
+        let bytes = self.files.read(&path);
+        self.tree(&path, bytes, &MainFile::shape()).filter(|tree| self.speaks(tree))
+    }
+
+    fn included_trees(&mut self, main: &Tree) -> Vec<Tree> {
+        let folder = self.sources.folder(main.file).to_path_buf();
+        let Some(list) = main.root.get("include") else { return Vec::new() };
+        // Whatever is wrong with the list itself is reported when the whole file is read.
+        let paths = List::<FilePath>::read(list, &mut Reader::new(&mut Report::default(), &folder)).unwrap_or_default();
+        let mut seen = vec![Spanned::new(self.sources.file(main.file).path.clone(), Span::start_of(main.file))];
+        let mut trees = Vec::new();
+        for (index, include) in paths.iter().enumerate() {
+            let path = include.as_path().to_path_buf();
+            if let Some(first) = seen.iter().find(|first| first.value == path) {
+                let finding = Diagnostic::new(Rule::Include, include.span, "this file is part of the configuration already");
+                self.report.push(finding.related(first.span, "already here").path(format!("include[{index}]")));
+                continue;
+            }
+            trees.extend(self.included_tree(&path, include.span, index));
+            seen.push(Spanned::new(path, include.span));
+        }
+        trees
+    }
+
+    fn included_tree(&mut self, path: &Path, span: Span, index: usize) -> Option<Tree> {
+        let bytes = match self.files.read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let finding = Diagnostic::new(Rule::Include, span, format!("`{}` cannot be read", path.display()));
+                self.report.push(
+                    finding.label(reason(&error)).help("a path is relative to the file it is written in").path(format!("include[{index}]")),
+                );
+                self.complete = false;
+                return None;
+            }
+        };
+        let mut tree = self.tree(path, Ok(bytes), &RoutesFile::shape())?;
+        if let Kind::Map(entries) = &mut tree.root.kind {
+            for (key, why) in
+                [("version", "the version is stated once, in `routes.yaml`"), ("include", "only `routes.yaml` includes files")]
+            {
+                if let Some(at) = entries.iter().position(|entry| entry.key.text == key) {
+                    let entry = entries.remove(at);
+                    let finding = Diagnostic::new(Rule::Include, entry.key.span, format!("an included file has no `{key}`"));
+                    self.report.push(finding.label(why).help("remove it here").path(key));
+                }
+            }
+        }
+        Some(tree)
+    }
+
+    /// A file and its overlay as one tree.
+    fn tree(&mut self, path: &Path, bytes: io::Result<Vec<u8>>, shape: &grammar::Shape) -> Option<Tree> {
+        let tree = self.parse(path, bytes);
+        let overlay_path = overlay::path(path, self.options.environment);
+        let overlay = match self.files.read(&overlay_path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            bytes => self.parse(&overlay_path, bytes),
+        };
+        let tree = tree?;
+        let Some(overlay) = overlay else { return Some(tree) };
+        Some(Tree { file: tree.file, root: overlay::merge(tree.root, overlay.root, shape, &mut self.report) })
+    }
+
+    fn parse(&mut self, path: &Path, bytes: io::Result<Vec<u8>>) -> Option<Tree> {
+        let (text, unreadable) = match bytes.and_then(text_of) {
+            Ok(text) => (text, None),
+            Err(error) => (String::new(), Some(error)),
+        };
+        let file = self.sources.add(path, text);
+        let root = match unreadable {
+            Some(error) => {
+                let finding = Diagnostic::new(Rule::Unreadable, Span::start_of(file), format!("`{}` cannot be read", path.display()));
+                self.report.push(finding.label(reason(&error)).help("check the path, or name another folder with `--config`"));
+                None
+            }
+            None => parse::parse(file, &self.sources.file(file).text, &mut self.report),
+        };
+        self.complete &= root.is_some();
+        Some(Tree { file, root: root? })
+    }
+
+    /// False, with a finding, for a file of another version: every other finding about it would be beside the point.
+    fn speaks(&mut self, tree: &Tree) -> bool {
+        let Some(entry) = tree.root.entries().iter().find(|entry| entry.key.text == "version") else { return true };
+        let speaks = Reader::new(&mut self.report, Path::new("")).field::<Version>(entry).is_some();
+        self.complete &= speaks;
+        speaks
+    }
+
+    fn read<T: Read>(&mut self, tree: &Tree) -> Option<T> {
+        let folder = self.sources.folder(tree.file).to_path_buf();
+        T::read(&tree.root, &mut Reader::new(&mut self.report, &folder))
+    }
+}
+
+/// The text of a file without its byte order mark.
+fn text_of(bytes: Vec<u8>) -> io::Result<String> {
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", FILE_BYTES_MAX >> 20)));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// Why a file cannot be read, the same on every system.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
     }
 }

@@ -1,103 +1,185 @@
-//! A file's overlay for one environment, merged into its tree before anything else looks at it.
+//! Overlays: a second file for one environment, merged into the first as trees, before anything is read.
 //!
-//! Scalars replace, maps merge, lists say whether they append or replace, nothing is an error. Routes are addressed by number or name, and
-//! an overlay never creates one. Values keep the place where they are written, so a mistake in an overlay is shown in the overlay.
+//! Scalars replace, maps merge, lists say append or replace. An overlay changes what is there: it never removes anything, and never creates
+//! a route. What it brings keeps its own place, so that a finding points into the overlay.
 
-use super::tree::{Entry, Kind, Node};
-use crate::diagnostic::{Diagnostic, Report, Rule};
+use std::path::{Path, PathBuf};
 
-/// Merges `over` into `base`.
-pub fn merge(base: &mut Node, over: Node, report: &mut Report) {
-    merge_at(base, over, &mut Vec::new(), report);
+use super::Environment;
+use super::collection::list_over_list;
+use super::document::Route;
+use super::grammar::{Read, Shape};
+use super::path::DocPath;
+use super::tree::{Entry, Kind, Node, shorten};
+use crate::diagnostic::{Diagnostic, Report, Rule, Span};
+
+/// The overlay beside a file: `auth.production.yaml` of `auth.yaml`.
+pub fn path(file: &Path, environment: Environment) -> PathBuf {
+    let extension = file.extension().unwrap_or_default().to_string_lossy();
+    file.with_extension(format!("{}.{extension}", environment.name()))
 }
 
-fn merge_at(base: &mut Node, over: Node, path: &mut Vec<String>, report: &mut Report) {
-    match over.kind {
-        Kind::Null => {
-            let help = "an overlay changes values; it cannot take one away";
-            report.push(Diagnostic::new(Rule::Overlay, over.span, "nothing stands here").help(help).path(path.join(".")));
+/// The file with its overlay merged in, both of the given shape.
+pub fn merge(base: Node, overlay: Node, shape: &Shape, report: &mut Report) -> Node {
+    Merge { report, path: DocPath::default() }.node(Some(base), overlay, Some(shape))
+}
+
+struct Merge<'a> {
+    report: &'a mut Report,
+    path: DocPath,
+}
+
+/// What a list says about the list below it.
+#[derive(Clone, Copy, PartialEq)]
+enum Verb {
+    Append,
+    Replace,
+}
+
+// === impl Merge ===
+
+impl Merge<'_> {
+    fn node(&mut self, base: Option<Node>, overlay: Node, shape: Option<&Shape>) -> Node {
+        // An empty value, a section of comments alone, is as good as none.
+        let base = base.filter(|base| !base.is_null());
+        if overlay.is_null() {
+            self.push(
+                Diagnostic::new(Rule::Overlay, overlay.span, "an overlay cannot remove anything")
+                    .help("give it a value, or leave the key out"),
+            );
+            return base.unwrap_or(Node { kind: Kind::Broken, span: overlay.span });
         }
-        Kind::Map(changes) => match &mut base.kind {
-            Kind::List(items) => edit_list(items, Node { span: over.span, kind: Kind::Map(changes) }, path, report),
-            Kind::Map(entries) if is_edit(entries) && is_edit(&changes) => edit_edit(entries, changes, path, report),
-            Kind::Map(entries) => merge_maps(entries, changes, path, report),
-            Kind::Null | Kind::Scalar(_) => *base = Node { span: over.span, kind: Kind::Map(changes) },
-        },
-        Kind::List(_) if matches!(base.kind, Kind::List(_)) || matches!(&base.kind, Kind::Map(entries) if is_edit(entries)) => {
-            let finding = Diagnostic::new(Rule::ListEdit, over.span, "this list stands over another, and does not say what becomes of that");
-            let help = "write `{ append: [...] }` or `{ replace: [...] }`";
-            report.push(finding.related(base.span, "the list below it").help(help).path(path.join(".")));
+        match shape {
+            Some(Shape::List(_)) => return self.list(base, overlay, false),
+            Some(Shape::Edit(_)) => return self.list(base, overlay, true),
+            _ => {}
         }
-        kind => *base = Node { span: over.span, kind },
+        let Some(base) = base else {
+            return match overlay.kind {
+                Kind::Map(changes) => self.map(Vec::new(), overlay.span, changes, shape),
+                kind => Node { kind, span: overlay.span },
+            };
+        };
+        match (base.kind, overlay.kind) {
+            (Kind::Map(entries), Kind::Map(changes)) => self.map(entries, base.span, changes, shape),
+            (Kind::Scalar(_), kind @ Kind::Scalar(_)) => Node { kind, span: overlay.span },
+            (kind, Kind::Broken) | (kind @ Kind::Broken, _) => Node { kind, span: base.span },
+            (kind, other) => {
+                let (base, overlay) = (Node { kind, span: base.span }, Node { kind: other, span: overlay.span });
+                let what = format!("{} cannot take the place of {}", overlay.describe(), base.describe());
+                self.push(Diagnostic::new(Rule::Overlay, overlay.span, what).related(base.span, "the value below it"));
+                base
+            }
+        }
+    }
+
+    fn map(&mut self, mut entries: Vec<Entry>, span: Span, changes: Vec<Entry>, shape: Option<&Shape>) -> Node {
+        for change in changes {
+            let before = self.path.enter_key(&change.key.text);
+            if before == 0 && change.key.text == "routes" {
+                self.routes(&mut entries, change);
+            } else {
+                let shape = shape.and_then(|shape| shape.of_key(&change.key.text));
+                let at = entries.iter().position(|entry| entry.key.text == change.key.text);
+                self.entry(&mut entries, at, change, shape);
+            }
+            self.path.leave(before);
+        }
+        Node { kind: Kind::Map(entries), span }
+    }
+
+    /// Merges one change into the entry at `at`, or adds it.
+    fn entry(&mut self, entries: &mut Vec<Entry>, at: Option<usize>, change: Entry, shape: Option<&Shape>) {
+        match at.map(|at| &mut entries[at].value) {
+            Some(value) => {
+                let base = std::mem::replace(value, Node { kind: Kind::Broken, span: change.key.span });
+                *value = self.node(Some(base), change.value, shape);
+            }
+            None => {
+                let value = self.node(None, change.value, shape);
+                entries.push(Entry { key: change.key, value });
+            }
+        }
+    }
+
+    /// Routes are addressed by number or by name, and must be there.
+    fn routes(&mut self, file: &mut [Entry], overlay: Entry) {
+        let shape = Route::shape();
+        let mut none = Vec::new();
+        let routes = match file.iter_mut().find(|entry| entry.key.text == "routes").map(|entry| &mut entry.value.kind) {
+            Some(Kind::Map(routes)) => routes,
+            Some(Kind::Broken) => return,
+            _ => &mut none,
+        };
+        if !matches!(overlay.value.kind, Kind::Map(_) | Kind::Broken) {
+            let what = format!("expected a map of routes, found {}", overlay.value.describe());
+            return self.push(Diagnostic::new(Rule::Overlay, overlay.value.span, what));
+        }
+        let Kind::Map(changes) = overlay.value.kind else { return };
+        for change in changes {
+            let before = self.path.enter_key(&change.key.text);
+            match routes.iter().position(|route| is_called(route, &change.key.text)) {
+                at @ Some(_) => self.entry(routes, at, change, Some(&shape)),
+                None => {
+                    let what = format!("`{}` is not a route of the file below", shorten(&change.key.text));
+                    let finding =
+                        Diagnostic::new(Rule::Overlay, change.key.span, what).label("an overlay changes routes and never creates one");
+                    let names = routes.iter().filter_map(name_of);
+                    self.push(finding.did_you_mean(&change.key.text, names));
+                }
+            }
+            self.path.leave(before);
+        }
+    }
+
+    /// What cannot be a list is handed on: the reader says so with the place in the overlay.
+    fn list(&mut self, base: Option<Node>, overlay: Node, edit: bool) -> Node {
+        let span = overlay.span;
+        let Some((verb, items)) = split(&overlay) else {
+            if let (Kind::List(_), Some(base)) = (&overlay.kind, &base) {
+                self.push(list_over_list(span, base.span));
+            }
+            return overlay;
+        };
+        let list = |items| Node { kind: Kind::List(items), span };
+        match base {
+            None if edit => overlay,
+            None => list(items),
+            Some(base) => match (verb, split(&base), base.kind) {
+                (Verb::Append, _, Kind::List(below)) => list(below.into_iter().chain(items).collect()),
+                (Verb::Replace, _, Kind::List(_)) => list(items),
+                (Verb::Append, Some((_, below)), Kind::Map(mut entries)) => {
+                    entries[0].value = list(below.into_iter().chain(items).collect());
+                    Node { kind: Kind::Map(entries), span }
+                }
+                _ => overlay,
+            },
+        }
+    }
+
+    fn push(&mut self, finding: Diagnostic) {
+        self.report.push(finding.path(self.path.to_string()));
     }
 }
 
-fn merge_maps(entries: &mut Vec<Entry>, changes: Vec<Entry>, path: &mut Vec<String>, report: &mut Report) {
-    let routes = path.len() == 1 && path[0] == "routes";
-    for change in changes {
-        path.push(change.key.clone());
-        let found = entries.iter().position(|entry| entry.key == change.key || (routes && is_named(&entry.value, &change.key)));
-        match found {
-            Some(index) => merge_at(&mut entries[index].value, change.value, path, report),
-            None if routes => {
-                let what = format!("there is no route `{}` to change", change.key);
-                let finding = Diagnostic::new(Rule::Overlay, change.key_span, what).label("an overlay never creates a route");
-                let known = entries.iter().flat_map(|entry| [Some(entry.key.as_str()), name_of(&entry.value)]).flatten();
-                report.push(finding.did_you_mean(&change.key, known).path(path.join(".")));
-            }
-            None if matches!(change.value.kind, Kind::Null) => {
-                let help = "an overlay changes values; remove the key";
-                report.push(Diagnostic::new(Rule::Overlay, change.value.span, "nothing stands here").help(help).path(path.join(".")));
-            }
-            None => entries.push(change),
-        }
-        path.pop();
-    }
-}
-
-fn name_of(route: &Node) -> Option<&str> {
-    match &route.get("name")?.kind {
-        Kind::Scalar(scalar) => Some(&scalar.text),
+/// `{append: [x]}` and `{replace: [x]}` as verb and items.
+fn split(node: &Node) -> Option<(Verb, Vec<Node>)> {
+    let [entry] = node.entries() else { return None };
+    let verb = match entry.key.text.as_str() {
+        "append" => Verb::Append,
+        "replace" => Verb::Replace,
+        _ => return None,
+    };
+    match &entry.value.kind {
+        Kind::List(items) => Some((verb, items.clone())),
         _ => None,
     }
 }
 
-fn is_named(route: &Node, name: &str) -> bool {
-    name_of(route) == Some(name)
+fn is_called(route: &Entry, name: &str) -> bool {
+    route.key.text == name || name_of(route) == Some(name)
 }
 
-/// `{ append: [...] }` or `{ replace: [...] }`.
-fn is_edit(entries: &[Entry]) -> bool {
-    matches!(entries, [Entry { key, value: Node { kind: Kind::List(_), .. }, .. }] if key == "append" || key == "replace")
-}
-
-/// A change to a list.
-fn edit_list(items: &mut Vec<Node>, change: Node, path: &[String], report: &mut Report) {
-    let span = change.span;
-    match change.kind {
-        Kind::Map(mut entries) if is_edit(&entries) => {
-            let Entry { key, value, .. } = entries.remove(0);
-            let Kind::List(more) = value.kind else { return };
-            if key == "replace" {
-                items.clear();
-            }
-            items.extend(more);
-        }
-        _ => {
-            let what = "a list is changed by exactly one of `append` and `replace`";
-            report.push(Diagnostic::new(Rule::ListEdit, span, what).help("write `{ append: [x] }` or `{ replace: [x] }`").path(path.join(".")));
-        }
-    }
-}
-
-/// A change to a list that is itself a change to a lower layer: appending adds to what is appended, or to what replaces.
-fn edit_edit(entries: &mut Vec<Entry>, mut changes: Vec<Entry>, path: &[String], report: &mut Report) {
-    if changes[0].key == "replace" {
-        *entries = changes;
-        return;
-    }
-    let change = Node { span: changes[0].value.span, kind: Kind::Map(vec![changes.remove(0)]) };
-    if let Kind::List(items) = &mut entries[0].value.kind {
-        edit_list(items, change, path, report);
-    }
+fn name_of(route: &Entry) -> Option<&str> {
+    route.value.get("name")?.scalar().map(|name| name.text.as_str())
 }

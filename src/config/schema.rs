@@ -1,99 +1,129 @@
-//! The grammar for editors: JSON Schema, draft 2020-12, from the same declarations that the reader uses.
+//! The grammar as JSON Schema (draft 2020-12), for editors: completion, descriptions, and red lines while typing.
 //!
-//! A schema rejects no valid file. Every single value may also be `${var.name}`, and every section is closed.
+//! A schema is derived from the same shapes that the reader is derived from, so it knows every key and none that does not exist. It is a
+//! little more lenient than the reader, never stricter about what it understands: `protogate check` has the last word.
+//! The files in `schemas/` are these texts; a test keeps them equal.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-use super::document::{GatewayFile, RoutesFile};
-use super::grammar::{Read, Section};
-use super::shape::{KeyShape, Shape};
+use serde_json::{Value, json};
 
-/// The schema files: name below `schemas/`, and content.
-pub fn files() -> Vec<(&'static str, Value)> {
-    let included = |key: &KeyShape| key.key != "version" && key.key != "include";
+use super::document::{GatewayFile, MainFile, RoutesFile};
+use super::grammar::{KeyShape, Read, Shape};
+
+/// Every schema: the name of its file in `schemas/`, and its text.
+pub fn files() -> Vec<(&'static str, String)> {
     vec![
-        ("gateway.schema.json", root("gateway.yaml", GatewayFile::shape(), GatewayFile::keys(), &["version"])),
-        ("routes.schema.json", root("routes.yaml", RoutesFile::shape(), RoutesFile::keys(), &["version"])),
-        (
-            "group.schema.json",
-            root("A file that routes.yaml includes", RoutesFile::shape(), RoutesFile::keys().into_iter().filter(included).collect(), &[]),
-        ),
+        ("routes.schema.json", text("routes.yaml", &MainFile::shape(), Form::Whole)),
+        ("group.schema.json", text("a file that routes.yaml includes", &RoutesFile::shape(), Form::Whole)),
+        ("gateway.schema.json", text("gateway.yaml", &GatewayFile::shape(), Form::Whole)),
+        ("routes-overlay.schema.json", text("an overlay of a file of routes", &MainFile::shape(), Form::Overlay)),
+        ("gateway-overlay.schema.json", text("an overlay of gateway.yaml", &GatewayFile::shape(), Form::Overlay)),
     ]
 }
 
-fn root(title: &str, shape: Shape, keys: Vec<KeyShape>, required: &[&str]) -> Value {
-    let Shape::Section { doc, .. } = shape else { unreachable!("a file is a section") };
-    let mut definitions = Map::new();
-    let mut schema = section(doc, &keys, &mut definitions);
-    let object = schema.as_object_mut().expect("a section is an object");
-    object.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
-    object.insert("title".to_owned(), json!(title));
-    if !required.is_empty() {
-        object.insert("required".to_owned(), json!(required));
-    }
-    object.insert("$defs".to_owned(), Value::Object(definitions));
-    schema
+/// Whether a file says everything, or what differs in one environment.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Whole,
+    /// Nothing is required, every list may say append or replace, and routes have numbers or names.
+    Overlay,
 }
 
-fn section(doc: &str, keys: &[KeyShape], definitions: &mut Map<String, Value>) -> Value {
-    let mut properties = Map::new();
-    for key in keys {
-        let mut value = schema((key.shape)(), definitions);
-        let object = value.as_object_mut().expect("every schema here is an object");
-        object.insert("description".to_owned(), json!(key.doc));
-        properties.insert(key.key.to_owned(), value);
-    }
-    json!({ "type": ["object", "null"], "description": doc, "properties": properties, "additionalProperties": false })
+struct Writer {
+    form: Form,
+    /// Every section once, by name.
+    sections: BTreeMap<&'static str, Value>,
 }
 
-fn schema(shape: Shape, definitions: &mut Map<String, Value>) -> Value {
-    match shape {
-        Shape::Text { pattern, example } => text(pattern, example),
-        // A variable may stand for any single value.
-        Shape::Integer { min, max } => json!({ "anyOf": [{ "type": "integer", "minimum": min, "maximum": max }, variable()] }),
-        Shape::Bool => json!({ "anyOf": [{ "type": "boolean" }, variable()] }),
-        Shape::Scalar => json!({ "type": ["string", "number", "boolean"] }),
-        Shape::Choice(words) => {
-            let mut options: Vec<Value> = words.iter().map(|(word, doc)| json!({ "const": word, "description": doc })).collect();
-            options.push(variable());
-            json!({ "anyOf": options })
-        }
-        Shape::List(item) => json!({ "type": ["array", "null"], "items": schema(*item, definitions) }),
-        Shape::Edit(item) => {
-            let list = json!({ "type": "array", "items": schema(*item, definitions) });
-            let change = |verb: &str| json!({ "type": "object", "properties": { verb: list }, "required": [verb], "additionalProperties": false });
-            json!({ "anyOf": [list, change("append"), change("replace"), { "type": "null" }] })
-        }
-        Shape::Map(key, value) => {
-            let mut map = json!({ "type": ["object", "null"], "additionalProperties": schema(*value, definitions) });
-            if let Shape::Text { pattern: Some(pattern), .. } = *key {
-                map["propertyNames"] = json!({ "pattern": pattern });
+fn text(title: &str, shape: &Shape, form: Form) -> String {
+    let mut writer = Writer { form, sections: BTreeMap::new() };
+    let mut schema = writer.schema(shape);
+    let mut definitions = serde_json::Map::new();
+    definitions
+        .insert("variable".to_owned(), json!({"type": "string", "pattern": VARIABLE, "description": "A variable declared under `vars`."}));
+    definitions.extend(writer.sections.into_iter().map(|(name, section)| (name.to_owned(), section)));
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!(format!("protogate: {title}"));
+    schema["$defs"] = Value::Object(definitions);
+    serde_json::to_string_pretty(&schema).expect("text and numbers always become JSON") + "\n"
+}
+
+/// A text with a variable in it may mean anything.
+const VARIABLE: &str = r"\$\{var\.[a-z][a-z0-9_]*\}";
+
+// === impl Writer ===
+
+impl Writer {
+    fn schema(&mut self, shape: &Shape) -> Value {
+        match shape {
+            Shape::Section { name, doc, keys } => self.section(name, doc, keys),
+            Shape::Map { key_pattern, key_what, value } => {
+                let mut map = json!({"type": ["object", "null"], "additionalProperties": self.schema(value)});
+                if self.form == Form::Whole {
+                    map["propertyNames"] = json!({"pattern": whole(key_pattern), "description": format!("Each key is {key_what}.")});
+                }
+                map
             }
-            map
-        }
-        Shape::Section { name, doc, keys } => {
-            if !definitions.contains_key(name) {
-                // Held while its keys are written, so that each section is written once.
-                definitions.insert(name.to_owned(), Value::Null);
-                let written = section(doc, &keys(), definitions);
-                definitions.insert(name.to_owned(), written);
+            Shape::List(item) if self.form == Form::Whole => list(self.schema(item)),
+            Shape::List(item) | Shape::Edit(item) => edit(&list(self.schema(item))),
+            Shape::Choice { doc, words } => {
+                let words = words.iter().map(|(word, doc)| json!({"const": word, "description": doc}));
+                json!({"description": doc, "anyOf": words.chain([variable()]).collect::<Vec<_>>()})
             }
-            json!({ "$ref": format!("#/$defs/{name}") })
+            Shape::Text { what, pattern, example } => {
+                json!({"type": "string", "pattern": format!("{}|{VARIABLE}", whole(pattern)), "description": format!("Write {what} such as {example}.")})
+            }
+            Shape::Integer { min, max } => json!({"anyOf": [{"type": "integer", "minimum": min, "maximum": max}, variable()]}),
+            Shape::Either(one, other) => json!({"anyOf": [self.schema(one), self.schema(other)]}),
+            Shape::Bool => json!({"anyOf": [{"type": "boolean"}, variable()]}),
+            Shape::Any => json!({"type": ["string", "integer", "boolean"]}),
         }
+    }
+
+    fn section(&mut self, name: &'static str, doc: &str, keys: &[KeyShape]) -> Value {
+        if !self.sections.contains_key(name) {
+            let properties: serde_json::Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), self.property(key))).collect();
+            let mut section = json!({
+                "type": ["object", "null"],
+                "description": doc,
+                "properties": properties,
+                "additionalProperties": false,
+            });
+            let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+            if self.form == Form::Whole && !required.is_empty() {
+                section["required"] = json!(required);
+            }
+            self.sections.insert(name, section);
+        }
+        json!({"$ref": format!("#/$defs/{name}")})
+    }
+
+    /// What stands under a key; the sentence over the key comes before what is to be said about its value.
+    fn property(&mut self, key: &KeyShape) -> Value {
+        let mut property = self.schema(&key.shape);
+        let about = match (&key.shape, property["description"].as_str()) {
+            (Shape::Text { .. }, Some(value)) => format!("{} {value}", key.doc),
+            _ => key.doc.to_owned(),
+        };
+        property["description"] = json!(about);
+        property
     }
 }
 
-fn text(pattern: Option<&str>, example: &str) -> Value {
-    // An editor's reader may take a text that looks like a number for one: `key: 5` is text here all the same.
-    let examples: Vec<&str> = example.split(['`', ',']).map(|part| part.trim().trim_start_matches("or ").trim()).filter(|part| !part.is_empty()).collect();
-    let mut schema = match pattern {
-        Some(pattern) => json!({ "type": ["string", "integer"], "pattern": format!("{pattern}|\\$\\{{var\\.") }),
-        None => json!({ "type": ["string", "number", "boolean"] }),
-    };
-    schema["examples"] = json!(examples);
-    schema
+fn whole(pattern: &str) -> String {
+    format!("^({pattern})$")
 }
 
 fn variable() -> Value {
-    json!({ "type": "string", "pattern": "\\$\\{var\\." })
+    json!({"$ref": "#/$defs/variable"})
+}
+
+fn list(items: Value) -> Value {
+    json!({"type": ["array", "null"], "items": items})
+}
+
+fn edit(list: &Value) -> Value {
+    let verb = |verb: &str| json!({"type": "object", "properties": {verb: list}, "required": [verb], "additionalProperties": false});
+    json!({"anyOf": [list, verb("append"), verb("replace")]})
 }

@@ -1,154 +1,112 @@
-//! `vars:` and `${var.name}`: the only door for environment variables.
+//! Variables: the only door through which the environment reaches the configuration.
 //!
-//! Promises: a value is put into scalars alone, after the text was parsed, so it can never add structure; a secret is marked wherever it
-//! goes, so that nothing prints it.
+//! `vars` of every file declares them, in one set of names; each gets its value here, of its type. `expand.rs` puts values into documents.
+//! Promise: what comes from a secret variable is marked, and no finding shows it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::document::{VarType, Variable};
-use super::grammar::{Map, Read, Reader};
-use super::tree::{Kind, Node, Scalar};
-use super::value::Name;
-use crate::diagnostic::{Diagnostic, Rule, Span};
+use super::grammar::{Map, Read};
+use super::reader::Reader;
+use super::tree::{Node, Origin, Scalar, Style};
+use super::value::{Name, VarValue};
+use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 
-/// The variables of both files, by name.
+/// Every variable of the configuration by name.
 #[derive(Default)]
 pub struct Variables {
-    known: HashMap<String, Resolved>,
+    declared: BTreeMap<String, Declared>,
 }
 
-struct Resolved {
-    declared: Span,
-    /// None when it could not be resolved, which has been reported.
-    value: Option<Value>,
+/// A variable that is declared, whatever became of it.
+pub struct Declared {
+    span: Span,
+    /// None when it has no value, which was reported.
+    pub value: Option<Scalar>,
 }
 
-struct Value {
-    text: String,
-    /// It may be read as a number, or as true or false.
-    plain: bool,
-    secret: bool,
-}
+/// Looks up environment variables.
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 // === impl Variables ===
 
 impl Variables {
-    /// Resolves what a file declares under `vars`.
-    pub fn declare(&mut self, root: &Node, environment: &dyn Fn(&str) -> Option<String>, reader: &mut Reader<'_>) {
-        let Some(node) = root.get("vars").filter(|node| !matches!(node.kind, Kind::Null)) else { return };
-        // Reported when the whole file is read; here only what is sound matters.
-        let mut unheard = crate::diagnostic::Report::default();
-        let Some(declared) = Map::<Name, Variable>::read(node, &mut Reader::new(reader.sources, &mut unheard)) else { return };
-        for (name, variable) in &declared.0 {
-            let path = format!("vars.{}", name.as_str());
-            if let Some(first) = self.known.get(name.as_str()) {
-                let what = format!("the variable `{}` is declared twice", name.as_str());
-                let twice = Diagnostic::new(Rule::DuplicateName, name.span, what).label("declared again here").related(first.declared, "declared first here");
-                reader.report.push(twice.help("declare it in one of the files").path(path));
-                continue;
+    /// Reads the `vars` of every file and gives each variable its value.
+    pub fn declare(roots: &[&Node], lookup: Lookup<'_>, report: &mut Report) -> Variables {
+        let mut variables = Variables::default();
+        for section in roots.iter().filter_map(|root| root.get("vars")) {
+            // What is wrong with a declaration is reported when its file is read.
+            let Some(map) = Map::<Name, Variable>::read(section, &mut Reader::new(&mut Report::default(), "".as_ref())) else { continue };
+            for name in map.broken() {
+                variables.declared.entry(name.to_string()).or_insert(Declared { span: section.span, value: None });
             }
-            let value = resolve(name.as_str(), &variable.value, environment).map_err(|finding| reader.report.push(finding.path(path))).ok();
-            self.known.insert(name.as_str().to_owned(), Resolved { declared: name.span, value });
+            for (name, variable) in map.iter() {
+                variables.declare_one(name, variable, lookup, report);
+            }
         }
+        variables
     }
 
-    /// Puts values into every scalar below `node`, except below the declarations themselves.
-    pub fn expand(&self, node: &mut Node, reader: &mut Reader<'_>) {
-        match &mut node.kind {
-            Kind::Null => {}
-            Kind::Scalar(scalar) => self.expand_scalar(scalar, node.span, reader),
-            Kind::List(items) => {
-                for (index, item) in items.iter_mut().enumerate() {
-                    reader.at(&index.to_string(), |reader| self.expand(item, reader));
-                }
-            }
-            Kind::Map(entries) => {
-                for entry in entries {
-                    reader.at(&entry.key, |reader| self.expand(&mut entry.value, reader));
-                }
-            }
+    fn declare_one(&mut self, name: &Spanned<Name>, variable: &Variable, lookup: Lookup<'_>, report: &mut Report) {
+        let path = format!("vars.{}", name.value);
+        if let Some(first) = self.declared.get(name.as_str()) {
+            let finding = Diagnostic::new(Rule::DuplicateName, name.span, format!("the variable `{}` is declared twice", name.value));
+            return report.push(finding.label("and again here").related(first.span, "first here").path(path));
         }
+        let value = value_of(variable, lookup).unwrap_or_else(|finding| {
+            report.push((*finding).path(path));
+            None
+        });
+        self.declared.insert(name.to_string(), Declared { span: name.span, value });
     }
 
-    fn expand_scalar(&self, scalar: &mut Scalar, span: Span, reader: &mut Reader<'_>) {
-        if !scalar.text.contains("${") {
-            return;
-        }
-        let mut expanded = String::new();
-        let mut rest = scalar.text.as_str();
-        let mut whole = None;
-        let mut secret = false;
-        while let Some((before, after)) = rest.split_once("${") {
-            expanded.push_str(before);
-            let Some((inside, after)) = after.split_once('}') else {
-                reader.push(Diagnostic::new(Rule::Variable, span, "a `${` without its `}`").help("write `${var.name}`"));
-                return;
-            };
-            rest = after;
-            let Some(value) = self.value(inside, span, reader) else { return };
-            expanded.push_str(&value.text);
-            secret |= value.secret;
-            whole = Some(value.plain);
-        }
-        expanded.push_str(rest);
-        let alone = scalar.text.starts_with("${") && scalar.text.ends_with('}') && scalar.text.matches("${").count() == 1;
-        *scalar = Scalar {
-            // A number or a truth value stays one, quoted or not, when it is all there is.
-            plain: if alone { whole.unwrap_or(false) } else { scalar.plain },
-            text: expanded,
-            variable: true,
-            secret,
-        };
+    pub fn get(&self, name: &str) -> Option<&Declared> {
+        self.declared.get(name)
     }
 
-    fn value(&self, inside: &str, span: Span, reader: &mut Reader<'_>) -> Option<&Value> {
-        let Some(name) = inside.strip_prefix("var.") else {
-            let what = format!("`${{{inside}}}` names no variable");
-            reader.push(Diagnostic::new(Rule::Variable, span, what).help("declare it under `vars` and write `${var.name}`"));
-            return None;
-        };
-        match self.known.get(name) {
-            Some(resolved) => resolved.value.as_ref(),
-            None => {
-                let what = format!("the variable `{name}` is not declared");
-                let finding = Diagnostic::new(Rule::Variable, span, what).did_you_mean(name, self.known.keys().map(String::as_str));
-                let help = format!("declare it: `vars: {{ {name}: {{ env: {} }} }}`", name.to_ascii_uppercase().replace('-', "_"));
-                reader.push(if finding.help.is_some() { finding } else { finding.help(help) });
-                None
-            }
-        }
+    /// Every name, for remedies.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.declared.keys().map(String::as_str)
     }
 }
 
-fn resolve(name: &str, variable: &Variable, environment: &dyn Fn(&str) -> Option<String>) -> Result<Value, Diagnostic> {
-    let Some(env) = &variable.env else {
-        let what = format!("the variable `{name}` does not say which environment variable it is");
-        return Err(Diagnostic::new(Rule::Variable, variable.span, what).help("write `env: NAME`"));
-    };
-    let secret = variable.secret.as_ref().is_some_and(|secret| secret.value);
-    let set = environment(env.as_str());
-    let (text, place) = match (&set, &variable.default) {
-        (Some(text), _) => (text.clone(), env.span),
-        (None, Some(default)) => (default.text.clone(), default.span),
-        (None, None) => {
-            let what = format!("the environment variable `{}` is not set, and `{name}` has no default", env.as_str());
-            return Err(Diagnostic::new(Rule::Variable, env.span, what).help("set it, or write `default:`"));
-        }
-    };
+/// The value of a variable: the environment's, else its default. None for a declaration that is broken, which is reported elsewhere.
+fn value_of(variable: &Variable, lookup: Lookup<'_>) -> Result<Option<Scalar>, Box<Diagnostic>> {
+    let finding = |span, what| Box::new(Diagnostic::new(Rule::Variable, span, what));
+    let Some(env) = &variable.env else { return Ok(None) };
     let kind = variable.type_.as_ref().map_or(VarType::String, |kind| kind.value);
-    let fits = match kind {
-        VarType::String => !text.chars().any(char::is_control),
-        VarType::Integer => text.parse::<i64>().is_ok(),
-        VarType::Bool => matches!(text.as_str(), "true" | "false"),
-    };
-    if !fits {
-        let (wanted, shown) = match kind {
-            VarType::String => ("a text without control characters", "its value"),
-            VarType::Integer => ("a whole number", "its value"),
-            VarType::Bool => ("`true` or `false`", "its value"),
-        };
-        let shown = if secret || set.is_some() || kind == VarType::String { shown.to_owned() } else { format!("`{text}`") };
-        return Err(Diagnostic::new(Rule::Variable, place, format!("the variable `{name}` must be {wanted}, and {shown} is not")).help("change the value, or its `type`"));
+    let is_secret = variable.secret.as_ref().is_some_and(|secret| secret.value);
+    let origin = if is_secret { Origin::Secret } else { Origin::Variable };
+    if let Some(text) = lookup(env.as_str()) {
+        let wrong = || finding(env.span, format!("the environment variable `{}` is not {}", env.as_str(), name_of(kind)));
+        return typed(&text, kind, origin).map(Some).ok_or_else(wrong);
     }
-    Ok(Value { text, plain: kind != VarType::String, secret })
+    let Some(default) = &variable.default else {
+        let unset = finding(env.span, format!("the environment variable `{}` is not set", env.as_str()));
+        return Err(Box::new(unset.help("set it, or give the variable a `default`")));
+    };
+    let text = match &default.value {
+        VarValue::String(text) => text.clone(),
+        VarValue::Integer(number) => number.to_string(),
+        VarValue::Bool(value) => value.to_string(),
+    };
+    typed(&text, kind, origin).map(Some).ok_or_else(|| finding(default.span, format!("the default is not {}", name_of(kind))))
+}
+
+/// Text as a scalar of a type: a number or bool reads as one, text never does.
+fn typed(text: &str, kind: VarType, origin: Origin) -> Option<Scalar> {
+    let (fits, style) = match kind {
+        VarType::String => (true, Style::Quoted),
+        VarType::Integer => (text.parse::<i64>().is_ok(), Style::Plain),
+        VarType::Bool => (matches!(text, "true" | "false"), Style::Plain),
+    };
+    fits.then(|| Scalar { text: text.to_owned(), style, origin })
+}
+
+fn name_of(kind: VarType) -> &'static str {
+    match kind {
+        VarType::String => "text",
+        VarType::Integer => "a whole number",
+        VarType::Bool => "`true` or `false`",
+    }
 }

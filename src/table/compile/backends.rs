@@ -1,10 +1,11 @@
 //! `backends:` of every group to specs.
 
 use super::names::Names;
+use super::{broken, entries, items, missing};
 use crate::backend::{self, EndpointSpec, Spec, SpecKind, TlsSpec};
 use crate::config::Document;
 use crate::config::document::{Backend, BackendTls, Grpc};
-use crate::config::grammar::{Entries, Items};
+use crate::config::value::FilePath;
 use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
 use crate::files::Files;
 use crate::services;
@@ -18,87 +19,73 @@ pub type Backends = Names<Spec>;
 
 /// Declares every backend of every group.
 pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backends {
-    let mut backends = Names::new("backend", Rule::UnknownBackend);
+    let mut backends = Names::new("backend", Rule::UnknownBackend, document.complete);
     for group in &document.groups {
-        for (name, backend) in group.routes.backends.entries() {
-            let spec = kind(name.as_str(), backend, files, report).map(|kind| Spec { name: name.as_str().into(), kind });
-            backends.declare(name.as_str(), name.span, spec, report);
+        for (name, backend) in entries(&group.routes.backends) {
+            let path = format!("backends.{}", name.as_str());
+            let spec = kind(name.as_str(), backend, files).map_err(|finding| report.push(finding.path(path.as_str())));
+            let spec = spec.ok().map(|kind| Spec { name: name.shared(), kind });
+            backends.declare(name.as_str(), name.span, &path, spec, report);
         }
+        broken(&group.routes.backends).iter().for_each(|name| backends.declare_broken(name.as_str()));
     }
     backends
 }
 
-fn kind(name: &str, backend: &Spanned<Backend>, files: &Files, report: &mut Report) -> Option<SpecKind> {
+fn kind(name: &str, backend: &Spanned<Backend>, files: &Files) -> Result<SpecKind, Diagnostic> {
     match (&backend.builtin, &backend.grpc) {
-        (Some(service), None) => match services::NAMES.contains(&service.as_str()) {
-            true => Some(SpecKind::Builtin(service.as_str().into())),
-            false => {
-                let what = format!("there is no built-in service `{}`", service.as_str());
-                report.push(Diagnostic::new(Rule::UnknownBuiltin, service.span, what).did_you_mean(service.as_str(), services::NAMES.iter().copied()));
-                None
-            }
-        },
-        (None, Some(grpc)) => grpc_kind(name, grpc, files, report),
+        (Some(service), None) if services::NAMES.contains(&service.as_str()) => Ok(SpecKind::Builtin(service.shared())),
+        (Some(service), None) => {
+            let what = format!("there is no built-in service `{}`", service.as_str());
+            Err(Diagnostic::new(Rule::UnknownBuiltin, service.span, what).did_you_mean(service.as_str(), services::NAMES.iter().copied()))
+        }
+        (None, Some(grpc)) => grpc_kind(name, grpc, files),
         (None, None) => {
             let help = "write `grpc: { endpoints: [\"http://127.0.0.1:50051\"] }`, or `builtin: echo`";
-            report.push(super::missing(backend.span, format!("the backend `{name}` says neither `grpc` nor `builtin`"), help));
-            None
+            Err(missing(backend.span, format!("the backend `{name}` says neither `grpc` nor `builtin`"), help))
         }
         (Some(_), Some(grpc)) => {
-            report.push(Diagnostic::new(Rule::BadValue, grpc.span, format!("the backend `{name}` is `grpc` or `builtin`, not both")).help("remove one of them"));
-            None
+            let what = format!("the backend `{name}` is `grpc` or `builtin`, not both");
+            Err(Diagnostic::new(Rule::BadValue, grpc.span, what).help("remove one of them"))
         }
     }
 }
 
-fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files, report: &mut Report) -> Option<SpecKind> {
-    let endpoints: Vec<EndpointSpec> = grpc
-        .endpoints
-        .items()
-        .map(|url| EndpointSpec { host: url.host().to_owned(), port: url.port(), tls: url.is_tls() })
-        .collect();
+fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files) -> Result<SpecKind, Diagnostic> {
+    let endpoints: Vec<EndpointSpec> =
+        items(&grpc.endpoints).iter().map(|url| EndpointSpec { host: url.host.clone(), port: url.port, tls: url.tls }).collect();
     if endpoints.is_empty() {
         let place = grpc.endpoints.as_ref().map_or(grpc.span, |list| list.span);
-        report.push(super::missing(place, format!("the backend `{name}` has no endpoint"), "write `endpoints: [\"http://127.0.0.1:50051\"]`"));
-        return None;
+        return Err(missing(place, format!("the backend `{name}` has no endpoint"), "write `endpoints: [\"http://127.0.0.1:50051\"]`"));
     }
-    let tls = match &grpc.tls {
-        Some(tls) => Some(tls_spec(tls, files, report)?),
-        None => None,
-    };
-    if let Some(tls) = &grpc.tls
+    let tls = grpc.tls.as_ref().map(|tls| tls_spec(tls, files)).transpose()?;
+    if let Some(written) = &grpc.tls
         && !endpoints.iter().any(|endpoint| endpoint.tls)
     {
         let what = format!("`tls` does nothing: no endpoint of `{name}` begins with `https://`");
-        report.push(Diagnostic::new(Rule::BadValue, tls.span, what).help("write `https://` in the endpoints, or remove `tls`"));
-        return None;
+        return Err(Diagnostic::new(Rule::BadValue, written.span, what).help("write `https://` in the endpoints, or remove `tls`"));
     }
-    let connect_timeout = grpc.connect_timeout.as_ref().map_or(CONNECT_TIMEOUT, |timeout| timeout.get());
+    let connect_timeout = grpc.connect_timeout.as_ref().map_or(CONNECT_TIMEOUT, |timeout| timeout.0);
     let kind = SpecKind::Grpc { endpoints, tls, connect_timeout };
-    if let Some(problem) = backend::problem(&kind) {
-        let place = grpc.tls.as_ref().map_or(grpc.span, |tls| tls.ca.as_ref().map_or(tls.span, |ca| ca.span));
-        report.push(Diagnostic::new(Rule::TlsFile, place, format!("the backend `{name}` cannot be called: {problem}")).help("`ca` is a PEM file with the certificates of the authorities to trust"));
-        return None;
-    }
-    Some(kind)
-}
-
-fn tls_spec(tls: &Spanned<BackendTls>, files: &Files, report: &mut Report) -> Option<TlsSpec> {
-    let mut spec = TlsSpec { roots_pem: None, server_name: tls.server_name.as_ref().map(|name| name.as_str().to_owned()) };
-    if let Some(ca) = &tls.ca {
-        spec.roots_pem = Some(read(ca, files, report)?);
-    }
-    Some(spec)
-}
-
-/// A file that a setting names; one that cannot be read is reported.
-pub fn read(path: &Spanned<crate::config::value::FilePath>, files: &Files, report: &mut Report) -> Option<Vec<u8>> {
-    match files.read(path.path()) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            let what = format!("`{}` cannot be read: {error}", path.path().display());
-            report.push(Diagnostic::new(Rule::Unreadable, path.span, what).help("paths are relative to the file they are written in"));
-            None
+    match backend::problem(&kind) {
+        None => Ok(kind),
+        Some(problem) => {
+            let place = grpc.tls.as_ref().map_or(grpc.span, |tls| tls.ca.as_ref().map_or(tls.span, |ca| ca.span));
+            let what = format!("the backend `{name}` cannot be called: {problem}");
+            Err(Diagnostic::new(Rule::TlsFile, place, what).help("`ca` is a PEM file with the certificates of the authorities to trust"))
         }
     }
+}
+
+fn tls_spec(tls: &Spanned<BackendTls>, files: &Files) -> Result<TlsSpec, Diagnostic> {
+    let roots_pem = tls.ca.as_ref().map(|ca| read(ca, files)).transpose()?;
+    Ok(TlsSpec { roots_pem, server_name: tls.server_name.as_ref().map(|name| name.as_str().to_owned()) })
+}
+
+/// A file that a setting names.
+pub fn read(path: &Spanned<FilePath>, files: &Files) -> Result<Vec<u8>, Diagnostic> {
+    files.read(path.as_path()).map_err(|error| {
+        let what = format!("`{}` cannot be read: {error}", path.as_path().display());
+        Diagnostic::new(Rule::Unreadable, path.span, what).help("paths are relative to the file they are written in")
+    })
 }

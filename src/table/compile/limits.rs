@@ -3,10 +3,10 @@
 use std::num::NonZeroU32;
 
 use super::names::Names;
+use super::{broken, entries, missing};
 use crate::config::Document;
 use crate::config::document::{LimitMode, RateLimit};
-use crate::config::grammar::{Entries, Items};
-use crate::config::value::LimitKey;
+use crate::config::value::{LimitKey, Name};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::pipeline::rate_limit::{KEYS_MAX, KeyPart, LimitSpec, Mode};
 
@@ -24,25 +24,25 @@ pub type Limits = Names<Limit>;
 
 /// Declares every limit of every group.
 pub fn compile(document: &Document, report: &mut Report) -> Limits {
-    let mut limits = Names::new("rate limit", Rule::UnknownLimit);
+    let mut limits = Names::new("rate limit", Rule::UnknownLimit, document.complete);
     for group in &document.groups {
-        for (name, written) in group.routes.rate_limits.entries() {
-            let limit = limit(name.as_str(), written, report);
-            limits.declare(name.as_str(), name.span, limit, report);
+        for (name, written) in entries(&group.routes.rate_limits) {
+            let path = format!("rate_limits.{}", name.as_str());
+            let limit = limit(name, written).map_err(|finding| finding.into_iter().for_each(|finding| report.push(finding.path(path.as_str())))).ok();
+            limits.declare(name.as_str(), name.span, &path, limit, report);
         }
+        broken(&group.routes.rate_limits).iter().for_each(|name| limits.declare_broken(name.as_str()));
     }
     limits
 }
 
-fn limit(name: &str, written: &Spanned<RateLimit>, report: &mut Report) -> Option<Limit> {
-    let (key, rate) = (&written.key, &written.rate);
-    if key.items().next().is_none() {
-        report.push(super::missing(written.span, format!("the rate limit `{name}` has no key"), "write `key: [caller]`, or `key: [global]` for one bucket in all"));
+/// None of a finding means that what is missing has been reported when the file was read.
+fn limit(name: &Name, written: &Spanned<RateLimit>) -> Result<Limit, Option<Diagnostic>> {
+    let (Some(key), Some(rate)) = (&written.key, &written.rate) else { return Err(None) };
+    if key.is_empty() {
+        let help = "write `key: [caller]`, or `key: [global]` for one bucket in all";
+        return Err(Some(missing(key.span, format!("the rate limit `{}` has no key", name.as_str()), help)));
     }
-    if rate.is_none() {
-        report.push(super::missing(written.span, format!("the rate limit `{name}` has no rate"), "write `rate: 20/s`"));
-    }
-    let (key, rate) = (key.as_ref()?, rate.as_ref()?);
     let mut fields = Vec::new();
     let mut needs_user = None;
     let mut parts = Vec::new();
@@ -61,25 +61,25 @@ fn limit(name: &str, written: &Spanned<RateLimit>, report: &mut Report) -> Optio
                 needs_user = Some("session");
                 KeyPart::Session
             }
-            LimitKey::Request(path) => {
-                fields.push((path.clone(), part.span));
-                KeyPart::Field(path.as_str().into())
+            LimitKey::Field(path) => {
+                fields.push((path.below_request().to_owned(), part.span));
+                KeyPart::Field(path.below_request().into())
             }
         });
     }
-    // Where nothing is said the bucket holds one second's worth, at least one.
-    let burst = written.burst.as_ref().map_or_else(|| rate.per_second().max(1), |burst| burst.value);
-    let Some(burst) = NonZeroU32::new(burst) else {
-        let place = written.burst.as_ref().map_or(written.span, |burst| burst.span);
-        report.push(Diagnostic::new(Rule::LimitKey, place, format!("the rate limit `{name}` holds nothing, so no call can ever pass")).help("write `burst: 1` or more"));
-        return None;
+    let nothing = |span, what: &str, help: &str| Some(Diagnostic::new(Rule::LimitKey, span, format!("the rate limit `{}` {what}", name.as_str())).help(help));
+    let count = NonZeroU32::new(rate.count).ok_or_else(|| nothing(rate.span, "never refills", "write `20/s`"))?;
+    let burst = match &written.burst {
+        Some(burst) => NonZeroU32::new(burst.value).ok_or_else(|| nothing(burst.span, "holds nothing, so no call can ever pass", "write `burst: 1` or more"))?,
+        // Where nothing is said the bucket holds one second's worth, at least one.
+        None => NonZeroU32::new(count.get() / u32::try_from(rate.per.as_secs().max(1)).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN),
     };
     let mode = match written.mode.as_ref().map(|mode| mode.value) {
         Some(LimitMode::DryRun) => Mode::DryRun,
         Some(LimitMode::Enforce) | None => Mode::Enforce,
     };
-    let spec = LimitSpec { name: name.into(), key: parts, count: rate.count(), per: rate.per(), burst, mode, keys_max: KEYS_MAX };
-    Some(Limit { spec, fields, needs_user })
+    let spec = LimitSpec { name: name.shared(), key: parts, count, per: rate.per, burst, mode, keys_max: KEYS_MAX };
+    Ok(Limit { spec, fields, needs_user })
 }
 
 /// The specs alone, in the order of their indices.

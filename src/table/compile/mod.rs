@@ -24,7 +24,8 @@ use std::net::SocketAddr;
 use super::plan::Plan;
 use super::settings::Fixed;
 use crate::config::Document;
-use crate::diagnostic::{Diagnostic, Report, Rule, Span};
+use crate::config::grammar::{List, Map};
+use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::Files;
 use crate::pipeline::auth::IssuerSpec;
 use crate::pipeline::permission::Permissions;
@@ -88,10 +89,10 @@ pub fn compile(document: &mut Document, files: &Files, pools: &Pools, context: &
 /// The pool of every group's descriptors.
 fn pool(document: &mut Document, files: &Files, pools: &Pools, report: &mut Report) -> Pool {
     let mut sources = Vec::new();
-    for descriptor in document.descriptors() {
+    for descriptor in document.groups.iter().flat_map(|group| items(&group.routes.descriptors)) {
         match (&descriptor.proto, &descriptor.set) {
-            (Some(folder), None) => sources.push(DescriptorSource::Proto { folder: folder.path().to_path_buf(), span: folder.span }),
-            (None, Some(set)) => sources.push(DescriptorSource::Set { file: set.path().to_path_buf(), span: set.span }),
+            (Some(folder), None) => sources.push(DescriptorSource::Proto { folder: folder.as_path().to_path_buf(), span: folder.span }),
+            (None, Some(set)) => sources.push(DescriptorSource::Set { file: set.as_path().to_path_buf(), span: set.span }),
             (None, None) => report.push(missing(descriptor.span, "a descriptor source needs `proto` or `set`", "write `- proto: ../proto`")),
             (Some(_), Some(set)) => {
                 report.push(Diagnostic::new(Rule::BadValue, set.span, "a descriptor source is a folder or a set, not both").help("make two entries of it"));
@@ -99,6 +100,21 @@ fn pool(document: &mut Document, files: &Files, pools: &Pools, report: &mut Repo
         }
     }
     pools.load(files, &sources, report, &mut document.sources)
+}
+
+/// The items of a list that may not have been written at all.
+fn items<T>(list: &Option<Spanned<List<T>>>) -> &[Spanned<T>] {
+    list.as_ref().map(|list| list.value.as_slice()).unwrap_or_default()
+}
+
+/// The entries of a map that may not have been written at all.
+fn entries<K, V>(map: &Option<Spanned<Map<K, V>>>) -> impl Iterator<Item = (&Spanned<K>, &Spanned<V>)> {
+    map.iter().flat_map(|map| map.iter())
+}
+
+/// Keys whose values could not be read, which has been reported.
+fn broken<K, V>(map: &Option<Spanned<Map<K, V>>>) -> &[K] {
+    map.as_ref().map(|map| map.broken()).unwrap_or_default()
 }
 
 fn missing(span: Span, what: impl Into<String>, help: impl Into<String>) -> Diagnostic {

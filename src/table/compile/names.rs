@@ -1,8 +1,9 @@
 //! Things that are declared by name, each once, and found by name until everything is an index.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::config::value::Name;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 
 /// Declarations of one kind, in the order they were written.
@@ -13,11 +14,16 @@ pub struct Names<T> {
     unknown: Rule,
     items: Vec<T>,
     places: BTreeMap<String, Place>,
+    /// Declared, and broken: using one of them is no error of its own.
+    broken: BTreeSet<String>,
+    /// False when part of a file could not be read: what seems not to be declared may stand there.
+    complete: bool,
 }
 
 struct Place {
     /// Where it is declared.
     span: Span,
+    path: String,
     /// None for what was declared but is itself broken: using it is not an error of the user's.
     index: Option<usize>,
     used: Cell<bool>,
@@ -26,18 +32,24 @@ struct Place {
 // === impl Names ===
 
 impl<T> Names<T> {
-    pub fn new(kind: &'static str, unknown: Rule) -> Names<T> {
-        Names { kind, unknown, items: Vec::new(), places: BTreeMap::new() }
+    pub fn new(kind: &'static str, unknown: Rule, complete: bool) -> Names<T> {
+        Names { kind, unknown, items: Vec::new(), places: BTreeMap::new(), broken: BTreeSet::new(), complete }
+    }
+
+    /// Remembers a name whose declaration could not even be read.
+    pub fn declare_broken(&mut self, name: &str) {
+        self.broken.insert(name.to_owned());
     }
 
     /// Declares `name`; a second declaration is reported with both places and ignored. `item` is None when it is broken.
-    pub fn declare(&mut self, name: &str, span: Span, item: Option<T>, report: &mut Report) {
+    pub fn declare(&mut self, name: &str, span: Span, path: &str, item: Option<T>, report: &mut Report) {
         if let Some(first) = self.places.get(name) {
             report.push(
                 Diagnostic::new(Rule::DuplicateName, span, format!("the {} `{name}` is declared twice", self.kind))
                     .label("declared again here")
                     .related(first.span, "declared first here")
-                    .help("rename one of them, or remove it"),
+                    .help("rename one of them, or remove it")
+                    .path(path),
             );
             return;
         }
@@ -45,20 +57,22 @@ impl<T> Names<T> {
             self.items.push(item);
             self.items.len() - 1
         });
-        self.places.insert(name.to_owned(), Place { span, index, used: Cell::new(false) });
+        self.places.insert(name.to_owned(), Place { span, path: path.to_owned(), index, used: Cell::new(false) });
     }
 
     /// The index of what `name` refers to; a name that nobody declared is reported.
-    pub fn find(&self, name: &Spanned<impl AsRef<str>>, report: &mut Report) -> Option<usize> {
-        let text = name.value.as_ref();
+    pub fn find(&self, name: &Spanned<Name>, path: &str, report: &mut Report) -> Option<usize> {
+        let text = name.as_str();
         match self.places.get(text) {
             Some(place) => {
                 place.used.set(true);
                 place.index
             }
+            None if self.broken.contains(text) || !self.complete => None,
             None => {
                 let what = format!("there is no {} `{text}`", self.kind);
-                report.push(Diagnostic::new(self.unknown, name.span, what).label("not declared").did_you_mean(text, self.places.keys().map(String::as_str)));
+                let known = self.places.keys().chain(&self.broken).map(String::as_str);
+                report.push(Diagnostic::new(self.unknown, name.span, what).label("not declared").did_you_mean(text, known).path(path));
                 None
             }
         }
@@ -86,7 +100,8 @@ impl<T> Names<T> {
         for (name, place) in self.places.iter().filter(|(_, place)| !place.used.get()) {
             report.push(
                 Diagnostic::new(Rule::Unused, place.span, format!("the {} `{name}` is never used", self.kind))
-                    .help("remove it, or name it where it was meant"),
+                    .help("remove it, or name it where it was meant")
+                    .path(place.path.as_str()),
             );
         }
     }

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio_rustls::rustls::ServerConfig;
+
 use super::backends::read;
-use super::{Context, issuers};
+use super::{Context, issuers, items, missing};
 use crate::config::document::{self, GatewayFile};
-use crate::config::grammar::Items;
-use crate::config::value::{ByteSize, Duration, UrlPath, Workers};
+use crate::config::value::{ByteSize, Duration, Secret, UrlPath, Workers};
 use crate::config::{Document, Environment};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::Files;
@@ -41,7 +42,7 @@ pub fn compile(document: &Document, files: &Files, context: &Context, report: &m
     let mut settings = Settings {
         shortcuts: loopback && document.environment != Environment::Production,
         watch: development,
-        tls: gateway.tls.as_ref().and_then(|tls| edge_tls(tls, files, report)),
+        tls: gateway.tls.as_ref().and_then(|tls| edge_tls(tls, files).map_err(|findings| findings.into_iter().for_each(|finding| report.push(finding.path("tls")))).ok()),
         ..Settings::default()
     };
     apply(gateway, &mut settings);
@@ -56,15 +57,16 @@ fn fixed(gateway: &GatewayFile, context: &Context, report: &mut Report) -> Fixed
     let listen = gateway.listen.as_ref();
     let admin = gateway.admin.as_ref();
     let admin_token = admin.and_then(|admin| admin.token.as_ref()).map(|token| {
+        lint_secret(token, "admin.token", report);
         if token.expose().chars().count() < ADMIN_TOKEN_CHARS_MIN {
             let what = format!("the admin token has fewer than {ADMIN_TOKEN_CHARS_MIN} characters");
-            report.push(Diagnostic::new(Rule::BadValue, token.span, what).help("make one with `openssl rand -base64 32`"));
+            report.push(Diagnostic::new(Rule::BadValue, token.span, what).help("make one with `openssl rand -base64 32`").path("admin.token"));
         }
         AdminToken(token.expose().into())
     });
     Fixed {
-        listen: context.listen.or(listen.and_then(|listen| listen.address.as_ref()).map(|address| address.get())).unwrap_or(LISTEN),
-        admin: context.admin.or(admin.and_then(|admin| admin.address.as_ref()).map(|address| address.get())).unwrap_or(ADMIN),
+        listen: context.listen.or(listen.and_then(|listen| listen.address.as_ref()).map(|address| address.0)).unwrap_or(LISTEN),
+        admin: context.admin.or(admin.and_then(|admin| admin.address.as_ref()).map(|address| address.0)).unwrap_or(ADMIN),
         workers: match listen.and_then(|listen| listen.workers.as_ref()).map(|workers| workers.value) {
             Some(Workers::Count(count)) => count,
             Some(Workers::Auto) | None => std::thread::available_parallelism().map_or(1, usize::from),
@@ -83,27 +85,28 @@ macro_rules! take {
 }
 
 fn apply(gateway: &GatewayFile, settings: &mut Settings) {
-    settings.origins = gateway.origins.items().map(|origin| origin.as_str().to_owned()).collect();
-    settings.trusted_proxies = gateway.trusted_proxies.items().map(|network| network.get()).collect();
+    settings.origins = items(&gateway.origins).iter().map(|origin| origin.as_str().to_owned()).collect();
+    settings.trusted_proxies = items(&gateway.trusted_proxies).iter().map(|network| network.0).collect();
     take!(settings.proxy_protocol, &gateway.proxy_protocol, |on: &bool| *on);
     if let Some(listen) = &gateway.listen {
         take!(settings.path, &listen.path, |path: &UrlPath| path.as_str().to_owned());
     }
+    let bytes = |size: &ByteSize| bytes(*size);
     if let Some(connections) = &gateway.connections {
         let number = |number: &u32| *number;
         take!(settings.connections_max, &connections.max, number);
         take!(settings.per_ip_max, &connections.per_ip_max, number);
         take!(settings.inflight_max, &connections.inflight_max, |number: &u32| *number as usize);
-        take!(settings.auth_timeout, &connections.auth_timeout, Duration::get);
-        take!(settings.anonymous_max_age, &connections.anonymous_max_age, Duration::get);
-        take!(settings.heartbeat, &connections.heartbeat, Duration::get);
-        take!(settings.heartbeat_grace, &connections.heartbeat_grace, Duration::get);
-        take!(settings.message_bytes_max, &connections.message_bytes_max, ByteSize::get);
-        take!(settings.outbox_bytes_max, &connections.outbox_bytes_max, ByteSize::get);
+        take!(settings.auth_timeout, &connections.auth_timeout, |duration: &Duration| duration.0);
+        take!(settings.anonymous_max_age, &connections.anonymous_max_age, |duration: &Duration| duration.0);
+        take!(settings.heartbeat, &connections.heartbeat, |duration: &Duration| duration.0);
+        take!(settings.heartbeat_grace, &connections.heartbeat_grace, |duration: &Duration| duration.0);
+        take!(settings.message_bytes_max, &connections.message_bytes_max, bytes);
+        take!(settings.outbox_bytes_max, &connections.outbox_bytes_max, bytes);
     }
     if let Some(memory) = &gateway.memory {
-        take!(settings.memory_outboxes, &memory.outboxes, ByteSize::get);
-        take!(settings.memory_partial, &memory.partial_messages, ByteSize::get);
+        take!(settings.memory_outboxes, &memory.outboxes, bytes);
+        take!(settings.memory_partial, &memory.partial_messages, bytes);
     }
     if let Some(log) = gateway.telemetry.as_ref().and_then(|telemetry| telemetry.log.as_ref()) {
         settings.log = LogSettings {
@@ -113,7 +116,7 @@ fn apply(gateway: &GatewayFile, settings: &mut Settings) {
     }
     if let Some(reload) = &gateway.reload {
         take!(settings.watch, &reload.watch, |on: &bool| *on);
-        take!(settings.debounce, &reload.debounce, Duration::get);
+        take!(settings.debounce, &reload.debounce, |duration: &Duration| duration.0);
     }
 }
 
@@ -127,27 +130,28 @@ fn log_level(level: document::LogLevel) -> tracing::Level {
     }
 }
 
-fn edge_tls(written: &Spanned<document::EdgeTls>, files: &Files, report: &mut Report) -> Option<Arc<tokio_rustls::rustls::ServerConfig>> {
+fn edge_tls(written: &Spanned<document::EdgeTls>, files: &Files) -> Result<Arc<ServerConfig>, Vec<Diagnostic>> {
     let (Some(cert), Some(key)) = (&written.cert, &written.key) else {
-        report.push(super::missing(written.span, "TLS needs both `cert` and `key`", "write `tls: { cert: server.pem, key: server.key }`"));
-        return None;
+        return Err(vec![missing(written.span, "TLS needs both `cert` and `key`", "write `tls: { cert: server.pem, key: server.key }`")]);
     };
-    let (cert_pem, key_pem) = (read(cert, files, report), read(key, files, report));
-    match tls::server_config(&cert_pem?, &key_pem?) {
-        Ok(config) => Some(config),
-        Err(problem) => {
-            report.push(Diagnostic::new(Rule::TlsFile, cert.span, problem).related(key.span, "with this key").help("both files are PEM: the certificate chain, and its private key"));
-            None
-        }
+    match (read(cert, files), read(key, files)) {
+        (Ok(cert_pem), Ok(key_pem)) => tls::server_config(&cert_pem, &key_pem).map_err(|problem| {
+            let help = "both files are PEM: the certificate chain, and its private key";
+            vec![Diagnostic::new(Rule::TlsFile, cert.span, problem).related(key.span, "with this key").help(help)]
+        }),
+        (cert_pem, key_pem) => Err(cert_pem.err().into_iter().chain(key_pem.err()).collect()),
     }
 }
 
 /// What may not be missing where others can reach the gateway.
 fn require(document: &Document, fixed: &Fixed, settings: &Settings, report: &mut Report) {
-    if settings.shortcuts || fixed.admin_token.is_some() {
+    let admin = document.gateway.admin.as_ref();
+    // A token that was written and could not be read has been reported.
+    if settings.shortcuts || fixed.admin_token.is_some() || !document.complete {
         return;
     }
-    let place = document.gateway.admin.as_ref().map_or(document.gateway_place(), |admin| admin.span);
+    let Some(place) = place_of_gateway(document) else { return };
+    let place = admin.map_or(place, |admin| admin.span);
     let lines = "add to gateway.yaml:\nvars:\n  admin_token: { env: ADMIN_TOKEN, secret: true }\nadmin:\n  token: \"${var.admin_token}\"";
     let (rule, what) = match document.environment {
         Environment::Production => (Rule::Production, "production needs an admin token".to_owned()),
@@ -156,7 +160,7 @@ fn require(document: &Document, fixed: &Fixed, settings: &Settings, report: &mut
             (Rule::Exposed, format!("there is no development admin token, because {open} is not on loopback"))
         }
     };
-    report.push(Diagnostic::new(rule, place, what).help(lines));
+    report.push(Diagnostic::new(rule, place, what).help(lines).path("admin.token"));
 }
 
 /// Whether anybody could ever call the routes that need a token.
@@ -165,17 +169,18 @@ pub fn somebody_can_authenticate(document: &Document, process: &Process, routes:
     if process.settings.shortcuts || !process.verifier.is_empty() || report.has_errors() {
         return;
     }
-    let place = document.gateway.auth.as_ref().map_or(document.gateway_place(), |auth| auth.span);
+    let Some(place) = place_of_gateway(document) else { return };
+    let place = document.gateway.auth.as_ref().map_or(place, |auth| auth.span);
     let rule = if document.environment == Environment::Production { Rule::Production } else { Rule::Exposed };
     let what = format!("nobody's tokens are believed, and `{}` needs one", route.name);
     let lines = "add to gateway.yaml:\nauth:\n  issuers:\n    - { issuer: \"https://id.example.com\", audience: [game], algorithm: EdDSA, public_key: id.pem, roles: claims.roles }";
-    report.push(Diagnostic::new(rule, place, what).help(lines));
+    report.push(Diagnostic::new(rule, place, what).help(lines).path("auth.issuers"));
 }
 
 /// Byte bounds that must fit into each other whatever the routes say.
 fn bounds(gateway: &GatewayFile, settings: &Settings, report: &mut Report) {
     let Some(connections) = &gateway.connections else { return };
-    let zero = |place: Span, key: &str| Diagnostic::new(Rule::Bounds, place, format!("`{key}` is 0, so nobody could connect")).help("write at least 1");
+    let zero = |place: Span, key: &str| Diagnostic::new(Rule::Bounds, place, format!("`{key}` is 0, so nobody could connect")).help("write at least 1").path(format!("connections.{key}"));
     for (key, written) in [("max", &connections.max), ("per_ip_max", &connections.per_ip_max), ("inflight_max", &connections.inflight_max)] {
         if let Some(written) = written
             && written.value == 0
@@ -186,7 +191,7 @@ fn bounds(gateway: &GatewayFile, settings: &Settings, report: &mut Report) {
     if let Some(written) = &connections.message_bytes_max
         && settings.message_bytes_max <= ENVELOPE_BYTES
     {
-        report.push(Diagnostic::new(Rule::Bounds, written.span, "a message of at most 1 KiB has no room for a payload").help("write at least `2KiB`"));
+        report.push(Diagnostic::new(Rule::Bounds, written.span, "a message of at most 1 KiB has no room for a payload").help("write at least `2KiB`").path("connections.message_bytes_max"));
     }
 }
 
@@ -195,7 +200,7 @@ pub fn needs_restart(document: &Document, process: &Process, running: &Fixed, re
     let gateway = &document.gateway;
     let listen = gateway.listen.as_ref();
     let admin = gateway.admin.as_ref();
-    let whole = document.gateway_place();
+    let Some(whole) = place_of_gateway(document) else { return };
     let place = |span: Option<Span>| span.unwrap_or(whole);
     let changes = [
         ("listen.address", process.fixed.listen != running.listen, place(listen.and_then(|l| l.address.as_ref()).map(|a| a.span))),
@@ -206,4 +211,23 @@ pub fn needs_restart(document: &Document, process: &Process, running: &Fixed, re
     for (key, _, place) in changes.into_iter().filter(|(_, changed, _)| *changed) {
         report.push(Diagnostic::new(Rule::NeedsRestart, place, format!("a change of `{key}` needs a restart")).help("put the old value back, or restart the gateway").path(key));
     }
+}
+
+/// Where something that is missing from `gateway.yaml` is missing: at its beginning, or beside it when there is none.
+fn place_of_gateway(document: &Document) -> Option<Span> {
+    let gateway = document.gateway.version.as_ref().map(|version| version.span.file);
+    gateway.or_else(|| document.groups.first().map(|group| group.file)).map(Span::start_of)
+}
+
+/// A secret in a file is a secret in a version control system.
+pub fn lint_secret(secret: &Spanned<Secret>, path: &str, report: &mut Report) {
+    if secret.is_literal() {
+        let help = "declare a variable with `secret: true` under `vars`, and write `\"${var.name}\"` here";
+        report.push(Diagnostic::new(Rule::SecretInFile, secret.span, "a secret stands in the file itself").help(help).path(path));
+    }
+}
+
+/// A size as memory is counted. What does not fit is more than there is.
+pub fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
 }

@@ -2,10 +2,11 @@
 //!
 //! Every path in the files becomes field numbers here; nothing is looked up by name later.
 
+use super::entries;
 use super::limits::Limits;
-use crate::config::layers::Effective;
-use crate::config::value::{FieldPathText, SessionPath};
-use crate::config::document::UnknownFields;
+use super::routes::edited;
+use crate::config::document::{Policy, SessionPath, UnknownFields};
+use crate::config::value::FieldPathText;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::proto::{FieldPath, MessageType, Redact, Stamp, UnknownPolicy as Unknown, Walk, WalkOptions};
 use crate::table::plan::{LimitPlan, SessionValue};
@@ -19,7 +20,7 @@ pub struct Request {
 }
 
 /// Compiles what `policy` and the limits `used` say about messages of type `input`.
-pub fn compile(input: &MessageType, policy: &Effective, used: &[usize], limits: &Limits, report: &mut Report) -> Request {
+pub fn compile(input: &MessageType, policy: &Policy, at: &str, used: &[usize], limits: &Limits, report: &mut Report) -> Request {
     let mut extract: Vec<FieldPath> = Vec::new();
     let mut texts: Vec<&str> = Vec::new();
     let mut plans = Vec::new();
@@ -30,9 +31,9 @@ pub fn compile(input: &MessageType, policy: &Effective, used: &[usize], limits: 
                 fields.push(known);
                 continue;
             }
-            let Some(resolved) = resolve(input, path, *place, report) else { continue };
+            let Some(resolved) = resolve(input, path, *place, &format!("{at}.rate_limits"), report) else { continue };
             if let Err(problem) = resolved.scalar() {
-                report.push(Diagnostic::new(Rule::FieldType, *place, format!("`request.{path}` cannot be part of a key: {problem}")).help("name a field that holds one scalar"));
+                report.push(Diagnostic::new(Rule::FieldType, *place, format!("`request.{path}` cannot be part of a key: {problem}")).help("name a field that holds one scalar").path(format!("{at}.rate_limits")));
                 continue;
             }
             extract.push(resolved);
@@ -48,24 +49,24 @@ pub fn compile(input: &MessageType, policy: &Effective, used: &[usize], limits: 
     Request {
         walk: Walk::compile(input, &extract, WalkOptions { unknown_fields }),
         limits: plans,
-        stamps: policy.set.iter().filter_map(|(target, source)| stamp(input, target, source, report)).collect(),
-        redact: Redact::compile(input, &redacted(input, &policy.redact, report)),
+        stamps: entries(&policy.set).filter_map(|(target, source)| stamp(input, target, source, at, report)).collect(),
+        redact: Redact::compile(input, &redacted(input, edited(&policy.redact), at, report)),
     }
 }
 
-fn resolve(input: &MessageType, path: &str, place: Span, report: &mut Report) -> Option<FieldPath> {
+fn resolve(input: &MessageType, path: &str, place: Span, at: &str, report: &mut Report) -> Option<FieldPath> {
     match FieldPath::resolve(input, path) {
         Ok(path) => Some(path),
         Err(problem) => {
-            let last = path.rsplit('.').next().unwrap_or(path);
-            report.push(Diagnostic::new(Rule::FieldPath, place, problem.what).did_you_mean(last, problem.known.iter().map(String::as_str)));
+            let finding = Diagnostic::new(Rule::FieldPath, place, problem.what);
+            report.push(finding.did_you_mean(path, problem.known.iter().map(String::as_str)).path(at));
             None
         }
     }
 }
 
-fn stamp(input: &MessageType, target: &Spanned<FieldPathText>, source: &Spanned<SessionPath>, report: &mut Report) -> Option<(Stamp, SessionValue)> {
-    let path = resolve(input, target.path(), target.span, report)?;
+fn stamp(input: &MessageType, target: &Spanned<FieldPathText>, source: &Spanned<SessionPath>, at: &str, report: &mut Report) -> Option<(Stamp, SessionValue)> {
+    let path = resolve(input, target.below_request(), target.span, &format!("{at}.set"), report)?;
     let source = match source.value {
         SessionPath::User => SessionValue::User,
         SessionPath::TokenId => SessionValue::TokenId,
@@ -75,12 +76,12 @@ fn stamp(input: &MessageType, target: &Spanned<FieldPathText>, source: &Spanned<
         Ok(stamp) => Some((stamp, source)),
         Err(problem) => {
             let help = "only a single string, bytes, integer, bool or enum field at the top of the message, outside a oneof, can be written";
-            report.push(Diagnostic::new(Rule::Stamp, target.span, format!("`request.{}` cannot be written: {problem}", target.path())).help(help));
+            report.push(Diagnostic::new(Rule::Stamp, target.span, format!("`request.{}` cannot be written: {problem}", target.below_request())).help(help).path(format!("{at}.set")));
             None
         }
     }
 }
 
-fn redacted(input: &MessageType, paths: &[Spanned<FieldPathText>], report: &mut Report) -> Vec<FieldPath> {
-    paths.iter().filter_map(|path| resolve(input, path.path(), path.span, report)).collect()
+fn redacted(input: &MessageType, paths: &[Spanned<FieldPathText>], at: &str, report: &mut Report) -> Vec<FieldPath> {
+    paths.iter().filter_map(|path| resolve(input, path.below_request(), path.span, &format!("{at}.redact"), report)).collect()
 }

@@ -1,0 +1,372 @@
+//! Text to tree: the YAML that this language speaks, and the bounds on how much of it.
+//!
+//! saphyr-parser turns text into events with places; here they become a tree. The language is YAML without tags, merge keys and second
+//! documents; anchors work inside a file. Promises: no text makes this panic or take more than the bounds below; every span lies in the text.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marked};
+
+use super::path::DocPath;
+use super::tree::{Entry, Key, Kind, Node, Origin, Scalar, Style};
+use crate::diagnostic::{Diagnostic, FileId, Report, Rule, Span};
+
+/// Deepest nesting. The grammar itself needs seven levels.
+const DEPTH_MAX: usize = 64;
+
+/// Most nodes in one file, what aliases stand for counted each time. Ten thousand routes of fifteen keys are about 350 000.
+const NODES_MAX: usize = 500_000;
+
+/// Most bytes of text in one tree, aliases included: a file's largest size twice over.
+const TREE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The tree of a file; none when the text is not YAML to its end. An empty file is an empty map.
+pub fn parse(file: FileId, text: &str, report: &mut Report) -> Option<Node> {
+    if let Some(at) = text.find('\0') {
+        let nul = Span { file, start: at, end: at + 1 };
+        report.push(Diagnostic::new(Rule::Syntax, nul, "the text contains a NUL byte").help("save the file as UTF-8 text"));
+        return None;
+    }
+    let mut builder = Builder {
+        places: Places::new(file, text),
+        report,
+        stack: Vec::new(),
+        root: None,
+        anchors: HashMap::new(),
+        skipped: None,
+        nodes_left: NODES_MAX,
+        bytes_left: TREE_BYTES_MAX,
+    };
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        match event {
+            Ok((event, place)) => builder.take(event, place).ok()?,
+            Err(error) => {
+                let at = builder.places.byte(error.marker().index());
+                let here = Span { file, start: at, end: at };
+                builder.report.push(Diagnostic::new(Rule::Syntax, here, format!("this is not YAML: {}", error.info())));
+                return None;
+            }
+        }
+    }
+    let root = builder.root.filter(|root| !root.is_null());
+    Some(root.unwrap_or(Node { kind: Kind::Map(Vec::new()), span: Span::start_of(file) }))
+}
+
+/// Nothing more of this file is read; the reason was reported.
+struct Stop;
+
+struct Builder<'a> {
+    places: Places,
+    report: &'a mut Report,
+    /// The open lists and maps, outermost first.
+    stack: Vec<Open>,
+    root: Option<Node>,
+    /// What each anchor stands for, and how much that is. An anchor that is still open is not here.
+    anchors: HashMap<usize, (Node, Extent)>,
+    /// How many lists and maps are open below the deepest one that is kept.
+    skipped: Option<usize>,
+    nodes_left: usize,
+    bytes_left: usize,
+}
+
+/// A list or map that has begun.
+struct Open {
+    start: usize,
+    anchor: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, places: HashMap<String, Span>, pending: Pending },
+}
+
+/// What a map waits for.
+enum Pending {
+    Key,
+    Value(Key),
+    /// The value of a key that was reported.
+    Nothing,
+}
+
+/// How much something takes.
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    nodes: usize,
+    bytes: usize,
+    depth: usize,
+}
+
+// === impl Builder ===
+
+impl Builder<'_> {
+    fn take(&mut self, event: Event<'_>, place: Marked) -> Result<(), Stop> {
+        if let Some(open) = &mut self.skipped {
+            match event {
+                Event::SequenceStart(..) | Event::MappingStart(..) => *open += 1,
+                Event::SequenceEnd | Event::MappingEnd => *open -= 1,
+                _ => {}
+            }
+            if *open == 0 {
+                self.skipped = None;
+            }
+            return Ok(());
+        }
+        let span = self.places.span(place);
+        match event {
+            Event::DocumentStart(_) if self.root.is_some() => {
+                self.refuse(
+                    span,
+                    "a file holds one document, and a second one begins here",
+                    "put it into a file of its own and `include` it",
+                );
+                Err(Stop)
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_tag(tag.is_some(), span);
+                self.scalar(&text, style, anchor, span)
+            }
+            Event::Alias(anchor) => self.alias(anchor, span),
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_tag(tag.is_some(), span);
+                self.open(anchor, span, Content::List(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_tag(tag.is_some(), span);
+                self.open(anchor, span, Content::Map { entries: Vec::new(), places: HashMap::new(), pending: Pending::Key })
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                self.close(span);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&mut self, anchor: usize, span: Span, content: Content) -> Result<(), Stop> {
+        self.spend(Extent { nodes: 1, ..Extent::default() }, span)?;
+        if self.stack.len() == DEPTH_MAX {
+            self.refuse(span, &format!("nested deeper than {DEPTH_MAX} levels"), "no part of the language is this deep");
+            self.skipped = Some(1);
+            self.place(Node { kind: Kind::Broken, span });
+            return Ok(());
+        }
+        self.stack.push(Open { start: span.start, anchor, content });
+        Ok(())
+    }
+
+    fn close(&mut self, end: Span) {
+        let Some(open) = self.stack.pop() else { return };
+        let (kind, last) = match open.content {
+            Content::List(items) => {
+                let last = items.last().map(|item| item.span.end);
+                (Kind::List(items), last)
+            }
+            Content::Map { entries, .. } => {
+                let last = entries.last().map(|entry| entry.value.span.end);
+                (Kind::Map(entries), last)
+            }
+        };
+        // A bracket has a width. A block has none, and its end event stands wherever the next thing begins.
+        let end = if end.end > end.start { end.end } else { last.unwrap_or(open.start) };
+        let node = Node { kind, span: Span { start: open.start, end: end.max(open.start), file: self.places.file } };
+        self.remember(open.anchor, &node);
+        self.place(node);
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, span: Span) -> Result<(), Stop> {
+        self.spend(Extent { nodes: 1, bytes: text.len(), depth: 0 }, span)?;
+        let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
+        let span = self.settle(text, span);
+        let kind = if style == Style::Plain && is_ambiguous(text) {
+            self.ambiguous(text, span);
+            Kind::Broken
+        } else {
+            Kind::Scalar(Scalar { text: text.to_owned(), style, origin: Origin::File })
+        };
+        let node = Node { kind, span };
+        self.remember(anchor, &node);
+        self.place(node);
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Stop> {
+        let Some((node, extent)) = self.anchors.get(&anchor) else {
+            self.refuse(span, "an alias stands inside of what it stands for", "an anchor cannot contain itself");
+            self.place(Node { kind: Kind::Broken, span });
+            return Ok(());
+        };
+        let (node, extent) = (node.clone(), *extent);
+        self.spend(extent, span)?;
+        if self.stack.len() + extent.depth > DEPTH_MAX {
+            self.refuse(span, &format!("nested deeper than {DEPTH_MAX} levels"), "no part of the language is this deep");
+            self.place(Node { kind: Kind::Broken, span });
+            return Ok(());
+        }
+        self.place(node);
+        Ok(())
+    }
+
+    /// Puts a finished node where it belongs: into the innermost open list or map, or at the top.
+    fn place(&mut self, node: Node) {
+        let Some(open) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return;
+        };
+        match &mut open.content {
+            Content::List(items) => items.push(node),
+            Content::Map { entries, pending, .. } => match std::mem::replace(pending, Pending::Key) {
+                Pending::Value(key) => entries.push(Entry { key, value: node }),
+                Pending::Nothing => {}
+                Pending::Key => self.key(node),
+            },
+        }
+    }
+
+    fn key(&mut self, node: Node) {
+        let key = match node.kind {
+            Kind::Scalar(scalar) if scalar.style == Style::Plain && scalar.text == "<<" => {
+                self.refuse(node.span, "merge keys are not part of this language", "write the keys out, or use `defaults`");
+                None
+            }
+            Kind::Scalar(scalar) => self.distinct(Key { text: scalar.text, span: node.span }),
+            Kind::Broken => None,
+            Kind::List(_) | Kind::Map(_) => {
+                self.refuse(node.span, "a list or map cannot be a key", "a key is text");
+                None
+            }
+        };
+        if let Some(Open { content: Content::Map { pending, .. }, .. }) = self.stack.last_mut() {
+            *pending = key.map_or(Pending::Nothing, Pending::Value);
+        }
+    }
+
+    /// The key, unless this map has it already.
+    fn distinct(&mut self, key: Key) -> Option<Key> {
+        let Some(Open { content: Content::Map { places, .. }, .. }) = self.stack.last_mut() else { return Some(key) };
+        let Some(first) = places.insert(key.text.clone(), key.span) else { return Some(key) };
+        places.insert(key.text.clone(), first);
+        self.push(
+            Diagnostic::new(Rule::DuplicateKey, key.span, format!("`{}` stands twice in this map", super::tree::shorten(&key.text)))
+                .label("and again here")
+                .related(first, "first here")
+                .help("remove one of the two"),
+        );
+        None
+    }
+
+    /// The span that findings about a scalar point to: of an empty value its key, of a block its text without the lines after it.
+    fn settle(&self, text: &str, span: Span) -> Span {
+        match self.stack.last().map(|open| &open.content) {
+            Some(Content::Map { pending: Pending::Value(key), .. }) if text.is_empty() && span.start == span.end => key.span,
+            _ => span,
+        }
+    }
+
+    fn remember(&mut self, anchor: usize, node: &Node) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), Extent::of(node)));
+        }
+    }
+
+    fn spend(&mut self, extent: Extent, span: Span) -> Result<(), Stop> {
+        match (self.nodes_left.checked_sub(extent.nodes), self.bytes_left.checked_sub(extent.bytes)) {
+            (Some(nodes), Some(bytes)) => {
+                (self.nodes_left, self.bytes_left) = (nodes, bytes);
+                Ok(())
+            }
+            _ => {
+                self.refuse(span, "too much in one file, aliases counted each time", "divide it into several files and `include` them");
+                Err(Stop)
+            }
+        }
+    }
+
+    fn refuse_tag(&mut self, tagged: bool, span: Span) {
+        if tagged {
+            self.refuse(span, "tags are not part of this language", "leave the tag out: what a value is follows from its key");
+        }
+    }
+
+    fn refuse(&mut self, span: Span, what: &str, help: &str) {
+        self.push(Diagnostic::new(Rule::RefusedYaml, span, what).help(help));
+    }
+
+    fn ambiguous(&mut self, text: &str, span: Span) {
+        let is_key = matches!(self.stack.last(), Some(Open { content: Content::Map { pending: Pending::Key, .. }, .. }));
+        let help = match text.to_ascii_lowercase().as_str() {
+            _ if is_key => format!("choose another name, or quote it: `\"{text}\"`"),
+            "y" | "yes" | "on" => format!("write `true`, or `\"{text}\"` where text is meant"),
+            _ => format!("write `false`, or `\"{text}\"` where text is meant"),
+        };
+        let what = format!("`{text}` is text to some readers of YAML and true or false to others");
+        self.push(Diagnostic::new(Rule::AmbiguousWord, span, what).help(help));
+    }
+
+    fn push(&mut self, finding: Diagnostic) {
+        let mut path = DocPath::default();
+        for open in &self.stack {
+            match &open.content {
+                Content::List(items) => _ = path.enter_item(items.len()),
+                Content::Map { pending: Pending::Value(key), .. } => _ = path.enter_key(&key.text),
+                Content::Map { .. } => {}
+            }
+        }
+        self.report.push(finding.path(path.to_string()));
+    }
+}
+
+// === impl Extent ===
+
+impl Extent {
+    fn of(node: &Node) -> Extent {
+        let inner: Vec<Extent> = match &node.kind {
+            Kind::Scalar(scalar) => return Extent { nodes: 1, bytes: scalar.text.len(), depth: 0 },
+            Kind::Broken => return Extent { nodes: 1, ..Extent::default() },
+            Kind::List(items) => items.iter().map(Extent::of).collect(),
+            Kind::Map(entries) => entries.iter().map(|entry| Extent::of(&entry.value).with_key(&entry.key)).collect(),
+        };
+        let sum = inner.iter().fold(Extent::default(), |sum, part| Extent {
+            nodes: sum.nodes + part.nodes,
+            bytes: sum.bytes + part.bytes,
+            depth: sum.depth.max(part.depth),
+        });
+        Extent { nodes: sum.nodes + 1, bytes: sum.bytes, depth: sum.depth + 1 }
+    }
+
+    fn with_key(self, key: &Key) -> Extent {
+        Extent { nodes: self.nodes + 1, bytes: self.bytes + key.text.len(), ..self }
+    }
+}
+
+/// From saphyr's places, which count characters, to ours, which count bytes.
+struct Places {
+    file: FileId,
+    length: usize,
+    /// Where each character begins; empty when every character is one byte.
+    starts: Vec<usize>,
+}
+
+// === impl Places ===
+
+impl Places {
+    fn new(file: FileId, text: &str) -> Places {
+        let starts = if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(at, _)| at).collect() };
+        Places { file, length: text.len(), starts }
+    }
+
+    fn byte(&self, character: usize) -> usize {
+        if self.starts.is_empty() { character.min(self.length) } else { self.starts.get(character).copied().unwrap_or(self.length) }
+    }
+
+    fn span(&self, place: Marked) -> Span {
+        let (start, end) = (self.byte(place.start.index()), self.byte(place.end.index()));
+        Span { file: self.file, start, end: end.max(start) }
+    }
+}
+
+/// YAML 1.1 reads these as true or false, YAML 1.2 as text, and libraries disagree about which they speak.
+fn is_ambiguous(text: &str) -> bool {
+    ["yes", "no", "on", "off", "y", "n"].iter().any(|word| text.eq_ignore_ascii_case(word))
+}

@@ -1,0 +1,203 @@
+//! Single values: text with a meaning, parsed once and carried as its own type.
+//!
+//! A type here parses text and says why it cannot; place, path, the text itself and the remedy are added in one spot, below.
+//! A reason therefore never quotes the text, so that a secret cannot slip into it.
+//!
+//! - `names`: names, permissions, methods, field paths, limit keys, metadata keys
+//! - `quantity`: numbers with and without units
+//! - `net`: addresses, networks, origins
+//! - `written`: text, files, secrets, and defaults of variables
+
+mod names;
+mod net;
+mod quantity;
+mod written;
+
+pub use names::{FieldPathText, LimitKey, MessageName, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, RouteName};
+pub use net::{Address, Cidr, EndpointUrl, Origin, UrlPath};
+pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
+pub use written::{FilePath, Secret, Text, VarValue};
+
+use super::grammar::{Read, Shape};
+use super::reader::Reader;
+use super::tree::{Node, Origin as Written};
+use crate::diagnostic::{Diagnostic, Rule, Span};
+
+/// Text with a meaning.
+pub trait Value: Sized + Clone {
+    /// What it is, with its article: `a duration`.
+    const WHAT: &'static str;
+
+    /// One or two that are right, in backquotes.
+    const EXAMPLE: &'static str;
+
+    /// What its text looks like, as a regular expression for schemas. It may allow more than `parse`, never less.
+    const PATTERN: &'static str;
+
+    fn parse(text: &str) -> Result<Self, Problem>;
+
+    /// What schemas say; only what YAML reads as a number says something else.
+    fn shape() -> Shape {
+        Shape::Text { what: Self::WHAT, pattern: Self::PATTERN, example: Self::EXAMPLE }
+    }
+}
+
+/// Why a text does not mean anything.
+#[derive(Debug)]
+pub struct Problem {
+    pub rule: Rule,
+    /// Beside the caret; does not quote the text.
+    pub why: String,
+    /// What to do, where that is more than to follow the example.
+    pub help: Option<String>,
+}
+
+// === impl Problem ===
+
+impl Problem {
+    pub fn new(why: impl Into<String>) -> Problem {
+        Problem { rule: Rule::BadValue, why: why.into(), help: None }
+    }
+
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Problem {
+        self.help = Some(help.into());
+        self
+    }
+
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Problem {
+        self.rule = rule;
+        self
+    }
+
+    /// The finding about a text, as it may be shown, that should be `what`.
+    pub fn finding(self, span: Span, shown: &str, what: &str, example: &str) -> Diagnostic {
+        let help = self.help.unwrap_or_else(|| format!("write {what} such as {example}"));
+        Diagnostic::new(self.rule, span, format!("{shown} is not {what}")).label(self.why).help(help)
+    }
+}
+
+// === impl Read ===
+
+impl<T: Value> Read for T {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<T> {
+        let scalar = reader.scalar(node, T::WHAT)?;
+        match T::parse(&scalar.text) {
+            Ok(value) => Some(value),
+            Err(mut problem) => {
+                // A remedy may quote the text.
+                problem.help = problem.help.filter(|_| scalar.origin != Written::Secret);
+                reader.push(problem.finding(node.span, &scalar.shown(), T::WHAT, T::EXAMPLE))
+            }
+        }
+    }
+
+    fn shape() -> Shape {
+        <T as Value>::shape()
+    }
+}
+
+impl Read for u32 {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<u32> {
+        let scalar = reader.scalar(node, "a whole number")?;
+        if !scalar.to_value().is_number() {
+            return reader.wrong_type(node, "a whole number", Some("write digits without quotes, such as `40`".to_owned()));
+        }
+        serde_yaml::from_value(scalar.to_value()).ok().or_else(|| {
+            let finding =
+                Diagnostic::new(Rule::BadValue, node.span, format!("{} is not a whole number from 0 to {}", scalar.shown(), u32::MAX));
+            reader.push(finding.help("write digits, such as `40`"))
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Integer { min: 0, max: u32::MAX }
+    }
+}
+
+impl Read for bool {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<bool> {
+        let scalar = reader.scalar(node, "true or false")?;
+        scalar.to_value().as_bool().or_else(|| reader.wrong_type(node, "true or false", Some("write `true` or `false`".to_owned())))
+    }
+
+    fn shape() -> Shape {
+        Shape::Bool
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: Value>(right: &[&str], wrong: &[&str]) {
+        for text in right {
+            assert!(T::parse(text).is_ok(), "`{text}` is {}", T::WHAT);
+        }
+        for text in wrong {
+            assert!(T::parse(text).is_err(), "`{text}` is not {}", T::WHAT);
+        }
+        for example in T::EXAMPLE.split('`').skip(1).step_by(2) {
+            assert!(T::parse(example).is_ok(), "`{example}` is the example of {}", T::WHAT);
+        }
+    }
+
+    #[test]
+    fn quantities() {
+        check::<Duration>(&["0s", "500ms", "3650d"], &["", "3", "3 s", "1.5s", "-1s", "3S", "3651d", "99999999999999999999s", "s", "١s"]);
+        check::<ByteSize>(&["0B", "64KiB", "1024GiB"], &["64", "64KB", "64kib", "1TiB", "1025GiB", "1_000B"]);
+        check::<Rate>(&["1/s", "4294967295/h"], &["0/s", "20", "20/", "/s", "5/m", "4294967296/s", "1/2/s"]);
+        check::<ProtocolNumber>(&["1000", "4294967295"], &["999", "0", "01001", "0x3E9", "1_001", "+1001", "4294967296", " 1001"]);
+        check::<NumberRange>(&["1000..1000"], &["1000", "1000...2000", "1000..=1999", "2000..1000", "1..2000", "1000.."]);
+        check::<Workers>(&["1", "256"], &["0", "257", "Auto", "-1", ""]);
+        check::<Version>(&[], &["2", "01", "one"]);
+    }
+
+    #[test]
+    fn names() {
+        check::<Name>(&["a", "a_1"], &["", "A", "1a", "_a", "a-b", "a.b", "é"]);
+        check::<RouteName>(&["echo", "game.join_room"], &["", ".", "a.", ".a", "a..b", "A.b"]);
+        check::<PermissionName>(&["a", "a.b"], &["*", "a.*", ""]);
+        check::<PermissionPattern>(&["*", "**", "a.*.b", "*.b", "a.**"], &["", "a*", "**.a", "a.***", "a..b"]);
+        check::<MethodName>(&["S/M", "a.b.S/M"], &["", "a.b.S", "/a.S/M", "a.S/", "a.S/M/N", "a..S/M", "a.1S/M", "a-b.S/M"]);
+        check::<MessageName>(&["M", "a.b.M"], &["", ".a.M", "a.", "a/M"]);
+        check::<FieldPathText>(&["request.a", "request.a.b_c"], &["request", "request.", "a.b", "response.a", "request.a[0]"]);
+        check::<LimitKey>(&["global", "session", "request.a.b"], &["", "ip", "request.", "Caller"]);
+        let reserved = [
+            "authorization",
+            "te",
+            "host",
+            "content-type",
+            "user-agent",
+            "grpc-timeout",
+            "protogate-user",
+            "protogate_user",
+            ":path",
+            "a_b",
+            "a-bin",
+        ];
+        check::<MetadataKey>(&["x-a", "a.b", "1"], &["", "A", "a b", "é"]);
+        for key in reserved {
+            assert_eq!(MetadataKey::parse(key).expect_err(key).rule, Rule::ReservedMetadata, "{key}");
+        }
+    }
+
+    #[test]
+    fn places_on_a_network() {
+        check::<Address>(
+            &["localhost:0", "[::]:65535"],
+            &["", "7080", ":7080", "*:7080", "example.com:80", "::1:80", "1.2.3.4", "1.2.3.4:65536", "1.2.3:1"],
+        );
+        check::<UrlPath>(&["/", "/a/b"], &["", "ws", "/a b", "/a?b", "/a#b", "/a%20b", "/é"]);
+        check::<EndpointUrl>(
+            &["http://a:1", "https://[::1]:443"],
+            &["a:1", "http://a", "http://a:1/", "http://u@a:1", "grpc://a:1", "http://:1", "http://a:0", "http://[::g]:1"],
+        );
+        check::<Cidr>(&["127.0.0.1", "::1", "0.0.0.0/0"], &["", "a", "10.0.0.1/8", "10.0.0.0/33"]);
+        check::<Origin>(
+            &["https://a.b", "tauri://localhost", "http://[::1]:3000"],
+            &["", "*", "a.b", "https://A.b", "https://a.b/", "https://a.b:443", "http://a.b:x", "https://"],
+        );
+    }
+}

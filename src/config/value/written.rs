@@ -1,0 +1,111 @@
+//! Values whose meaning depends on how or where they are written: text, files, secrets, and the defaults of variables.
+
+use std::path::{Path, PathBuf};
+
+use super::{Problem, Value};
+use crate::config::grammar::{Read, Shape};
+use crate::config::reader::Reader;
+use crate::config::tree::{Node, Origin};
+
+/// Any text that is not empty.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Text(String);
+
+/// A file or folder, already resolved: a relative path starts from the folder of the file in which it is written.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct FilePath(PathBuf);
+
+/// Text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    text: String,
+    literal: bool,
+}
+
+/// The default of a variable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum VarValue {
+    String(String),
+    Integer(i64),
+    Bool(bool),
+}
+
+// === impl Text ===
+
+impl Text {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for Text {
+    const WHAT: &'static str = "text";
+    const EXAMPLE: &'static str = "`abc`";
+    const PATTERN: &'static str = ".+";
+
+    fn parse(text: &str) -> Result<Text, Problem> {
+        if text.is_empty() { Err(Problem::new("empty").help("write something, or leave the key out")) } else { Ok(Text(text.to_owned())) }
+    }
+}
+
+// === impl FilePath ===
+
+impl FilePath {
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Read for FilePath {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<FilePath> {
+        let text = Text::read(node, reader)?;
+        Some(FilePath(reader.folder().join(text.as_str())))
+    }
+
+    fn shape() -> Shape {
+        Shape::Text { what: "a path", pattern: ".+", example: "`../proto`" }
+    }
+}
+
+// === impl Secret ===
+
+impl Secret {
+    /// The text itself. Whoever calls this sees to it that it is not shown.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// True when it stands in the file rather than in a variable.
+    pub fn is_literal(&self) -> bool {
+        self.literal
+    }
+}
+
+impl Read for Secret {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Secret> {
+        let scalar = reader.scalar(node, "a secret")?;
+        Some(Secret { text: scalar.text.clone(), literal: scalar.origin == Origin::File })
+    }
+
+    fn shape() -> Shape {
+        Shape::Text { what: "a secret", pattern: ".+", example: "`${var.admin_token}`" }
+    }
+}
+
+// === impl VarValue ===
+
+impl Read for VarValue {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<VarValue> {
+        let scalar = reader.scalar(node, "text, a whole number, or true or false")?;
+        match scalar.to_value() {
+            serde_yaml::Value::Bool(value) => Some(VarValue::Bool(value)),
+            serde_yaml::Value::Number(number) if number.is_i64() => number.as_i64().map(VarValue::Integer),
+            // A number with a fraction, such as a version, is the text that was written.
+            _ => Some(VarValue::String(scalar.text.clone())),
+        }
+    }
+
+    fn shape() -> Shape {
+        Shape::Any
+    }
+}
