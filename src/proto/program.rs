@@ -236,7 +236,6 @@ impl Compiler {
         index
     }
 
-
     fn finish(mut self) -> Program {
         let mut done = 0;
         while let Some(kind) = self.queue.get(done).cloned() {
@@ -338,5 +337,6 @@ fn is_secret(options: &prost_reflect::DynamicMessage) -> bool {
 
 /// A length as an index.
 fn length<T>(items: &[T]) -> u32 {
-    u32::try_from(items.len()).expect("a schema has fewer than 2^32 fields, because each takes several bytes of a descriptor of at most 2 GiB")
+    u32::try_from(items.len())
+        .expect("a schema has fewer than 2^32 fields, because each takes several bytes of a descriptor of at most 2 GiB")
 }

@@ -307,3 +307,7 @@ impl fmt::Display for WalkProblem {
 }
 
 impl std::error::Error for WalkProblem {}
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod tests;
