@@ -119,7 +119,7 @@ impl Files {
 }
 
 /// Without `.` and, where it can be told, `..`: `routes/../proto` is `proto`.
-fn normal(path: &Path) -> PathBuf {
+pub(crate) fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {
         match part {

@@ -162,3 +162,54 @@ fn last_kind(fields: &[FieldDescriptor]) -> &'static str {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::pool::tests::pool_of;
+
+    const TEXT: &str = r#"
+        syntax = "proto3"; package p;
+        message Room { string id = 1; int64 number = 2; double weight = 3; oneof at { string here = 4; bytes there = 5; } optional bool open = 6; }
+        message Ask { Room room = 7; repeated Room rooms = 8; map<string, Room> named = 9; map<string, string> plain = 10; }
+    "#;
+
+    fn resolve(path: &str) -> Result<FieldPath, PathProblem> {
+        FieldPath::resolve(&pool_of(TEXT).message("p.Ask").expect("p.Ask is declared"), path)
+    }
+
+    fn scalar(path: &str) -> Result<(), String> {
+        resolve(path).expect("the path resolves").scalar()
+    }
+
+    #[test]
+    fn a_path_is_its_field_numbers() {
+        let path = resolve("room.id").expect("the path resolves");
+        assert_eq!((path.numbers(), path.text(), path.kind()), (&[7, 1][..], "room.id", FieldKind::String));
+        assert!(!path.is_repeated_anywhere() && !path.is_oneof_member());
+        assert!(resolve("room.here").is_ok_and(|path| path.is_oneof_member()));
+        assert!(resolve("room.open").is_ok_and(|path| !path.is_oneof_member()));
+        assert!(resolve("named.id").is_ok_and(|path| path.numbers() == [9, 1] && path.is_repeated_anywhere()));
+    }
+
+    #[test]
+    fn a_wrong_step_names_what_there_is() {
+        let problem = resolve("room.di").err().expect("there is no such field");
+        assert_eq!(problem.what, "`p.Room` has no field `di`");
+        assert!(problem.known.contains(&"room.id".to_owned()));
+        assert_eq!(resolve("room.id.x").err().map(|p| p.what), Some("`room.id` is a string, which has no fields".to_owned()));
+        assert_eq!(resolve("plain.x").err().map(|p| p.what), Some("`plain` is a map of plain values, which has no fields".to_owned()));
+        assert!(resolve("").is_err() && resolve("room.").is_err() && resolve(".room").is_err());
+    }
+
+    #[test]
+    fn only_single_comparable_values_are_scalar() {
+        for path in ["room.id", "room.number", "room.there", "room.open"] {
+            assert_eq!(scalar(path), Ok(()), "{path}");
+        }
+        for (path, word) in
+            [("room", "message"), ("rooms.id", "repeated"), ("named.id", "map"), ("room.weight", "floating"), ("plain", "map")]
+        {
+            assert!(scalar(path).is_err_and(|text| text.contains(word)), "{path}");
+        }
+    }
+}

@@ -194,7 +194,7 @@ mod tests {
 
     fn stamp(path: &str) -> Result<Stamp, String> {
         let kind = fixture::kind("t.All");
-        Stamp::compile(&kind, &FieldPath::resolve(&kind, path).ok().expect("the path exists"))
+        Stamp::compile(&kind, &FieldPath::resolve(&kind, path).expect("the path exists"))
     }
 
     fn copy(message: &[u8], stamps: &[(&Stamp, &str)]) -> Result<Vec<u8>, Unconvertible> {
