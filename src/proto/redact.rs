@@ -46,6 +46,8 @@ impl Redact {
 
     /// Masks the fields of one message or group and returns how many bytes they took.
     fn fields(&self, message: &mut [u8], place: Place) -> Result<usize, WalkProblem> {
+        let near = self.program.near(place.table);
+        let node = self.program.node(place.node);
         let mut at = 0;
         while at < message.len() {
             let (number, wire, after) = raw::key(&message[at..])?;
@@ -53,8 +55,8 @@ impl Redact {
             if wire == END {
                 return if number == place.group { Ok(at) } else { Err(WalkProblem::Group(number)) };
             }
-            let field = self.program.field(place.table, number);
-            let step = self.program.at(place.node, number);
+            let field = near.get(number as usize).copied().unwrap_or_else(|| self.program.far(place.table, number));
+            let step = node.and_then(|node| node.at(number));
             let secret = place.secret || field.secret || field.shape == Shape::Unknown || step.is_some_and(|step| step.secret);
             let inside = Place {
                 // Of an unknown field also the inside is unknown.
