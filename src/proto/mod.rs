@@ -7,10 +7,14 @@
 //! - `pool`: the message types and methods of one configuration, shared between reloads
 //! - `message`: what others know about a message type and a method
 //! - `path`: field paths such as `room.id`
-//! - `program`, `walk`: one pass over a message's bytes that checks them and takes values out, over `raw`
-//! - `stamp`, `redact`: writing a field, and masking fields, on the wire form
 //! - `closure`: one hash over everything that messages can contain
-//! - `transcode`: between the wire form and canonical JSON, with `strict`
+//! - `transcode`: between the wire form and canonical JSON
+//! - `json`: writing canonical JSON
+//! - `strict`: the checks on JSON that the reflection library does not make
+//! - `walk`: reads a message's bytes once: whole, within bounds, and the few values that a route asks about
+//! - `stamp`: copies a message with fields set by the gateway
+//! - `redact`: masks what must not be shown
+//! - `program`, `raw`: what the three share: types compiled to tables of numbers, and the pieces of the wire format
 
 pub mod redact;
 pub mod stamp;
@@ -37,5 +41,5 @@ pub use path::{FieldKind, FieldPath, PathProblem};
 pub use pool::{Missing, Pool, Pools};
 pub use redact::Redact;
 pub use source::DescriptorSource;
-pub use stamp::{Stamp, Unconvertible};
+pub use stamp::{Stamp, Unconvertible, copy_stamped};
 pub use walk::{UnknownPolicy, Value, Values, Walk, WalkOptions, WalkProblem};

@@ -171,25 +171,22 @@ impl Program {
         self.tables[index as usize]
     }
 
-    /// What a number means in a table.
+    /// The fields of a table with small numbers, by number. A reader of one message asks for them once.
     #[inline]
-    pub fn field(&self, table: Table, number: u32) -> Field {
-        if number < table.dense_length { self.dense[(table.dense_from + number) as usize] } else { self.far_field(table, number) }
+    pub fn near(&self, table: Table) -> &[Field] {
+        &self.dense[table.dense_from as usize..][..table.dense_length as usize]
     }
 
-    fn far_field(&self, table: Table, number: u32) -> Field {
+    /// What a number means that is not among the near ones.
+    pub fn far(&self, table: Table, number: u32) -> Field {
         let fields = &self.sparse[table.sparse_from as usize..][..table.sparse_length as usize];
         fields.binary_search_by_key(&number, |(number, _)| *number).map_or(Field::UNKNOWN, |place| fields[place].1)
     }
 
-    /// What to do at a number of a place.
+    /// A place of the paths.
     #[inline]
-    pub fn at(&self, node: Option<u32>, number: u32) -> Option<&Step> {
-        let node = &self.nodes[node? as usize];
-        if number < 64 && node.mask & (1 << number) == 0 {
-            return None;
-        }
-        node.steps.binary_search_by_key(&number, |step| step.number).ok().map(|place| &node.steps[place])
+    pub fn node(&self, node: Option<u32>) -> Option<&Node> {
+        node.map(|node| &self.nodes[node as usize])
     }
 
     fn root(&mut self) -> u32 {
@@ -235,7 +232,6 @@ impl Compiler {
         self.queue.push(kind.clone());
         index
     }
-
 
     fn finish(mut self) -> Program {
         let mut done = 0;
@@ -298,6 +294,19 @@ impl Compiler {
     }
 }
 
+// === impl Node ===
+
+impl Node {
+    /// What to do at a number.
+    #[inline]
+    pub fn at(&self, number: u32) -> Option<&Step> {
+        if number < 64 && self.mask & (1 << number) == 0 {
+            return None;
+        }
+        self.steps.binary_search_by_key(&number, |step| step.number).ok().map(|place| &self.steps[place])
+    }
+}
+
 // === impl Field ===
 
 impl Field {
@@ -338,5 +347,6 @@ fn is_secret(options: &prost_reflect::DynamicMessage) -> bool {
 
 /// A length as an index.
 fn length<T>(items: &[T]) -> u32 {
-    u32::try_from(items.len()).expect("a schema has fewer than 2^32 fields, because each takes several bytes of a descriptor of at most 2 GiB")
+    u32::try_from(items.len())
+        .expect("a schema has fewer than 2^32 fields, because each takes several bytes of a descriptor of at most 2 GiB")
 }

@@ -36,7 +36,20 @@ pub(super) fn varint(bytes: &[u8]) -> Result<(u64, &[u8]), WalkProblem> {
     }
 }
 
+#[inline(never)]
 fn long_varint(bytes: &[u8]) -> Result<(u64, &[u8]), WalkProblem> {
+    // Where eight bytes can be read at once and one of them is the last, the sevens are pushed together in three steps, without a loop.
+    if let Some(word) = bytes.first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends != 0 {
+            let sevens = word & (ends ^ (ends - 1)) & 0x7f7f_7f7f_7f7f_7f7f;
+            let pairs = (sevens & 0x007f_007f_007f_007f) | ((sevens & 0x7f00_7f00_7f00_7f00) >> 1);
+            let fours = (pairs & 0x0000_3fff_0000_3fff) | ((pairs & 0x3fff_0000_3fff_0000) >> 2);
+            let value = (fours & 0x0fff_ffff) | ((fours & 0x0fff_ffff_0000_0000) >> 4);
+            return Ok((value, &bytes[ends.trailing_zeros() as usize / 8 + 1..]));
+        }
+    }
     let mut value = 0;
     for (place, byte) in bytes.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * place);
@@ -82,5 +95,35 @@ pub(super) fn skip(number: u32, wire: u32, bytes: &[u8], depth: u32) -> Result<&
         }
         END => Err(WalkProblem::Group(number)),
         _ => Err(WalkProblem::Key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::encoding::{decode_varint, encode_varint};
+
+    use super::*;
+
+    #[test]
+    fn varints_are_read_as_the_library_reads_them() {
+        for shift in 0..64 {
+            for value in [1_u64 << shift, (1 << shift) - 1, u64::MAX >> shift, 0x0123_4567_89ab_cdef >> shift] {
+                for padding in [0, 9] {
+                    let mut bytes = Vec::new();
+                    encode_varint(value, &mut bytes);
+                    let length = bytes.len();
+                    bytes.resize(length + padding, 0xff);
+                    assert_eq!(varint(&bytes), Ok((value, &bytes[length..])));
+                    for end in 0..length {
+                        assert_eq!(varint(&bytes[..end]), Err(WalkProblem::Truncated));
+                    }
+                }
+            }
+        }
+        for long in [&b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"[..], &[0x80; 11], b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00"] {
+            assert!(decode_varint(&mut &long[..]).is_err());
+            assert_eq!(varint(long), Err(WalkProblem::Varint));
+        }
+        assert_eq!(varint(b"\x80\x80\x00rest"), Ok((0, &b"rest"[..])), "over-long is allowed");
     }
 }

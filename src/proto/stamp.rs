@@ -129,7 +129,9 @@ impl Stamp {
     fn declared(&self, values: &[(String, i32)], text: &str) -> Result<i32, Unconvertible> {
         let number = text.parse::<i32>().ok();
         let found = values.iter().find(|(name, value)| name == text || Some(*value) == number);
-        found.map(|(_, value)| *value).ok_or_else(|| Unconvertible::Value { field: self.name.clone(), wanted: "a declared value of its enum" })
+        found
+            .map(|(_, value)| *value)
+            .ok_or_else(|| Unconvertible::Value { field: self.name.clone(), wanted: "a declared value of its enum" })
     }
 }
 
@@ -179,3 +181,114 @@ impl fmt::Display for Unconvertible {
 }
 
 impl std::error::Error for Unconvertible {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message;
+    use prost_reflect::{DynamicMessage, Value};
+
+    use super::*;
+    use crate::proto::fixture::{self, Dice};
+    use crate::proto::{UnknownPolicy, Values, Walk, WalkOptions};
+
+    fn stamp(path: &str) -> Result<Stamp, String> {
+        let kind = fixture::kind("t.All");
+        Stamp::compile(&kind, &FieldPath::resolve(&kind, path).expect("the path exists"))
+    }
+
+    fn copy(message: &[u8], stamps: &[(&Stamp, &str)]) -> Result<Vec<u8>, Unconvertible> {
+        let mut out = BytesMut::from(&b"head"[..]);
+        let result = copy_stamped(message, stamps, &mut out);
+        assert!(out.starts_with(b"head") && (result.is_ok() || out.len() == 4), "a failure leaves nothing behind");
+        result.map(|()| out[4..].to_vec())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_stamped_message_is_the_message_with_the_field_set(seed: u64, text in "[a-zä]{0,9}", number: u32) {
+            let stamps = [stamp("text").expect("can be set"), stamp("u32").expect("can be set"), stamp("maybe_colour").expect("can be set")];
+            let kind = fixture::kind("t.All");
+            let walk = Walk::compile(&kind, &[], WalkOptions { unknown_fields: UnknownPolicy::Pass });
+            let mut dice = Dice(seed);
+            for _ in 0..20 {
+                let message = fixture::random_bytes(kind.descriptor(), &mut dice);
+                let digits = number.to_string();
+                let copied = copy(&message, &[(&stamps[0], &text), (&stamps[1], &digits), (&stamps[2], "RED")]);
+                if walk.run(&message, &mut Values::default()).is_err() {
+                    continue;
+                }
+                let copied = copied.expect("an accepted message can be stamped");
+                let mut expected = DynamicMessage::decode(kind.descriptor().clone(), &message[..]).expect("the walker accepted it");
+                expected.set_field_by_name("text", Value::String(text.clone()));
+                expected.set_field_by_name("u32", Value::U32(number));
+                expected.set_field_by_name("maybe_colour", Value::EnumNumber(1));
+                let stamped = DynamicMessage::decode(kind.descriptor().clone(), &copied[..]).expect("a stamped message decodes");
+                // Encoded, because NaN differs from itself and maps have no order, but their entries have the same bytes.
+                let sorted = |message: &DynamicMessage| { let mut bytes = message.encode_to_vec(); bytes.sort_unstable(); bytes };
+                prop_assert!(sorted(&stamped) == sorted(&expected));
+            }
+        }
+
+        #[test]
+        fn stamping_never_panics(bytes: Vec<u8>) {
+            let stamp = stamp("text").expect("can be set");
+            drop(copy(&bytes, &[(&stamp, "x")]));
+        }
+    }
+
+    #[test]
+    fn an_unfinished_field_cannot_swallow_the_stamp() {
+        // An unknown field that claims the three bytes which a naive gateway would append.
+        let forged = b"\x72\x04evil\xfa\x3f\x03";
+        let walk = Walk::compile(&fixture::kind("t.All"), &[], WalkOptions { unknown_fields: UnknownPolicy::Pass });
+        assert_eq!(walk.run(forged, &mut Values::default()), Err(WalkProblem::Truncated));
+        let stamp = stamp("text").expect("can be set");
+        assert_eq!(copy(forged, &[(&stamp, "x")]), Err(Unconvertible::Message(WalkProblem::Truncated)));
+    }
+
+    #[test]
+    fn every_occurrence_goes_and_a_default_is_written() {
+        let stamp = stamp("text").expect("can be set");
+        assert_eq!(copy(b"\x72\x01a\x08\x01\x72\x01b\x10\x02\x72\x00", &[(&stamp, "")]), Ok(b"\x08\x01\x10\x02\x72\x00".to_vec()));
+        assert_eq!(copy(b"", &[(&stamp, "me")]), Ok(b"\x72\x02me".to_vec()));
+    }
+
+    #[test]
+    fn only_single_plain_fields_can_be_stamped() {
+        for path in ["tree", "tree.name", "texts", "labels", "real", "wide", "left", "far_choice"] {
+            assert!(stamp(path).is_err(), "{path}");
+        }
+        for path in ["truth", "i32", "s64", "f32", "sf64", "text", "data", "colour", "maybe", "maybe_int", "far"] {
+            assert!(stamp(path).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn text_becomes_the_value_or_is_refused() {
+        let table: [(&str, &str, Option<&[u8]>); 14] = [
+            ("truth", "true", Some(b"\x08\x01")),
+            ("truth", "yes", None),
+            ("i32", "-1", Some(b"\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")),
+            ("i32", "2147483648", None),
+            ("s32", "-1", Some(b"\x20\x01")),
+            ("u32", "-1", None),
+            ("u64", "18446744073709551615", Some(b"\x38\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")),
+            ("f32", "1", Some(b"\x45\x01\0\0\0")),
+            ("data", "\u{e4}", Some(b"\x7a\x02\xc3\xa4")),
+            ("colour", "BLUE", Some(b"\x80\x01\x07")),
+            ("colour", "7", Some(b"\x80\x01\x07")),
+            ("colour", "6", None),
+            ("colour", "GREEN", None),
+            ("i64", "", None),
+        ];
+        for (path, text, expected) in table {
+            let result = copy(b"", &[(&stamp(path).expect("can be set"), text)]);
+            assert_eq!(result.as_deref().ok(), expected, "{path} = {text}");
+        }
+        let problem = copy(b"", &[(&stamp("u32").expect("can be set"), "secret")]).expect_err("not a number");
+        assert_eq!(problem.to_string(), "the value for `u32` is not an unsigned integer of 32 bits");
+    }
+}

@@ -118,28 +118,32 @@ impl Walk {
 impl<'m> Run<'_, 'm> {
     /// Reads the fields of one message or group and returns what follows it.
     fn fields(&mut self, mut rest: &'m [u8], place: Place) -> Result<&'m [u8], WalkProblem> {
-        let walk = self.walk;
+        let program = &self.walk.program;
+        let near = program.near(place.table);
+        let node = program.node(place.node);
         while !rest.is_empty() {
             let (number, wire, after) = raw::key(rest)?;
             if wire == END {
                 return if number == place.group { Ok(after) } else { Err(WalkProblem::Group(number)) };
             }
             self.count(1)?;
-            let field = walk.program.field(place.table, number);
-            let step = walk.program.at(place.node, number);
+            let field = near.get(number as usize).copied().unwrap_or_else(|| program.far(place.table, number));
+            let step = node.and_then(|node| node.at(number));
             if let Some(step) = step {
                 self.clear(step);
             }
             rest = match (field.shape, wire) {
                 (Shape::Varint, VARINT) => {
                     let (value, rest) = raw::varint(after)?;
-                    self.take(step, |scalar| scalar.number(value));
+                    self.take_number(step, value);
                     rest
                 }
                 (Shape::Text, COUNTED) => {
                     let (bytes, rest) = raw::counted(after)?;
-                    let text = std::str::from_utf8(bytes).map_err(|_| WalkProblem::Text(number))?;
-                    self.take(step, |scalar| scalar.counted(text.is_empty(), Value::Str(text)));
+                    if step.is_some() || !bytes.is_ascii() {
+                        let text = std::str::from_utf8(bytes).map_err(|_| WalkProblem::Text(number))?;
+                        self.take_counted(step, text.is_empty(), Value::Str(text));
+                    }
                     rest
                 }
                 (Shape::Message | Shape::Map, COUNTED) => {
@@ -149,17 +153,17 @@ impl<'m> Run<'_, 'm> {
                 }
                 (Shape::Fixed32, FIXED32) => {
                     let (bytes, rest) = raw::fixed(after)?;
-                    self.take(step, |scalar| scalar.number(u64::from(u32::from_le_bytes(*bytes))));
+                    self.take_number(step, u64::from(u32::from_le_bytes(*bytes)));
                     rest
                 }
                 (Shape::Fixed64, FIXED64) => {
                     let (bytes, rest) = raw::fixed(after)?;
-                    self.take(step, |scalar| scalar.number(u64::from_le_bytes(*bytes)));
+                    self.take_number(step, u64::from_le_bytes(*bytes));
                     rest
                 }
                 (Shape::Bytes, COUNTED) => {
                     let (bytes, rest) = raw::counted(after)?;
-                    self.take(step, |scalar| scalar.counted(bytes.is_empty(), Value::Bytes(bytes)));
+                    self.take_counted(step, bytes.is_empty(), Value::Bytes(bytes));
                     rest
                 }
                 (shape, COUNTED) if field.packable => {
@@ -197,20 +201,23 @@ impl<'m> Run<'_, 'm> {
     }
 
     fn packed_varints(&mut self, mut bytes: &[u8]) -> Result<(), WalkProblem> {
-        // Most elements are small: eight bytes without a continuation bit are eight whole elements.
-        const CONTINUED: u64 = 0x8080_8080_8080_8080;
-        while !bytes.is_empty() {
-            if let Some((word, rest)) = bytes.split_first_chunk()
-                && u64::from_ne_bytes(*word) & CONTINUED == 0
-            {
-                self.count(8)?;
-                bytes = rest;
-            } else {
+        // Eight bytes at a time: an element ends at each byte without a continuation bit, and what ends within eight bytes is not too long.
+        while let Some(word) = bytes.first_chunk() {
+            let ends = !u64::from_le_bytes(*word) & 0x8080_8080_8080_8080;
+            if ends == 0 {
                 self.count(1)?;
                 (_, bytes) = raw::varint(bytes)?;
+            } else {
+                // The product sums the bytes, each 0 or 1, in the highest one.
+                self.count(((ends >> 7).wrapping_mul(0x0101_0101_0101_0101) >> 56) as u32)?;
+                bytes = &bytes[8 - ends.leading_zeros() as usize / 8..];
             }
         }
-        Ok(())
+        // Fewer than eight are left, so that none is too long either.
+        match bytes.last() {
+            Some(last) if *last >= 0x80 => Err(WalkProblem::Truncated),
+            _ => self.count(bytes.iter().map(|byte| u32::from(*byte < 0x80)).sum()),
+        }
     }
 
     /// A field that the schema does not name. Unknown groups are read here and not skipped, because what is inside counts as well.
@@ -243,12 +250,22 @@ impl<'m> Run<'_, 'm> {
     }
 
     #[inline(always)]
-    fn take(&mut self, step: Option<&Step>, decode: impl FnOnce(Scalar) -> Value<'m>) {
+    fn take_number(&mut self, step: Option<&Step>, raw: u64) {
         if let Some((scalar, indexes)) = step.and_then(|step| step.take.as_ref()) {
-            let value = decode(*scalar);
-            for index in indexes {
-                self.values[*index as usize] = value;
-            }
+            self.store(indexes, scalar.number(raw));
+        }
+    }
+
+    #[inline(always)]
+    fn take_counted(&mut self, step: Option<&Step>, empty: bool, value: Value<'m>) {
+        if let Some((scalar, indexes)) = step.and_then(|step| step.take.as_ref()) {
+            self.store(indexes, if empty && !scalar.presence { Value::Absent } else { value });
+        }
+    }
+
+    fn store(&mut self, indexes: &[u32], value: Value<'m>) {
+        for index in indexes {
+            self.values[*index as usize] = value;
         }
     }
 }
@@ -257,6 +274,7 @@ impl<'m> Run<'_, 'm> {
 
 impl Scalar {
     /// Decodes as every protobuf library does: numbers of 32 bits lose what is above.
+    #[inline(never)]
     fn number<'m>(self, raw: u64) -> Value<'m> {
         let low = raw as u32;
         let value = match self.form {
@@ -272,10 +290,6 @@ impl Scalar {
         };
         let default = matches!(value, Value::Bool(false) | Value::Int(0) | Value::Uint(0));
         if default && !self.presence { Value::Absent } else { value }
-    }
-
-    fn counted<'m>(self, empty: bool, value: Value<'m>) -> Value<'m> {
-        if empty && !self.presence { Value::Absent } else { value }
     }
 }
 
@@ -313,3 +327,7 @@ impl fmt::Display for WalkProblem {
 }
 
 impl std::error::Error for WalkProblem {}
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod tests;
