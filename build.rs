@@ -17,7 +17,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(files_below(Path::new("proto"), "proto")?)?;
     fs::write(out.join("protogate.binpb"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().bytes(".").skip_debug([".protogate.wire.v1.Authenticate", ".protogate.wire.v1.Ready", ".protogate.wire.v1.Resume", ".protogate.wire.v1.Resumed", ".protogate.wire.v1.RefreshToken"]).compile_fds(compiler.file_descriptor_set())?;
+    // Messages that carry a token cannot be printed. Who connects, and how, is for `backend` to say.
+    const WITH_TOKENS: [&str; 5] = ["Authenticate", "Ready", "Resume", "Resumed", "RefreshToken"];
+    let with_tokens = WITH_TOKENS.map(|name| format!(".protogate.wire.v1.{name}"));
+    tonic_prost_build::configure()
+        .bytes(".")
+        .skip_debug(with_tokens)
+        .build_transport(false)
+        .compile_fds(compiler.file_descriptor_set())?;
 
     example("examples/greeter/proto")?;
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use protogate::config::Environment;
 use protogate::data::DataFolder;
 use protogate::gateway::{Gateway, Options, StartError};
-use protogate::pipeline::auth::Signer;
+use protogate::pipeline::signer::Signer;
 use protogate::reload::{Inputs, Origin};
 use protogate::table::compile::Context;
 use serde_json::Value;
@@ -79,7 +79,7 @@ impl TestGateway {
     pub fn token(&self, user: &str, roles: &[&str]) -> String {
         let key = DataFolder::at(self.folder.path().join("data")).read(protogate::data::DEVELOPMENT_KEY).unwrap();
         let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
-        Signer::from_pkcs8(&key).unwrap().issue(user, &roles, std::time::Duration::from_secs(600))
+        Signer::from_pkcs8(&key).unwrap().issue_development(user, &roles, std::time::Duration::from_secs(600))
     }
 
     pub fn admin_token(&self) -> String {

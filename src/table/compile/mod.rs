@@ -62,8 +62,11 @@ pub fn compile(document: &mut Document, files: &Files, pools: &Pools, context: &
     let roles = roles::compile(document, report);
     let scope = routes::Scope { pool: &pool, backends: &backends, limits: &limits, roles: &roles, process: &process };
     let routes = routes::compile(document, &scope, report);
-    backends.lint_unused(report);
-    limits.lint_unused(report);
+    if !report.has_errors() {
+        // With errors about, what seems unused may be what a misspelt name meant.
+        backends.lint_unused(report);
+        limits.lint_unused(report);
+    }
     process::somebody_can_authenticate(document, &process, &routes.routes, report);
 
     let catalogue_hash = catalogue::hash(&routes.routes);
