@@ -1,10 +1,11 @@
 //! Clients that break the rules, over bare TCP: each is answered as the contract says, and the gateway lives on for everybody else.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use protogate::wire::{Codec, Envelope, Payload, number, v1};
+use tokio::time::Instant;
 
 use crate::support::{ECHO, TestGateway};
 
@@ -22,6 +23,9 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 struct Raw {
     stream: TcpStream,
 }
+
+/// A route whose backend takes connections and never says a word.
+const SILENT: u32 = 9101;
 
 /// A request that is sound but for what a test adds or leaves out.
 const HANDSHAKE: &[(&str, &str)] = &[
@@ -171,6 +175,15 @@ fn handshake(name: &str, values: &[&str]) -> String {
     let kept = HANDSHAKE.iter().filter(|(key, _)| !key.eq_ignore_ascii_case(name)).copied();
     let lines = kept.chain(values.iter().map(|value| (name, *value))).map(|(key, value)| format!("{key}: {value}\r\n"));
     format!("GET /ws HTTP/1.1\r\n{}\r\n", lines.collect::<String>())
+}
+
+/// A gateway with [`SILENT`], and the backend, which is silent as long as it is kept.
+fn with_silent_backend() -> (TestGateway, TcpListener) {
+    let backend = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = backend.local_addr().unwrap();
+    let with = format!("backends: {{ silent: {{ grpc: {{ endpoints: [\"http://{address}\"] }} }}, echo:");
+    let route = format!("  {SILENT}: {{ name: silent, rpc: protogate.echo.v1.EchoService/Echo, access: anonymous, backend: silent }}\n");
+    (TestGateway::start(&(ECHO.replace("backends: { echo:", &with) + &route)), backend)
 }
 
 /// What is answered to a request: the status, and all of it.
@@ -365,6 +378,85 @@ fn a_hundred_refusals_are_enough() {
     raw.assert_works();
     raw.send(&frame(BINARY, &envelope(12345, 1, b"")));
     raw.assert_closed_with(4504);
+}
+
+#[test]
+fn an_id_in_flight_cannot_be_used_again() {
+    let (gateway, _silent) = with_silent_backend();
+    let mut raw = Raw::open(gateway.edge());
+    raw.send(&frame(BINARY, &envelope(SILENT, 6, b"")).repeat(2));
+    assert_eq!(raw.read_envelope(), (SILENT, 6, Some("CANCELLED".to_owned())), "the open call ends before Goodbye");
+    raw.assert_closed_with(4503);
+}
+
+#[test]
+fn calls_have_a_limit_and_can_be_cancelled() {
+    let (gateway, _silent) = with_silent_backend();
+    let mut raw = Raw::open(gateway.edge());
+    let calls: Vec<u8> = (101..=133).flat_map(|id| frame(BINARY, &envelope(SILENT, id, b""))).collect();
+    raw.send(&calls);
+    assert_eq!(raw.read_envelope(), (SILENT, 133, Some("TOO_MANY_CALLS".to_owned())));
+    raw.send(&frame(BINARY, &envelope(number::CANCEL, 0, &[0x08, 104])));
+    assert_eq!(raw.read_envelope(), (SILENT, 104, Some("CANCELLED".to_owned())));
+    raw.assert_works();
+}
+
+#[test]
+fn a_gateway_that_stops_answers_what_is_in_flight_and_says_goodbye() {
+    let (gateway, _silent) = with_silent_backend();
+    let mut busy = Raw::open(gateway.edge());
+    let idle = Raw::open(gateway.edge());
+    busy.send(&[frame(BINARY, &envelope(SILENT, 6, b"")), frame(BINARY, &echo(7, "hi"))].concat());
+    assert_eq!(busy.read_envelope(), (9001, 7, None));
+    let stopping = std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(gateway.stop()));
+    idle.assert_closed_with(4000);
+    busy.send(&frame(BINARY, &echo(8, "late")));
+    assert_eq!(busy.read_envelope(), (9001, 8, Some("SHUTDOWN".to_owned())), "no new call is begun");
+    // The silent backend's call runs into its own deadline, which is sooner than the gateway's patience.
+    assert_eq!(busy.read_envelope().1, 6);
+    busy.assert_closed_with(4000);
+    stopping.join().unwrap();
+}
+
+#[test]
+fn the_gateway_itself_speaks_json_on_a_json_connection() {
+    let gateway = TestGateway::start(ECHO);
+    let mut raw = Raw::connect(gateway.edge());
+    raw.send(handshake("Sec-WebSocket-Protocol", &["protogate.v1.json"]).as_bytes());
+    raw.read_head();
+    let mut next = || {
+        let (first, text) = raw.read_frame().unwrap();
+        assert_eq!(first, TEXT);
+        serde_json::from_slice::<serde_json::Value>(&text).unwrap()
+    };
+    let hello = next();
+    assert_eq!((&hello["protocol"], &hello["payload"]["heartbeatMs"]), (&1.into(), &30_000.into()), "{hello}");
+    raw.send(&frame(TEXT, br#"{"protocol":6,"id":3,"payload":{"timeMs":"5"}}"#));
+    let mut next = || serde_json::from_slice::<serde_json::Value>(&raw.read_frame().unwrap().1).unwrap();
+    assert_eq!(next(), serde_json::json!({"protocol": 7, "id": 3, "payload": {"timeMs": "5"}}));
+    raw.send(&frame(TEXT, br#"{"protocol":2,"id":4,"payload":{"token":"x","tokn":"y"}}"#));
+    let mut next = || serde_json::from_slice::<serde_json::Value>(&raw.read_frame().unwrap().1).unwrap();
+    assert_eq!(next()["status"]["reason"], "INVALID_MESSAGE");
+}
+
+#[test]
+fn a_client_that_stops_reading_is_closed() {
+    let gateway = TestGateway::start(ECHO);
+    let mut raw = Raw::open(gateway.edge());
+    raw.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let text = "x".repeat(20_000);
+    let length = [0x80 | (text.len() & 0x7f) as u8, 0x80 | (text.len() >> 7 & 0x7f) as u8, (text.len() >> 14) as u8];
+    let calls = frame(BINARY, &envelope(9001, 0, &[&[0x0a], &length[..], text.as_bytes()].concat()));
+    while raw.stream.write_all(&calls).is_ok() {}
+    let began = Instant::now();
+    // Nothing is read until the gateway has given up; then the end is all that comes behind what was in the buffers.
+    while raw.stream.write_all(b"").is_ok() && raw.stream.take_error().unwrap().is_none() && began.elapsed() < Duration::from_secs(13) {
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let mut rest = Vec::new();
+    _ = raw.stream.read_to_end(&mut rest);
+    assert!(began.elapsed() < Duration::from_secs(20), "closed after {:?}", began.elapsed());
+    assert!(rest.len() < 16 << 20, "{} bytes were waiting", rest.len());
 }
 
 #[test]

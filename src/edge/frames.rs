@@ -3,13 +3,17 @@
 //! [`Decoder::feed`] takes bytes as they came, unmasks them in place and delivers what is complete. It reads no socket and no clock, so a
 //! read that is given up half-way loses nothing.
 //! Promises: a message that lies whole in the fed bytes is delivered without a copy; bytes are kept only while a message is incomplete,
-//! and never more than came; a length that a client merely declares reserves nothing; every violation is found at the first byte that
+//! and at most twice what came; a length that a client merely declares reserves nothing; every violation is found at the first byte that
 //! proves it. No extension is ever negotiated, so a reserved bit is a violation too.
+
+mod head;
 
 use std::time::Duration;
 
 use fastwebsockets::{OpCode, unmask};
 
+pub use self::head::Violation;
+use self::head::{HEAD_BYTES_MAX, Head, close_code, is_control};
 use super::pulse::Tick;
 use crate::wire::Close;
 
@@ -21,12 +25,6 @@ const EMPTY_FRAGMENTS_MAX: u16 = 16;
 
 /// Most control frames in one second. Clients ping about twice a minute; RFC 6455 test suites send bursts of ten.
 const CONTROLS_MAX: u16 = 100;
-
-/// Longest payload of a control frame, RFC 6455 §5.5.
-const CONTROL_BYTES_MAX: u64 = 125;
-
-/// First two bytes, eight of extended length, four of mask.
-const HEAD_BYTES_MAX: usize = 14;
 
 /// What the decoder is told with every feed, because it may change between two.
 #[derive(Clone, Copy)]
@@ -54,14 +52,6 @@ pub enum Flow {
     Continue,
     /// Not now: the rest of the bytes is to be fed again later.
     Pause,
-}
-
-/// The client broke RFC 6455 or a limit; the socket must be closed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Violation {
-    pub close: Close,
-    /// Public text.
-    pub what: &'static str,
 }
 
 /// The state between two reads. Two words and a counter while nothing is incomplete.
@@ -115,14 +105,6 @@ enum Extent {
     Last,
     /// More is to come.
     Part,
-}
-
-#[derive(Clone, Copy)]
-struct Head {
-    fin: bool,
-    opcode: OpCode,
-    mask: [u8; 4],
-    length: usize,
 }
 
 // === impl Decoder ===
@@ -372,61 +354,6 @@ impl Message {
     }
 }
 
-// === impl Head ===
-
-impl Head {
-    /// The head at the start of `bytes` and its size; nothing if it is cut and right so far.
-    fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Violation> {
-        let Some(&first) = bytes.first() else { return Ok(None) };
-        if first & 0x70 != 0 {
-            return Err(Violation::protocol("a reserved bit is set, and no extension was agreed"));
-        }
-        let opcode = OpCode::try_from(first & 0x0f).map_err(|_| Violation::protocol("reserved opcode"))?;
-        let fin = first & 0x80 != 0;
-        if !fin && is_control(opcode) {
-            return Err(Violation::protocol("fragmented control frame"));
-        }
-        let Some(&second) = bytes.get(1) else { return Ok(None) };
-        if second & 0x80 == 0 {
-            return Err(Violation::protocol("frame without a mask"));
-        }
-        let (length, size) = match second & 0x7f {
-            126 => {
-                let Some(extended) = bytes[2..].first_chunk::<2>() else { return Ok(None) };
-                (u64::from(u16::from_be_bytes(*extended)), 4)
-            }
-            127 => {
-                let Some(extended) = bytes[2..].first_chunk::<8>() else { return Ok(None) };
-                (u64::from_be_bytes(*extended), 10)
-            }
-            short => (u64::from(short), 2),
-        };
-        if (size == 4 && length < 126) || (size == 10 && length <= u64::from(u16::MAX)) || length >= 1 << 63 {
-            return Err(Violation::protocol("length not in its shortest form"));
-        }
-        if is_control(opcode) && length > CONTROL_BYTES_MAX {
-            return Err(Violation::protocol("control frame longer than 125 bytes"));
-        }
-        let Some(mask) = bytes[size..].first_chunk::<4>() else { return Ok(None) };
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        Ok(Some((Head { fin, opcode, mask: *mask, length }, size + 4)))
-    }
-}
-
-// === impl Violation ===
-
-impl Violation {
-    const TEXT: Violation = Violation { close: Close::NotUtf8, what: "text that is not UTF-8" };
-
-    fn protocol(what: &'static str) -> Violation {
-        Violation { close: Close::WebSocket, what }
-    }
-
-    fn policy(what: &'static str) -> Violation {
-        Violation { close: Close::Policy, what }
-    }
-}
-
 /// Whether a frame may come now, and whether its message still fits.
 fn admit(head: &Head, open: Option<&Message>, limits: Limits) -> Result<(), Violation> {
     if is_control(head.opcode) {
@@ -442,24 +369,6 @@ fn admit(head: &Head, open: Option<&Message>, limits: Limits) -> Result<(), Viol
         return Err(Violation { close: Close::TooLarge, what: "message longer than `message_bytes_max` of Hello" });
     }
     Ok(())
-}
-
-/// What a Close frame may hold: nothing, or a code that may be sent and a reason in UTF-8.
-fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
-    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
-        return if payload.is_empty() { Ok(None) } else { Err(Violation::protocol("close frame with half a code")) };
-    };
-    let code = u16::from_be_bytes(*code);
-    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
-        return Err(Violation::protocol("close code that may not be sent"));
-    }
-    std::str::from_utf8(reason).map_err(|_| Violation::TEXT)?;
-    Ok(Some(code))
-}
-
-/// Close, Ping and Pong: the opcodes with the high bit.
-fn is_control(opcode: OpCode) -> bool {
-    opcode as u8 >= 0x8
 }
 
 #[cfg(test)]
