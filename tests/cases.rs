@@ -17,6 +17,8 @@ use std::{env, fs};
 use protogate::config::{self, Environment, LoadOptions};
 use protogate::diagnostic::{Report, Rule, Sources, render};
 use protogate::files::Files;
+use protogate::proto::Pools;
+use protogate::table::compile::{Context, compile};
 
 const FOLDER: &str = "tests/cases/config";
 const DASHES: &str = "--------------------";
@@ -57,7 +59,8 @@ const WITHOUT_CASE: &[Rule] = &[
 fn check(files: &Files, environment: Environment, variables: &[(String, String)]) -> (Report, Sources) {
     let lookup = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let options = LoadOptions { folder: PathBuf::from("routes"), environment, variables: &lookup };
-    let (document, report) = config::load(files, &options);
+    let (mut document, mut report) = config::load(files, &options);
+    compile(&mut document, files, &Pools::default(), &Context::default(), None, &mut report);
     (report, document.sources)
 }
 
