@@ -67,10 +67,11 @@ impl<K: Value + PartialEq, V: Read> Read for Map<K, V> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Map<K, V>> {
         let mut map = Map::default();
         for entry in reader.entries(node, "a map")? {
-            let Some(key) = read_key::<K>(entry, reader) else { continue };
-            match reader.field(entry) {
-                Some(value) => map.entries.push((Spanned::new(key, entry.key.span), value)),
-                None => map.broken.push(key),
+            // A value is read under a broken key too, for what there is to say about it.
+            match (read_key::<K>(entry, reader), reader.field(entry)) {
+                (Some(key), Some(value)) => map.entries.push((Spanned::new(key, entry.key.span), value)),
+                (Some(key), None) => map.broken.push(key),
+                (None, _) => {}
             }
         }
         Some(map)
@@ -103,7 +104,8 @@ fn read_key<K: Value>(entry: &Entry, reader: &mut Reader<'_>) -> Option<K> {
         Ok(parsed) => Some(parsed),
         Err(problem) => {
             let shown = format!("`{}`", super::tree::shorten(&key.text));
-            reader.bad_value(key.span, &shown, K::WHAT, K::EXAMPLE, problem)
+            reader.push_at_key(&key.text, problem.finding(key.span, &shown, K::WHAT, K::EXAMPLE));
+            None
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How a grammar is declared, and what is derived from a declaration: reading, layering, and the shape that schemas are made of.
 //!
-//! [`section!`] declares a map with known keys, [`choice!`] one of a few words; `document.rs` uses nothing else.
+//! `section!` declares a map with known keys, `choice!` one of a few words; `document.rs` uses nothing else.
 //! In a section, `key: Type` makes the field `pub key: Option<Spanned<Type>>`, `[required]` after the type makes its absence a finding,
 //! `= "key"` gives the key a name that Rust reserves, and `..inner: Section` takes another section's keys into the same map.
 //! Promise: a required key that is `None` after reading was reported.
@@ -26,7 +26,7 @@ pub trait Read: Sized + Clone {
     }
 }
 
-/// A map with known keys. Implemented by [`section!`] alone.
+/// A map with known keys. Implemented by `section!` alone.
 pub trait Section: Read + Default {
     const NAME: &'static str;
     const DOC: &'static str;
@@ -71,8 +71,11 @@ pub enum Shape {
         example: &'static str,
     },
     Integer {
-        max: u64,
+        min: u32,
+        max: u32,
     },
+    /// One or the other.
+    Either(Box<Shape>, Box<Shape>),
     Bool,
     /// Text, a whole number, or true or false.
     Any,
@@ -238,8 +241,7 @@ fn unknown_key<S: Section>(entry: &Entry, reader: &mut Reader<'_>) {
 
 pub(super) fn unknown_word<T>(node: &Node, words: &[(&'static str, &'static str)], reader: &mut Reader<'_>) -> Option<T> {
     let scalar = node.scalar()?;
-    let list = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-    let finding = Diagnostic::new(Rule::BadValue, node.span, format!("{} is not one of {list}", scalar.shown()));
+    let finding = Diagnostic::new(Rule::BadValue, node.span, format!("{} is not a word that is known here", scalar.shown()));
     let written = scalar.text.to_lowercase();
     reader.push(finding.did_you_mean(&written, words.iter().map(|(word, _)| *word)))
 }

@@ -6,17 +6,20 @@
 //! Promises: reading never fails, every independent error is in the report of one run, and a secret is in none of them.
 //!
 //! - `document`: the grammar, every section and key; `grammar`, `collection`, `value`: what it is made of
-//! - `parse`, `tree`, `reader`, `path`: text to tree, tree to document
-//! - `overlay`, `vars`: what is done to trees before they are read; `layers`: what is done to policies after
+//! - `parse`, `bounds`, `places`, `tree`: text to tree; `reader`, `path`: tree to document
+//! - `overlay`, `vars`, `expand`: what is done to trees before they are read; `layers`: what is done to policies after
 //! - `schema`: the grammar for editors
 
+mod bounds;
 pub mod collection;
 pub mod document;
+mod expand;
 pub mod grammar;
 pub mod layers;
 mod overlay;
 mod parse;
 mod path;
+mod places;
 mod reader;
 pub mod schema;
 mod tree;
@@ -32,7 +35,7 @@ use document::{GatewayFile, MainFile, RoutesFile};
 use grammar::{List, Read};
 use reader::Reader;
 use tree::{Kind, Node};
-use value::FilePath;
+use value::{FilePath, Version};
 use vars::Variables;
 
 pub use layers::resolve;
@@ -124,7 +127,7 @@ impl Loader<'_> {
         let roots: Vec<&Node> = gateway.iter().chain(&main).chain(&included).map(|tree| &tree.root).collect();
         let variables = Variables::declare(&roots, self.options.variables, &mut self.report);
         for tree in gateway.iter_mut().chain(&mut main).chain(&mut included) {
-            variables.expand(&mut tree.root, &mut self.report);
+            expand::expand(&mut tree.root, &variables, &mut self.report);
         }
 
         let gateway = gateway.and_then(|tree| self.read(&tree)).unwrap_or_default();
@@ -146,9 +149,20 @@ impl Loader<'_> {
         let path = self.options.folder.join("gateway.yaml");
         let bytes = self.files.read(&path);
         if matches!(&bytes, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            self.refuse_lone_overlay(&path);
             return None;
         }
         self.tree(&path, bytes, &GatewayFile::shape()).filter(|tree| self.speaks(tree))
+    }
+
+    /// Without the file that it changes, an overlay would be silently without effect.
+    fn refuse_lone_overlay(&mut self, path: &Path) {
+        let overlay = overlay::path(path, self.options.environment);
+        let Ok(text) = self.files.read_text(&overlay) else { return };
+        let file = self.sources.add(&overlay, text);
+        let finding =
+            Diagnostic::new(Rule::Overlay, Span::start_of(file), format!("`{}`, which this changes, does not exist", path.display()));
+        self.report.push(finding.help("create it: `version: 1` is enough"));
     }
 
     fn main_tree(&mut self) -> Option<Tree> {
@@ -237,10 +251,8 @@ impl Loader<'_> {
 
     /// False, with a finding, for a file of another version: every other finding about it would be beside the point.
     fn speaks(&mut self, tree: &Tree) -> bool {
-        let Some(version) = tree.root.get("version") else { return true };
-        let before = self.report.errors();
-        value::Version::read(version, &mut Reader::new(&mut self.report, Path::new("")));
-        let speaks = self.report.errors() == before;
+        let Some(entry) = tree.root.entries().iter().find(|entry| entry.key.text == "version") else { return true };
+        let speaks = Reader::new(&mut self.report, Path::new("")).field::<Version>(entry).is_some();
         self.complete &= speaks;
         speaks
     }

@@ -121,11 +121,11 @@ impl Merge<'_> {
             match routes.iter().position(|route| is_called(route, &change.key.text)) {
                 at @ Some(_) => self.entry(routes, at, change, Some(&shape)),
                 None => {
-                    let known = routes.iter().flat_map(|route| [Some(route.key.text.as_str()), name_of(route)]).flatten();
                     let what = format!("`{}` is not a route of the file below", shorten(&change.key.text));
                     let finding =
                         Diagnostic::new(Rule::Overlay, change.key.span, what).label("an overlay changes routes and never creates one");
-                    self.push(finding.did_you_mean(&change.key.text, known));
+                    let names = routes.iter().filter_map(name_of);
+                    self.push(finding.did_you_mean(&change.key.text, names));
                 }
             }
             self.path.leave(before);

@@ -7,8 +7,7 @@ use std::path::Path;
 use super::grammar::Read;
 use super::path::DocPath;
 use super::tree::{Entry, Kind, Node, Scalar};
-use super::value::Problem;
-use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
+use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
 
 pub struct Reader<'a> {
     report: &'a mut Report,
@@ -80,17 +79,9 @@ impl<'a> Reader<'a> {
         if matches!(node.kind, Kind::Broken) {
             return None;
         }
-        let found = node.describe();
-        let mut diagnostic = Diagnostic::new(Rule::WrongType, node.span, format!("expected {expected}, found {found}"))
-            .label(format!("{found}, not {expected}"));
+        let mut diagnostic = Diagnostic::new(Rule::WrongType, node.span, format!("expected {expected}, found {}", node.describe()));
         diagnostic.help = if node.is_null() { Some("give it a value, or leave the key out".to_owned()) } else { help };
         self.push(diagnostic)
-    }
-
-    /// Reports a value that does not mean anything here.
-    pub fn bad_value<T>(&mut self, span: Span, shown: &str, what: &str, example: &str, problem: Problem) -> Option<T> {
-        let help = problem.help.unwrap_or_else(|| format!("write {what} such as {example}"));
-        self.push(Diagnostic::new(problem.rule, span, format!("{shown} is not {what}")).label(problem.why).help(help))
     }
 
     /// Reports at the present path, and is `None` for the caller to return.

@@ -1,1 +1,133 @@
-pub fn placeholder() {}
+//! The grammar as JSON Schema (draft 2020-12), for editors: completion, descriptions, and red lines while typing.
+//!
+//! A schema is derived from the same shapes that the reader is derived from, so it knows every key and none that does not exist. It is a
+//! little more lenient than the reader, never stricter about what it understands: `protogate check` has the last word.
+//! The files in `schemas/` are these texts; a test keeps them equal.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::document::{GatewayFile, MainFile, RoutesFile};
+use super::grammar::{KeyShape, Read, Shape};
+
+/// Every schema: the name of its file in `schemas/`, and its text.
+pub fn files() -> Vec<(&'static str, String)> {
+    vec![
+        ("routes.schema.json", text("routes.yaml", &MainFile::shape(), Form::Whole)),
+        ("group.schema.json", text("a file that routes.yaml includes", &RoutesFile::shape(), Form::Whole)),
+        ("gateway.schema.json", text("gateway.yaml", &GatewayFile::shape(), Form::Whole)),
+        ("routes-overlay.schema.json", text("an overlay of a file of routes", &MainFile::shape(), Form::Overlay)),
+        ("gateway-overlay.schema.json", text("an overlay of gateway.yaml", &GatewayFile::shape(), Form::Overlay)),
+    ]
+}
+
+/// Whether a file says everything, or what differs in one environment.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Whole,
+    /// Nothing is required, every list may say append or replace, and routes have numbers or names.
+    Overlay,
+}
+
+struct Writer {
+    form: Form,
+    /// Every section once, by name.
+    sections: BTreeMap<&'static str, Value>,
+}
+
+fn text(title: &str, shape: &Shape, form: Form) -> String {
+    let mut writer = Writer { form, sections: BTreeMap::new() };
+    let mut schema = writer.schema(shape);
+    let mut definitions = serde_json::Map::new();
+    definitions
+        .insert("variable".to_owned(), json!({"type": "string", "pattern": VARIABLE, "description": "A variable declared under `vars`."}));
+    definitions.extend(writer.sections.into_iter().map(|(name, section)| (name.to_owned(), section)));
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!(format!("protogate: {title}"));
+    schema["$defs"] = Value::Object(definitions);
+    serde_json::to_string_pretty(&schema).expect("text and numbers always become JSON") + "\n"
+}
+
+/// The pattern of text that may be anything: there is nothing to say about it.
+const FREE_TEXT: &str = ".+";
+
+/// A text with a variable in it may mean anything.
+const VARIABLE: &str = r"\$\{var\.[a-z][a-z0-9_]*\}";
+
+// === impl Writer ===
+
+impl Writer {
+    fn schema(&mut self, shape: &Shape) -> Value {
+        match shape {
+            Shape::Section { name, doc, keys } => self.section(name, doc, keys),
+            Shape::Map { key_pattern, key_what, value } => {
+                let mut map = json!({"type": ["object", "null"], "additionalProperties": self.schema(value)});
+                if self.form == Form::Whole {
+                    map["propertyNames"] = json!({"pattern": whole(key_pattern), "description": format!("Each key is {key_what}.")});
+                }
+                map
+            }
+            Shape::List(item) if self.form == Form::Whole => list(self.schema(item)),
+            Shape::List(item) | Shape::Edit(item) => edit(&list(self.schema(item))),
+            Shape::Choice { doc, words } => {
+                let words = words.iter().map(|(word, doc)| json!({"const": word, "description": doc}));
+                json!({"description": doc, "anyOf": words.chain([variable()]).collect::<Vec<_>>()})
+            }
+            Shape::Text { pattern: FREE_TEXT, .. } => json!({"type": "string", "minLength": 1}),
+            Shape::Text { what, pattern, example } => {
+                json!({"type": "string", "pattern": format!("{}|{VARIABLE}", whole(pattern)), "description": format!("Write {what} such as {example}.")})
+            }
+            Shape::Integer { min, max } => json!({"anyOf": [{"type": "integer", "minimum": min, "maximum": max}, variable()]}),
+            Shape::Either(one, other) => json!({"anyOf": [self.schema(one), self.schema(other)]}),
+            Shape::Bool => json!({"anyOf": [{"type": "boolean"}, variable()]}),
+            Shape::Any => json!({"type": ["string", "integer", "boolean"]}),
+        }
+    }
+
+    fn section(&mut self, name: &'static str, doc: &str, keys: &[KeyShape]) -> Value {
+        if !self.sections.contains_key(name) {
+            let properties: serde_json::Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), self.property(key))).collect();
+            let mut section = json!({
+                "type": ["object", "null"],
+                "description": doc,
+                "properties": properties,
+                "additionalProperties": false,
+            });
+            let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+            if self.form == Form::Whole && !required.is_empty() {
+                section["required"] = json!(required);
+            }
+            self.sections.insert(name, section);
+        }
+        json!({"$ref": format!("#/$defs/{name}")})
+    }
+
+    /// What stands under a key; the sentence over the key comes before what is to be said about its value.
+    fn property(&mut self, key: &KeyShape) -> Value {
+        let mut property = self.schema(&key.shape);
+        let about = match (&key.shape, property["description"].as_str()) {
+            (Shape::Text { .. }, Some(value)) => format!("{} {value}", key.doc),
+            _ => key.doc.to_owned(),
+        };
+        property["description"] = json!(about);
+        property
+    }
+}
+
+fn whole(pattern: &str) -> String {
+    format!("^({pattern})$")
+}
+
+fn variable() -> Value {
+    json!({"$ref": "#/$defs/variable"})
+}
+
+fn list(items: Value) -> Value {
+    json!({"type": ["array", "null"], "items": items})
+}
+
+fn edit(list: &Value) -> Value {
+    let verb = |verb: &str| json!({"type": "object", "properties": {verb: list}, "required": [verb], "additionalProperties": false});
+    json!({"anyOf": [list, verb("append"), verb("replace")]})
+}

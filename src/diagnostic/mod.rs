@@ -5,10 +5,13 @@
 //!
 //! - `rule`: the table of codes
 //! - `span`: places and the texts they point into
-//! - `render`: people read carets, programs read JSON, SARIF or GitHub's annotations
+//! - `render`: people read carets; programs read `json`, `sarif` or `github`
 
+mod github;
+mod json;
 pub mod render;
 pub mod rule;
+mod sarif;
 pub mod span;
 
 pub use rule::{Rule, Severity};

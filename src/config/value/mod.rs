@@ -20,8 +20,8 @@ pub use written::{FilePath, Secret, Text, VarValue};
 
 use super::grammar::{Read, Shape};
 use super::reader::Reader;
-use super::tree::Node;
-use crate::diagnostic::Rule;
+use super::tree::{Node, Origin as Written};
+use crate::diagnostic::{Diagnostic, Rule, Span};
 
 /// Text with a meaning.
 pub trait Value: Sized + Clone {
@@ -35,6 +35,11 @@ pub trait Value: Sized + Clone {
     const PATTERN: &'static str;
 
     fn parse(text: &str) -> Result<Self, Problem>;
+
+    /// What schemas say; only what YAML reads as a number says something else.
+    fn shape() -> Shape {
+        Shape::Text { what: Self::WHAT, pattern: Self::PATTERN, example: Self::EXAMPLE }
+    }
 }
 
 /// Why a text does not mean anything.
@@ -65,6 +70,12 @@ impl Problem {
         self.rule = rule;
         self
     }
+
+    /// The finding about a text, as it may be shown, that should be `what`.
+    pub fn finding(self, span: Span, shown: &str, what: &str, example: &str) -> Diagnostic {
+        let help = self.help.unwrap_or_else(|| format!("write {what} such as {example}"));
+        Diagnostic::new(self.rule, span, format!("{shown} is not {what}")).label(self.why).help(help)
+    }
 }
 
 // === impl Read ===
@@ -74,12 +85,16 @@ impl<T: Value> Read for T {
         let scalar = reader.scalar(node, T::WHAT)?;
         match T::parse(&scalar.text) {
             Ok(value) => Some(value),
-            Err(problem) => reader.bad_value(node.span, &scalar.shown(), T::WHAT, T::EXAMPLE, problem),
+            Err(mut problem) => {
+                // A remedy may quote the text.
+                problem.help = problem.help.filter(|_| scalar.origin != Written::Secret);
+                reader.push(problem.finding(node.span, &scalar.shown(), T::WHAT, T::EXAMPLE))
+            }
         }
     }
 
     fn shape() -> Shape {
-        Shape::Text { what: T::WHAT, pattern: T::PATTERN, example: T::EXAMPLE }
+        <T as Value>::shape()
     }
 }
 
@@ -89,17 +104,15 @@ impl Read for u32 {
         if !scalar.to_value().is_number() {
             return reader.wrong_type(node, "a whole number", Some("write digits without quotes, such as `40`".to_owned()));
         }
-        match serde_yaml::from_value(scalar.to_value()) {
-            Ok(number) => Some(number),
-            Err(_) => {
-                let problem = Problem::new(format!("not between 0 and {}", u32::MAX));
-                reader.bad_value(node.span, &scalar.shown(), "a whole number in range", "`40`", problem)
-            }
-        }
+        serde_yaml::from_value(scalar.to_value()).ok().or_else(|| {
+            let finding =
+                Diagnostic::new(Rule::BadValue, node.span, format!("{} is not a whole number from 0 to {}", scalar.shown(), u32::MAX));
+            reader.push(finding.help("write digits, such as `40`"))
+        })
     }
 
     fn shape() -> Shape {
-        Shape::Integer { max: u64::from(u32::MAX) }
+        Shape::Integer { min: 0, max: u32::MAX }
     }
 }
 
@@ -111,5 +124,80 @@ impl Read for bool {
 
     fn shape() -> Shape {
         Shape::Bool
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: Value>(right: &[&str], wrong: &[&str]) {
+        for text in right {
+            assert!(T::parse(text).is_ok(), "`{text}` is {}", T::WHAT);
+        }
+        for text in wrong {
+            assert!(T::parse(text).is_err(), "`{text}` is not {}", T::WHAT);
+        }
+        for example in T::EXAMPLE.split('`').skip(1).step_by(2) {
+            assert!(T::parse(example).is_ok(), "`{example}` is the example of {}", T::WHAT);
+        }
+    }
+
+    #[test]
+    fn quantities() {
+        check::<Duration>(&["0s", "500ms", "3650d"], &["", "3", "3 s", "1.5s", "-1s", "3S", "3651d", "99999999999999999999s", "s", "١s"]);
+        check::<ByteSize>(&["0B", "64KiB", "1024GiB"], &["64", "64KB", "64kib", "1TiB", "1025GiB", "1_000B"]);
+        check::<Rate>(&["1/s", "4294967295/h"], &["0/s", "20", "20/", "/s", "5/m", "4294967296/s", "1/2/s"]);
+        check::<ProtocolNumber>(&["1000", "4294967295"], &["999", "0", "01001", "0x3E9", "1_001", "+1001", "4294967296", " 1001"]);
+        check::<NumberRange>(&["1000..1000"], &["1000", "1000...2000", "1000..=1999", "2000..1000", "1..2000", "1000.."]);
+        check::<Workers>(&["1", "256"], &["0", "257", "Auto", "-1", ""]);
+        check::<Version>(&[], &["2", "01", "one"]);
+    }
+
+    #[test]
+    fn names() {
+        check::<Name>(&["a", "a_1"], &["", "A", "1a", "_a", "a-b", "a.b", "é"]);
+        check::<RouteName>(&["echo", "game.join_room"], &["", ".", "a.", ".a", "a..b", "A.b"]);
+        check::<PermissionName>(&["a", "a.b"], &["*", "a.*", ""]);
+        check::<PermissionPattern>(&["*", "**", "a.*.b", "*.b", "a.**"], &["", "a*", "**.a", "a.***", "a..b"]);
+        check::<MethodName>(&["S/M", "a.b.S/M"], &["", "a.b.S", "/a.S/M", "a.S/", "a.S/M/N", "a..S/M", "a.1S/M", "a-b.S/M"]);
+        check::<MessageName>(&["M", "a.b.M"], &["", ".a.M", "a.", "a/M"]);
+        check::<FieldPathText>(&["request.a", "request.a.b_c"], &["request", "request.", "a.b", "response.a", "request.a[0]"]);
+        check::<LimitKey>(&["global", "session", "request.a.b"], &["", "ip", "request.", "Caller"]);
+        let reserved = [
+            "authorization",
+            "te",
+            "host",
+            "content-type",
+            "user-agent",
+            "grpc-timeout",
+            "protogate-user",
+            "protogate_user",
+            ":path",
+            "a_b",
+            "a-bin",
+        ];
+        check::<MetadataKey>(&["x-a", "a.b", "1"], &["", "A", "a b", "é"]);
+        for key in reserved {
+            assert_eq!(MetadataKey::parse(key).expect_err(key).rule, Rule::ReservedMetadata, "{key}");
+        }
+    }
+
+    #[test]
+    fn places_on_a_network() {
+        check::<Address>(
+            &["localhost:0", "[::]:65535"],
+            &["", "7080", ":7080", "*:7080", "example.com:80", "::1:80", "1.2.3.4", "1.2.3.4:65536", "1.2.3:1"],
+        );
+        check::<UrlPath>(&["/", "/a/b"], &["", "ws", "/a b", "/a?b", "/a#b", "/a%20b", "/é"]);
+        check::<EndpointUrl>(
+            &["http://a:1", "https://[::1]:443"],
+            &["a:1", "http://a", "http://a:1/", "http://u@a:1", "grpc://a:1", "http://:1", "http://a:0", "http://[::g]:1"],
+        );
+        check::<Cidr>(&["127.0.0.1", "::1", "0.0.0.0/0"], &["", "a", "10.0.0.1/8", "10.0.0.0/33"]);
+        check::<Origin>(
+            &["https://a.b", "tauri://localhost", "http://[::1]:3000"],
+            &["", "*", "a.b", "https://A.b", "https://a.b/", "https://a.b:443", "http://a.b:x", "https://"],
+        );
     }
 }

@@ -201,16 +201,19 @@ fn check_identifier(text: &str) -> Result<(), Problem> {
 }
 
 fn check_metadata(text: &str) -> Result<(), Problem> {
-    let reserved = |why: &str| Err(Problem::new(why.to_owned()).rule(Rule::ReservedMetadata));
+    let reserved = |why: &str, help: &str| Err(Problem::new(why).rule(Rule::ReservedMetadata).help(help));
     if text.starts_with(':') || RESERVED_KEYS.contains(&text) || RESERVED_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
-        return reserved("reserved: HTTP, gRPC or the gateway sets it");
+        return reserved("reserved: HTTP, gRPC or the gateway sets it", "remove it, or choose another key");
     }
     if text.contains('_') {
         // Several servers read `_` and `-` as the same, so that `grpc_timeout` would pass for the reserved `grpc-timeout`.
-        return reserved("contains `_`, which some servers take for `-`");
+        return reserved("contains `_`, which some servers take for `-`", "use `-` instead of `_`");
     }
     if text.ends_with("-bin") {
-        return reserved("ends in `-bin`: binary metadata is not taken from clients");
+        return reserved("ends in `-bin`: binary metadata is not taken from clients", "choose a key without `-bin`");
+    }
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(Problem::new("contains upper case").help("write it in lower case, as gRPC sends it"));
     }
     if text.is_empty() || text.len() > METADATA_KEY_BYTES_MAX {
         return Err(Problem::new(format!("not between 1 and {METADATA_KEY_BYTES_MAX} characters")));

@@ -3,6 +3,7 @@
 use std::time;
 
 use super::{Problem, Value};
+use crate::config::grammar::Shape;
 use crate::diagnostic::Rule;
 
 /// The version of the language. There is one.
@@ -58,7 +59,7 @@ const DURATION_MS_MAX: u64 = 3650 * 86_400_000;
 const BYTES_MAX: u64 = 1 << 40;
 
 /// More threads than any one process of this kind can feed.
-const WORKERS_MAX: usize = 256;
+const WORKERS_MAX: u32 = 256;
 
 // === impl Version ===
 
@@ -73,6 +74,10 @@ impl Value for Version {
         } else {
             Err(Problem::new("this program speaks version 1").rule(Rule::Version).help("write `version: 1`"))
         }
+    }
+
+    fn shape() -> Shape {
+        Shape::Integer { min: 1, max: 1 }
     }
 }
 
@@ -181,9 +186,14 @@ impl Value for Workers {
             return Ok(Workers::Auto);
         }
         match decimal(text)? {
-            count if (1..=WORKERS_MAX as u64).contains(&count) => Ok(Workers::Count(count as usize)),
+            count if (1..=u64::from(WORKERS_MAX)).contains(&count) => Ok(Workers::Count(count as usize)),
             _ => Err(Problem::new(format!("not between 1 and {WORKERS_MAX}"))),
         }
+    }
+
+    fn shape() -> Shape {
+        let auto = Shape::Text { what: Workers::WHAT, pattern: "auto", example: Workers::EXAMPLE };
+        Shape::Either(Box::new(Shape::Integer { min: 1, max: WORKERS_MAX }), Box::new(auto))
     }
 }
 
