@@ -1,6 +1,6 @@
 //! How a grammar is declared, and what is derived from a declaration: reading, layering, and the shape that schemas are made of.
 //!
-//! [`section!`] declares a map with known keys, [`choice!`] one of a few words; `document.rs` uses nothing else.
+//! `section!` declares a map with known keys, `choice!` one of a few words; `document.rs` uses nothing else.
 //! In a section, `key: Type` makes the field `pub key: Option<Spanned<Type>>`, `[required]` after the type makes its absence a finding,
 //! `= "key"` gives the key a name that Rust reserves, and `..inner: Section` takes another section's keys into the same map.
 //! Promise: a required key that is `None` after reading was reported.
@@ -26,7 +26,7 @@ pub trait Read: Sized + Clone {
     }
 }
 
-/// A map with known keys. Implemented by [`section!`] alone.
+/// A map with known keys. Implemented by `section!` alone.
 pub trait Section: Read + Default {
     const NAME: &'static str;
     const DOC: &'static str;

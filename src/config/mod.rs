@@ -6,10 +6,11 @@
 //! Promises: reading never fails, every independent error is in the report of one run, and a secret is in none of them.
 //!
 //! - `document`: the grammar, every section and key; `grammar`, `collection`, `value`: what it is made of
-//! - `parse`, `tree`, `reader`, `path`: text to tree, tree to document
+//! - `parse`, `bounds`, `places`, `tree`: text to tree; `reader`, `path`: tree to document
 //! - `overlay`, `vars`, `expand`: what is done to trees before they are read; `layers`: what is done to policies after
 //! - `schema`: the grammar for editors
 
+mod bounds;
 pub mod collection;
 pub mod document;
 mod expand;
@@ -18,6 +19,7 @@ pub mod layers;
 mod overlay;
 mod parse;
 mod path;
+mod places;
 mod reader;
 pub mod schema;
 mod tree;
@@ -147,9 +149,20 @@ impl Loader<'_> {
         let path = self.options.folder.join("gateway.yaml");
         let bytes = self.files.read(&path);
         if matches!(&bytes, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            self.refuse_lone_overlay(&path);
             return None;
         }
         self.tree(&path, bytes, &GatewayFile::shape()).filter(|tree| self.speaks(tree))
+    }
+
+    /// Without the file that it changes, an overlay would be silently without effect.
+    fn refuse_lone_overlay(&mut self, path: &Path) {
+        let overlay = overlay::path(path, self.options.environment);
+        let Ok(text) = self.files.read_text(&overlay) else { return };
+        let file = self.sources.add(&overlay, text);
+        let finding =
+            Diagnostic::new(Rule::Overlay, Span::start_of(file), format!("`{}`, which this changes, does not exist", path.display()));
+        self.report.push(finding.help("create it: `version: 1` is enough"));
     }
 
     fn main_tree(&mut self) -> Option<Tree> {

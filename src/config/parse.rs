@@ -1,24 +1,17 @@
 //! Text to tree: the YAML that this language speaks, and the bounds on how much of it.
 //!
 //! saphyr-parser turns text into events with places; here they become a tree. The language is YAML without tags, merge keys and second
-//! documents; anchors work inside a file. Promises: no text makes this panic or take more than the bounds below; every span lies in the text.
+//! documents; anchors work inside a file. Promises: no text makes this panic or take more than `bounds.rs` allows; every span lies in the text.
 
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marked};
 
+use super::bounds::{Budget, DEPTH_MAX, Extent};
 use super::path::DocPath;
+use super::places::Places;
 use super::tree::{Entry, Key, Kind, Node, Origin, Scalar, Style};
 use crate::diagnostic::{Diagnostic, FileId, Report, Rule, Span};
-
-/// Deepest nesting. The grammar itself needs seven levels.
-const DEPTH_MAX: usize = 64;
-
-/// Most nodes in one file, what aliases stand for counted each time. Ten thousand routes of fifteen keys are about 350 000.
-const NODES_MAX: usize = 500_000;
-
-/// Most bytes of text in one tree, aliases included: a file's largest size twice over.
-const TREE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The tree of a file; none when the text is not YAML to its end. An empty file is an empty map.
 pub fn parse(file: FileId, text: &str, report: &mut Report) -> Option<Node> {
@@ -34,8 +27,7 @@ pub fn parse(file: FileId, text: &str, report: &mut Report) -> Option<Node> {
         root: None,
         anchors: HashMap::new(),
         skipped: None,
-        nodes_left: NODES_MAX,
-        bytes_left: TREE_BYTES_MAX,
+        budget: Budget::of_a_file(),
     };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
@@ -44,7 +36,7 @@ pub fn parse(file: FileId, text: &str, report: &mut Report) -> Option<Node> {
             Err(error) => {
                 let at = builder.places.byte(error.marker().index());
                 let here = Span { file, start: at, end: at };
-                builder.report.push(Diagnostic::new(Rule::Syntax, here, format!("this is not YAML: {}", error.info())));
+                builder.report.push(not_yaml(here, error.info()));
                 return None;
             }
         }
@@ -66,8 +58,7 @@ struct Builder<'a> {
     anchors: HashMap<usize, (Node, Extent)>,
     /// How many lists and maps are open below the deepest one that is kept.
     skipped: Option<usize>,
-    nodes_left: usize,
-    bytes_left: usize,
+    budget: Budget,
 }
 
 /// A list or map that has begun.
@@ -88,14 +79,6 @@ enum Pending {
     Value(Key),
     /// The value of a key that was reported.
     Nothing,
-}
-
-/// How much something takes.
-#[derive(Clone, Copy, Default)]
-struct Extent {
-    nodes: usize,
-    bytes: usize,
-    depth: usize,
 }
 
 // === impl Builder ===
@@ -145,7 +128,7 @@ impl Builder<'_> {
     }
 
     fn open(&mut self, anchor: usize, span: Span, content: Content) -> Result<(), Stop> {
-        self.spend(Extent { nodes: 1, ..Extent::default() }, span)?;
+        self.spend(Extent::of_text(""), span)?;
         if self.stack.len() == DEPTH_MAX {
             self.refuse(span, &format!("nested deeper than {DEPTH_MAX} levels"), "no part of the language is this deep");
             self.skipped = Some(1);
@@ -176,7 +159,7 @@ impl Builder<'_> {
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, span: Span) -> Result<(), Stop> {
-        self.spend(Extent { nodes: 1, bytes: text.len(), depth: 0 }, span)?;
+        self.spend(Extent::of_text(text), span)?;
         let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
         let span = self.settle(text, span);
         let kind = if style == Style::Plain && is_ambiguous(text) {
@@ -271,16 +254,11 @@ impl Builder<'_> {
     }
 
     fn spend(&mut self, extent: Extent, span: Span) -> Result<(), Stop> {
-        match (self.nodes_left.checked_sub(extent.nodes), self.bytes_left.checked_sub(extent.bytes)) {
-            (Some(nodes), Some(bytes)) => {
-                (self.nodes_left, self.bytes_left) = (nodes, bytes);
-                Ok(())
-            }
-            _ => {
-                self.refuse(span, "too much in one file, aliases counted each time", "divide it into several files and `include` them");
-                Err(Stop)
-            }
+        if self.budget.spend(extent) {
+            return Ok(());
         }
+        self.refuse(span, "too much in one file, aliases counted each time", "divide it into several files and `include` them");
+        Err(Stop)
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {
@@ -317,53 +295,19 @@ impl Builder<'_> {
     }
 }
 
-// === impl Extent ===
-
-impl Extent {
-    fn of(node: &Node) -> Extent {
-        let inner: Vec<Extent> = match &node.kind {
-            Kind::Scalar(scalar) => return Extent { nodes: 1, bytes: scalar.text.len(), depth: 0 },
-            Kind::Broken => return Extent { nodes: 1, ..Extent::default() },
-            Kind::List(items) => items.iter().map(Extent::of).collect(),
-            Kind::Map(entries) => entries.iter().map(|entry| Extent::of(&entry.value).with_key(&entry.key)).collect(),
-        };
-        let sum = inner.iter().fold(Extent::default(), |sum, part| Extent {
-            nodes: sum.nodes + part.nodes,
-            bytes: sum.bytes + part.bytes,
-            depth: sum.depth.max(part.depth),
-        });
-        Extent { nodes: sum.nodes + 1, bytes: sum.bytes, depth: sum.depth + 1 }
-    }
-
-    fn with_key(self, key: &Key) -> Extent {
-        Extent { nodes: self.nodes + 1, bytes: self.bytes + key.text.len(), ..self }
-    }
-}
-
-/// From saphyr's places, which count characters, to ours, which count bytes.
-struct Places {
-    file: FileId,
-    length: usize,
-    /// Where each character begins; empty when every character is one byte.
-    starts: Vec<usize>,
-}
-
-// === impl Places ===
-
-impl Places {
-    fn new(file: FileId, text: &str) -> Places {
-        let starts = if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(at, _)| at).collect() };
-        Places { file, length: text.len(), starts }
-    }
-
-    fn byte(&self, character: usize) -> usize {
-        if self.starts.is_empty() { character.min(self.length) } else { self.starts.get(character).copied().unwrap_or(self.length) }
-    }
-
-    fn span(&self, place: Marked) -> Span {
-        let (start, end) = (self.byte(place.start.index()), self.byte(place.end.index()));
-        Span { file: self.file, start, end: end.max(start) }
-    }
+/// What saphyr says about a text, and the remedy that its words suggest.
+fn not_yaml(here: Span, info: &str) -> Diagnostic {
+    const REMEDIES: &[(&str, &str)] = &[
+        ("tab", "indent with spaces"),
+        ("mapping values", "put a text with `: ` in it into quotes"),
+        ("quoted scalar", "close the quote"),
+        ("flow", "look for a bracket, brace or comma that is missing before this place"),
+        ("block", "let the keys of a map, and the dashes of a list, begin in one column"),
+        ("unknown anchor", "an alias `*name` needs an anchor `&name` before it, in the same file"),
+    ];
+    let remedy =
+        REMEDIES.iter().find(|(words, _)| info.contains(words)).map_or("look at the line before this place, too", |(_, remedy)| remedy);
+    Diagnostic::new(Rule::Syntax, here, format!("this is not YAML: {info}")).help(remedy)
 }
 
 /// YAML 1.1 reads these as true or false, YAML 1.2 as text, and libraries disagree about which they speak.

@@ -49,6 +49,9 @@ fn text(title: &str, shape: &Shape, form: Form) -> String {
     serde_json::to_string_pretty(&schema).expect("text and numbers always become JSON") + "\n"
 }
 
+/// The pattern of text that may be anything: there is nothing to say about it.
+const FREE_TEXT: &str = ".+";
+
 /// A text with a variable in it may mean anything.
 const VARIABLE: &str = r"\$\{var\.[a-z][a-z0-9_]*\}";
 
@@ -71,6 +74,7 @@ impl Writer {
                 let words = words.iter().map(|(word, doc)| json!({"const": word, "description": doc}));
                 json!({"description": doc, "anyOf": words.chain([variable()]).collect::<Vec<_>>()})
             }
+            Shape::Text { pattern: FREE_TEXT, .. } => json!({"type": "string", "minLength": 1}),
             Shape::Text { what, pattern, example } => {
                 json!({"type": "string", "pattern": format!("{}|{VARIABLE}", whole(pattern)), "description": format!("Write {what} such as {example}.")})
             }
