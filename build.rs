@@ -20,11 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Messages that carry a token cannot be printed. Who connects, and how, is for `backend` to say.
     const WITH_TOKENS: [&str; 5] = ["Authenticate", "Ready", "Resume", "Resumed", "RefreshToken"];
     let with_tokens = WITH_TOKENS.map(|name| format!(".protogate.wire.v1.{name}"));
-    tonic_prost_build::configure()
-        .bytes(".")
-        .skip_debug(with_tokens)
-        .build_transport(false)
-        .compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure().bytes(".").skip_debug(with_tokens).build_transport(false).compile_fds(compiler.file_descriptor_set())?;
 
     example("examples/greeter/proto")?;
 

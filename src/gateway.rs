@@ -85,7 +85,7 @@ impl Gateway {
             .build()
             .map_err(io_error("the back room cannot start"))?;
         let builtins = Arc::new(services::builtins(back_room.handle().clone()));
-        let (reloader, reader) = Reloader::start(options.inputs, builtins).map_err(|checked| StartError::Configuration(Box::new(checked)))?;
+        let (reloader, reader) = Reloader::start(options.inputs, builtins).map_err(StartError::Configuration)?;
         let reloader = Arc::new(reloader);
         let log = match options.own_log {
             true => Some(install_log(&reader)?),
@@ -97,10 +97,12 @@ impl Gateway {
             Some(token) => token,
             None => AdminToken(options.data.admin_token().map_err(io_error("the admin token cannot be made"))?.into()),
         };
-        let edge = Edge::start(fixed.listen, fixed.workers, reader.clone()).map_err(io_error(format!("cannot listen on {}", fixed.listen)))?;
+        let edge =
+            Edge::start(fixed.listen, fixed.workers, reader.clone()).map_err(io_error(format!("cannot listen on {}", fixed.listen)))?;
         let tasks = Arc::new(Tasks::new());
         let ready = Ready::default();
-        let listener = std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
+        let listener =
+            std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
         let door = Admin { token, reloader: Arc::clone(&reloader), ready: ready.clone() };
         let admin = admin::start(door, listener, back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
         tasks.spawn(back_room.handle(), watch::watch(Arc::clone(&reloader)));
@@ -227,11 +229,14 @@ async fn follow_log_settings(log: Option<Log>, reader: TableReader) {
 fn install_log(reader: &TableReader) -> Result<Log, StartError> {
     let settings = reader.load().settings.log;
     let format = if settings.json { Format::Json } else { Format::Human };
-    Log::install(format, settings.level.into()).map_err(|error| StartError::Io { what: "the log cannot be installed".to_owned(), error: io::Error::other(error) })
+    Log::install(format, settings.level.into())
+        .map_err(|error| StartError::Io { what: "the log cannot be installed".to_owned(), error: io::Error::other(error) })
 }
 
 fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {
-    let key = data.read_or_create(DEVELOPMENT_KEY, || Signer::generate().pkcs8().to_vec()).map_err(io_error("the development key cannot be made"))?;
+    let key = data
+        .read_or_create(DEVELOPMENT_KEY, || Signer::generate().pkcs8().to_vec())
+        .map_err(io_error("the development key cannot be made"))?;
     Signer::from_pkcs8(&key).map_err(|error| StartError::Io {
         what: format!("the development key in {} is broken, delete it to have a new one made", data.path().display()),
         error: io::Error::new(io::ErrorKind::InvalidData, error.to_string()),

@@ -33,9 +33,12 @@ pub struct Inputs {
     pub origin: Origin,
     pub environment: Environment,
     /// The environment variables that `vars:` may name.
-    pub variables: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub variables: Variables,
     pub context: Context,
 }
+
+/// Looks up an environment variable.
+pub type Variables = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Which files.
 #[derive(Clone, PartialEq, Eq)]
@@ -113,7 +116,10 @@ pub fn check(inputs: &Inputs, running: Option<&Fixed>, pools: &Pools) -> Checked
     Checked {
         fingerprint: files.fingerprint(format!("{:?}", looked_up.into_inner().expect("looking up does not panic")).as_bytes()),
         seen: files.seen(),
-        summary: Summary { routes: document.groups.iter().map(|group| group.routes.routes.as_ref().map_or(0, |routes| routes.len())).sum(), files: document.sources.len() },
+        summary: Summary {
+            routes: document.groups.iter().map(|group| group.routes.routes.as_ref().map_or(0, |routes| routes.len())).sum(),
+            files: document.sources.len(),
+        },
         plan: compiled.plan,
         fixed: compiled.fixed,
         report,
@@ -144,10 +150,10 @@ impl Origin {
 
 impl Reloader {
     /// Compiles the first table. The error is what `check` would have said.
-    pub fn start(inputs: Inputs, builtins: Arc<Builtins>) -> Result<(Reloader, TableReader), Checked> {
+    pub fn start(inputs: Inputs, builtins: Arc<Builtins>) -> Result<(Reloader, TableReader), Box<Checked>> {
         let pools = Pools::default();
         let mut checked = check(&inputs, None, &pools);
-        let Some(plan) = checked.plan.take() else { return Err(checked) };
+        let Some(plan) = checked.plan.take() else { return Err(Box::new(checked)) };
         let fixed = plan.fixed.clone();
         let mut living = Living::new(builtins, fixed.workers);
         log_warnings(&checked);
@@ -170,7 +176,11 @@ impl Reloader {
         let mut checked = check(&self.inputs, Some(&self.fixed), &self.pools);
         state.seen = std::mem::take(&mut checked.seen);
         let Some(plan) = checked.plan.take() else {
-            warn!(errors = checked.report.errors(), "reload refused, the old table stays\n{}", render::human(&checked.report, &checked.sources, Color::Plain));
+            warn!(
+                errors = checked.report.errors(),
+                "reload refused, the old table stays\n{}",
+                render::human(&checked.report, &checked.sources, Color::Plain)
+            );
             return Outcome::Refused { report: checked.report, sources: checked.sources, summary: checked.summary };
         };
         if checked.fingerprint == live.fingerprint {
@@ -218,6 +228,10 @@ impl Swapped {
 
 fn log_warnings(checked: &Checked) {
     if checked.report.warnings() > 0 {
-        warn!(warnings = checked.report.warnings(), "the configuration has warnings\n{}", render::human(&checked.report, &checked.sources, Color::Plain));
+        warn!(
+            warnings = checked.report.warnings(),
+            "the configuration has warnings\n{}",
+            render::human(&checked.report, &checked.sources, Color::Plain)
+        );
     }
 }

@@ -157,7 +157,15 @@ impl Case {
             Some((given, expected)) => (given.to_owned(), expected.to_owned()),
             None => (text.clone(), String::new()),
         };
-        let mut case = Case { path, until: Until::Compiled, environment: Environment::Development, variables: Vec::new(), files: Vec::new(), given, expected };
+        let mut case = Case {
+            path,
+            until: Until::Compiled,
+            environment: Environment::Development,
+            variables: Vec::new(),
+            files: Vec::new(),
+            given,
+            expected,
+        };
         for line in case.given.clone().split_inclusive('\n') {
             case.take(line);
         }

@@ -47,7 +47,11 @@ fn check_speaks_to_programs() {
     let folder = folder_with(&[("routes/routes.yaml", &ECHO.replace("backend: echo,", "backend: ecko,"))]);
     let json: serde_json::Value = serde_json::from_slice(&protogate(folder.path(), &["check", "--format", "json"]).stdout).unwrap();
     let found = &json["diagnostics"][0];
-    assert_eq!((json["version"].as_u64(), found["code"].as_str(), found["severity"].as_str()), (Some(1), Some("PG023"), Some("error")), "{json}");
+    assert_eq!(
+        (json["version"].as_u64(), found["code"].as_str(), found["severity"].as_str()),
+        (Some(1), Some("PG023"), Some("error")),
+        "{json}"
+    );
     assert_eq!((found["line"].as_u64(), found["help"].as_str()), (Some(6), Some("did you mean `echo`?")), "{json}");
     let sarif: serde_json::Value = serde_json::from_slice(&protogate(folder.path(), &["check", "--format", "sarif"]).stdout).unwrap();
     assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "PG023");
@@ -82,7 +86,12 @@ async fn call_and_reload_and_token_work_against_a_running_gateway() {
     assert_eq!(code(&called), 0, "{}", text(&called.stderr));
 
     let unchanged = run(&["reload", "--admin", &admin]);
-    assert_eq!((code(&unchanged), text(&unchanged.stdout)), (0, "unchanged: generation 1, 3 routes\n".to_owned()), "{}", text(&unchanged.stderr));
+    assert_eq!(
+        (code(&unchanged), text(&unchanged.stdout)),
+        (0, "unchanged: generation 1, 3 routes\n".to_owned()),
+        "{}",
+        text(&unchanged.stderr)
+    );
     gateway.write("routes/routes.yaml", &ECHO.replace("access: anonymous", "access: anonymus"));
     let refused = run(&["reload", "--admin", &admin]);
     assert_eq!(code(&refused), 1);

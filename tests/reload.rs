@@ -70,7 +70,10 @@ async fn a_stale_writer_is_refused() {
 
 #[tokio::test]
 async fn a_watched_file_is_read_again_however_it_is_replaced() {
-    let gateway = TestGateway::start_with(&[("routes/gateway.yaml", "version: 1\nreload: { watch: true, debounce: 50ms }\n"), ("routes/routes.yaml", ECHO)]);
+    let gateway = TestGateway::start_with(&[
+        ("routes/gateway.yaml", "version: 1\nreload: { watch: true, debounce: 50ms }\n"),
+        ("routes/routes.yaml", ECHO),
+    ]);
     let mut client = TestClient::connect(gateway.edge()).await;
     let folder = gateway.folder().join("routes");
 
@@ -117,7 +120,8 @@ async fn a_thousand_reloads_under_load_drop_nothing_and_mix_nothing() {
         )
     };
     // Unwatched, so that every reload is one of those that are counted here.
-    let gateway = TestGateway::start_with(&[("routes/gateway.yaml", "version: 1\nreload: { watch: false }\n"), ("routes/routes.yaml", &table(1))]);
+    let gateway =
+        TestGateway::start_with(&[("routes/gateway.yaml", "version: 1\nreload: { watch: false }\n"), ("routes/routes.yaml", &table(1))]);
     let done = Arc::new(AtomicBool::new(false));
     let answered = Arc::new(AtomicU64::new(0));
     let callers: Vec<_> = (0..4)

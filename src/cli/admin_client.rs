@@ -43,9 +43,18 @@ impl AdminClient {
         let written = token.or_else(|| said.admin_token.map(|token| token.0.to_string()));
         let token = match written {
             Some(token) => token,
-            None => data.folder().read(crate::data::ADMIN_TOKEN).map_err(|error| Exit::new(UNREADABLE, format!("error: no token for the admin side: {error}\n  help: name the gateway's `--data` folder, or give `--token`"))).and_then(
-                |bytes| String::from_utf8(bytes).map_err(|_| Exit::new(UNREADABLE, "error: the admin token is not text")),
-            )?,
+            None => data
+                .folder()
+                .read(crate::data::ADMIN_TOKEN)
+                .map_err(|error| {
+                    Exit::new(
+                        UNREADABLE,
+                        format!(
+                            "error: no token for the admin side: {error}\n  help: name the gateway's `--data` folder, or give `--token`"
+                        ),
+                    )
+                })
+                .and_then(|bytes| String::from_utf8(bytes).map_err(|_| Exit::new(UNREADABLE, "error: the admin token is not text")))?,
         };
         Ok(AdminClient { address, token })
     }
@@ -76,7 +85,10 @@ impl AdminClient {
             .block_on(async { timeout(PATIENCE, exchange).await })
             .map_err(|_| "no answer in time".to_owned())
             .and_then(|answer| answer)
-            .map_err(|error| Exit::new(UNREACHABLE, format!("error: the gateway's admin side at {} does not answer: {error}", self.address)))?;
-        serde_json::from_slice(&body).map_err(|_| Exit::new(UNREACHABLE, format!("error: what listens at {} is not a protogate admin side", self.address)))
+            .map_err(|error| {
+                Exit::new(UNREACHABLE, format!("error: the gateway's admin side at {} does not answer: {error}", self.address))
+            })?;
+        serde_json::from_slice(&body)
+            .map_err(|_| Exit::new(UNREACHABLE, format!("error: what listens at {} is not a protogate admin side", self.address)))
     }
 }

@@ -91,7 +91,8 @@ enum Told {
 
 impl Call {
     pub fn run(self) -> Result<(), Exit> {
-        serde_json::from_str::<&RawValue>(&self.request).map_err(|error| Exit::new(USAGE, format!("error: the request is not JSON: {error}")))?;
+        serde_json::from_str::<&RawValue>(&self.request)
+            .map_err(|error| Exit::new(USAGE, format!("error: the request is not JSON: {error}")))?;
         let token = match (&self.token, &self.user) {
             (Some(token), _) => Some(token.clone()),
             (None, Some(user)) => Some(self.data.signer()?.issue_development(user, &self.roles, Duration::from_secs(300))),
@@ -110,7 +111,8 @@ impl Call {
             None => self.request.clone().into_bytes(),
             Some(method) => {
                 let mut bytes = Vec::new();
-                transcode::from_json(&method.input, &self.request, &mut bytes).map_err(|error| Exit::new(USAGE, format!("error: {error}")))?;
+                transcode::from_json(&method.input, &self.request, &mut bytes)
+                    .map_err(|error| Exit::new(USAGE, format!("error: {error}")))?;
                 bytes
             }
         };
@@ -133,7 +135,13 @@ impl Call {
         };
         let route = plan.routes.into_iter().find(|route| route.number.0 == self.protocol);
         route.map(|route| route.method).ok_or_else(|| {
-            Exit::new(1, format!("error: {} is not routed in this configuration, so its types are unknown; `--format json` needs none", self.protocol))
+            Exit::new(
+                1,
+                format!(
+                    "error: {} is not routed in this configuration, so its types are unknown; `--format json` needs none",
+                    self.protocol
+                ),
+            )
         })
     }
 }
@@ -143,14 +151,18 @@ impl Call {
 impl Client {
     async fn connect(url: &str, codec: Codec, token: Option<String>, patience: Duration) -> Result<Client, Exit> {
         let unreachable = |error: String| Exit::new(UNREACHABLE, format!("error: {url} cannot be reached: {error}"));
-        let mut request = url.into_client_request().map_err(|error| Exit::new(USAGE, format!("error: `{url}` is no WebSocket address: {error}")))?;
+        let mut request =
+            url.into_client_request().map_err(|error| Exit::new(USAGE, format!("error: `{url}` is no WebSocket address: {error}")))?;
         let headers = request.headers_mut();
         headers.insert("sec-websocket-protocol", http::HeaderValue::from_static(codec.subprotocol()));
         if let Some(token) = token {
-            let value = format!("Bearer {token}").parse().map_err(|_| Exit::new(USAGE, "error: the token holds characters that HTTP does not allow"))?;
+            let value = format!("Bearer {token}")
+                .parse()
+                .map_err(|_| Exit::new(USAGE, "error: the token holds characters that HTTP does not allow"))?;
             headers.insert("authorization", value);
         }
-        let connected = timeout(patience, tokio_tungstenite::connect_async(request)).await.map_err(|_| unreachable("no answer in time".to_owned()))?;
+        let connected =
+            timeout(patience, tokio_tungstenite::connect_async(request)).await.map_err(|_| unreachable("no answer in time".to_owned()))?;
         let (socket, _) = connected.map_err(|error| match error {
             Error::Http(answer) => {
                 let body = answer.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
@@ -180,7 +192,11 @@ impl Client {
             let bytes = match message {
                 Some(Ok(Message::Binary(bytes))) => bytes.to_vec(),
                 Some(Ok(Message::Text(text))) => text.as_bytes().to_vec(),
-                Some(Ok(Message::Close(why))) => return Err(lost(&why.map_or("closed".to_owned(), |why| format!("closed with {}: {}", u16::from(why.code), why.reason)))),
+                Some(Ok(Message::Close(why))) => {
+                    return Err(lost(
+                        &why.map_or("closed".to_owned(), |why| format!("closed with {}: {}", u16::from(why.code), why.reason)),
+                    ));
+                }
                 Some(Ok(_)) => continue,
                 Some(Err(error)) => return Err(lost(&error.to_string())),
                 None => return Err(lost("it closed the connection")),

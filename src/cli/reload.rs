@@ -53,7 +53,15 @@ fn refusal(check: &Value) -> String {
     let mut told = String::new();
     for found in check["diagnostics"].as_array().into_iter().flatten() {
         let text = |key: &str| found[key].as_str().unwrap_or_default();
-        told += &format!("{}[{}]: {}\n  --> {}:{}:{}\n", text("severity"), text("code"), text("message"), text("file"), found["line"], found["column"]);
+        told += &format!(
+            "{}[{}]: {}\n  --> {}:{}:{}\n",
+            text("severity"),
+            text("code"),
+            text("message"),
+            text("file"),
+            found["line"],
+            found["column"]
+        );
         if !text("help").is_empty() {
             told += &format!("  help: {}\n", text("help"));
         }

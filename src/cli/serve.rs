@@ -51,7 +51,10 @@ fn refused(error: StartError) -> Exit {
     match error {
         StartError::Configuration(checked) => {
             let told = render::human(&checked.report, &checked.sources, Color::Plain);
-            Exit::new(error_code(&checked.report), format!("{told}{}\nerror: not started, because the configuration has errors", summary(&checked)))
+            Exit::new(
+                error_code(&checked.report),
+                format!("{told}{}\nerror: not started, because the configuration has errors", summary(&checked)),
+            )
         }
         StartError::Io { what, error } => Exit::new(CANNOT_START, format!("error: {what}: {error}")),
     }

@@ -101,7 +101,10 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
 fn find<'t>(table: &'t Table, envelope: &Envelope<'_>) -> Result<&'t Arc<Route>> {
     let route = table.route(envelope.protocol).ok_or_else(|| {
         let number = envelope.protocol;
-        Failure::gateway(Reason::UnknownProtocol, format!("protocol {number} is not routed; check the number, or ask the operator to add a route"))
+        Failure::gateway(
+            Reason::UnknownProtocol,
+            format!("protocol {number} is not routed; check the number, or ask the operator to add a route"),
+        )
     })?;
     if envelope.more {
         return Err(Failure::gateway(Reason::InvalidMessage, "this route takes one message; send it with `more` unset"));

@@ -20,7 +20,8 @@ pub(super) fn encode(route: &Route, codec: Codec, message: Bytes) -> Result<Repl
         Codec::Json => {
             let mut json = Vec::with_capacity(2 * message.len());
             transcode::to_json(&route.method.output, &message, &mut json).map_err(|problem| {
-                Failure::gateway(Reason::BadReply, format!("the service's reply is no valid `{}`", route.method.output.name())).because(problem)
+                Failure::gateway(Reason::BadReply, format!("the service's reply is no valid `{}`", route.method.output.name()))
+                    .because(problem)
             })?;
             Ok(Reply::Json(String::from_utf8(json).expect("JSON is text")))
         }

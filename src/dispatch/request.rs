@@ -112,13 +112,18 @@ fn traceparent(text: &str) -> Result<HeaderValue> {
     let parts: SmallVec<[&str; 4]> = text.split('-').collect();
     let hexadecimal = |part: &str, digits: usize| part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     match *parts {
-        [version, trace, parent, flags] if hexadecimal(version, 2) && hexadecimal(trace, 32) && hexadecimal(parent, 16) && hexadecimal(flags, 2) => {
+        [version, trace, parent, flags]
+            if hexadecimal(version, 2) && hexadecimal(trace, 32) && hexadecimal(parent, 16) && hexadecimal(flags, 2) =>
+        {
             let mut value = HeaderValue::from_str(text).expect("hexadecimal digits and dashes");
             // Different on every call: it must not push what repeats out of the compression table.
             value.set_sensitive(true);
             Ok(value)
         }
-        _ => Err(Failure::gateway(Reason::InvalidMessage, "`traceparent` is not of the form `00-<32 digits>-<16 digits>-<2 digits>`; leave it out or mend it")),
+        _ => Err(Failure::gateway(
+            Reason::InvalidMessage,
+            "`traceparent` is not of the form `00-<32 digits>-<16 digits>-<2 digits>`; leave it out or mend it",
+        )),
     }
 }
 
@@ -147,7 +152,10 @@ fn write_stamped(route: &Route, caller: &Caller, message: &[u8], body: &mut Byte
             SessionValue::PeerIp => Some(peer.as_str()),
         };
         let value = value.ok_or_else(|| {
-            Failure::gateway(Reason::IdentityType, format!("`{}` is told `{}`, which you have not; authenticate with a token that has it", route.name, source.name()))
+            Failure::gateway(
+                Reason::IdentityType,
+                format!("`{}` is told `{}`, which you have not; authenticate with a token that has it", route.name, source.name()),
+            )
         })?;
         stamps.push((stamp, value));
     }

@@ -14,7 +14,6 @@
 //! - `metadata`: which of a client's metadata may pass
 //! - `access_log`: one event per call
 
-
 pub mod access_log;
 pub mod auth;
 pub mod call;

@@ -6,7 +6,6 @@
 //! - `outbox`: what waits to be written to one connection
 //! - `budget`: the bounds that all outboxes share
 
-
 pub mod budget;
 pub mod outbox;
 

@@ -26,7 +26,8 @@ impl<T> Index<T> {
     pub fn new(numbered: Vec<(u32, T)>) -> Index<T> {
         debug_assert!(numbered.is_sorted_by(|a, b| a.0 < b.0), "numbers ascend");
         let first = numbered.first().map_or(0, |(number, _)| *number);
-        let length = numbered.iter().map(|(number, _)| number - first).take_while(|offset| *offset < DENSE_MAX).last().map_or(0, |last| last + 1);
+        let length =
+            numbered.iter().map(|(number, _)| number - first).take_while(|offset| *offset < DENSE_MAX).last().map_or(0, |last| last + 1);
         let mut index = Index {
             items: Vec::with_capacity(numbered.len()),
             dense: vec![0; length as usize],

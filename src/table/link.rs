@@ -83,7 +83,11 @@ fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limite
         backend: Arc::clone(&backends[plan.backend]),
         access: plan.access,
         permissions: plan.permissions,
-        limits: plan.limits.into_iter().map(|used| LimitUse { limiter: Arc::clone(&limiters[used.limit]), fields: used.fields.into() }).collect(),
+        limits: plan
+            .limits
+            .into_iter()
+            .map(|used| LimitUse { limiter: Arc::clone(&limiters[used.limit]), fields: used.fields.into() })
+            .collect(),
         walk: plan.walk,
         stamps: plan.stamps,
         redact: plan.redact,

@@ -9,7 +9,6 @@
 //! - `status`: how a failure looks to a client
 //! - `close`: the table of close codes
 
-
 pub mod close;
 pub mod envelope;
 pub mod status;

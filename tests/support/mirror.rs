@@ -40,7 +40,14 @@ impl Drop for Mirror {
 impl EchoService for Service {
     async fn echo(&self, request: Request<EchoRequest>) -> Result<Response<EchoResponse>, Status> {
         let told = |key: &str| request.metadata().get(key).map_or("-", |value| value.to_str().unwrap()).to_owned();
-        let text = [self.label.to_owned(), told("protogate-route"), told("protogate-generation"), told("protogate-user"), request.get_ref().text.clone()].join(" ");
+        let text = [
+            self.label.to_owned(),
+            told("protogate-route"),
+            told("protogate-generation"),
+            told("protogate-user"),
+            request.get_ref().text.clone(),
+        ]
+        .join(" ");
         Ok(Response::new(EchoResponse { text }))
     }
 }

@@ -138,7 +138,9 @@ pub fn copy(from: &Path, to: &Path) {
 
 fn told(error: StartError) -> String {
     match error {
-        StartError::Configuration(checked) => protogate::diagnostic::render::human(&checked.report, &checked.sources, protogate::diagnostic::render::Color::Plain),
+        StartError::Configuration(checked) => {
+            protogate::diagnostic::render::human(&checked.report, &checked.sources, protogate::diagnostic::render::Color::Plain)
+        }
         StartError::Io { what, error } => format!("{what}: {error}"),
     }
 }

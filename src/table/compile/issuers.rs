@@ -20,7 +20,9 @@ pub fn compile(gateway: &GatewayFile, development: Option<&IssuerSpec>, files: &
         let Some((spec, key)) = spec(issuer, &path, files, report) else { continue };
         match Verifier::new(std::slice::from_ref(&spec)) {
             Ok(_) => specs.push(spec),
-            Err(problems) => problems.into_iter().for_each(|(_, problem)| report.push(Diagnostic::new(Rule::TokenKey, key, problem).path(path.as_str()))),
+            Err(problems) => {
+                problems.into_iter().for_each(|(_, problem)| report.push(Diagnostic::new(Rule::TokenKey, key, problem).path(path.as_str())))
+            }
         }
     }
     Verifier::new(&specs).unwrap_or_else(|problems| {
@@ -36,7 +38,9 @@ fn spec(issuer: &Spanned<Issuer>, path: &str, files: &Files, report: &mut Report
         lint_secret(secret, &format!("{path}.secret"), report);
     }
     if let Some(audience) = issuer.audience.as_ref().filter(|audience| audience.is_empty()) {
-        report.push(missing(audience.span, "an issuer needs at least one audience", "write `audience: [game]`").path(format!("{path}.audience")));
+        report.push(
+            missing(audience.span, "an issuer needs at least one audience", "write `audience: [game]`").path(format!("{path}.audience")),
+        );
         return None;
     }
     let (keys, place) = keys(issuer, files).map_err(|finding| report.push(finding.path(path))).ok()?;

@@ -28,7 +28,9 @@ pub fn compile(document: &Document, report: &mut Report) -> Limits {
     for group in &document.groups {
         for (name, written) in entries(&group.routes.rate_limits) {
             let path = format!("rate_limits.{}", name.as_str());
-            let limit = limit(name, written).map_err(|finding| finding.into_iter().for_each(|finding| report.push(finding.path(path.as_str())))).ok();
+            let limit = limit(name, written)
+                .map_err(|finding| finding.into_iter().for_each(|finding| report.push(finding.path(path.as_str()))))
+                .ok();
             limits.declare(name.as_str(), name.span, &path, limit, report);
         }
         broken(&group.routes.rate_limits).iter().for_each(|name| limits.declare_broken(name.as_str()));
@@ -67,10 +69,13 @@ fn limit(name: &Name, written: &Spanned<RateLimit>) -> Result<Limit, Option<Diag
             }
         });
     }
-    let nothing = |span, what: &str, help: &str| Some(Diagnostic::new(Rule::LimitKey, span, format!("the rate limit `{}` {what}", name.as_str())).help(help));
+    let nothing = |span, what: &str, help: &str| {
+        Some(Diagnostic::new(Rule::LimitKey, span, format!("the rate limit `{}` {what}", name.as_str())).help(help))
+    };
     let count = NonZeroU32::new(rate.count).ok_or_else(|| nothing(rate.span, "never refills", "write `20/s`"))?;
     let burst = match &written.burst {
-        Some(burst) => NonZeroU32::new(burst.value).ok_or_else(|| nothing(burst.span, "holds nothing, so no call can ever pass", "write `burst: 1` or more"))?,
+        Some(burst) => NonZeroU32::new(burst.value)
+            .ok_or_else(|| nothing(burst.span, "holds nothing, so no call can ever pass", "write `burst: 1` or more"))?,
         // Where nothing is said the bucket holds one second's worth, at least one.
         None => NonZeroU32::new(count.get() / u32::try_from(rate.per.as_secs().max(1)).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN),
     };

@@ -51,7 +51,14 @@ pub struct Compiled {
 }
 
 /// Runs every pass. `running` is the fixed part that only a restart could change.
-pub fn compile(document: &mut Document, files: &Files, pools: &Pools, context: &Context, running: Option<&Fixed>, report: &mut Report) -> Compiled {
+pub fn compile(
+    document: &mut Document,
+    files: &Files,
+    pools: &Pools,
+    context: &Context,
+    running: Option<&Fixed>,
+    report: &mut Report,
+) -> Compiled {
     let pool = pool(document, files, pools, report);
     let process = process::compile(document, files, context, report);
     if let Some(running) = running {
@@ -93,9 +100,14 @@ fn pool(document: &mut Document, files: &Files, pools: &Pools, report: &mut Repo
         match (&descriptor.proto, &descriptor.set) {
             (Some(folder), None) => sources.push(DescriptorSource::Proto { folder: folder.as_path().to_path_buf(), span: folder.span }),
             (None, Some(set)) => sources.push(DescriptorSource::Set { file: set.as_path().to_path_buf(), span: set.span }),
-            (None, None) => report.push(missing(descriptor.span, "a descriptor source needs `proto` or `set`", "write `- proto: ../proto`")),
+            (None, None) => {
+                report.push(missing(descriptor.span, "a descriptor source needs `proto` or `set`", "write `- proto: ../proto`"))
+            }
             (Some(_), Some(set)) => {
-                report.push(Diagnostic::new(Rule::BadValue, set.span, "a descriptor source is a folder or a set, not both").help("make two entries of it"));
+                report.push(
+                    Diagnostic::new(Rule::BadValue, set.span, "a descriptor source is a folder or a set, not both")
+                        .help("make two entries of it"),
+                );
             }
         }
     }

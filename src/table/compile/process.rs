@@ -42,7 +42,9 @@ pub fn compile(document: &Document, files: &Files, context: &Context, report: &m
     let mut settings = Settings {
         shortcuts: loopback && document.environment != Environment::Production,
         watch: development,
-        tls: gateway.tls.as_ref().and_then(|tls| edge_tls(tls, files).map_err(|findings| findings.into_iter().for_each(|finding| report.push(finding.path("tls")))).ok()),
+        tls: gateway.tls.as_ref().and_then(|tls| {
+            edge_tls(tls, files).map_err(|findings| findings.into_iter().for_each(|finding| report.push(finding.path("tls")))).ok()
+        }),
         ..Settings::default()
     };
     apply(gateway, &mut settings);
@@ -60,7 +62,9 @@ fn fixed(gateway: &GatewayFile, context: &Context, report: &mut Report) -> Fixed
         lint_secret(token, "admin.token", report);
         if token.expose().chars().count() < ADMIN_TOKEN_CHARS_MIN {
             let what = format!("the admin token has fewer than {ADMIN_TOKEN_CHARS_MIN} characters");
-            report.push(Diagnostic::new(Rule::BadValue, token.span, what).help("make one with `openssl rand -base64 32`").path("admin.token"));
+            report.push(
+                Diagnostic::new(Rule::BadValue, token.span, what).help("make one with `openssl rand -base64 32`").path("admin.token"),
+            );
         }
         AdminToken(token.expose().into())
     });
@@ -180,8 +184,13 @@ pub fn somebody_can_authenticate(document: &Document, process: &Process, routes:
 /// Byte bounds that must fit into each other whatever the routes say.
 fn bounds(gateway: &GatewayFile, settings: &Settings, report: &mut Report) {
     let Some(connections) = &gateway.connections else { return };
-    let zero = |place: Span, key: &str| Diagnostic::new(Rule::Bounds, place, format!("`{key}` is 0, so nobody could connect")).help("write at least 1").path(format!("connections.{key}"));
-    for (key, written) in [("max", &connections.max), ("per_ip_max", &connections.per_ip_max), ("inflight_max", &connections.inflight_max)] {
+    let zero = |place: Span, key: &str| {
+        Diagnostic::new(Rule::Bounds, place, format!("`{key}` is 0, so nobody could connect"))
+            .help("write at least 1")
+            .path(format!("connections.{key}"))
+    };
+    for (key, written) in [("max", &connections.max), ("per_ip_max", &connections.per_ip_max), ("inflight_max", &connections.inflight_max)]
+    {
         if let Some(written) = written
             && written.value == 0
         {
@@ -191,7 +200,11 @@ fn bounds(gateway: &GatewayFile, settings: &Settings, report: &mut Report) {
     if let Some(written) = &connections.message_bytes_max
         && settings.message_bytes_max <= ENVELOPE_BYTES
     {
-        report.push(Diagnostic::new(Rule::Bounds, written.span, "a message of at most 1 KiB has no room for a payload").help("write at least `2KiB`").path("connections.message_bytes_max"));
+        report.push(
+            Diagnostic::new(Rule::Bounds, written.span, "a message of at most 1 KiB has no room for a payload")
+                .help("write at least `2KiB`")
+                .path("connections.message_bytes_max"),
+        );
     }
 }
 
@@ -209,7 +222,11 @@ pub fn needs_restart(document: &Document, process: &Process, running: &Fixed, re
         ("admin.token", process.fixed.admin_token != running.admin_token, place(admin.and_then(|a| a.token.as_ref()).map(|t| t.span))),
     ];
     for (key, _, place) in changes.into_iter().filter(|(_, changed, _)| *changed) {
-        report.push(Diagnostic::new(Rule::NeedsRestart, place, format!("a change of `{key}` needs a restart")).help("put the old value back, or restart the gateway").path(key));
+        report.push(
+            Diagnostic::new(Rule::NeedsRestart, place, format!("a change of `{key}` needs a restart"))
+                .help("put the old value back, or restart the gateway")
+                .path(key),
+        );
     }
 }
 

@@ -33,7 +33,11 @@ pub fn compile(input: &MessageType, policy: &Policy, at: &str, used: &[usize], l
             }
             let Some(resolved) = resolve(input, path, *place, &format!("{at}.rate_limits"), report) else { continue };
             if let Err(problem) = resolved.scalar() {
-                report.push(Diagnostic::new(Rule::FieldType, *place, format!("`request.{path}` cannot be part of a key: {problem}")).help("name a field that holds one scalar").path(format!("{at}.rate_limits")));
+                report.push(
+                    Diagnostic::new(Rule::FieldType, *place, format!("`request.{path}` cannot be part of a key: {problem}"))
+                        .help("name a field that holds one scalar")
+                        .path(format!("{at}.rate_limits")),
+                );
                 continue;
             }
             extract.push(resolved);
@@ -65,7 +69,13 @@ fn resolve(input: &MessageType, path: &str, place: Span, at: &str, report: &mut 
     }
 }
 
-fn stamp(input: &MessageType, target: &Spanned<FieldPathText>, source: &Spanned<SessionPath>, at: &str, report: &mut Report) -> Option<(Stamp, SessionValue)> {
+fn stamp(
+    input: &MessageType,
+    target: &Spanned<FieldPathText>,
+    source: &Spanned<SessionPath>,
+    at: &str,
+    report: &mut Report,
+) -> Option<(Stamp, SessionValue)> {
     let path = resolve(input, target.below_request(), target.span, &format!("{at}.set"), report)?;
     let source = match source.value {
         SessionPath::User => SessionValue::User,
@@ -75,8 +85,13 @@ fn stamp(input: &MessageType, target: &Spanned<FieldPathText>, source: &Spanned<
     match Stamp::compile(input, &path) {
         Ok(stamp) => Some((stamp, source)),
         Err(problem) => {
-            let help = "only a single string, bytes, integer, bool or enum field at the top of the message, outside a oneof, can be written";
-            report.push(Diagnostic::new(Rule::Stamp, target.span, format!("`request.{}` cannot be written: {problem}", target.below_request())).help(help).path(format!("{at}.set")));
+            let help =
+                "only a single string, bytes, integer, bool or enum field at the top of the message, outside a oneof, can be written";
+            report.push(
+                Diagnostic::new(Rule::Stamp, target.span, format!("`request.{}` cannot be written: {problem}", target.below_request()))
+                    .help(help)
+                    .path(format!("{at}.set")),
+            );
             None
         }
     }

@@ -30,7 +30,12 @@ pub fn compile(document: &Document, report: &mut Report) -> Vec<RoleSpec> {
             let Some(found) = names.find(parent, &path, report) else { continue };
             if reaches(&names, found, index) {
                 let what = format!("the role `{}` inherits from itself", names.get(index).name);
-                report.push(Diagnostic::new(Rule::RoleInheritance, parent.span, what).label("this leads back to it").help("remove it from `inherit`").path(path));
+                report.push(
+                    Diagnostic::new(Rule::RoleInheritance, parent.span, what)
+                        .label("this leads back to it")
+                        .help("remove it from `inherit`")
+                        .path(path),
+                );
             }
         }
     }

@@ -8,9 +8,9 @@ use super::limits::Limits;
 use super::process::{ENVELOPE_BYTES, Process, bytes};
 use super::{entries, missing, request};
 use crate::config::document::{self, Policy, Route};
-use crate::config::value::{ByteSize, MessageName, ProtocolNumber};
 use crate::config::grammar::Edit;
 use crate::config::layers;
+use crate::config::value::{ByteSize, MessageName, ProtocolNumber};
 use crate::config::{Document, Group};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::id::Protocol;
@@ -133,7 +133,8 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, bits: &mut Vec<Arc<str>>, rep
         Some(document::Access::Anonymous) => Access::Anonymous,
         Some(document::Access::Authenticated) | None => Access::Authenticated,
     };
-    let permissions = edited(&policy.permissions).iter().map(|permission| (bit(bits, permission.as_str()), Arc::from(permission.as_str()))).collect();
+    let permissions =
+        edited(&policy.permissions).iter().map(|permission| (bit(bits, permission.as_str()), Arc::from(permission.as_str()))).collect();
     lint_permissions(written, access, scope, report);
     let used = used_limits(written, access, scope, report);
     let request_bytes_max = size(&policy.request_bytes_max, built_in::REQUEST_BYTES_MAX);
@@ -190,14 +191,22 @@ fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Met
         Err(missing) => {
             // With a source broken, the method may be in it: that has been said once already.
             if pool.is_complete() {
-                report.push(Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what).did_you_mean(rpc.as_str(), missing.known.iter().map(String::as_str)).path(format!("{}.rpc", written.path)));
+                report.push(
+                    Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what)
+                        .did_you_mean(rpc.as_str(), missing.known.iter().map(String::as_str))
+                        .path(format!("{}.rpc", written.path)),
+                );
             }
             return None;
         }
     };
     if method.kind != Kind::Unary {
         let what = format!("`{}` is a streaming method, which routes cannot call yet", rpc.as_str());
-        report.push(Diagnostic::new(Rule::StreamingMethod, rpc.span, what).help("route a method that takes one message and answers with one").path(format!("{}.rpc", written.path)));
+        report.push(
+            Diagnostic::new(Rule::StreamingMethod, rpc.span, what)
+                .help("route a method that takes one message and answers with one")
+                .path(format!("{}.rpc", written.path)),
+        );
         return None;
     }
     let stated = |stated: &Option<Spanned<MessageName>>, actual: &MessageType, rule, side: &str, report: &mut Report| {
@@ -236,13 +245,19 @@ fn lint_permissions(written: &Written<'_>, access: Access, scope: &Scope<'_>, re
         if !granted {
             let what = format!("no role grants `{}`, so nobody can call route {}", permission.as_str(), written.number);
             let help = "grant it under `permissions.roles`, or remove it from the route";
-            report.push(Diagnostic::new(Rule::UnreachableRoute, permission.span, what).help(help).path(format!("{}.permissions", written.path)));
+            report.push(
+                Diagnostic::new(Rule::UnreachableRoute, permission.span, what).help(help).path(format!("{}.permissions", written.path)),
+            );
         }
     }
     if access == Access::Anonymous && edited(&written.policy.rate_limits).is_empty() {
         let place = written.route.name.as_ref().map_or(written.place, |name| name.span);
         let what = format!("route {} is open to anonymous clients and has no rate limit", written.number);
-        report.push(Diagnostic::new(Rule::UnlimitedAnonymous, place, what).help("name one under `rate_limits`, such as one with `key: [caller]`").path(written.path.as_str()));
+        report.push(
+            Diagnostic::new(Rule::UnlimitedAnonymous, place, what)
+                .help("name one under `rate_limits`, such as one with `key: [caller]`")
+                .path(written.path.as_str()),
+        );
     }
 }
 
@@ -255,7 +270,11 @@ fn used_limits(written: &Written<'_>, access: Access, scope: &Scope<'_>, report:
         let limit = scope.limits.get(index);
         if let (Some(part), Access::Anonymous) = (limit.needs_user, access) {
             let what = format!("the rate limit `{}` counts by `{part}`, which an anonymous caller has not", name.as_str());
-            report.push(Diagnostic::new(Rule::LimitKey, name.span, what).help("use `caller`: the user, or the address of one without a token").path(path.as_str()));
+            report.push(
+                Diagnostic::new(Rule::LimitKey, name.span, what)
+                    .help("use `caller`: the user, or the address of one without a token")
+                    .path(path.as_str()),
+            );
         }
         if !used.contains(&index) {
             used.push(index);
@@ -269,12 +288,21 @@ fn bounds(written: &Written<'_>, request: usize, reply: usize, process: &Process
     let settings = &process.settings;
     if request + ENVELOPE_BYTES > settings.message_bytes_max {
         let place = written.policy.request_bytes_max.as_ref().map_or(written.place, |size| size.span);
-        let what = format!("a request of {request} bytes and its envelope do not fit into a message of {} bytes", settings.message_bytes_max);
-        report.push(Diagnostic::new(Rule::Bounds, place, what).help("lower `request_bytes_max`, or raise `connections.message_bytes_max` in gateway.yaml").path(format!("{}.request_bytes_max", written.path)));
+        let what =
+            format!("a request of {request} bytes and its envelope do not fit into a message of {} bytes", settings.message_bytes_max);
+        report.push(
+            Diagnostic::new(Rule::Bounds, place, what)
+                .help("lower `request_bytes_max`, or raise `connections.message_bytes_max` in gateway.yaml")
+                .path(format!("{}.request_bytes_max", written.path)),
+        );
     }
     if reply > settings.outbox_bytes_max {
         let place = written.policy.reply_bytes_max.as_ref().map_or(written.place, |size| size.span);
         let what = format!("a reply of {reply} bytes does not fit into an outbox of {} bytes", settings.outbox_bytes_max);
-        report.push(Diagnostic::new(Rule::Bounds, place, what).help("lower `reply_bytes_max`, or raise `connections.outbox_bytes_max` in gateway.yaml").path(format!("{}.reply_bytes_max", written.path)));
+        report.push(
+            Diagnostic::new(Rule::Bounds, place, what)
+                .help("lower `reply_bytes_max`, or raise `connections.outbox_bytes_max` in gateway.yaml")
+                .path(format!("{}.reply_bytes_max", written.path)),
+        );
     }
 }
