@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::{Config, Data, Exit, UNREACHABLE, USAGE};
-use crate::proto::{Method, transcode};
+use crate::proto::{self, Method};
 use crate::reload;
 use crate::table::compile::Context;
 use crate::wire::status::Status;
@@ -111,8 +111,7 @@ impl Call {
             None => self.request.clone().into_bytes(),
             Some(method) => {
                 let mut bytes = Vec::new();
-                transcode::from_json(&method.input, &self.request, &mut bytes)
-                    .map_err(|error| Exit::new(USAGE, format!("error: {error}")))?;
+                proto::from_json(&method.input, &self.request, &mut bytes).map_err(|error| Exit::new(USAGE, format!("error: {error}")))?;
                 bytes
             }
         };
@@ -231,7 +230,7 @@ fn printed(method: Option<&Method>, payload: &[u8]) -> Result<String, Exit> {
     let mut json = Vec::new();
     match method {
         None => json.extend_from_slice(payload),
-        Some(method) => transcode::to_json(&method.output, payload, &mut json).map_err(|error| lost(&error))?,
+        Some(method) => proto::to_json(&method.output, payload, &mut json).map_err(|error| lost(&error))?,
     }
     Ok(String::from_utf8_lossy(&json).into_owned())
 }

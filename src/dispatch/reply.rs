@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::failure::{Code, Failure, Reason, Result, Source};
-use crate::proto::transcode;
+use crate::proto;
 use crate::table::Route;
 use crate::wire::{Codec, Status};
 
@@ -19,7 +19,7 @@ pub(super) fn encode(route: &Route, codec: Codec, message: Bytes) -> Result<Repl
         Codec::Proto => Ok(Reply::Proto(message)),
         Codec::Json => {
             let mut json = Vec::with_capacity(2 * message.len());
-            transcode::to_json(&route.method.output, &message, &mut json).map_err(|problem| {
+            proto::to_json(&route.method.output, &message, &mut json).map_err(|problem| {
                 Failure::gateway(Reason::BadReply, format!("the service's reply is no valid `{}`", route.method.output.name()))
                     .because(problem)
             })?;
@@ -42,7 +42,7 @@ pub(super) fn status(route: &Route, codec: Codec, failure: &Failure) -> Status {
     let mut status = Status::from(failure);
     if codec == Codec::Json {
         for detail in &mut status.details {
-            detail.json = transcode::any_to_json(&route.method.input, &detail.any);
+            detail.json = proto::any_to_json(&route.method.input, &detail.any);
         }
     }
     status

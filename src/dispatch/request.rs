@@ -12,7 +12,7 @@ use crate::failure::{Failure, Reason, Result};
 use crate::pipeline::call::Caller;
 use crate::pipeline::metadata as client_metadata;
 use crate::pipeline::rate_limit::KeyValue;
-use crate::proto::{Value, Values, stamp, transcode};
+use crate::proto::{self, Unconvertible, Value, Values};
 use crate::table::Route;
 use crate::table::plan::SessionValue;
 use crate::wire::{Codec, Envelope, Payload};
@@ -37,7 +37,7 @@ pub(super) fn message<'e>(route: &Route, codec: Codec, envelope: &Envelope<'e>) 
         (_, Payload::Proto(bytes)) => Cow::Borrowed(bytes),
         (_, Payload::Json(text)) => {
             let mut bytes = Vec::new();
-            transcode::from_json(&route.method.input, text, &mut bytes).map_err(|problem| invalid(route, problem))?;
+            proto::from_json(&route.method.input, text, &mut bytes).map_err(|problem| invalid(route, problem))?;
             Cow::Owned(bytes)
         }
     };
@@ -63,6 +63,8 @@ pub(super) fn key_values<'m>(values: &Values<'m>) -> SmallVec<[KeyValue<'m>; 4]>
         Value::Bool(value) => KeyValue::Bool(value),
         Value::Int(value) => KeyValue::Int(value),
         Value::Uint(value) => KeyValue::Uint(value),
+        // No key is made of one: they are refused when the table is compiled.
+        Value::Float(value) => KeyValue::Uint(value.to_bits()),
         Value::Str(text) => KeyValue::Str(text),
         Value::Bytes(bytes) => KeyValue::Bytes(bytes),
     };
@@ -159,8 +161,12 @@ fn write_stamped(route: &Route, caller: &Caller, message: &[u8], body: &mut Byte
         })?;
         stamps.push((stamp, value));
     }
-    stamp::copy_stamped(message, &stamps, body)
-        .map_err(|problem| Failure::gateway(Reason::IdentityType, format!("your identity does not fit the request: {problem}")))
+    proto::copy_stamped(message, &stamps, body).map_err(|Unconvertible| {
+        Failure::gateway(
+            Reason::IdentityType,
+            "your identity does not fit the fields that the gateway writes into this request; use another token",
+        )
+    })
 }
 
 /// The request as the log may show it.
@@ -168,6 +174,6 @@ pub(super) fn redacted(route: &Route, message: &[u8]) -> Option<String> {
     let mut message = message.to_vec();
     route.redact.apply(&mut message).ok()?;
     let mut json = Vec::new();
-    transcode::to_json(&route.method.input, &message, &mut json).ok()?;
+    proto::to_json(&route.method.input, &message, &mut json).ok()?;
     String::from_utf8(json).ok()
 }

@@ -4,7 +4,7 @@
 
 use prost::Message;
 
-use crate::proto::{MessageType, Pool, transcode};
+use crate::proto::{self, MessageType, Pool};
 use crate::wire::{Codec, Envelope, Payload, number, v1};
 
 /// A message of `wire.proto` that has a protocol number of its own.
@@ -53,7 +53,7 @@ impl OwnMessages {
             Payload::Proto(bytes) => M::decode(bytes).map_err(|error| error.to_string()),
             Payload::Json(text) => {
                 let mut bytes = Vec::new();
-                transcode::from_json(self.kind::<M>(), text, &mut bytes).map_err(|problem| problem.to_string())?;
+                proto::from_json(self.kind::<M>(), text, &mut bytes).map_err(|problem| problem.to_string())?;
                 Ok(M::decode(&*bytes).expect("transcoding writes sound protobuf"))
             }
         }
@@ -67,7 +67,7 @@ impl OwnMessages {
             Codec::Proto if bytes.is_empty() => Payload::None,
             Codec::Proto => Payload::Proto(&bytes),
             Codec::Json => {
-                transcode::to_json(self.kind::<M>(), &bytes, &mut json).expect("our own messages have a JSON form");
+                proto::to_json(self.kind::<M>(), &bytes, &mut json).expect("our own messages have a JSON form");
                 Payload::Json(std::str::from_utf8(&json).expect("JSON is UTF-8"))
             }
         };

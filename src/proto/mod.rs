@@ -1,45 +1,51 @@
-//! Protobuf messages that are known only at run time: descriptors, and what can be done with a message's bytes.
+//! Messages: their types, known only at run time, and everything the gateway does with their bytes.
 //!
-//! This is the only room that names the reflection library and the .proto compiler. No type that leaves it prints a descriptor.
+//! This is the only room that names prost-reflect and protox. What leaves it are names, numbers, bytes and text.
+//! Promises: work is bounded per input byte, whoever wrote the bytes; what the gateway reads from a message is what the backend
+//! will read from it; nothing here prints a reflected value with `{:?}` (a recursive type would overflow the stack), so the types
+//! that hold one have no `Debug`.
 //!
-//! - `source`: reading folders of .proto files, and descriptor sets
-//! - `compile`: from files to one pool: imports across sources, conflicts
-//! - `pool`: the message types and methods of one configuration, shared between reloads
-//! - `message`: what others know about a message type and a method
-//! - `path`: field paths such as `room.id`
-//! - `closure`: one hash over everything that messages can contain
-//! - `transcode`: between the wire form and canonical JSON
-//! - `json`: writing canonical JSON
-//! - `strict`: the checks on JSON that the reflection library does not make
-//! - `walk`: reads a message's bytes once: whole, within bounds, and the few values that a route asks about
-//! - `stamp`: copies a message with fields set by the gateway
-//! - `redact`: masks what must not be shown
-//! - `program`, `raw`: what the three share: types compiled to tables of numbers, and the pieces of the wire format
+//! Types: [`Pools`] loads [`DescriptorSource`]s into a [`Pool`], which is asked for a [`Method`] or a [`MessageType`].
+//! - `source` reads the files, `link` makes one pool of them, `blame` finds the place of what is wrong
+//! - `method`, `path`: what routes refer to
+//! - `closure`: a hash of everything reachable from some types
+//!
+//! Bytes:
+//! - `read`: the wire format itself
+//! - `program`, `walk`, `value`: checks a message in one pass without allocating, and reads the fields a route needs
+//! - `stamp`: writes a field that the client must not choose
+//! - `redact`: hides fields before a message is logged
+//!
+//! Text:
+//! - `transcode`, `print_json`, `strict_json`: canonical JSON, both ways
 
-pub mod redact;
-pub mod stamp;
-pub mod transcode;
-pub mod walk;
-
+mod blame;
 mod closure;
-mod compile;
-mod json;
-mod message;
+mod link;
+mod method;
 mod path;
 mod pool;
+mod print_json;
 mod program;
-mod raw;
+mod read;
+mod redact;
 mod source;
-mod strict;
+mod stamp;
+mod strict_json;
+mod transcode;
+mod value;
+mod walk;
 
 #[cfg(test)]
-mod fixture;
+mod tests;
 
 pub use closure::closure_hash;
-pub use message::{Kind, MessageType, Method};
+pub use method::{Kind, MessageType, Method};
 pub use path::{FieldKind, FieldPath, PathProblem};
 pub use pool::{Missing, Pool, Pools};
 pub use redact::Redact;
 pub use source::DescriptorSource;
 pub use stamp::{Stamp, Unconvertible, copy_stamped};
-pub use walk::{UnknownPolicy, Value, Values, Walk, WalkOptions, WalkProblem};
+pub use transcode::{any_to_json, from_json, to_json};
+pub use value::{Value, Values};
+pub use walk::{DEPTH_MAX, ELEMENTS_MAX, UNKNOWN_MAX, UnknownFields, Walk, WalkOptions, WalkProblem};

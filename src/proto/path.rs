@@ -1,215 +1,198 @@
-//! Field paths such as `room.id`, checked against a message type.
-//!
-//! A path may lead through repeated and map fields, because hiding a field in logs means hiding it in every element; a step through a map
-//! means its values. Where one value is needed, a key for example, [`FieldPath::scalar`] says whether the path has one.
+//! Paths to fields, such as `room.id`, resolved against a message type once.
 
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use std::fmt;
 
-use super::MessageType;
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value as Reflected};
 
-/// A path of one or more fields below a message type.
+use super::{MessageType, Value};
+
+/// A field below a message, with everything that decides what it may serve for.
 #[derive(Clone)]
 pub struct FieldPath {
     text: String,
     numbers: Vec<u32>,
-    fields: Vec<FieldDescriptor>,
+    leaf: FieldDescriptor,
+    repeated: bool,
+    default: Default,
 }
 
-/// What kind of value a field holds; for a repeated field, each element; for a map, the entry.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// What a field holds, as far as routes care.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FieldKind {
     Bool,
     Int,
     Uint,
     Float,
-    Enum,
     String,
     Bytes,
+    Enum,
     Message,
 }
 
-/// A path that names no field.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Why a path names no field.
+#[derive(Debug)]
 pub struct PathProblem {
     pub what: String,
-    /// Paths that would have been right up to the step that is wrong.
+    /// What could have stood there.
     pub known: Vec<String>,
 }
+
+/// The value of the field in a message that does not have it; owned, because proto2 lets an author choose it.
+#[derive(Clone)]
+enum Default {
+    None,
+    Bool(bool),
+    Int(i64),
+    Uint(u64),
+    Float(f64),
+    Str(String),
+    Bytes(Vec<u8>),
+}
+
+/// The number of the value in a map's entry: a path through a map goes on in its values.
+const ENTRY_VALUE: u32 = 2;
 
 // === impl FieldPath ===
 
 impl FieldPath {
-    /// Finds every step of `path`, written with the names of the .proto file and dots.
+    /// Resolves names as they stand in the .proto file, joined by dots. A path through a repeated field or a map means every element.
     pub fn resolve(root: &MessageType, path: &str) -> Result<FieldPath, PathProblem> {
-        let mut at = Some(root.descriptor().clone());
-        let mut fields: Vec<FieldDescriptor> = Vec::new();
-        let mut prefix = String::new();
-        for step in path.split('.') {
-            let Some(message) = at else {
-                let what = format!("`{}` is {}, which has no fields", prefix.trim_end_matches('.'), last_kind(&fields));
-                return Err(PathProblem { what, known: vec![prefix.trim_end_matches('.').to_owned()] });
-            };
-            let Some(field) = message.get_field_by_name(step) else {
-                let known = message.fields().map(|field| format!("{prefix}{}", field.name())).collect();
-                return Err(PathProblem { what: format!("`{}` has no field `{step}`", message.full_name()), known });
-            };
-            at = below(&field);
-            fields.push(field);
-            prefix.push_str(step);
-            prefix.push('.');
+        let (mut numbers, mut repeated) = (Vec::new(), false);
+        let mut message = root.descriptor().clone();
+        let mut names = path.split('.').peekable();
+        loop {
+            let name = names.next().expect("the loop ends with the last name");
+            let field = find(&message, name)?;
+            numbers.push(field.number());
+            repeated |= field.is_list() || field.is_map();
+            if names.peek().is_none() {
+                return Ok(FieldPath { text: path.to_owned(), numbers, default: Default::of(&field), leaf: field, repeated });
+            }
+            if field.is_map() {
+                numbers.push(ENTRY_VALUE);
+            }
+            message = below(&field)?;
         }
-        Ok(FieldPath { text: path.to_owned(), numbers: fields.iter().map(FieldDescriptor::number).collect(), fields })
     }
 
-    /// The path as written.
-    pub fn text(&self) -> &str {
-        &self.text
+    pub fn kind(&self) -> FieldKind {
+        if self.leaf.is_map() { FieldKind::Message } else { FieldKind::of(&self.leaf.kind()) }
     }
 
-    /// One field number a step.
+    /// The field's number in each message from the root down.
     pub fn numbers(&self) -> &[u32] {
         &self.numbers
     }
 
-    /// What the last field holds.
-    pub fn kind(&self) -> FieldKind {
-        FieldKind::of(&self.last().kind())
-    }
-
-    /// True when there can be more than one value: some step is repeated or a map.
+    /// True when the path can lead to more than one value.
     pub fn is_repeated_anywhere(&self) -> bool {
-        self.fields.iter().any(|field| field.is_list() || field.is_map())
+        self.repeated
     }
 
-    /// True when another field of the same message can replace the last one. `optional` alone is not such a choice.
+    /// True when the field has exactly one value at most and it is no message: what a walk can extract.
+    pub fn is_scalar(&self) -> bool {
+        !self.repeated && self.kind() != FieldKind::Message
+    }
+
+    /// True when the field itself is one of a oneof's. A proto3 `optional` is not, though its descriptor says so.
     pub fn is_oneof_member(&self) -> bool {
-        self.last().containing_oneof().is_some_and(|oneof| !oneof.is_synthetic())
+        self.leaf.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic())
     }
 
-    /// Whether the path leads to exactly one value that two requests can be compared by; if not, why not.
-    pub fn scalar(&self) -> Result<(), String> {
-        for (field, step) in self.fields.iter().zip(self.text.split('.')) {
-            if field.is_map() {
-                return Err(format!("`{step}` is a map: it has no single value"));
-            }
-            if field.is_list() {
-                return Err(format!("`{step}` is repeated: it has no single value"));
-            }
-            if field.is_group() {
-                return Err(format!("`{step}` is a group, an encoding that is not supported here"));
-            }
-        }
-        match self.kind() {
-            FieldKind::Message => Err(format!("`{}` is a message; name one of its fields", self.text)),
-            // Two floats that print alike need not be equal, and NaN is not even equal to itself.
-            FieldKind::Float => Err(format!("`{}` is a floating-point number, which cannot be compared reliably", self.text)),
-            _ => Ok(()),
+    /// What a reader sees when the field is absent.
+    pub fn default_value(&self) -> Value<'_> {
+        match &self.default {
+            Default::None => Value::Absent,
+            Default::Bool(value) => Value::Bool(*value),
+            Default::Int(value) => Value::Int(*value),
+            Default::Uint(value) => Value::Uint(*value),
+            Default::Float(value) => Value::Float(*value),
+            Default::Str(value) => Value::Str(value),
+            Default::Bytes(value) => Value::Bytes(value),
         }
     }
 
-    /// One field a step; the message behind a map field's values is entered without a step of its own.
-    pub(in crate::proto) fn fields(&self) -> &[FieldDescriptor] {
-        &self.fields
+    pub(super) fn leaf(&self) -> &FieldDescriptor {
+        &self.leaf
     }
+}
 
-    fn last(&self) -> &FieldDescriptor {
-        self.fields.last().expect("splitting a text yields at least one step, and each step pushed a field")
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
 // === impl FieldKind ===
 
 impl FieldKind {
-    pub(in crate::proto) fn of(kind: &Kind) -> FieldKind {
+    fn of(kind: &Kind) -> FieldKind {
         match kind {
             Kind::Bool => FieldKind::Bool,
             Kind::Int32 | Kind::Int64 | Kind::Sint32 | Kind::Sint64 | Kind::Sfixed32 | Kind::Sfixed64 => FieldKind::Int,
             Kind::Uint32 | Kind::Uint64 | Kind::Fixed32 | Kind::Fixed64 => FieldKind::Uint,
             Kind::Float | Kind::Double => FieldKind::Float,
-            Kind::Enum(_) => FieldKind::Enum,
             Kind::String => FieldKind::String,
             Kind::Bytes => FieldKind::Bytes,
+            Kind::Enum(_) => FieldKind::Enum,
             Kind::Message(_) => FieldKind::Message,
         }
     }
+}
 
-    /// The kind with its article, for a sentence.
-    pub fn text(self) -> &'static str {
-        match self {
-            FieldKind::Bool => "a bool",
-            FieldKind::Int | FieldKind::Uint => "an integer",
-            FieldKind::Float => "a floating-point number",
-            FieldKind::Enum => "an enum",
-            FieldKind::String => "a string",
+impl fmt::Display for FieldKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FieldKind::Bool => "bool",
+            FieldKind::Int => "signed integer",
+            FieldKind::Uint => "unsigned integer",
+            FieldKind::Float => "floating point number",
+            FieldKind::String => "string",
             FieldKind::Bytes => "bytes",
-            FieldKind::Message => "a message",
+            FieldKind::Enum => "enum",
+            FieldKind::Message => "message",
+        })
+    }
+}
+
+// === impl Default ===
+
+impl Default {
+    fn of(field: &FieldDescriptor) -> Default {
+        match field.default_value() {
+            Reflected::Bool(value) => Default::Bool(value),
+            Reflected::I32(value) => Default::Int(value.into()),
+            Reflected::EnumNumber(value) => Default::Int(value.into()),
+            Reflected::I64(value) => Default::Int(value),
+            Reflected::U32(value) => Default::Uint(value.into()),
+            Reflected::U64(value) => Default::Uint(value),
+            Reflected::F32(value) => Default::Float(value.into()),
+            Reflected::F64(value) => Default::Float(value),
+            Reflected::String(value) => Default::Str(value),
+            Reflected::Bytes(value) => Default::Bytes(value.to_vec()),
+            Reflected::Message(_) | Reflected::List(_) | Reflected::Map(_) => Default::None,
         }
     }
 }
 
-/// The message type in which the next step is looked up.
-fn below(field: &FieldDescriptor) -> Option<MessageDescriptor> {
-    let kind = field.kind();
-    let message = kind.as_message()?;
-    if field.is_map() { message.map_entry_value_field().kind().as_message().cloned() } else { Some(message.clone()) }
+fn find(message: &MessageDescriptor, name: &str) -> Result<FieldDescriptor, PathProblem> {
+    message.get_field_by_name(name).ok_or_else(|| PathProblem {
+        what: format!("message `{}` has no field `{name}`", message.full_name()),
+        known: message.fields().map(|field| field.name().to_owned()).collect(),
+    })
 }
 
-fn last_kind(fields: &[FieldDescriptor]) -> &'static str {
-    match fields.last() {
-        Some(field) if field.is_map() => "a map of plain values",
-        Some(field) => FieldKind::of(&field.kind()).text(),
-        None => "nothing",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proto::pool::tests::pool_of;
-
-    const TEXT: &str = r#"
-        syntax = "proto3"; package p;
-        message Room { string id = 1; int64 number = 2; double weight = 3; oneof at { string here = 4; bytes there = 5; } optional bool open = 6; }
-        message Ask { Room room = 7; repeated Room rooms = 8; map<string, Room> named = 9; map<string, string> plain = 10; }
-    "#;
-
-    fn resolve(path: &str) -> Result<FieldPath, PathProblem> {
-        FieldPath::resolve(&pool_of(TEXT).message("p.Ask").expect("p.Ask is declared"), path)
-    }
-
-    fn scalar(path: &str) -> Result<(), String> {
-        resolve(path).expect("the path resolves").scalar()
-    }
-
-    #[test]
-    fn a_path_is_its_field_numbers() {
-        let path = resolve("room.id").expect("the path resolves");
-        assert_eq!((path.numbers(), path.text(), path.kind()), (&[7, 1][..], "room.id", FieldKind::String));
-        assert!(!path.is_repeated_anywhere() && !path.is_oneof_member());
-        assert!(resolve("room.here").is_ok_and(|path| path.is_oneof_member()));
-        assert!(resolve("room.open").is_ok_and(|path| !path.is_oneof_member()));
-        assert!(resolve("named.id").is_ok_and(|path| path.numbers() == [9, 1] && path.is_repeated_anywhere()));
-    }
-
-    #[test]
-    fn a_wrong_step_names_what_there_is() {
-        let problem = resolve("room.di").err().expect("there is no such field");
-        assert_eq!(problem.what, "`p.Room` has no field `di`");
-        assert!(problem.known.contains(&"room.id".to_owned()));
-        assert_eq!(resolve("room.id.x").err().map(|p| p.what), Some("`room.id` is a string, which has no fields".to_owned()));
-        assert_eq!(resolve("plain.x").err().map(|p| p.what), Some("`plain` is a map of plain values, which has no fields".to_owned()));
-        assert!(resolve("").is_err() && resolve("room.").is_err() && resolve(".room").is_err());
-    }
-
-    #[test]
-    fn only_single_comparable_values_are_scalar() {
-        for path in ["room.id", "room.number", "room.there", "room.open"] {
-            assert_eq!(scalar(path), Ok(()), "{path}");
-        }
-        for (path, word) in
-            [("room", "message"), ("rooms.id", "repeated"), ("named.id", "map"), ("room.weight", "floating"), ("plain", "map")]
-        {
-            assert!(scalar(path).is_err_and(|text| text.contains(word)), "{path}");
-        }
+/// The message in which a path goes on after `field`.
+fn below(field: &FieldDescriptor) -> Result<MessageDescriptor, PathProblem> {
+    let kind = match field.kind() {
+        Kind::Message(entry) if field.is_map() => entry.map_entry_value_field().kind(),
+        kind => kind,
+    };
+    match kind {
+        Kind::Message(message) => Ok(message),
+        scalar => Err(PathProblem {
+            what: format!("field `{}` is a {} and has no fields", field.name(), FieldKind::of(&scalar)),
+            known: Vec::new(),
+        }),
     }
 }

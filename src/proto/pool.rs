@@ -1,136 +1,151 @@
-//! All message types and methods that one configuration knows, and a cache so that unchanged descriptors are compiled once.
-//!
-//! Loading never fails: what is broken is reported and left out, and [`Pool::is_complete`] then says so, so that later passes do not
-//! complain about names that are only missing because of an error already reported.
+//! All message types, methods and services that one configuration's descriptors define.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use http::uri::PathAndQuery;
-use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
+use prost_reflect::DescriptorPool;
 
-use super::compile::compile;
-use super::source::{self, DescriptorSource};
-use super::{Kind, MessageType, Method};
+use super::link;
+use super::program::Shapes;
+use super::source::{self, Bytes, DescriptorSource};
+use super::{MessageType, Method};
 use crate::diagnostic::{Report, Sources};
-use crate::files::Files;
+use crate::files::{Files, Fingerprint};
 
-/// Compiled descriptors. Cheap to clone.
+/// The gateway's own services and wire messages, compiled in.
+const OWN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/protogate.binpb"));
+
+/// Descriptors that were loaded together. Cheap to clone; immutable.
 #[derive(Clone)]
-pub struct Pool(Arc<Inner>);
+pub struct Pool(Arc<Content>);
 
-struct Inner {
-    pool: DescriptorPool,
-    hash: [u8; 32],
-    complete: bool,
-}
-
-/// The pools that some table still uses, by the hash of what they were compiled from.
+/// Pools by the bytes they were made from, so that tables compiled from the same descriptors share one.
+///
+/// A pool lives as long as a table uses it; only pools without any problem are shared, because problems must be reported each time.
 #[derive(Default)]
 pub struct Pools {
-    live: Mutex<HashMap<[u8; 32], Weak<Inner>>>,
+    known: Mutex<HashMap<Fingerprint, Weak<Content>>>,
 }
 
-/// A name that is not in the pool.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A name that the pool does not have.
+#[derive(Debug)]
 pub struct Missing {
     pub what: String,
-    /// Names that are, in the form of the one that was asked for.
+    /// What could have been meant, written as the missing name was.
     pub known: Vec<String>,
+}
+
+struct Content {
+    descriptors: DescriptorPool,
+    /// Full names of the fields marked `debug_redact`.
+    redacted: HashSet<String>,
+    /// Made when the first route needs them.
+    shapes: OnceLock<Arc<Shapes>>,
+    fingerprint: Fingerprint,
+    complete: bool,
 }
 
 // === impl Pools ===
 
 impl Pools {
-    /// Reads and compiles the sources. The texts of .proto files with findings are added to `texts`.
+    pub fn new() -> Pools {
+        Pools::default()
+    }
+
+    /// Loads all sources into one pool. What is broken is reported and left out.
+    ///
+    /// `texts` gets the .proto files that diagnostics point into.
     pub fn load(&self, files: &Files, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Pool {
-        let mut findings = Report::default();
-        let found = source::read(files, sources, &mut findings);
-        let hash = source::digest(&found);
-        // With a finding there is nothing to reuse: the findings themselves must be made again, with the places of this run.
-        if !findings.has_errors()
-            && let Some(inner) = self.live.lock().expect("no holder of this lock panics").get(&hash).and_then(Weak::upgrade)
-        {
-            return Pool(inner);
+        let bytes = source::read(files, sources, report);
+        if let Some(pool) = self.known(&bytes.fingerprint).filter(|_| bytes.complete) {
+            return pool;
         }
-        let pool = compile(found, &mut findings, texts);
-        let complete = !findings.has_errors();
-        report.extend(findings);
-        let inner = Arc::new(Inner { pool, hash, complete });
-        if complete {
-            let mut live = self.live.lock().expect("no holder of this lock panics");
-            live.retain(|_, pool| pool.strong_count() > 0);
-            live.insert(hash, Arc::downgrade(&inner));
+        let pool = Pool::make(bytes, sources, report, texts);
+        if pool.is_complete() {
+            self.keep(&pool);
         }
-        Pool(inner)
+        pool
+    }
+
+    fn known(&self, fingerprint: &Fingerprint) -> Option<Pool> {
+        let known = self.known.lock().expect("no holder of this lock panics");
+        known.get(fingerprint)?.upgrade().map(Pool)
+    }
+
+    fn keep(&self, pool: &Pool) {
+        let mut known = self.known.lock().expect("no holder of this lock panics");
+        known.retain(|_, content| content.strong_count() > 0);
+        known.insert(pool.fingerprint(), Arc::downgrade(&pool.0));
     }
 }
 
 // === impl Pool ===
 
 impl Pool {
-    /// The gateway's own messages: the envelope, the control messages, the built-in services.
+    /// The gateway's own descriptors. Decodes them anew: the composition root calls this once.
     pub fn own() -> Pool {
-        let encoded: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/protogate.binpb"));
-        let pool = DescriptorPool::decode(encoded).expect("the build compiled this set from proto/");
-        Pool(Arc::new(Inner { pool, hash: <sha2::Sha256 as sha2::Digest>::digest(encoded).into(), complete: true }))
+        let pool = Pool::make(source::compiled_in(OWN), &[], &mut Report::default(), &mut Sources::default());
+        assert!(pool.is_complete(), "the build compiled these descriptors");
+        pool
     }
 
-    /// The hash of everything the pool was compiled from.
-    pub fn fingerprint(&self) -> [u8; 32] {
-        self.0.hash
+    /// The method `pkg.Service/Method`.
+    pub fn method(&self, name: &str) -> Result<Method, Missing> {
+        let Some((service, method)) = name.split_once('/') else {
+            return Err(Missing { what: format!("`{name}` is not of the form `package.Service/Method`"), known: self.methods() });
+        };
+        let Some(found) = self.0.descriptors.get_service_by_name(service) else {
+            return Err(Missing { what: format!("service `{service}` does not exist"), known: self.methods() });
+        };
+        match found.methods().find(|known| known.name() == method) {
+            Some(method) => Ok(Method::new(self, &method)),
+            None => Err(Missing {
+                what: format!("service `{service}` has no method `{method}`"),
+                known: found.methods().map(|known| format!("{service}/{}", known.name())).collect(),
+            }),
+        }
     }
 
-    /// False when something was reported and left out: a name that is missing may be missing for that reason.
+    /// The message type `pkg.Message`.
+    pub fn message(&self, name: &str) -> Result<MessageType, Missing> {
+        self.find_message(name).ok_or_else(|| Missing { what: format!("message `{name}` does not exist"), known: self.messages() })
+    }
+
+    /// One hash over everything this pool was made from.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.fingerprint
+    }
+
+    /// False when a source was reported broken: then a missing name may be a consequence and is not worth a word.
     pub fn is_complete(&self) -> bool {
         self.0.complete
     }
 
-    /// The message type of a full name, `pkg.Message`.
-    pub fn message(&self, name: &str) -> Result<MessageType, Missing> {
-        self.0.pool.get_message_by_name(name).filter(|message| !message.is_map_entry()).map(MessageType::new).ok_or_else(|| Missing {
-            what: format!("there is no message type `{name}`"),
-            known: self.messages().map(|message| message.name().to_owned()).collect(),
-        })
+    /// The same without an explanation, for names that come from messages rather than from people.
+    pub(super) fn find_message(&self, name: &str) -> Option<MessageType> {
+        self.0.descriptors.get_message_by_name(name).map(|message| MessageType::new(self, message))
     }
 
-    /// Every message type, without the entries that map fields are made of.
-    pub fn messages(&self) -> impl Iterator<Item = MessageType> + '_ {
-        self.0.pool.all_messages().filter(|message| !message.is_map_entry()).map(MessageType::new)
+    pub(super) fn shapes(&self) -> &Arc<Shapes> {
+        self.0.shapes.get_or_init(|| Arc::new(Shapes::compile(&self.0.descriptors, &self.0.redacted)))
     }
 
-    /// The method of `pkg.Service/Method`.
-    pub fn method(&self, path: &str) -> Result<Method, Missing> {
-        let all = || self.0.pool.services().flat_map(|service| methods_of(&service)).collect();
-        let Some((service, method)) = path.split_once('/') else {
-            return Err(Missing { what: format!("`{path}` is not written as `package.Service/Method`"), known: all() });
-        };
-        let Some(service) = self.0.pool.get_service_by_name(service) else {
-            return Err(Missing { what: format!("there is no service `{service}`"), known: all() });
-        };
-        service.methods().find(|found| found.name() == method).and_then(|found| callable(&found)).ok_or_else(|| Missing {
-            what: format!("service `{}` has no method `{method}`", service.full_name()),
-            known: methods_of(&service),
-        })
+    fn make(bytes: Bytes, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Pool {
+        let (fingerprint, read) = (bytes.fingerprint, bytes.complete);
+        let parsed = source::parse(bytes, sources, report, texts);
+        let linked = link::link(parsed, sources, report, texts);
+        let complete = read && linked.complete;
+        Pool(Arc::new(Content { descriptors: linked.pool, redacted: linked.redacted, shapes: OnceLock::new(), fingerprint, complete }))
+    }
+
+    fn methods(&self) -> Vec<String> {
+        let services = self.0.descriptors.services();
+        services
+            .flat_map(|service| service.methods().map(|method| format!("{}/{}", service.full_name(), method.name())).collect::<Vec<_>>())
+            .collect()
+    }
+
+    fn messages(&self) -> Vec<String> {
+        self.0.descriptors.all_messages().filter(|message| !message.is_map_entry()).map(|message| message.full_name().to_owned()).collect()
     }
 }
-
-/// `None` when the names in a set made by hand cannot be part of a path; such a method cannot be called by anyone.
-fn callable(method: &MethodDescriptor) -> Option<Method> {
-    let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-    Some(Method {
-        path: PathAndQuery::try_from(path).ok()?,
-        input: MessageType::new(method.input()),
-        output: MessageType::new(method.output()),
-        kind: Kind::of(method.is_client_streaming(), method.is_server_streaming()),
-        deprecated: method.method_descriptor_proto().options.as_ref().is_some_and(|options| options.deprecated()),
-    })
-}
-
-fn methods_of(service: &ServiceDescriptor) -> Vec<String> {
-    service.methods().map(|method| format!("{}/{}", service.full_name(), method.name())).collect()
-}
-
-#[cfg(test)]
-#[path = "pool_tests.rs"]
-pub(in crate::proto) mod tests;

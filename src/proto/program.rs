@@ -1,95 +1,93 @@
-//! What a message type looks like on the wire, compiled to numbers.
+//! What the walker runs: for each message type a table of its fields, and for each route the fields it wants to read.
 //!
-//! A program holds one table of fields per message type that can be reached from the root, so that reading a message needs no descriptor,
-//! and a trie of the paths that somebody asked about. The trie is walked beside the tables, because one type may stand at several places
-//! and a path means only one of them. Nothing here changes after compilation, and nothing here can fail.
+//! Promises: a pool's tables are made once and shared by all its routes, however types refer to each other; finding a field
+//! is an array access for the numbers people use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use prost_reflect::{ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
-/// Numbers below this are found by indexing; the few above by binary search.
-const DENSE_MAX: u32 = 64;
+use super::read::Wire;
+use super::{FieldPath, Value};
 
-/// The tables and the trie.
-pub(super) struct Program {
-    tables: Vec<Table>,
-    /// The dense parts of all tables, one after another.
-    dense: Vec<Field>,
-    /// The sparse parts of all tables, each sorted by number.
-    sparse: Vec<(u32, Field)>,
-    /// Node 0 is the root, if there are any paths.
-    nodes: Vec<Node>,
+/// Field numbers below this are found by index, others by binary search. With 8 bytes a field, a table stays within 2 KiB
+/// however sparse its numbers are.
+const DENSE: u32 = 256;
+
+/// The tables of all messages of one pool.
+pub(super) struct Shapes {
+    shapes: Vec<Shape>,
+    by_name: HashMap<String, u32>,
 }
 
-/// Where the fields of one message type are.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Table {
-    dense_from: u32,
-    dense_length: u32,
-    sparse_from: u32,
-    sparse_length: u32,
+/// The fields of one message type.
+pub(super) struct Shape {
+    /// A map's entry: on the wire a message, to people a part of the one that holds the map.
+    pub is_entry: bool,
+    /// `google.protobuf.Any`, whose bytes are another message.
+    pub is_any: bool,
+    dense: Box<[Field]>,
+    sparse: Box<[(u32, Field)]>,
 }
 
-/// One field as the wire sees it.
+/// One field: how its value is laid out, and which shape a message in it has.
 #[derive(Clone, Copy)]
 pub(super) struct Field {
-    pub shape: Shape,
-    /// Repeated numbers may also come packed, whatever the schema prefers.
-    pub packable: bool,
-    /// The schema says that this must not be shown.
-    pub secret: bool,
-    /// The table of the message, group or map entry inside.
-    pub table: u32,
+    pub layout: Layout,
+    /// The wire type that `layout` has, as its three bits in a key.
+    pub wire: u8,
+    /// Lists and maps.
+    pub repeated: bool,
+    /// Marked `debug_redact` in the descriptor.
+    pub redact: bool,
+    pub shape: u32,
 }
 
-/// How the value of a field is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+#[repr(u8)]
+pub(super) enum Layout {
     Unknown,
     Varint,
     Fixed32,
     Fixed64,
-    Text,
+    String,
     Bytes,
     Message,
-    Map,
     Group,
+    /// Lists of numbers. Readers take single elements for these too, and packed lists for fields that say `packed = false`.
+    PackedVarint,
+    PackedFixed32,
+    PackedFixed64,
 }
 
-/// A place on the way of at least one path.
+/// The fields of one message that a route reads, or that lead to such fields.
 #[derive(Default)]
-pub(super) struct Node {
-    /// A bit for each number below 64 that has a step, so that the other fields pay for one test only.
+pub(super) struct Track {
+    /// Bit `n` is set when a field is watched whose number ends in these six bits: most fields are not, and are passed by.
     mask: u64,
-    steps: Vec<Step>,
+    watches: Vec<Watch>,
 }
 
-/// What to do at one field of one place.
-#[derive(Default)]
-pub(super) struct Step {
+/// What happens when a field is met.
+pub(super) struct Watch {
     number: u32,
-    /// The place inside the message under this field.
-    pub node: Option<u32>,
-    /// The value that ends here, and the indexes it is asked for under.
-    pub take: Option<(Scalar, Vec<u32>)>,
-    /// The indexes that this field clears, because it shares a oneof with a field on their way.
-    pub clears: Vec<u32>,
-    /// A path to mask ends here.
-    pub secret: bool,
+    /// Values of the other members of this field's oneof: they are gone.
+    pub clears: Vec<u16>,
+    pub action: Action,
 }
 
-/// How to decode a value that is taken out.
-#[derive(Clone, Copy)]
-pub(super) struct Scalar {
-    pub form: Form,
-    /// Whether the schema tells a default value from an absent one.
-    pub presence: bool,
+pub(super) enum Action {
+    /// It matters for its oneof only.
+    Nothing,
+    /// It is decoded into these values; two users of one field have one each.
+    Read(Vec<u16>, Decode),
+    /// It is a message that holds what is wanted.
+    Enter(Track),
 }
 
-/// The forms in which a value can stand on the wire.
+/// How the bits of a number become a value.
 #[derive(Clone, Copy)]
-pub(super) enum Form {
+pub(super) enum Decode {
     Bool,
     Int32,
     Int64,
@@ -97,256 +95,244 @@ pub(super) enum Form {
     Sint64,
     Uint32,
     Uint64,
-    Fixed,
-    Sfixed32,
-    Sfixed64,
-    Text,
+    Float,
+    Double,
+    /// A string or bytes: no bits to decode.
     Bytes,
 }
 
-/// The compiler: a queue of types whose tables are still empty, because types refer to each other in circles.
-struct Compiler {
-    program: Program,
-    indexes: HashMap<String, u32>,
-    queue: Vec<MessageDescriptor>,
-    /// Whether to read the options of fields, which is slow.
-    secrets: bool,
+/// A field that the type does not have; no key has its wire type.
+static UNKNOWN: Field = Field { layout: Layout::Unknown, wire: u8::MAX, repeated: false, redact: false, shape: 0 };
+
+// === impl Shapes ===
+
+impl Shapes {
+    /// `redacted` holds the full names of the fields marked `debug_redact`.
+    pub fn compile(pool: &DescriptorPool, redacted: &HashSet<String>) -> Shapes {
+        let by_name: HashMap<String, u32> = pool.all_messages().map(|message| message.full_name().to_owned()).zip(0..).collect();
+        let shapes = pool.all_messages().map(|message| Shape::compile(&message, &by_name, redacted)).collect();
+        Shapes { shapes, by_name }
+    }
+
+    #[inline(always)]
+    pub fn shape(&self, index: u32) -> &Shape {
+        &self.shapes[index as usize]
+    }
+
+    pub fn index(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
 }
 
-// === impl Program ===
+// === impl Shape ===
 
-impl Program {
-    /// Compiles the types reachable from `root`; with `secrets`, also which fields the schema marks `debug_redact`.
-    pub fn compile(root: &MessageDescriptor, secrets: bool) -> Program {
-        let program = Program { tables: Vec::new(), dense: Vec::new(), sparse: Vec::new(), nodes: Vec::new() };
-        let mut compiler = Compiler { program, indexes: HashMap::new(), queue: Vec::new(), secrets };
-        compiler.index(root);
-        compiler.finish()
-    }
-
-    /// Asks for the value at the end of a path under an index. A path that passes a list or a map, or that ends in something that is not a
-    /// scalar, has no single value: it stays absent.
-    pub fn extract(&mut self, path: &[FieldDescriptor], index: u32) {
-        let Some(scalar) = path.last().and_then(Scalar::of) else { return };
-        if path.iter().any(|field| field.is_list() || field.is_map()) {
-            return;
-        }
-        let mut node = self.root();
-        for (place, field) in path.iter().enumerate() {
-            for sibling in field.containing_oneof().iter().flat_map(|oneof| oneof.fields()).filter(|sibling| sibling != field) {
-                self.step(node, sibling.number()).clears.push(index);
-            }
-            if place + 1 == path.len() {
-                self.step(node, field.number()).take.get_or_insert((scalar, Vec::new())).1.push(index);
-            } else {
-                node = self.descend(node, field.number());
-            }
+impl Shape {
+    #[inline(always)]
+    pub fn field(&self, number: u32) -> &Field {
+        match self.dense.get(number as usize) {
+            Some(field) => field,
+            None => self.sparse_field(number),
         }
     }
 
-    /// Marks what stands at the end of a path as secret, through lists and maps.
-    pub fn hide(&mut self, path: &[FieldDescriptor]) {
-        let Some((last, way)) = path.split_last() else { return };
-        let mut node = self.root();
-        for (place, field) in way.iter().enumerate() {
-            node = self.descend(node, field.number());
-            if let Some(entry) = field.kind().as_message().filter(|_| field.is_map()) {
-                // A path may name the fields of a map's values without naming the entry between them.
-                if path[place + 1].parent_message() != entry {
-                    node = self.descend(node, 2);
-                }
-            }
-        }
-        self.step(node, last.number()).secret = true;
+    #[inline(never)]
+    fn sparse_field(&self, number: u32) -> &Field {
+        self.sparse.binary_search_by_key(&number, |(number, _)| *number).map_or(&UNKNOWN, |at| &self.sparse[at].1)
     }
 
-    /// The table of the root type.
-    pub fn start(&self) -> (Table, Option<u32>) {
-        (self.tables[0], if self.nodes.is_empty() { None } else { Some(0) })
-    }
-
-    /// The table of a type inside.
-    #[inline]
-    pub fn table(&self, index: u32) -> Table {
-        self.tables[index as usize]
-    }
-
-    /// The fields of a table with small numbers, by number. A reader of one message asks for them once.
-    #[inline]
-    pub fn near(&self, table: Table) -> &[Field] {
-        &self.dense[table.dense_from as usize..][..table.dense_length as usize]
-    }
-
-    /// What a number means that is not among the near ones.
-    pub fn far(&self, table: Table, number: u32) -> Field {
-        let fields = &self.sparse[table.sparse_from as usize..][..table.sparse_length as usize];
-        fields.binary_search_by_key(&number, |(number, _)| *number).map_or(Field::UNKNOWN, |place| fields[place].1)
-    }
-
-    /// A place of the paths.
-    #[inline]
-    pub fn node(&self, node: Option<u32>) -> Option<&Node> {
-        node.map(|node| &self.nodes[node as usize])
-    }
-
-    fn root(&mut self) -> u32 {
-        if self.nodes.is_empty() {
-            self.nodes.push(Node::default());
-        }
-        0
-    }
-
-    fn descend(&mut self, node: u32, number: u32) -> u32 {
-        let fresh = length(&self.nodes);
-        let inside = *self.step(node, number).node.get_or_insert(fresh);
-        if inside == fresh {
-            self.nodes.push(Node::default());
-        }
-        inside
-    }
-
-    fn step(&mut self, node: u32, number: u32) -> &mut Step {
-        let node = &mut self.nodes[node as usize];
-        if number < 64 {
-            node.mask |= 1 << number;
-        }
-        let place = node.steps.binary_search_by_key(&number, |step| step.number).unwrap_or_else(|place| {
-            node.steps.insert(place, Step { number, ..Step::default() });
-            place
+    fn compile(message: &MessageDescriptor, by_name: &HashMap<String, u32>, redacted: &HashSet<String>) -> Shape {
+        let known = message.fields().map(|field| {
+            let redact = redacted.contains(field.full_name());
+            (field.number(), Field::of(&field.kind(), field.is_group(), field.cardinality(), redact, by_name))
         });
-        &mut node.steps[place]
-    }
-}
-
-// === impl Compiler ===
-
-impl Compiler {
-    /// The index of a type's table, which is filled later if the type is new.
-    fn index(&mut self, kind: &MessageDescriptor) -> u32 {
-        if let Some(index) = self.indexes.get(kind.full_name()) {
-            return *index;
-        }
-        let index = length(&self.program.tables);
-        self.indexes.insert(kind.full_name().to_owned(), index);
-        self.program.tables.push(Table::default());
-        self.queue.push(kind.clone());
-        index
-    }
-
-    fn finish(mut self) -> Program {
-        let mut done = 0;
-        while let Some(kind) = self.queue.get(done).cloned() {
-            self.program.tables[done] = self.fill(&kind);
-            done += 1;
-        }
-        self.program
-    }
-
-    fn fill(&mut self, kind: &MessageDescriptor) -> Table {
-        let mut fields: Vec<(u32, Field)> = kind.fields().map(|field| (field.number(), self.field(&field))).collect();
-        fields.extend(kind.extensions().map(|extension| (extension.number(), self.extension(&extension))));
+        let extensions = message.extensions().map(|field| {
+            let redact = redacted.contains(field.full_name());
+            (field.number(), Field::of(&field.kind(), field.is_group(), field.cardinality(), redact, by_name))
+        });
+        let mut fields: Vec<(u32, Field)> = known.chain(extensions).collect();
         fields.sort_by_key(|(number, _)| *number);
-        let split = fields.partition_point(|(number, _)| *number < DENSE_MAX);
-        let (near, far) = fields.split_at(split);
-
-        let table = Table {
-            dense_from: length(&self.program.dense),
-            dense_length: near.last().map_or(0, |(number, _)| number + 1),
-            sparse_from: length(&self.program.sparse),
-            sparse_length: length(far),
-        };
-        let mut dense = vec![Field::UNKNOWN; table.dense_length as usize];
-        for (number, field) in near {
-            dense[*number as usize] = *field;
+        let sparse = fields.split_off(fields.partition_point(|(number, _)| *number < DENSE));
+        let mut dense = vec![UNKNOWN; fields.last().map_or(0, |(number, _)| *number as usize + 1)];
+        for (number, field) in fields {
+            dense[number as usize] = field;
         }
-        self.program.dense.extend(dense);
-        self.program.sparse.extend_from_slice(far);
-        table
-    }
-
-    fn field(&mut self, field: &FieldDescriptor) -> Field {
-        let secret = self.secrets && is_secret(&field.options());
-        let kind = field.kind();
-        if field.is_map() {
-            Field { shape: Shape::Map, ..self.shaped(&kind, false, false, secret) }
-        } else {
-            self.shaped(&kind, field.is_list(), field.is_group(), secret)
+        Shape {
+            is_entry: message.is_map_entry(),
+            is_any: message.full_name() == "google.protobuf.Any",
+            dense: dense.into(),
+            sparse: sparse.into(),
         }
-    }
-
-    fn extension(&mut self, extension: &ExtensionDescriptor) -> Field {
-        let secret = self.secrets && is_secret(&extension.options());
-        self.shaped(&extension.kind(), extension.is_list(), extension.is_group(), secret)
-    }
-
-    fn shaped(&mut self, kind: &Kind, list: bool, group: bool, secret: bool) -> Field {
-        let shape = match kind {
-            Kind::Fixed32 | Kind::Sfixed32 | Kind::Float => Shape::Fixed32,
-            Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => Shape::Fixed64,
-            Kind::String => Shape::Text,
-            Kind::Bytes => Shape::Bytes,
-            Kind::Message(_) if group => Shape::Group,
-            Kind::Message(_) => Shape::Message,
-            _ => Shape::Varint,
-        };
-        let packable = list && matches!(shape, Shape::Varint | Shape::Fixed32 | Shape::Fixed64);
-        Field { shape, packable, secret, table: kind.as_message().map_or(0, |inside| self.index(inside)) }
-    }
-}
-
-// === impl Node ===
-
-impl Node {
-    /// What to do at a number.
-    #[inline]
-    pub fn at(&self, number: u32) -> Option<&Step> {
-        if number < 64 && self.mask & (1 << number) == 0 {
-            return None;
-        }
-        self.steps.binary_search_by_key(&number, |step| step.number).ok().map(|place| &self.steps[place])
     }
 }
 
 // === impl Field ===
 
 impl Field {
-    const UNKNOWN: Field = Field { shape: Shape::Unknown, packable: false, secret: false, table: 0 };
-}
-
-// === impl Scalar ===
-
-impl Scalar {
-    fn of(field: &FieldDescriptor) -> Option<Scalar> {
-        let form = match field.kind() {
-            Kind::Bool => Form::Bool,
-            Kind::Int32 | Kind::Enum(_) => Form::Int32,
-            Kind::Int64 => Form::Int64,
-            Kind::Sint32 => Form::Sint32,
-            Kind::Sint64 => Form::Sint64,
-            Kind::Uint32 => Form::Uint32,
-            Kind::Uint64 => Form::Uint64,
-            Kind::Fixed32 | Kind::Fixed64 => Form::Fixed,
-            Kind::Sfixed32 => Form::Sfixed32,
-            Kind::Sfixed64 => Form::Sfixed64,
-            Kind::String => Form::Text,
-            Kind::Bytes => Form::Bytes,
-            Kind::Float | Kind::Double | Kind::Message(_) => return None,
-        };
-        Some(Scalar { form, presence: field.supports_presence() })
+    fn of(kind: &Kind, is_group: bool, cardinality: Cardinality, redact: bool, by_name: &HashMap<String, u32>) -> Field {
+        let repeated = cardinality == Cardinality::Repeated;
+        let layout = Layout::of(kind, is_group, repeated);
+        let shape = kind.as_message().map_or(0, |message| by_name[message.full_name()]);
+        Field { layout, wire: layout.wire() as u8, repeated, redact, shape }
     }
 }
 
-/// Whether options say `debug_redact`, also when the pool's own copy of descriptor.proto is too old to know the option.
-fn is_secret(options: &prost_reflect::DynamicMessage) -> bool {
-    const DEBUG_REDACT: u32 = 16;
-    match options.get_field_by_number(DEBUG_REDACT) {
-        Some(value) => value.as_bool().unwrap_or(false),
-        None => options.unknown_fields().any(|field| field.number() == DEBUG_REDACT),
+// === impl Layout ===
+
+impl Layout {
+    fn of(kind: &Kind, is_group: bool, repeated: bool) -> Layout {
+        match (kind, repeated) {
+            (Kind::Fixed32 | Kind::Sfixed32 | Kind::Float, false) => Layout::Fixed32,
+            (Kind::Fixed32 | Kind::Sfixed32 | Kind::Float, true) => Layout::PackedFixed32,
+            (Kind::Fixed64 | Kind::Sfixed64 | Kind::Double, false) => Layout::Fixed64,
+            (Kind::Fixed64 | Kind::Sfixed64 | Kind::Double, true) => Layout::PackedFixed64,
+            (Kind::String, _) => Layout::String,
+            (Kind::Bytes, _) => Layout::Bytes,
+            (Kind::Message(_), _) if is_group => Layout::Group,
+            (Kind::Message(_), _) => Layout::Message,
+            (_, false) => Layout::Varint,
+            (_, true) => Layout::PackedVarint,
+        }
+    }
+
+    fn wire(self) -> Wire {
+        match self {
+            Layout::Unknown | Layout::Varint => Wire::Varint,
+            Layout::Fixed32 => Wire::Fixed32,
+            Layout::Fixed64 => Wire::Fixed64,
+            Layout::Group => Wire::StartGroup,
+            Layout::String | Layout::Bytes | Layout::Message => Wire::Len,
+            Layout::PackedVarint | Layout::PackedFixed32 | Layout::PackedFixed64 => Wire::Len,
+        }
     }
 }
 
-/// A length as an index.
-fn length<T>(items: &[T]) -> u32 {
-    u32::try_from(items.len())
-        .expect("a schema has fewer than 2^32 fields, because each takes several bytes of a descriptor of at most 2 GiB")
+// === impl Track ===
+
+impl Track {
+    /// The fields of `root` that the paths lead to; `None` when there are none. A path that can lead to more than one value, or
+    /// to a message, is not followed.
+    pub fn compile(root: &MessageDescriptor, paths: &[FieldPath]) -> Option<Track> {
+        let mut track = Track::default();
+        for (slot, path) in (0..).zip(paths) {
+            if path.is_scalar() {
+                track.insert(path.numbers(), slot, Decode::of(path.leaf()));
+            }
+        }
+        track.clear_oneofs(root);
+        (!track.watches.is_empty()).then_some(track)
+    }
+
+    #[inline(always)]
+    pub fn find(&self, number: u32) -> Option<&Watch> {
+        if self.mask & bit(number) == 0 { None } else { self.watches.iter().find(|watch| watch.number == number) }
+    }
+
+    fn insert(&mut self, numbers: &[u32], slot: u16, decode: Decode) {
+        let (number, below) = numbers.split_first().expect("a path has at least one field");
+        let action = &mut self.watch(*number).action;
+        if below.is_empty() {
+            match action {
+                Action::Read(slots, _) => slots.push(slot),
+                other => *other = Action::Read(vec![slot], decode),
+            }
+        } else {
+            if !matches!(action, Action::Enter(_)) {
+                *action = Action::Enter(Track::default());
+            }
+            if let Action::Enter(track) = action {
+                track.insert(below, slot, decode);
+            }
+        }
+    }
+
+    fn watch(&mut self, number: u32) -> &mut Watch {
+        let at = self.watches.iter().position(|watch| watch.number == number).unwrap_or_else(|| {
+            self.mask |= bit(number);
+            self.watches.push(Watch { number, clears: Vec::new(), action: Action::Nothing });
+            self.watches.len() - 1
+        });
+        &mut self.watches[at]
+    }
+
+    /// Makes each member of a oneof that holds something wanted clear what the other members hold.
+    fn clear_oneofs(&mut self, message: &MessageDescriptor) {
+        for oneof in message.oneofs() {
+            let members: Vec<u32> = oneof.fields().map(|field| field.number()).collect();
+            let held: Vec<(u32, Vec<u16>)> = members.iter().filter_map(|number| Some((*number, self.find(*number)?.slots()))).collect();
+            if held.is_empty() {
+                continue;
+            }
+            for number in members {
+                let others = held.iter().filter(|(member, _)| *member != number);
+                self.watch(number).clears = others.flat_map(|(_, slots)| slots).copied().collect();
+            }
+        }
+        for watch in &mut self.watches {
+            if let Action::Enter(track) = &mut watch.action {
+                let kind = message.get_field(watch.number).expect("paths are resolved against this message").kind();
+                track.clear_oneofs(kind.as_message().expect("paths go on in messages only"));
+            }
+        }
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// What is wanted of the message in this field.
+    #[inline]
+    pub fn track(&self) -> Option<&Track> {
+        match &self.action {
+            Action::Enter(track) => Some(track),
+            Action::Nothing | Action::Read(..) => None,
+        }
+    }
+
+    /// Every value that is read here or below.
+    fn slots(&self) -> Vec<u16> {
+        match &self.action {
+            Action::Nothing => Vec::new(),
+            Action::Read(slots, _) => slots.clone(),
+            Action::Enter(track) => track.watches.iter().flat_map(Watch::slots).collect(),
+        }
+    }
+}
+
+// === impl Decode ===
+
+impl Decode {
+    /// Narrow kinds keep the low bits of what is on the wire, as every protobuf implementation does.
+    pub fn value<'m>(self, bits: u64) -> Value<'m> {
+        match self {
+            Decode::Bool => Value::Bool(bits != 0),
+            Decode::Int32 => Value::Int((bits as i32).into()),
+            Decode::Int64 => Value::Int(bits as i64),
+            Decode::Sint32 => Value::Int(((bits as u32 >> 1) as i32 ^ -((bits & 1) as i32)).into()),
+            Decode::Sint64 => Value::Int((bits >> 1) as i64 ^ -((bits & 1) as i64)),
+            Decode::Uint32 => Value::Uint((bits as u32).into()),
+            Decode::Uint64 => Value::Uint(bits),
+            Decode::Float => Value::Float(f32::from_bits(bits as u32).into()),
+            Decode::Double => Value::Float(f64::from_bits(bits)),
+            Decode::Bytes => Value::Absent,
+        }
+    }
+
+    fn of(field: &FieldDescriptor) -> Decode {
+        match field.kind() {
+            Kind::Bool => Decode::Bool,
+            Kind::Int32 | Kind::Sfixed32 | Kind::Enum(_) => Decode::Int32,
+            Kind::Int64 | Kind::Sfixed64 => Decode::Int64,
+            Kind::Sint32 => Decode::Sint32,
+            Kind::Sint64 => Decode::Sint64,
+            Kind::Uint32 | Kind::Fixed32 => Decode::Uint32,
+            Kind::Uint64 | Kind::Fixed64 => Decode::Uint64,
+            Kind::Float => Decode::Float,
+            Kind::Double => Decode::Double,
+            Kind::String | Kind::Bytes | Kind::Message(_) => Decode::Bytes,
+        }
+    }
+}
+
+fn bit(number: u32) -> u64 {
+    1 << (number % 64)
 }

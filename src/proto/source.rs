@@ -1,149 +1,262 @@
-//! Reading descriptor sources: folders of .proto files, and descriptor sets as `protoc` or `buf` write them.
+//! Where descriptors come from: folders of .proto files, and sets that protoc or buf wrote.
 //!
-//! What cannot be read is reported and left out; nothing here looks at what the files mean.
+//! Reading is in two steps, so that descriptors which did not change are not parsed again: [`read`] takes the bytes and their hash,
+//! [`parse`] makes files of them. Promise: every problem of every file is reported, and the others go on without it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use prost::Message;
+use prost::Message as _;
+use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorProto;
 use sha2::{Digest, Sha256};
 
+use super::{blame, read};
 use crate::diagnostic::{Diagnostic, Report, Rule, Sources, Span};
-use crate::files::{self, Files};
+use crate::files::{Files, Fingerprint};
 
-/// One entry of `descriptors:` in the configuration, and where it is written.
-#[derive(Clone, Debug)]
+/// One entry of `descriptors:`, and where it is written.
+#[derive(Clone)]
 pub enum DescriptorSource {
-    /// A folder of .proto files; imports are relative to it.
+    /// A folder of .proto files, compiled in-process; file names are relative to it, as imports are.
     Proto { folder: PathBuf, span: Span },
-    /// A serialized `google.protobuf.FileDescriptorSet`.
+    /// A `FileDescriptorSet`.
     Set { file: PathBuf, span: Span },
 }
 
-/// One .proto file, as text or already compiled by someone else.
-pub(super) struct Found {
-    /// The name that other files import it by, such as `chat/v1/chat.proto`.
-    pub(super) name: String,
-    pub(super) content: Content,
-    /// The file on disk: the .proto file itself, or the set that it is part of.
-    pub(super) path: PathBuf,
-    /// The entry of the configuration.
-    pub(super) span: Span,
+/// The bytes of all sources.
+pub(super) struct Bytes {
+    pub fingerprint: Fingerprint,
+    pub complete: bool,
+    files: Vec<Unparsed>,
 }
 
-pub(super) enum Content {
-    Text(String),
-    /// The bytes of one FileDescriptorProto. Bytes, because decoding them into prost's type would lose custom options.
-    Encoded(Bytes),
+struct Unparsed {
+    source: usize,
+    path: PathBuf,
+    /// The name that imports use; a set has none.
+    name: Option<String>,
+    bytes: Vec<u8>,
 }
 
-/// A FileDescriptorSet that leaves its files undecoded.
-#[derive(Clone, PartialEq, prost::Message)]
-struct RawSet {
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    file: Vec<Bytes>,
+/// The files of all sources.
+#[derive(Default)]
+pub(super) struct Parsed {
+    pub files: Vec<Unlinked>,
+    /// Names of files that exist and were reported: who imports them is not to blame.
+    pub broken: HashSet<String>,
+    /// A whole set was reported.
+    pub incomplete: bool,
 }
 
-/// Reads every source in order.
-pub(super) fn read(files: &Files, sources: &[DescriptorSource], report: &mut Report) -> Vec<Found> {
-    let mut found = Vec::new();
-    for source in sources {
-        match source {
-            DescriptorSource::Proto { folder, span } => read_folder(files, folder, *span, &mut found, report),
-            DescriptorSource::Set { file, span } => read_set(files, file, *span, &mut found, report),
+/// One file whose imports and names are not resolved yet.
+pub(super) struct Unlinked {
+    pub source: usize,
+    pub proto: FileDescriptorProto,
+    pub origin: Origin,
+}
+
+pub(super) enum Origin {
+    Text {
+        path: PathBuf,
+        text: String,
+    },
+    /// The bytes, because the options in them are more than `proto` can hold.
+    Set {
+        encoded: Vec<u8>,
+    },
+}
+
+struct Parser<'a> {
+    sources: &'a [DescriptorSource],
+    report: &'a mut Report,
+    texts: &'a mut Sources,
+    bundled: DescriptorPool,
+    parsed: Parsed,
+}
+
+/// The number of `source_code_info` in a `FileDescriptorProto`: comments and positions, most of its bytes, and of no use at run time.
+const SOURCE_CODE_INFO: u32 = 9;
+
+/// The number of `file` in a `FileDescriptorSet`.
+const SET_FILE: u32 = 1;
+
+// === impl DescriptorSource ===
+
+impl DescriptorSource {
+    pub fn span(&self) -> Span {
+        match self {
+            DescriptorSource::Proto { span, .. } | DescriptorSource::Set { span, .. } => *span,
         }
     }
-    found
+
+    pub fn path(&self) -> &Path {
+        match self {
+            DescriptorSource::Proto { folder: path, .. } | DescriptorSource::Set { file: path, .. } => path,
+        }
+    }
+
+    /// The name by which a file of this source is imported, with `/` on every system.
+    fn file_name(&self, path: &Path) -> Option<String> {
+        let DescriptorSource::Proto { folder, .. } = self else { return None };
+        let name = path.strip_prefix(crate::files::normal(folder)).unwrap_or(path);
+        Some(name.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/"))
+    }
 }
 
-/// One hash over names, contents and their order: everything that the compiled result depends on.
-pub(super) fn digest(found: &[Found]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for file in found {
-        let (kind, content) = match &file.content {
-            Content::Text(text) => (0, text.as_bytes()),
-            Content::Encoded(bytes) => (1, &bytes[..]),
+// === impl Unlinked ===
+
+impl Unlinked {
+    pub fn name(&self) -> &str {
+        self.proto.name()
+    }
+}
+
+/// Reads every source.
+pub(super) fn read(files: &Files, sources: &[DescriptorSource], report: &mut Report) -> Bytes {
+    let mut bytes = Bytes { fingerprint: Fingerprint([0; 32]), complete: true, files: Vec::new() };
+    for (index, source) in sources.iter().enumerate() {
+        let paths = match source {
+            DescriptorSource::Set { file, .. } => Ok(vec![file.clone()]),
+            DescriptorSource::Proto { folder, .. } => files.walk(folder, "proto"),
         };
-        hash.update([kind]);
-        for part in [file.name.as_bytes(), content] {
+        let found = paths.map_err(|error| (source.path().to_owned(), error)).and_then(|paths| {
+            let read = |path: PathBuf| match files.read(&path) {
+                Ok(bytes) => Ok(Unparsed { source: index, name: source.file_name(&path), path, bytes }),
+                Err(error) => Err((path, error)),
+            };
+            paths.into_iter().map(read).collect::<Result<Vec<_>, _>>()
+        });
+        match found {
+            Ok(found) if found.is_empty() => {
+                bytes.complete = false;
+                let message = format!("folder `{}` holds no .proto file", source.path().display());
+                report.push(Diagnostic::new(Rule::ProtoSource, source.span(), message));
+            }
+            Ok(found) => bytes.files.extend(found),
+            Err((path, error)) => {
+                bytes.complete = false;
+                report.push(Diagnostic::new(Rule::Unreadable, source.span(), format!("`{}` cannot be read: {error}", path.display())));
+            }
+        }
+    }
+    bytes.fingerprint = fingerprint(&bytes.files);
+    bytes
+}
+
+/// One set that is compiled into the program.
+pub(super) fn compiled_in(set: &[u8]) -> Bytes {
+    let files = vec![Unparsed { source: 0, path: PathBuf::new(), name: None, bytes: set.to_vec() }];
+    Bytes { fingerprint: fingerprint(&files), complete: true, files }
+}
+
+/// Makes files of the bytes; what cannot be parsed is reported.
+pub(super) fn parse(bytes: Bytes, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Parsed {
+    let mut parser = Parser { sources, report, texts, bundled: DescriptorPool::global(), parsed: Parsed::default() };
+    for file in bytes.files {
+        match &file.name {
+            Some(name) if parser.is_bundled(name) => {}
+            Some(name) => parser.text(name.clone(), file),
+            None => parser.set(&file),
+        }
+    }
+    parser.parsed
+}
+
+// === impl Parser ===
+
+impl Parser<'_> {
+    /// The well-known types are part of this program: a source's own copies may be newer than what protox parses, and are left alone.
+    fn is_bundled(&self, name: &str) -> bool {
+        let file = name.strip_prefix("google/protobuf/");
+        file.is_some_and(|file| self.bundled.get_file_by_name(name).is_some() || file.ends_with("_features.proto"))
+    }
+
+    fn text(&mut self, name: String, file: Unparsed) {
+        let Unparsed { source, path, bytes, .. } = file;
+        let Ok(text) = String::from_utf8(bytes) else {
+            let message = format!("`{}` is not UTF-8 text", path.display());
+            self.report.push(Diagnostic::new(Rule::ProtoSource, self.sources[source].span(), message));
+            self.parsed.broken.insert(name);
+            return;
+        };
+        match protox::file::File::from_source(&name, &text) {
+            Ok(file) => {
+                let proto = FileDescriptorProto { source_code_info: None, ..file.into() };
+                self.parsed.files.push(Unlinked { source, proto, origin: Origin::Text { path, text } });
+            }
+            Err(error) => {
+                let edition = edition(&text);
+                let file = self.texts.add(path, text);
+                match edition {
+                    Some((start, end)) => self.report.push(editions(Span { file, start, end }, format!("file `{name}`"))),
+                    None => blame::report(&error, file, self.texts, self.report),
+                }
+                self.parsed.broken.insert(name);
+            }
+        }
+    }
+
+    fn set(&mut self, set: &Unparsed) {
+        let files = read::fields(&set.bytes).map(|field| match field? {
+            field if field.number == SET_FILE && field.wire == read::Wire::Len => set_file(set.source, &set.bytes[field.body]),
+            _ => Err(read::Malformed),
+        });
+        let files: Result<Vec<Unlinked>, read::Malformed> = files.collect();
+        let Some(files) = files.ok().filter(|files| !files.is_empty()) else {
+            self.parsed.incomplete = true;
+            let message = format!("`{}` is not a descriptor set", set.path.display());
+            let help = "write it with `protoc --include_imports --descriptor_set_out=FILE` or `buf build -o FILE`";
+            return self.report.push(Diagnostic::new(Rule::DescriptorSet, self.sources[set.source].span(), message).help(help));
+        };
+        for file in files {
+            if file.proto.syntax() == "editions" {
+                let message = format!("file `{}` in `{}`", file.name(), set.path.display());
+                self.report.push(editions(self.sources[set.source].span(), message));
+                self.parsed.broken.insert(file.name().to_owned());
+            } else if !self.is_bundled(file.name()) {
+                self.parsed.files.push(file);
+            }
+        }
+    }
+}
+
+fn set_file(source: usize, bytes: &[u8]) -> Result<Unlinked, read::Malformed> {
+    let mut encoded = Vec::with_capacity(bytes.len());
+    read::copy_without(bytes, |number| number == SOURCE_CODE_INFO, &mut encoded)?;
+    let proto = FileDescriptorProto::decode(encoded.as_slice()).map_err(|_| read::Malformed)?;
+    if proto.name().is_empty() { Err(read::Malformed) } else { Ok(Unlinked { source, proto, origin: Origin::Set { encoded } }) }
+}
+
+fn editions(span: Span, file: String) -> Diagnostic {
+    Diagnostic::new(Rule::Editions, span, format!("{file} uses protobuf Editions"))
+        .help("write `syntax = \"proto3\"`, or keep this file out of the descriptors; Editions are not supported yet")
+}
+
+/// Where the first statement of a .proto file says `edition`, if it does.
+fn edition(text: &str) -> Option<(usize, usize)> {
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    loop {
+        rest = match (rest.strip_prefix("//"), rest.strip_prefix("/*")) {
+            (Some(line), _) => line.split_once('\n')?.1,
+            (_, Some(block)) => block.split_once("*/")?.1,
+            _ => break,
+        }
+        .trim_start();
+    }
+    let start = text.len() - rest.len();
+    let after = rest.strip_prefix("edition")?;
+    after.trim_start().starts_with('=').then_some((start, start + rest.find(';').map_or("edition".len(), |end| end)))
+}
+
+fn fingerprint(files: &[Unparsed]) -> Fingerprint {
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update((file.source as u64).to_le_bytes());
+        for part in [file.name.as_deref().unwrap_or_default().as_bytes(), &file.bytes] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
     }
-    hash.finalize().into()
-}
-
-// === impl Found ===
-
-impl Found {
-    /// A place in the file's own text, or the entry of the configuration when the file has none.
-    ///
-    /// Texts are kept only here, so that a healthy folder of thousands of files costs no memory after loading.
-    pub(super) fn place(&self, texts: &mut Sources, start: usize, end: usize) -> Span {
-        match &self.content {
-            Content::Text(text) => Span { file: texts.add(&self.path, text.clone()), start, end },
-            Content::Encoded(_) => self.span,
-        }
-    }
-
-    /// The rule that a file of this kind breaks when it does not compile.
-    pub(super) fn rule(&self) -> Rule {
-        match self.content {
-            Content::Text(_) => Rule::ProtoSource,
-            Content::Encoded(_) => Rule::DescriptorSet,
-        }
-    }
-}
-
-fn read_folder(files: &Files, folder: &Path, span: Span, found: &mut Vec<Found>, report: &mut Report) {
-    let paths = match files.walk(folder, "proto") {
-        Ok(paths) => paths,
-        Err(error) => {
-            return report.push(Diagnostic::new(
-                Rule::ProtoSource,
-                span,
-                format!("the folder `{}` cannot be read: {error}", folder.display()),
-            ));
-        }
-    };
-    if paths.is_empty() {
-        report.push(Diagnostic::new(Rule::ProtoSource, span, format!("there is no .proto file below `{}`", folder.display())));
-    }
-    let top = files::normal(folder);
-    for path in paths {
-        let text = match files.read_text(&path) {
-            Ok(text) => text,
-            Err(error) => {
-                report.push(Diagnostic::new(Rule::ProtoSource, span, format!("`{}` cannot be read: {error}", path.display())));
-                continue;
-            }
-        };
-        // Import names use `/` on every system.
-        let below = path.strip_prefix(&top).unwrap_or(&path);
-        let name = below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
-        found.push(Found { name, content: Content::Text(text), path, span });
-    }
-}
-
-fn read_set(files: &Files, path: &Path, span: Span, found: &mut Vec<Found>, report: &mut Report) {
-    let mut refuse = |why: String| report.push(Diagnostic::new(Rule::DescriptorSet, span, why));
-    let bytes = match files.read(path) {
-        Ok(bytes) => Bytes::from(bytes),
-        Err(error) => return refuse(format!("the descriptor set `{}` cannot be read: {error}", path.display())),
-    };
-    let set = match RawSet::decode(bytes) {
-        Ok(set) if set.file.is_empty() => return refuse(format!("`{}` holds no descriptors", path.display())),
-        Ok(set) => set,
-        Err(error) => return refuse(format!("`{}` is not a descriptor set: {error}", path.display())),
-    };
-    for encoded in set.file {
-        match FileDescriptorProto::decode(encoded.clone()) {
-            Ok(file) if !file.name().is_empty() => {
-                found.push(Found { name: file.name().to_owned(), content: Content::Encoded(encoded), path: path.to_owned(), span });
-            }
-            Ok(_) => refuse(format!("`{}` is not a descriptor set: one of its files has no name", path.display())),
-            Err(error) => refuse(format!("`{}` is not a descriptor set: {error}", path.display())),
-        }
-    }
+    Fingerprint(hash.finalize().into())
 }

@@ -1,53 +1,41 @@
-//! Between a message's wire form and its canonical JSON (<https://protobuf.dev/programming-guides/json>).
+//! Canonical proto3 JSON, both ways, for clients that chose text.
 //!
-//! Writing: 64-bit integers as texts, enum values by name, camelCase keys, default values left out, map keys in order. Reading: the same
-//! and also the .proto file's names; what `strict` lists is refused. Errors of reading are for the client that sent the payload: they
-//! say where and what, and may repeat a piece of it.
+//! Promises: what comes from outside is bounded before a message is built of it; the error texts are public and name the place in the
+//! JSON; keys are exact (`strict_json`).
 
 use prost::Message as _;
 use prost_reflect::{DeserializeOptions, DynamicMessage};
-use serde::Serialize as _;
+use prost_types::Any;
 
-use super::MessageType;
-use super::json::{self, Json};
-use super::strict;
+use super::print_json::Printed;
+use super::{MessageType, Values, Walk, strict_json};
 
-/// Appends the JSON of `message` to `out`; on an error `out` is as it was.
+/// Appends the JSON of a message: names in camelCase, 64-bit integers as strings, enum values by name, default values left out,
+/// unknown fields left out. An `Any` that cannot be printed as its type is printed as `{"@type": …, "value": "<base64>"}`.
 pub fn to_json(kind: &MessageType, message: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    Walk::for_printing(kind).run(message, &mut Values::new()).map_err(|problem| problem.to_string())?;
     let message = DynamicMessage::decode(kind.descriptor().clone(), message).map_err(|error| error.to_string())?;
-    write(&message, out)
+    serde_json::to_writer(out, &Printed::new(kind.pool(), &message)).map_err(|error| error.to_string())
 }
 
-/// Appends the wire form of `json` to `out`; on an error `out` is as it was.
+/// A detail of a failure as JSON, where the descriptors that `near` comes from know its type.
+pub fn any_to_json(near: &MessageType, any: &Any) -> Option<String> {
+    let name = any.type_url.rsplit('/').next()?;
+    near.pool().find_message(name)?;
+    let kind = near.pool().find_message("google.protobuf.Any")?;
+    let mut json = Vec::new();
+    to_json(&kind, &any.encode_to_vec(), &mut json).ok()?;
+    String::from_utf8(json).ok()
+}
+
+/// Appends the bytes of a message that is written in JSON. Both spellings of a name are read, but not both at once.
 pub fn from_json(kind: &MessageType, json: &str, out: &mut Vec<u8>) -> Result<(), String> {
-    strict::check(kind.descriptor(), json)?;
-    let mut reader = serde_json::Deserializer::from_str(json);
+    strict_json::check(kind.descriptor(), json)?;
+    let mut text = serde_json::Deserializer::from_str(json);
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut text, &mut track);
     let options = DeserializeOptions::new().deny_unknown_fields(true);
-    let message = DynamicMessage::deserialize_with_options(kind.descriptor().clone(), &mut reader, &options)
-        .and_then(|message| reader.end().map(|()| message))
-        .map_err(|error| format!("payload: {error}"))?;
+    let message = DynamicMessage::deserialize_with_options(kind.descriptor().clone(), tracked, &options);
+    let message = message.map_err(|error| strict_json::sentence(&track.path().to_string(), &error.to_string()))?;
     message.encode(out).map_err(|error| error.to_string())
 }
-
-/// The JSON of an `Any` whose type is known where `near` is: `{"@type": "…", …}`. `None` when it is not, or when the bytes are not of it.
-pub fn any_to_json(near: &MessageType, any: &prost_types::Any) -> Option<String> {
-    json::unpack(near.descriptor(), any)?;
-    let kind = near.descriptor().parent_pool().get_message_by_name("google.protobuf.Any")?;
-    let mut wrapped = DynamicMessage::new(kind);
-    wrapped.transcode_from(any).ok()?;
-    let mut out = Vec::new();
-    write(&wrapped, &mut out).ok()?;
-    String::from_utf8(out).ok()
-}
-
-fn write(message: &DynamicMessage, out: &mut Vec<u8>) -> Result<(), String> {
-    let before = out.len();
-    Json::new(message).serialize(&mut serde_json::Serializer::new(&mut *out)).map_err(|error| {
-        out.truncate(before);
-        error.to_string()
-    })
-}
-
-#[cfg(test)]
-#[path = "transcode_tests.rs"]
-mod tests;

@@ -1,309 +1,290 @@
-//! Reads a message once: is it whole, is it within bounds, and what are the few values that a route asks about.
+//! Walks a message once: is it what its type says, and what does it hold in the fields a route asks for.
 //!
-//! A walk accepts what the reflecting decoder accepts, less what is beyond the bounds. It is stricter in one point: a map field must be
-//! written as counted bytes. The decoder does not look at that wire type, but a service does, and would read other fields than we judged.
+//! Promises: no allocation; accepts what `DynamicMessage::decode` accepts (tested against it), to the exact last byte, within the
+//! bounds below; values follow protobuf: the last occurrence wins, occurrences of a message merge, a member of a oneof clears the others.
 //!
-//! Values are what a service will read: the last occurrence wins, the parts of a message are merged, and a later member of a oneof clears
-//! the earlier ones with everything inside them. A field without presence that holds its default is absent, however it was written.
-//! Running allocates nothing, unless a route asks about more than four values.
+//! It refuses one thing more: a map field whose wire type is not that of a map. prost reads its bytes as an entry all the same,
+//! other implementations as an unknown field, and what was judged here must be what the backend reads.
+//!
+//! As in prost-reflect, enum numbers that are not declared pass, and proto2's `required` is the backend's to judge.
 
 use std::fmt;
+use std::sync::Arc;
 
-use smallvec::SmallVec;
+use super::program::{Action, Field, Layout, Shape, Shapes, Track, Watch};
+use super::read::{self, Malformed, Wire};
+use super::{FieldPath, MessageType, Value, Values};
 
-use super::program::{Form, Program, Scalar, Shape, Step, Table};
-use super::raw::{self, COUNTED, DEPTH_MAX, END, FIXED32, FIXED64, GROUP, VARINT};
-use super::{FieldPath, MessageType};
+/// Deepest nesting of messages and groups. Deeper than any schema people write; prost alone would go to 100.
+pub const DEPTH_MAX: u32 = 32;
 
-/// Each occurrence of a field and each packed element counts.
-const ELEMENTS_MAX: u32 = 10_000;
+/// Most elements of all lists and maps of one message together. An element of one or two bytes costs a decoder up to 284 times that.
+pub const ELEMENTS_MAX: u32 = 10_000;
 
-/// Fields that the schema does not name, also those inside unknown groups.
-const UNKNOWN_MAX: u32 = 64;
+/// Most fields that the type does not have. A few are a newer client; many are something hidden from the checks.
+pub const UNKNOWN_MAX: u32 = 64;
 
-/// A compiled reader of one message type.
+/// The compiled check of one route's messages.
 pub struct Walk {
-    program: Program,
-    values: usize,
-    options: WalkOptions,
+    shapes: Arc<Shapes>,
+    root: u32,
+    track: Option<Track>,
+    extracts: usize,
+    unknown_max: u32,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct WalkOptions {
-    pub unknown_fields: UnknownPolicy,
+    pub unknown_fields: UnknownFields,
 }
 
-/// What happens to a field that the schema does not name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum UnknownPolicy {
-    /// It is passed on, because the service may be newer than the gateway's schema.
+/// What to do with fields that the type does not have.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum UnknownFields {
+    /// At most [`UNKNOWN_MAX`] pass, as protobuf wants it.
+    #[default]
     Pass,
-    /// The message is refused.
+    /// One is too many.
     Reject,
 }
 
-/// The values that a walk took out, in the order in which they were asked for.
-#[derive(Default)]
-pub struct Values<'m>(SmallVec<[Value<'m>; 4]>);
-
-/// A scalar as protobuf means it, whatever its encoding.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value<'m> {
-    Absent,
-    Bool(bool),
-    /// Also the number of an enum's value.
-    Int(i64),
-    Uint(u64),
-    Str(&'m str),
-    Bytes(&'m [u8]),
+/// Why a message is refused. Displays as a public sentence without the message's content.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WalkProblem {
+    fault: Fault,
+    /// The field it is about, in its own message; 0 when it is about none.
+    field: u32,
 }
 
-/// Why a message is refused. The text is for the client; the numbers are those of fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WalkProblem {
-    Truncated,
-    Varint,
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
     Key,
-    WireType(u32),
-    Text(u32),
-    Group(u32),
-    Deep,
+    Value,
+    WireType,
+    Utf8,
+    GroupEnd,
+    GroupOpen,
+    Depth,
     Elements,
-    UnknownCount,
-    Unknown(u32),
+    Unknown,
 }
 
-/// One run: the budgets that are left.
-struct Run<'w, 'm> {
-    walk: &'w Walk,
-    values: &'w mut [Value<'m>],
-    elements: u32,
+/// One walk: the budgets that are left, and what was read.
+struct Run<'p, 'v, 'm> {
+    shapes: &'p Shapes,
+    values: &'v mut Values<'m>,
+    elements: u64,
     unknown: u32,
-}
-
-/// Where in the types and in the paths a run stands.
-#[derive(Clone, Copy)]
-struct Place {
-    table: Table,
-    node: Option<u32>,
-    depth: u32,
-    /// The number of the group that is open, or 0 in a message, which ends where its bytes end.
-    group: u32,
 }
 
 // === impl Walk ===
 
 impl Walk {
-    /// Compiles a walk. A path in `extract` that does not lead to exactly one scalar that a [`Value`] can hold yields an absent value.
+    /// Values come in the order of `extract`. Only paths that are [scalar](FieldPath::is_scalar) can be read; others stay absent.
     pub fn compile(root: &MessageType, extract: &[FieldPath], options: WalkOptions) -> Walk {
-        let mut program = Program::compile(root.descriptor(), false);
-        for (index, path) in (0..).zip(extract) {
-            program.extract(path.fields(), index);
+        let shapes = Arc::clone(root.pool().shapes());
+        let index = shapes.index(root.name()).expect("a pool's shapes cover all its messages");
+        Walk {
+            shapes,
+            root: index,
+            track: Track::compile(root.descriptor(), extract),
+            extracts: extract.len(),
+            unknown_max: if options.unknown_fields == UnknownFields::Reject { 0 } else { UNKNOWN_MAX },
         }
-        Walk { program, values: extract.len(), options }
     }
 
-    /// Reads a message to its exact end. If it is refused, the values mean nothing.
+    /// The check of a message that is printed. A newer backend may send many fields that our schema lacks, such as one in each row
+    /// of a list, so they are bounded as elements are.
+    pub(super) fn for_printing(root: &MessageType) -> Walk {
+        Walk { unknown_max: ELEMENTS_MAX, ..Walk::compile(root, &[], WalkOptions::default()) }
+    }
+
+    /// Checks all of `message` and reads into `values`, which is overwritten; after a refusal it means nothing.
     pub fn run<'m>(&self, message: &'m [u8], values: &mut Values<'m>) -> Result<(), WalkProblem> {
-        values.0.clear();
-        values.0.resize(self.values, Value::Absent);
-        let (table, node) = self.program.start();
-        let mut run = Run { walk: self, values: &mut values.0, elements: ELEMENTS_MAX, unknown: UNKNOWN_MAX };
-        run.fields(message, Place { table, node, depth: 0, group: 0 }).map(|_| ())
+        values.reset(self.extracts);
+        let mut run = Run { shapes: &self.shapes, values, elements: ELEMENTS_MAX.into(), unknown: self.unknown_max };
+        let shape = self.shapes.shape(self.root);
+        run.fields(shape, self.track.as_ref(), message, 0, DEPTH_MAX - 1).map(drop)
     }
 }
 
 // === impl Run ===
 
-impl<'m> Run<'_, 'm> {
-    /// Reads the fields of one message or group and returns what follows it.
-    fn fields(&mut self, mut rest: &'m [u8], place: Place) -> Result<&'m [u8], WalkProblem> {
-        let program = &self.walk.program;
-        let near = program.near(place.table);
-        let node = program.node(place.node);
-        while !rest.is_empty() {
-            let (number, wire, after) = raw::key(rest)?;
-            if wire == END {
-                return if number == place.group { Ok(after) } else { Err(WalkProblem::Group(number)) };
-            }
-            self.count(1)?;
-            let field = near.get(number as usize).copied().unwrap_or_else(|| program.far(place.table, number));
-            let step = node.and_then(|node| node.at(number));
-            if let Some(step) = step {
-                self.clear(step);
-            }
-            rest = match (field.shape, wire) {
-                (Shape::Varint, VARINT) => {
-                    let (value, rest) = raw::varint(after)?;
-                    self.take_number(step, value);
-                    rest
+impl<'p, 'm> Run<'p, '_, 'm> {
+    /// Walks fields: to the end of `body` when `group` is 0, else to the end of that group. Answers how much of `body` is left.
+    #[inline(always)]
+    fn fields(&mut self, shape: &'p Shape, track: Option<&'p Track>, body: &'m [u8], group: u32, depth: u32) -> Result<usize, WalkProblem> {
+        match track {
+            Some(_) => self.fields_with::<true>(shape, track, body, group, depth),
+            None => self.fields_with::<false>(shape, track, body, group, depth),
+        }
+    }
+
+    /// The machine code of this loop is what walking costs. It exists twice, because most messages hold nothing that is read and the
+    /// question alone would cost a fifth; `body` is never lent, so that it stays in registers; what is rare is not inlined.
+    fn fields_with<const READS: bool>(
+        &mut self,
+        shape: &'p Shape,
+        track: Option<&'p Track>,
+        mut body: &'m [u8],
+        group: u32,
+        depth: u32,
+    ) -> Result<usize, WalkProblem> {
+        while !body.is_empty() {
+            let Ok(key) = read::key(&mut body) else { return Err(Fault::Key.at(0)) };
+            let number = key >> 3;
+            let broken = |Malformed| Fault::Value.at(number);
+            let field = shape.field(number);
+            if key & 7 != u32::from(field.wire) {
+                if key == group << 3 | Wire::EndGroup as u32 {
+                    return Ok(body.len());
                 }
-                (Shape::Text, COUNTED) => {
-                    let (bytes, rest) = raw::counted(after)?;
-                    if step.is_some() || !bytes.is_ascii() {
-                        let text = std::str::from_utf8(bytes).map_err(|_| WalkProblem::Text(number))?;
-                        self.take_counted(step, text.is_empty(), Value::Str(text));
+                let left = self.odd(field, key, body, depth)?;
+                body = &body[body.len() - left..];
+                continue;
+            }
+            let watch = track.filter(|_| READS).and_then(|track| track.find(number));
+            if let Some(watch) = watch {
+                self.clear(watch);
+            }
+            match field.layout {
+                Layout::Varint => {
+                    let bits = read::varint(&mut body).map_err(broken)?;
+                    if let Some(watch) = watch {
+                        self.read_number(watch, bits);
                     }
-                    rest
                 }
-                (Shape::Message | Shape::Map, COUNTED) => {
-                    let (bytes, rest) = raw::counted(after)?;
-                    self.fields(bytes, self.inside(place, field.table, step, 0)?)?;
-                    rest
+                Layout::String => {
+                    let text = read::delimited(&mut body).map_err(broken)?;
+                    match watch {
+                        None if read::is_utf8(text) => {}
+                        None => return Err(Fault::Utf8.at(number)),
+                        Some(watch) => self.read(watch, Value::Str(std::str::from_utf8(text).map_err(|_| Fault::Utf8.at(number))?)),
+                    }
+                    self.count_if(field.repeated, number)?;
                 }
-                (Shape::Fixed32, FIXED32) => {
-                    let (bytes, rest) = raw::fixed(after)?;
-                    self.take_number(step, u64::from(u32::from_le_bytes(*bytes)));
-                    rest
+                Layout::Message => {
+                    let inner = read::delimited(&mut body).map_err(broken)?;
+                    self.count_if(field.repeated, number)?;
+                    let shape = self.shapes.shape(field.shape);
+                    let depth = depth.checked_sub(u32::from(!shape.is_entry)).ok_or(Fault::Depth.at(number))?;
+                    self.fields(shape, watch.and_then(Watch::track), inner, 0, depth)?;
                 }
-                (Shape::Fixed64, FIXED64) => {
-                    let (bytes, rest) = raw::fixed(after)?;
-                    self.take_number(step, u64::from_le_bytes(*bytes));
-                    rest
+                Layout::PackedVarint => {
+                    let packed = read::delimited(&mut body).map_err(broken)?;
+                    self.count(read::count_varints(packed).map_err(broken)?, number)?;
                 }
-                (Shape::Bytes, COUNTED) => {
-                    let (bytes, rest) = raw::counted(after)?;
-                    self.take_counted(step, bytes.is_empty(), Value::Bytes(bytes));
-                    rest
+                Layout::PackedFixed32 | Layout::PackedFixed64 => {
+                    let packed = read::delimited(&mut body).map_err(broken)?;
+                    let size = if field.layout == Layout::PackedFixed32 { 4 } else { 8 };
+                    if !packed.len().is_multiple_of(size) {
+                        return Err(Fault::Value.at(number));
+                    }
+                    self.count((packed.len() / size) as u64, number)?;
                 }
-                (shape, COUNTED) if field.packable => {
-                    let (bytes, rest) = raw::counted(after)?;
-                    self.packed(shape, bytes)?;
-                    rest
+                Layout::Bytes => {
+                    let bytes = read::delimited(&mut body).map_err(broken)?;
+                    if let Some(watch) = watch {
+                        self.read(watch, Value::Bytes(bytes));
+                    }
+                    self.count_if(field.repeated, number)?;
                 }
-                (Shape::Group, GROUP) => self.fields(after, self.inside(place, field.table, step, number)?)?,
-                (Shape::Unknown, _) => self.unknown(number, wire, after, place.depth)?,
-                _ => return Err(WalkProblem::WireType(number)),
-            };
-        }
-        if place.group == 0 { Ok(rest) } else { Err(WalkProblem::Truncated) }
-    }
-
-    /// The place inside a message, map entry or group.
-    fn inside(&self, place: Place, table: u32, step: Option<&Step>, group: u32) -> Result<Place, WalkProblem> {
-        if place.depth >= DEPTH_MAX {
-            return Err(WalkProblem::Deep);
-        }
-        Ok(Place { table: self.walk.program.table(table), node: step.and_then(|step| step.node), depth: place.depth + 1, group })
-    }
-
-    /// The elements of a packed list.
-    fn packed(&mut self, shape: Shape, bytes: &[u8]) -> Result<(), WalkProblem> {
-        let width = match shape {
-            Shape::Fixed32 => 4,
-            Shape::Fixed64 => 8,
-            _ => return self.packed_varints(bytes),
-        };
-        if !bytes.len().is_multiple_of(width) {
-            return Err(WalkProblem::Truncated);
-        }
-        self.count(u32::try_from(bytes.len() / width).unwrap_or(u32::MAX))
-    }
-
-    fn packed_varints(&mut self, mut bytes: &[u8]) -> Result<(), WalkProblem> {
-        // Eight bytes at a time: an element ends at each byte without a continuation bit, and what ends within eight bytes is not too long.
-        while let Some(word) = bytes.first_chunk() {
-            let ends = !u64::from_le_bytes(*word) & 0x8080_8080_8080_8080;
-            if ends == 0 {
-                self.count(1)?;
-                (_, bytes) = raw::varint(bytes)?;
-            } else {
-                // The product sums the bytes, each 0 or 1, in the highest one.
-                self.count(((ends >> 7).wrapping_mul(0x0101_0101_0101_0101) >> 56) as u32)?;
-                bytes = &bytes[8 - ends.leading_zeros() as usize / 8..];
+                Layout::Fixed32 => {
+                    let bits = read::array::<4>(&mut body).map_err(broken)?;
+                    if let Some(watch) = watch {
+                        self.read_number(watch, u32::from_le_bytes(bits).into());
+                    }
+                }
+                Layout::Fixed64 => {
+                    let bits = read::array::<8>(&mut body).map_err(broken)?;
+                    if let Some(watch) = watch {
+                        self.read_number(watch, u64::from_le_bytes(bits));
+                    }
+                }
+                Layout::Group => {
+                    self.count_if(field.repeated, number)?;
+                    let depth = depth.checked_sub(1).ok_or(Fault::Depth.at(number))?;
+                    let left = self.fields(self.shapes.shape(field.shape), watch.and_then(Watch::track), body, number, depth)?;
+                    body = &body[body.len() - left..];
+                }
+                Layout::Unknown => return Err(Fault::WireType.at(number)),
             }
         }
-        // Fewer than eight are left, so that none is too long either.
-        match bytes.last() {
-            Some(last) if *last >= 0x80 => Err(WalkProblem::Truncated),
-            _ => self.count(bytes.iter().map(|byte| u32::from(*byte < 0x80)).sum()),
+        if group == 0 { Ok(0) } else { Err(Fault::GroupOpen.at(group)) }
+    }
+
+    /// Walks what is not laid out as its type says: an unknown field, or one element of a list of numbers. Answers what is left.
+    #[inline(never)]
+    fn odd(&mut self, field: &Field, key: u32, mut body: &'m [u8], depth: u32) -> Result<usize, WalkProblem> {
+        let number = key >> 3;
+        let skipped = match (field.layout, Wire::of(key).ok_or(Fault::Key.at(number))?) {
+            (_, Wire::EndGroup) => return Err(Fault::GroupEnd.at(number)),
+            (Layout::Unknown, wire) => return self.unknown(number, wire, &mut body, depth).map(|()| body.len()),
+            (Layout::PackedVarint, Wire::Varint) => read::varint(&mut body).map(drop),
+            (Layout::PackedFixed32, Wire::Fixed32) => read::array::<4>(&mut body).map(drop),
+            (Layout::PackedFixed64, Wire::Fixed64) => read::array::<8>(&mut body).map(drop),
+            _ => return Err(Fault::WireType.at(number)),
+        };
+        skipped.map_err(|Malformed| Fault::Value.at(number))?;
+        self.count(1, number)?;
+        Ok(body.len())
+    }
+
+    #[inline(never)]
+    fn read_number(&mut self, watch: &Watch, bits: u64) {
+        if let Action::Read(_, decode) = &watch.action {
+            self.read(watch, decode.value(bits));
         }
     }
 
-    /// A field that the schema does not name. Unknown groups are read here and not skipped, because what is inside counts as well.
-    #[cold]
-    fn unknown(&mut self, number: u32, wire: u32, bytes: &'m [u8], depth: u32) -> Result<&'m [u8], WalkProblem> {
-        if self.walk.options.unknown_fields == UnknownPolicy::Reject {
-            return Err(WalkProblem::Unknown(number));
+    #[inline(never)]
+    fn read(&mut self, watch: &Watch, value: Value<'m>) {
+        if let Action::Read(slots, _) = &watch.action {
+            slots.iter().for_each(|slot| self.values.set(*slot, value));
         }
-        self.unknown = self.unknown.checked_sub(1).ok_or(WalkProblem::UnknownCount)?;
-        if wire != GROUP {
-            return raw::skip(number, wire, bytes, depth);
-        }
-        if depth >= DEPTH_MAX {
-            return Err(WalkProblem::Deep);
-        }
-        // In a table without fields everything is unknown.
-        self.fields(bytes, Place { table: Table::default(), node: None, depth: depth + 1, group: number })
     }
 
     #[inline(always)]
-    fn count(&mut self, elements: u32) -> Result<(), WalkProblem> {
-        self.elements = self.elements.checked_sub(elements).ok_or(WalkProblem::Elements)?;
+    fn clear(&mut self, watch: &Watch) {
+        watch.clears.iter().for_each(|slot| self.values.set(*slot, Value::Absent));
+    }
+
+    #[inline(always)]
+    fn count_if(&mut self, repeated: bool, number: u32) -> Result<(), WalkProblem> {
+        if repeated { self.count(1, number) } else { Ok(()) }
+    }
+
+    #[inline(always)]
+    fn count(&mut self, elements: u64, number: u32) -> Result<(), WalkProblem> {
+        self.elements = self.elements.checked_sub(elements).ok_or(Fault::Elements.at(number))?;
         Ok(())
     }
 
-    fn clear(&mut self, step: &Step) {
-        for index in &step.clears {
-            self.values[*index as usize] = Value::Absent;
-        }
-    }
-
-    #[inline(always)]
-    fn take_number(&mut self, step: Option<&Step>, raw: u64) {
-        if let Some((scalar, indexes)) = step.and_then(|step| step.take.as_ref()) {
-            self.store(indexes, scalar.number(raw));
-        }
-    }
-
-    #[inline(always)]
-    fn take_counted(&mut self, step: Option<&Step>, empty: bool, value: Value<'m>) {
-        if let Some((scalar, indexes)) = step.and_then(|step| step.take.as_ref()) {
-            self.store(indexes, if empty && !scalar.presence { Value::Absent } else { value });
-        }
-    }
-
-    fn store(&mut self, indexes: &[u32], value: Value<'m>) {
-        for index in indexes {
-            self.values[*index as usize] = value;
-        }
-    }
-}
-
-// === impl Scalar ===
-
-impl Scalar {
-    /// Decodes as every protobuf library does: numbers of 32 bits lose what is above.
-    #[inline(never)]
-    fn number<'m>(self, raw: u64) -> Value<'m> {
-        let low = raw as u32;
-        let value = match self.form {
-            Form::Bool => Value::Bool(raw != 0),
-            Form::Int32 | Form::Sfixed32 => Value::Int(i64::from(low as i32)),
-            Form::Int64 | Form::Sfixed64 => Value::Int(raw as i64),
-            Form::Sint32 => Value::Int(i64::from((low >> 1) as i32 ^ -((low & 1) as i32))),
-            Form::Sint64 => Value::Int((raw >> 1) as i64 ^ -((raw & 1) as i64)),
-            Form::Uint32 => Value::Uint(u64::from(low)),
-            Form::Uint64 | Form::Fixed => Value::Uint(raw),
-            // The table and the path come from the same descriptor, so text never stands where a number is.
-            Form::Text | Form::Bytes => Value::Absent,
+    /// Skips a field that the type does not have. What a group holds is unknown too, and counted.
+    fn unknown(&mut self, number: u32, wire: Wire, body: &mut &'m [u8], depth: u32) -> Result<(), WalkProblem> {
+        self.unknown = self.unknown.checked_sub(1).ok_or(Fault::Unknown.at(number))?;
+        let skipped = match wire {
+            Wire::Varint => read::varint(body).map(drop),
+            Wire::Fixed32 => read::array::<4>(body).map(drop),
+            Wire::Fixed64 => read::array::<8>(body).map(drop),
+            Wire::Len => read::delimited(body).map(drop),
+            Wire::StartGroup => {
+                let depth = depth.checked_sub(1).ok_or(Fault::Depth.at(number))?;
+                return self.unknown_group(number, body, depth);
+            }
+            Wire::EndGroup => Err(Malformed),
         };
-        let default = matches!(value, Value::Bool(false) | Value::Int(0) | Value::Uint(0));
-        if default && !self.presence { Value::Absent } else { value }
-    }
-}
-
-// === impl Values ===
-
-impl<'m> Values<'m> {
-    /// The value that was asked for under this index; absent if nothing was.
-    pub fn get(&self, index: usize) -> Value<'m> {
-        self.0.get(index).copied().unwrap_or(Value::Absent)
+        skipped.map_err(|Malformed| Fault::Value.at(number))
     }
 
-    /// Every value, in the order in which they were asked for.
-    pub fn iter(&self) -> impl Iterator<Item = Value<'m>> {
-        self.0.iter().copied()
+    fn unknown_group(&mut self, group: u32, body: &mut &'m [u8], depth: u32) -> Result<(), WalkProblem> {
+        loop {
+            let key = read::key(body).map_err(|Malformed| Fault::GroupOpen.at(group))?;
+            match Wire::of(key).ok_or(Fault::Key.at(0))? {
+                Wire::EndGroup if key >> 3 == group => return Ok(()),
+                wire => self.unknown(key >> 3, wire, body, depth)?,
+            }
+        }
     }
 }
 
@@ -311,23 +292,25 @@ impl<'m> Values<'m> {
 
 impl fmt::Display for WalkProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            WalkProblem::Truncated => f.write_str("the message ends inside a field"),
-            WalkProblem::Varint => f.write_str("a number is longer than 64 bits"),
-            WalkProblem::Key => f.write_str("a field has an impossible number or wire type"),
-            WalkProblem::WireType(number) => write!(f, "field {number} has another wire type than its schema says"),
-            WalkProblem::Text(number) => write!(f, "field {number} is not valid UTF-8"),
-            WalkProblem::Group(number) => write!(f, "field {number} ends a group that is not open"),
-            WalkProblem::Deep => write!(f, "the message nests deeper than {DEPTH_MAX} levels"),
-            WalkProblem::Elements => write!(f, "the message has more than {ELEMENTS_MAX} elements"),
-            WalkProblem::UnknownCount => write!(f, "the message has more than {UNKNOWN_MAX} unknown fields"),
-            WalkProblem::Unknown(number) => write!(f, "field {number} is unknown"),
+        let field = self.field;
+        match self.fault {
+            Fault::Key => f.write_str("the bytes are not a message: a field's key is broken or cut off"),
+            Fault::Value => write!(f, "field {field} is broken or cut off"),
+            Fault::WireType => write!(f, "field {field} is not of the type that the schema says"),
+            Fault::Utf8 => write!(f, "field {field} is a string but not UTF-8"),
+            Fault::GroupEnd => write!(f, "a group {field} ends that did not begin"),
+            Fault::GroupOpen => write!(f, "the group {field} does not end"),
+            Fault::Depth => write!(f, "messages are nested more than {DEPTH_MAX} deep"),
+            Fault::Elements => write!(f, "lists and maps hold more than {ELEMENTS_MAX} elements together"),
+            Fault::Unknown => write!(f, "field {field} is not in the schema, and no more such fields may pass"),
         }
     }
 }
 
-impl std::error::Error for WalkProblem {}
+// === impl Fault ===
 
-#[cfg(test)]
-#[path = "walk_tests.rs"]
-mod tests;
+impl Fault {
+    fn at(self, field: u32) -> WalkProblem {
+        WalkProblem { fault: self, field }
+    }
+}

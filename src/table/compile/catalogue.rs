@@ -19,6 +19,6 @@ pub fn hash(routes: &[RoutePlan]) -> String {
         hash.update(route.number.0.to_le_bytes());
         types.extend([route.method.input.clone(), route.method.output.clone()]);
     }
-    closure_hash(&types, &mut hash);
+    hash.update(closure_hash(&types).0);
     hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }

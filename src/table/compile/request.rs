@@ -8,7 +8,7 @@ use super::routes::edited;
 use crate::config::document::{Policy, SessionPath, UnknownFields};
 use crate::config::value::FieldPathText;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
-use crate::proto::{FieldPath, MessageType, Redact, Stamp, UnknownPolicy as Unknown, Walk, WalkOptions};
+use crate::proto::{FieldKind, FieldPath, MessageType, Redact, Stamp, UnknownFields as Unknown, Walk, WalkOptions};
 use crate::table::plan::{LimitPlan, SessionValue};
 
 /// The compiled parts.
@@ -32,7 +32,12 @@ pub fn compile(input: &MessageType, policy: &Policy, at: &str, used: &[usize], l
                 continue;
             }
             let Some(resolved) = resolve(input, path, *place, &format!("{at}.rate_limits"), report) else { continue };
-            if let Err(problem) = resolved.scalar() {
+            if !resolved.is_scalar() || resolved.kind() == FieldKind::Float {
+                let problem = if resolved.is_repeated_anywhere() {
+                    "it may stand there several times".to_owned()
+                } else {
+                    format!("it is {}", resolved.kind())
+                };
                 report.push(
                     Diagnostic::new(Rule::FieldType, *place, format!("`request.{path}` cannot be part of a key: {problem}"))
                         .help("name a field that holds one scalar")
@@ -82,7 +87,7 @@ fn stamp(
         SessionPath::TokenId => SessionValue::TokenId,
         SessionPath::PeerIp => SessionValue::PeerIp,
     };
-    match Stamp::compile(input, &path) {
+    match Stamp::compile(&path) {
         Ok(stamp) => Some((stamp, source)),
         Err(problem) => {
             let help =

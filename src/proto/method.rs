@@ -1,0 +1,91 @@
+//! What a route refers to: a method of a service, and the types of its messages.
+
+use http::uri::PathAndQuery;
+use prost_reflect::{MessageDescriptor, MethodDescriptor};
+
+use super::Pool;
+
+/// How many messages go each way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Unary,
+    ServerStream,
+    ClientStream,
+    Bidi,
+}
+
+/// The type of a message. Cheap to clone; equal when the name and the pool's content are.
+#[derive(Clone)]
+pub struct MessageType {
+    pool: Pool,
+    descriptor: MessageDescriptor,
+}
+
+/// One method of a service.
+#[derive(Clone)]
+pub struct Method {
+    /// The path of its gRPC calls, `/pkg.Service/Method`.
+    pub path: PathAndQuery,
+    pub input: MessageType,
+    pub output: MessageType,
+    pub kind: Kind,
+    pub deprecated: bool,
+}
+
+// === impl MessageType ===
+
+impl MessageType {
+    pub(super) fn new(pool: &Pool, descriptor: MessageDescriptor) -> MessageType {
+        MessageType { pool: pool.clone(), descriptor }
+    }
+
+    /// The full name, `pkg.Message`.
+    pub fn name(&self) -> &str {
+        self.descriptor.full_name()
+    }
+
+    /// The pool it is from.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(super) fn descriptor(&self) -> &MessageDescriptor {
+        &self.descriptor
+    }
+}
+
+impl PartialEq for MessageType {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.pool.fingerprint() == other.pool.fingerprint()
+    }
+}
+
+impl Eq for MessageType {}
+
+// === impl Method ===
+
+impl Method {
+    pub(super) fn new(pool: &Pool, method: &MethodDescriptor) -> Method {
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        Method {
+            path: path.try_into().expect("protobuf identifiers and dots are valid in a path"),
+            input: MessageType::new(pool, method.input()),
+            output: MessageType::new(pool, method.output()),
+            kind: Kind::of(method),
+            deprecated: method.method_descriptor_proto().options.as_ref().is_some_and(|options| options.deprecated()),
+        }
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    fn of(method: &MethodDescriptor) -> Kind {
+        match (method.is_client_streaming(), method.is_server_streaming()) {
+            (false, false) => Kind::Unary,
+            (false, true) => Kind::ServerStream,
+            (true, false) => Kind::ClientStream,
+            (true, true) => Kind::Bidi,
+        }
+    }
+}
