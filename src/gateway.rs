@@ -23,7 +23,7 @@ use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::files::Fingerprint;
 use crate::pipeline::signer::Signer;
-use crate::reload::{Checked, Inputs, Outcome, Reloader};
+use crate::reload::{Checked, Inputs, Outcome, Reloader, log_findings};
 use crate::services;
 use crate::table::TableReader;
 use crate::table::settings::AdminToken;
@@ -85,12 +85,14 @@ impl Gateway {
             .build()
             .map_err(io_error("the back room cannot start"))?;
         let builtins = Arc::new(services::builtins(back_room.handle().clone()));
-        let (reloader, reader) = Reloader::start(options.inputs, builtins).map_err(StartError::Configuration)?;
+        let (reloader, checked) = Reloader::start(options.inputs, builtins).map_err(StartError::Configuration)?;
         let reloader = Arc::new(reloader);
+        let reader = reloader.reader();
         let log = match options.own_log {
             true => Some(install_log(&reader)?),
             false => None,
         };
+        log_findings(&checked);
 
         let fixed = reloader.fixed().clone();
         let token = match fixed.admin_token {

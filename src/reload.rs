@@ -13,8 +13,8 @@ use tracing::{info, warn};
 
 use crate::backend::Builtins;
 use crate::config::{self, Environment, LoadOptions};
-use crate::diagnostic::render::{self, Color, Summary};
-use crate::diagnostic::{Report, Sources};
+use crate::diagnostic::render::Summary;
+use crate::diagnostic::{Position, Report, Sources};
 use crate::files::{Files, Fingerprint};
 use crate::id::Generation;
 use crate::proto::Pools;
@@ -27,6 +27,9 @@ use crate::table::{Fixed, TableReader, TableWriter, live};
 pub fn read_fixed(inputs: &Inputs, pools: &Pools) -> Fixed {
     check(inputs, None, pools).fixed
 }
+
+/// Findings that one attempt writes into the log. The first is usually what broke the rest.
+const FINDINGS_LOGGED_MAX: usize = 20;
 
 /// Where a configuration comes from, and what the command line says about it.
 pub struct Inputs {
@@ -149,18 +152,17 @@ impl Origin {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Compiles the first table. The error is what `check` would have said.
-    pub fn start(inputs: Inputs, builtins: Arc<Builtins>) -> Result<(Reloader, TableReader), Box<Checked>> {
+    /// Compiles the first table. What `check` says comes back either way: in an error, or for a log that is not there yet.
+    pub fn start(inputs: Inputs, builtins: Arc<Builtins>) -> Result<(Reloader, Checked), Box<Checked>> {
         let pools = Pools::default();
         let mut checked = check(&inputs, None, &pools);
         let Some(plan) = checked.plan.take() else { return Err(Box::new(checked)) };
         let fixed = plan.fixed.clone();
         let mut living = Living::new(builtins, fixed.workers);
-        log_warnings(&checked);
         let table = living.link(plan, Generation(1), checked.fingerprint);
         let (writer, reader) = live(Arc::new(table));
-        let state = Mutex::new(State { living, seen: checked.seen });
-        Ok((Reloader { inputs, fixed, pools, writer, reader: reader.clone(), state }, reader))
+        let state = Mutex::new(State { living, seen: std::mem::take(&mut checked.seen) });
+        Ok((Reloader { inputs, fixed, pools, writer, reader, state }, checked))
     }
 
     /// Reads everything again, and makes it live if it is sound. Blocks while it compiles: call it from the back room.
@@ -176,18 +178,16 @@ impl Reloader {
         let mut checked = check(&self.inputs, Some(&self.fixed), &self.pools);
         state.seen = std::mem::take(&mut checked.seen);
         let Some(plan) = checked.plan.take() else {
-            warn!(
-                errors = checked.report.errors(),
-                "reload refused, the old table stays\n{}",
-                render::human(&checked.report, &checked.sources, Color::Plain)
-            );
+            warn!(errors = checked.report.errors(), "reload refused, the old table stays");
+            log_findings(&checked);
             return Outcome::Refused { report: checked.report, sources: checked.sources, summary: checked.summary };
         };
         if checked.fingerprint == live.fingerprint {
+            info!(generation = live.generation.0, "reload: nothing has changed");
             return Outcome::Unchanged(Swapped::new(live.generation, checked, began));
         }
         let generation = Generation(live.generation.0 + 1);
-        log_warnings(&checked);
+        log_findings(&checked);
         let table = state.living.link(plan, generation, checked.fingerprint);
         self.writer.store(Arc::new(table));
         let swapped = Swapped::new(generation, checked, began);
@@ -226,12 +226,16 @@ impl Swapped {
     }
 }
 
-fn log_warnings(checked: &Checked) {
-    if checked.report.warnings() > 0 {
-        warn!(
-            warnings = checked.report.warnings(),
-            "the configuration has warnings\n{}",
-            render::human(&checked.report, &checked.sources, Color::Plain)
-        );
+/// One line a finding, so that whoever reads the log need not run `check` to know what is wrong.
+pub fn log_findings(checked: &Checked) {
+    let findings = checked.report.sorted();
+    for finding in findings.iter().take(FINDINGS_LOGGED_MAX) {
+        let file = checked.sources.file(finding.label.span.file);
+        let Position { line, column } = file.position(finding.label.span.start);
+        let place = format!("{}:{line}:{column}", file.path.display());
+        warn!(code = finding.rule.code(), place, help = finding.help.as_deref(), "{}", finding.message);
+    }
+    if findings.len() > FINDINGS_LOGGED_MAX {
+        warn!("and {} more, see `protogate check`", findings.len() - FINDINGS_LOGGED_MAX);
     }
 }
