@@ -43,7 +43,7 @@ const BACK_ROOM_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Options {
     pub inputs: Inputs,
     pub data: DataFolder,
-    /// Written once connections are accepted: `{"edge": "127.0.0.1:41234", "admin": "127.0.0.1:41235"}`.
+    /// Written once connections are accepted and signals are heard: `{"edge": "127.0.0.1:41234", "admin": "127.0.0.1:41235"}`.
     pub ready_file: Option<PathBuf>,
     /// Whether this process's log is the gateway's to install.
     pub own_log: bool,
@@ -55,6 +55,7 @@ pub struct Gateway {
     admin: SocketAddr,
     reloader: Arc<Reloader>,
     ready: Ready,
+    ready_file: Option<PathBuf>,
     tasks: Arc<Tasks>,
     /// Taken when the gateway stops; a runtime must not be dropped where other asynchronous code runs.
     back_room: Option<Runtime>,
@@ -111,10 +112,7 @@ impl Gateway {
         tasks.spawn(back_room.handle(), follow_log_settings(log, reader));
 
         ready.set(true);
-        let gateway = Gateway { edge, admin, reloader, ready, tasks, back_room: Some(back_room) };
-        if let Some(path) = options.ready_file {
-            gateway.write_ready_file(&path).map_err(io_error(format!("cannot write {}", path.display())))?;
-        }
+        let gateway = Gateway { edge, admin, reloader, ready, ready_file: options.ready_file, tasks, back_room: Some(back_room) };
         let routes = gateway.reloader.reader().load().routes().count();
         info!(edge = %gateway.edge_address(), admin = %admin, routes, "protogate is ready");
         Ok(gateway)
@@ -141,19 +139,19 @@ impl Gateway {
     }
 
     /// Runs until SIGTERM or SIGINT; SIGHUP reloads. A second SIGTERM or SIGINT ends it at once.
-    pub fn run_until_signalled(mut self) {
+    pub fn run_until_signalled(mut self) -> Result<(), StartError> {
         let back_room = self.back_room.take().expect("taken only here and by `stop`, which both consume the gateway");
-        back_room.block_on(async {
-            let Ok(mut stop) = Stop::new() else {
-                warn!("signals cannot be received here, the gateway runs until it is killed");
-                return std::future::pending().await;
-            };
-            let mut again = signal(SignalKind::hangup()).ok();
+        let ran = back_room.block_on(async {
+            let mut stop = Stop::new().map_err(io_error("signals cannot be received"))?;
+            let mut again = signal(SignalKind::hangup()).map_err(io_error("signals cannot be received"))?;
+            if let Some(path) = &self.ready_file {
+                self.write_ready_file(path).map_err(io_error(format!("cannot write {}", path.display())))?;
+            }
             loop {
                 tokio::select! {
                     biased;
                     () = stop.asked() => break,
-                    Some(()) = async { again.as_mut()?.recv().await } => {
+                    Some(()) = again.recv() => {
                         let reloader = Arc::clone(&self.reloader);
                         spawn_blocking(move || reloader.reload(None)).await.expect("a reload does not panic and is not aborted");
                     }
@@ -164,8 +162,10 @@ impl Gateway {
                 () = stop.asked() => warn!("asked twice, ending at once"),
                 () = self.drain() => info!("stopped"),
             }
+            Ok(())
         });
         back_room.shutdown_timeout(BACK_ROOM_PATIENCE);
+        ran
     }
 
     /// Ends gently: no new connections, calls in flight are answered, then everything stops. Call it outside asynchronous code.

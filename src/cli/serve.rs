@@ -42,8 +42,7 @@ impl Serve {
         let context = Context { listen: self.listen, admin: self.admin, ..Context::default() };
         let options = Options { inputs: self.config.inputs(context), data: self.data.folder(), ready_file: self.ready_file, own_log: true };
         let gateway = Gateway::start(options).map_err(refused)?;
-        gateway.run_until_signalled();
-        Ok(())
+        gateway.run_until_signalled().map_err(refused)
     }
 }
 
