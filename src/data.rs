@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -35,8 +35,9 @@ impl DataFolder {
         &self.path
     }
 
-    /// A secret that somebody made before.
+    /// A secret that somebody made before. One in a folder that others can write to is not believed: they may have planted it.
     pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.belongs_to_us()?;
         let path = self.path.join(name);
         fs::read(&path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }
@@ -48,8 +49,9 @@ impl DataFolder {
             read => return read,
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
-        let draft = self.path.join(format!("{name}.{}.new", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        // A name nobody else has: two containers that share a volume may well share a process id.
+        let draft = self.path.join(format!("{name}.{}.new", random_token()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(&make())?;
         file.sync_all()?;
         // A link is atomic and refuses to replace: of two that start together one wins, and both read the winner's.
@@ -59,6 +61,19 @@ impl DataFolder {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => self.read(name),
         }
+    }
+
+    fn belongs_to_us(&self) -> io::Result<()> {
+        let folder = fs::metadata(&self.path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))?;
+        let owned = folder.uid() == rustix::process::geteuid().as_raw();
+        if owned && folder.mode() & 0o022 == 0 {
+            return Ok(());
+        }
+        let what = format!(
+            "{} can be written by others; make it yours alone with `chmod 700`, or name another `--data` folder",
+            self.path.display()
+        );
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
     }
 
     /// The operator's development token.
@@ -91,5 +106,14 @@ mod tests {
         assert_eq!(mode(data.path()), 0o700);
         assert_eq!(mode(&data.path().join(ADMIN_TOKEN)), 0o600);
         assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1, "no draft is left behind");
+    }
+
+    #[test]
+    fn a_secret_that_others_may_have_planted_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(ADMIN_TOKEN), "planted").unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = DataFolder::at(folder.path()).admin_token().unwrap_err();
+        assert!(refused.to_string().contains("chmod 700"), "{refused}");
     }
 }

@@ -4,12 +4,13 @@
 //! compiled again; one reload runs at a time, and it alone holds the `TableWriter`.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::backend::Builtins;
 use crate::config::{self, Environment, LoadOptions};
@@ -76,6 +77,8 @@ pub enum Outcome {
     Refused { report: Report, sources: Sources, summary: Summary },
     /// The caller expected another table than the one that is live.
     Stale { live: Fingerprint },
+    /// We are wrong: compiling panicked. The old table stays.
+    Failed,
 }
 
 /// Which table is live, and what was said about its files.
@@ -170,12 +173,16 @@ impl Reloader {
     /// `expected`: refuse as stale unless this is what is live (`If-Match`).
     pub fn reload(&self, expected: Option<Fingerprint>) -> Outcome {
         let began = Instant::now();
-        let mut state = self.state.lock().expect("a reload does not panic: compiling never fails");
+        let mut state = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
         let live = self.reader.load();
         if expected.is_some_and(|expected| expected != live.fingerprint) {
             return Outcome::Stale { live: live.fingerprint };
         }
-        let mut checked = check(&self.inputs, Some(&self.fixed), &self.pools);
+        // Nothing in a file may end the process that serves by the old one, not even a mistake of ours.
+        let Ok(mut checked) = catch_unwind(AssertUnwindSafe(|| check(&self.inputs, Some(&self.fixed), &self.pools))) else {
+            error!("reload failed: compiling panicked, the old table stays; this is a defect, please report it with the files");
+            return Outcome::Failed;
+        };
         state.seen = std::mem::take(&mut checked.seen);
         let Some(plan) = checked.plan.take() else {
             warn!(errors = checked.report.errors(), "reload refused, the old table stays");
@@ -197,7 +204,7 @@ impl Reloader {
 
     /// Every path that the last attempt looked at.
     pub fn watched(&self) -> Vec<PathBuf> {
-        self.state.lock().expect("a reload does not panic: compiling never fails").seen.clone()
+        self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained").seen.clone()
     }
 
     /// The table's readers, for whoever is built after the reloader.

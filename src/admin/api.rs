@@ -30,6 +30,7 @@ pub async fn reload(admin: &Arc<Admin>, request: &Request<Incoming>) -> Reply {
             let check = json_of(render::json(&report, &sources, summary));
             reply(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "outcome": "refused", "check": check }))
         }
+        Outcome::Failed => error(StatusCode::INTERNAL_SERVER_ERROR, "compiling failed, the old table stays; the log says more"),
         Outcome::Stale { live } => {
             let body = json!({ "outcome": "stale", "hash": live.to_string(), "error": "another table is live than `If-Match` names" });
             tagged(reply(StatusCode::PRECONDITION_FAILED, &body), live)

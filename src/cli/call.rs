@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::{Config, Data, Exit, UNREACHABLE, USAGE};
+use super::{Config, Data, Exit, UNREACHABLE, USAGE, harmless};
 use crate::proto::{self, Method};
 use crate::reload;
 use crate::table::compile::Context;
@@ -58,7 +58,7 @@ pub struct Call {
     repeat: u32,
 
     /// Longest wait for one reply, in seconds.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     patience: u64,
 
     #[command(flatten)]
@@ -232,7 +232,7 @@ fn printed(method: Option<&Method>, payload: &[u8]) -> Result<String, Exit> {
         None => json.extend_from_slice(payload),
         Some(method) => proto::to_json(&method.output, payload, &mut json).map_err(|error| lost(&error))?,
     }
-    Ok(String::from_utf8_lossy(&json).into_owned())
+    Ok(harmless(&String::from_utf8_lossy(&json)))
 }
 
 fn told(status: &Status) -> String {
@@ -243,7 +243,7 @@ fn told(status: &Status) -> String {
     for detail in &status.details {
         text += &format!("\n  detail: {}", detail.json.as_deref().unwrap_or(&detail.any.type_url));
     }
-    text
+    harmless(&text)
 }
 
 fn lost(why: &str) -> Exit {

@@ -109,6 +109,11 @@ fn environment(name: &str) -> Result<Environment, String> {
     found.ok_or_else(|| format!("there is {}", Environment::ALL.map(Environment::name).join(", ")))
 }
 
+/// What somebody else wrote, for a terminal: control characters but the end of a line are shown, not obeyed.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
 // === impl Config ===
 
 impl Config {

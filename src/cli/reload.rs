@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::admin_client::AdminClient;
-use super::{Config, Data, Exit};
+use super::{Config, Data, Exit, harmless};
 
 /// Make the running gateway read its files again, and say what came of it.
 ///
@@ -66,5 +66,5 @@ fn refusal(check: &Value) -> String {
             told += &format!("  help: {}\n", text("help"));
         }
     }
-    told + "error: not reloaded, the old table stays"
+    harmless(&told) + "error: not reloaded, the old table stays"
 }

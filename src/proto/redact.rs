@@ -62,7 +62,7 @@ impl Redact {
     fn message(&self, shape: Option<&Shape>, hide: Hide<'_>, message: &mut [u8], depth: u32) -> Result<(), Malformed> {
         let depth = depth.checked_sub(u32::from(!shape.is_some_and(|shape| shape.is_entry))).ok_or(Malformed)?;
         if shape.is_some_and(|shape| shape.is_any) && matches!(hide, Hide::Paths(_)) {
-            return self.any(message, depth);
+            return self.any(hide, message, depth);
         }
         let mut at = 0;
         while at < message.len() {
@@ -86,17 +86,27 @@ impl Redact {
         Ok(())
     }
 
-    /// Hides in the message that an `Any` holds; all of it, when its type is not known or it does not say.
-    fn any(&self, message: &mut [u8], depth: u32) -> Result<(), Malformed> {
+    /// Hides in the message that an `Any` holds; all of it, when its type is not known, or it does not say, or the route says so.
+    fn any(&self, hide: Hide<'_>, message: &mut [u8], depth: u32) -> Result<(), Malformed> {
         let mut shape = None;
+        let mut urls = Vec::new();
         let mut values = Vec::new();
         for field in read::fields(message) {
             let field = field?;
             match (field.number, field.wire) {
-                (ANY_TYPE_URL, Wire::Len) => shape = self.type_url(&message[field.body]),
+                (ANY_TYPE_URL, Wire::Len) => {
+                    shape = self.type_url(&message[field.body.clone()]);
+                    urls.push(field.body);
+                }
                 (ANY_VALUE, Wire::Len) => values.push(field.body),
                 _ => {}
             }
+        }
+        if matches!(hide.field(ANY_TYPE_URL, false), Hide::All) {
+            urls.into_iter().for_each(|url| message[url].fill(b'*'));
+        }
+        if matches!(hide.field(ANY_VALUE, false), Hide::All) {
+            shape = None;
         }
         for value in values {
             let value = &mut message[value];

@@ -68,6 +68,15 @@ fn an_any_of_an_unknown_type_is_hidden_whole() {
     assert!(bytes.ends_with(b"******"));
 }
 
+#[test]
+fn a_route_may_hide_the_value_of_an_any_whose_type_is_known() {
+    let kind = message_type("test.v1.Login");
+    // extra { type_url: "x/test.v1.Card" value: { holder: "CANARY" } }
+    let mut bytes = b"\x2a\x1a\x0a\x0ex/test.v1.Card\x12\x08\x0a\x06CANARY".to_vec();
+    Redact::compile(&kind, &[path(&kind, "extra.value")]).apply(&mut bytes).unwrap();
+    assert!(bytes.ends_with(b"********"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -60,7 +60,7 @@ pub fn compile(
     report: &mut Report,
 ) -> Compiled {
     let pool = pool(document, files, pools, report);
-    let process = process::compile(document, files, context, report);
+    let process = process::compile(document, files, context, running, report);
     if let Some(running) = running {
         process::needs_restart(document, &process, running, report);
     }

@@ -34,9 +34,9 @@ pub struct Process {
 }
 
 /// Reads every setting; what is broken keeps its built-in value and is reported.
-pub fn compile(document: &Document, files: &Files, context: &Context, report: &mut Report) -> Process {
+pub fn compile(document: &Document, files: &Files, context: &Context, running: Option<&Fixed>, report: &mut Report) -> Process {
     let gateway = &document.gateway;
-    let fixed = fixed(gateway, context, report);
+    let fixed = fixed(gateway, context, running, report);
     let loopback = fixed.listen.ip().is_loopback() && fixed.admin.ip().is_loopback();
     let development = document.environment == Environment::Development;
     let mut settings = Settings {
@@ -55,7 +55,7 @@ pub fn compile(document: &Document, files: &Files, context: &Context, report: &m
     Process { fixed, settings, verifier }
 }
 
-fn fixed(gateway: &GatewayFile, context: &Context, report: &mut Report) -> Fixed {
+fn fixed(gateway: &GatewayFile, context: &Context, running: Option<&Fixed>, report: &mut Report) -> Fixed {
     let listen = gateway.listen.as_ref();
     let admin = gateway.admin.as_ref();
     let admin_token = admin.and_then(|admin| admin.token.as_ref()).map(|token| {
@@ -73,7 +73,11 @@ fn fixed(gateway: &GatewayFile, context: &Context, report: &mut Report) -> Fixed
         admin: context.admin.or(admin.and_then(|admin| admin.address.as_ref()).map(|address| address.0)).unwrap_or(ADMIN),
         workers: match listen.and_then(|listen| listen.workers.as_ref()).map(|workers| workers.value) {
             Some(Workers::Count(count)) => count,
-            Some(Workers::Auto) | None => std::thread::available_parallelism().map_or(1, usize::from),
+            // A running process keeps its workers, however many processors it may use by now.
+            Some(Workers::Auto) | None => match running {
+                Some(running) => running.workers,
+                None => std::thread::available_parallelism().map_or(1, usize::from),
+            },
         },
         admin_token,
     }
