@@ -123,11 +123,9 @@ fn leave_out_redefinitions(candidates: &mut Candidates, report: &mut Report) {
         };
         let (first, second) = (&candidates[owner][0].found, &same_name[0].found);
         let message = format!("`{taken}` is defined by both {} and {}", origin(first), origin(second));
-        report.push(
-            Diagnostic::new(Rule::DescriptorConflict, second.span, message)
-                .related(first.span, "the first is loaded from here")
-                .help("remove one of the two, or list only the folder that imports are relative to"),
-        );
+        let finding = Diagnostic::new(Rule::DescriptorConflict, second.span, message);
+        let finding = if first.span == second.span { finding } else { finding.related(first.span, "the first is loaded from here") };
+        report.push(finding.help("remove one of the two, or list only the folder that imports are relative to"));
         refused.insert(name.clone());
     }
     for name in refused {

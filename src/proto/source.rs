@@ -100,22 +100,33 @@ fn read_folder(files: &Files, folder: &Path, span: Span, found: &mut Vec<Found>,
     let paths = match files.walk(folder, "proto") {
         Ok(paths) => paths,
         Err(error) => {
-            return report.push(Diagnostic::new(
-                Rule::ProtoSource,
-                span,
-                format!("the folder `{}` cannot be read: {error}", folder.display()),
-            ));
+            return report.push(
+                Diagnostic::new(
+                    Rule::ProtoSource,
+                    span,
+                    format!("the folder `{}` cannot be read: {}", files::normal(folder).display(), files::reason(&error)),
+                )
+                .help("paths are relative to the file they are written in"),
+            );
         }
     };
     if paths.is_empty() {
-        report.push(Diagnostic::new(Rule::ProtoSource, span, format!("there is no .proto file below `{}`", folder.display())));
+        report.push(Diagnostic::new(
+            Rule::ProtoSource,
+            span,
+            format!("there is no .proto file below `{}`", files::normal(folder).display()),
+        ));
     }
     let top = files::normal(folder);
     for path in paths {
         let text = match files.read_text(&path) {
             Ok(text) => text,
             Err(error) => {
-                report.push(Diagnostic::new(Rule::ProtoSource, span, format!("`{}` cannot be read: {error}", path.display())));
+                report.push(Diagnostic::new(
+                    Rule::ProtoSource,
+                    span,
+                    format!("`{}` cannot be read: {}", path.display(), files::reason(&error)),
+                ));
                 continue;
             }
         };
@@ -127,10 +138,13 @@ fn read_folder(files: &Files, folder: &Path, span: Span, found: &mut Vec<Found>,
 }
 
 fn read_set(files: &Files, path: &Path, span: Span, found: &mut Vec<Found>, report: &mut Report) {
-    let mut refuse = |why: String| report.push(Diagnostic::new(Rule::DescriptorSet, span, why));
+    let mut refuse = |why: String| {
+        let help = "write one with `buf build -o set.binpb`, or `protoc --include_imports --descriptor_set_out=set.binpb`";
+        report.push(Diagnostic::new(Rule::DescriptorSet, span, why).help(help));
+    };
     let bytes = match files.read(path) {
         Ok(bytes) => Bytes::from(bytes),
-        Err(error) => return refuse(format!("the descriptor set `{}` cannot be read: {error}", path.display())),
+        Err(error) => return refuse(format!("the descriptor set `{}` cannot be read: {}", path.display(), files::reason(&error))),
     };
     let set = match RawSet::decode(bytes) {
         Ok(set) if set.file.is_empty() => return refuse(format!("`{}` holds no descriptors", path.display())),
