@@ -3,6 +3,7 @@
 //! Everything that a table depends on is read through one [`Files`]: the configuration, descriptors, certificates, keys.
 //! Its [`Fingerprint`] therefore changes exactly when one of them does, and a watcher knows what to watch.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -30,7 +31,7 @@ pub struct Files {
 
 enum Origin {
     Disk,
-    Memory(&'static [(&'static str, &'static str)]),
+    Memory(BTreeMap<PathBuf, Cow<'static, [u8]>>),
 }
 
 /// What was read: one hash over every path and content.
@@ -76,7 +77,18 @@ impl Files {
 
     /// The given texts and nothing else: path, and text.
     pub fn in_memory(files: &'static [(&'static str, &'static str)]) -> Files {
+        let files = files.iter().map(|(path, text)| (PathBuf::from(path), Cow::Borrowed(text.as_bytes()))).collect();
         Files { origin: Origin::Memory(files), seen: Mutex::default() }
+    }
+
+    /// These and one more file in memory, which need not be text, such as a descriptor set.
+    #[must_use]
+    pub fn with(mut self, path: &str, bytes: Vec<u8>) -> Files {
+        match &mut self.origin {
+            Origin::Memory(files) => drop(files.insert(path.into(), bytes.into())),
+            Origin::Disk => unreachable!("files are added to those in memory alone"),
+        }
+        self
     }
 
     /// A file's bytes. A file that cannot be read is recorded too: when it appears, the fingerprint changes.
@@ -104,11 +116,7 @@ impl Files {
         let folder = normal(folder);
         let mut found = match &self.origin {
             Origin::Disk => walk_disk(&folder, extension)?,
-            Origin::Memory(files) => files
-                .iter()
-                .map(|(path, _)| PathBuf::from(path))
-                .filter(|path| path.starts_with(&folder) && has_extension(path, extension))
-                .collect(),
+            Origin::Memory(files) => walk_memory(files.keys().filter(|path| path.starts_with(&folder)), extension)?,
         };
         found.sort();
         self.seen.lock().expect("no holder of this lock panics").insert(folder, None);
@@ -146,11 +154,10 @@ impl Files {
                 }
                 std::fs::read(path)
             }
-            Origin::Memory(files) => files
-                .iter()
-                .find(|(name, _)| Path::new(name) == path)
-                .map(|(_, text)| text.as_bytes().to_vec())
-                .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file")),
+            Origin::Memory(files) => match files.get(path) {
+                Some(bytes) => Ok(bytes.to_vec()),
+                None => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
+            },
         }
     }
 }
@@ -168,6 +175,25 @@ pub(crate) fn normal(path: &Path) -> PathBuf {
         }
     }
     normal
+}
+
+/// Why something cannot be read, in the same words on every system.
+pub fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::NotADirectory => "it is a file, not a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A folder in memory is there when something lies in it.
+fn walk_memory<'a>(files: impl Iterator<Item = &'a PathBuf>, extension: &str) -> io::Result<Vec<PathBuf>> {
+    let mut files = files.peekable();
+    if files.peek().is_none() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(files.filter(|path| has_extension(path, extension)).cloned().collect())
 }
 
 fn walk_disk(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {

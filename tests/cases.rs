@@ -1,4 +1,4 @@
-//! The corpus of wrong configurations: one file a case, its YAML files above a line of dashes, what `check` says below it.
+//! The corpus of wrong configurations: one file a case, its files above a line of dashes, what `check` says below it.
 //!
 //! ```text
 //! # routes/routes.yaml
@@ -7,54 +7,26 @@
 //! (the findings, as people read them)
 //! ```
 //!
-//! A line `# path.yaml` begins a file. Lines before the first file say how to load it: `env: production`, `set: NAME=value`,
-//! `only: read` for a case of the grammar alone.
+//! A line `# path.yaml` begins a file; so does one that ends in `.proto`, `.pem` or `.json`. A line `# set.binpb <- folder/file.proto`
+//! is a descriptor set of a file of the case, compiled without its imports. Lines before the first file say how to load it:
+//! `env: production`, `set: NAME=value`, `running: LISTEN ADMIN WORKERS` for a reload of a gateway that was started so, `only: read`
+//! for a case of the grammar alone.
 //! `UPDATE=1 cargo test` rewrites what stands below the dashes; read the difference before you commit it.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use protogate::config::{self, Environment, LoadOptions};
 use protogate::diagnostic::{Report, Rule, Sources, render};
 use protogate::files::Files;
 use protogate::proto::Pools;
+use protogate::table::Fixed;
 use protogate::table::compile::{Context, compile};
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
 const FOLDER: &str = "tests/cases/config";
 const DASHES: &str = "--------------------";
-
-/// Rules that no case shows yet, because the pass that finds them does not exist yet.
-const WITHOUT_CASE: &[Rule] = &[
-    Rule::DuplicateNumber,
-    Rule::UnknownBackend,
-    Rule::UnknownLimit,
-    Rule::RoleInheritance,
-    Rule::UnknownBuiltin,
-    Rule::ProtoSource,
-    Rule::DescriptorSet,
-    Rule::DescriptorConflict,
-    Rule::Editions,
-    Rule::UnknownMethod,
-    Rule::UnknownMessage,
-    Rule::RequestType,
-    Rule::ResponseType,
-    Rule::StreamingMethod,
-    Rule::FieldPath,
-    Rule::FieldType,
-    Rule::Stamp,
-    Rule::Bounds,
-    Rule::Production,
-    Rule::Exposed,
-    Rule::TlsFile,
-    Rule::TokenKey,
-    Rule::LimitKey,
-    Rule::NeedsRestart,
-    Rule::Unused,
-    Rule::UnlimitedAnonymous,
-    Rule::UnreachableRoute,
-    Rule::SecretInFile,
-];
 
 /// How far a case goes.
 #[derive(Clone, Copy, PartialEq)]
@@ -66,12 +38,12 @@ enum Until {
 }
 
 /// What is said about the configuration in `routes`. The only place that touches the API.
-fn check(files: &Files, until: Until, environment: Environment, variables: &[(String, String)]) -> (Report, Sources) {
-    let lookup = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    let options = LoadOptions { folder: PathBuf::from("routes"), environment, variables: &lookup };
+fn check(files: &Files, case: &Case) -> (Report, Sources) {
+    let lookup = |name: &str| case.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let options = LoadOptions { folder: PathBuf::from("routes"), environment: case.environment, variables: &lookup };
     let (mut document, mut report) = config::load(files, &options);
-    if until == Until::Compiled {
-        compile(&mut document, files, &Pools::default(), &Context::default(), None, &mut report);
+    if case.until == Until::Compiled {
+        compile(&mut document, files, &Pools::default(), &Context::default(), case.running.as_ref(), &mut report);
     }
     (report, document.sources)
 }
@@ -81,11 +53,18 @@ struct Case {
     until: Until,
     environment: Environment,
     variables: Vec<(String, String)>,
+    /// The fixed part of the gateway that reads this again.
+    running: Option<Fixed>,
     files: Vec<(String, String)>,
+    /// Descriptor sets: the path, and the .proto file that is in it.
+    sets: Vec<(String, String)>,
     /// Everything above the dashes.
     given: String,
     expected: String,
 }
+
+/// .proto files by the name that others import them by.
+struct Protos(BTreeMap<String, String>);
 
 #[test]
 fn every_case_is_reported_as_its_file_says() {
@@ -109,19 +88,29 @@ fn every_case_is_reported_as_its_file_says() {
 fn every_rule_has_a_case() {
     let shown: BTreeSet<Rule> =
         cases().iter().flat_map(|case| run(case).0.sorted().iter().map(|finding| finding.rule).collect::<Vec<_>>()).collect();
-    let missing: Vec<&str> =
-        Rule::ALL.iter().filter(|rule| !shown.contains(rule) && !WITHOUT_CASE.contains(rule)).map(|rule| rule.code()).collect();
-    let superfluous: Vec<&str> = WITHOUT_CASE.iter().filter(|rule| shown.contains(rule)).map(|rule| rule.code()).collect();
+    let missing: Vec<&str> = Rule::ALL.iter().filter(|rule| !shown.contains(rule)).map(|rule| rule.code()).collect();
     assert!(missing.is_empty(), "no case shows {missing:?}");
-    assert!(superfluous.is_empty(), "{superfluous:?} have a case now: take them from the list");
+}
+
+#[test]
+fn twelve_mistakes_in_three_files_are_reported_in_one_run() {
+    let case = Case::read(PathBuf::from(FOLDER).join("twelve_mistakes.case"));
+    let (report, sources) = run(&case);
+    let findings = report.sorted();
+    let rules: BTreeSet<Rule> = findings.iter().map(|finding| finding.rule).collect();
+    let files: BTreeSet<&Path> = findings.iter().map(|finding| sources.file(finding.label.span.file).path.as_path()).collect();
+    assert_eq!((findings.len(), rules.len()), (12, 12), "{}", said(&report, &sources));
+    assert_eq!(files.len(), 3, "{files:?}");
 }
 
 #[test]
 fn every_finding_has_a_path_or_is_about_a_whole_file() {
     for case in cases() {
-        for finding in run(&case).0.sorted() {
+        let (report, sources) = run(&case);
+        for finding in report.sorted() {
+            let in_proto = sources.file(finding.label.span.file).path.extension().is_some_and(|extension| extension == "proto");
             let at_the_top = finding.label.span.end == 0;
-            let whole_file = at_the_top || matches!(finding.rule, Rule::Syntax | Rule::RefusedYaml | Rule::MissingKey);
+            let whole_file = at_the_top || in_proto || matches!(finding.rule, Rule::Syntax | Rule::RefusedYaml | Rule::MissingKey);
             assert!(whole_file || !finding.path.is_empty(), "{}: {}", case.path.display(), finding.message);
         }
     }
@@ -138,7 +127,8 @@ fn cases() -> Vec<Case> {
 fn run(case: &Case) -> (Report, Sources) {
     let leak = |text: &str| -> &'static str { text.to_owned().leak() };
     let files: Vec<_> = case.files.iter().map(|(path, text)| (leak(path), leak(text))).collect();
-    check(&Files::in_memory(files.leak()), case.until, case.environment, &case.variables)
+    let files = case.sets.iter().fold(Files::in_memory(files.leak()), |files, (path, proto)| files.with(path, case.set(proto)));
+    check(&files, case)
 }
 
 fn said(report: &Report, sources: &Sources) -> String {
@@ -162,6 +152,8 @@ impl Case {
             until: Until::Compiled,
             environment: Environment::Development,
             variables: Vec::new(),
+            running: None,
+            sets: Vec::new(),
             files: Vec::new(),
             given,
             expected,
@@ -174,7 +166,11 @@ impl Case {
 
     fn take(&mut self, line: &str) {
         let word = line.trim_end();
-        if let Some(name) = word.strip_prefix("# ").filter(|name| name.ends_with(".yaml")) {
+        let named = word.strip_prefix("# ");
+        let text = |name: &&str| [".yaml", ".proto", ".pem", ".json"].iter().any(|extension| name.ends_with(extension));
+        if let Some((set, proto)) = named.and_then(|named| named.split_once(" <- ")) {
+            self.sets.push((set.to_owned(), proto.to_owned()));
+        } else if let Some(name) = named.filter(text) {
             self.files.push((name.to_owned(), String::new()));
         } else if let Some((_, text)) = self.files.last_mut() {
             text.push_str(line);
@@ -184,8 +180,33 @@ impl Case {
             self.environment = Environment::ALL.into_iter().find(|environment| environment.name() == name).unwrap();
         } else if let Some((name, value)) = word.strip_prefix("set: ").and_then(|set| set.split_once('=')) {
             self.variables.push((name.to_owned(), value.to_owned()));
+        } else if let Some(running) = word.strip_prefix("running: ") {
+            let [listen, admin, workers] = running.split(' ').collect::<Vec<_>>()[..] else { panic!("three words") };
+            self.running = Some(Fixed {
+                listen: listen.parse().unwrap(),
+                admin: admin.parse().unwrap(),
+                workers: workers.parse().unwrap(),
+                admin_token: None,
+            });
         } else {
             assert!(word.is_empty() || word.starts_with("//"), "{}: `{word}` is not understood", self.path.display());
         }
+    }
+    /// A set of one of the .proto files alone; what it imports is found below the same folder.
+    fn set(&self, proto: &str) -> Vec<u8> {
+        let (folder, name) = proto.split_once('/').expect("a .proto file of a set lies in a folder");
+        let below = self.files.iter().filter_map(|(path, text)| Some((path.strip_prefix(folder)?.strip_prefix('/')?, text)));
+        let mut resolver = ChainFileResolver::new();
+        resolver.add(Protos(below.map(|(name, text)| (name.to_owned(), text.clone())).collect()));
+        resolver.add(GoogleFileResolver::new());
+        protox::Compiler::with_file_resolver(resolver).open_file(name).unwrap().encode_file_descriptor_set()
+    }
+}
+
+// === impl Protos ===
+
+impl FileResolver for Protos {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        File::from_source(name, self.0.get(name).ok_or_else(|| protox::Error::file_not_found(name))?)
     }
 }

@@ -13,6 +13,9 @@ mod hostile;
 // Wrong configurations and what is said about each: `tests/cases/config`.
 mod cases;
 
+// What a configuration comes to when nothing is wrong with it.
+mod plan;
+
 // No text, however broken, breaks the reader of configurations.
 mod config_properties;
 

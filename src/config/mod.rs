@@ -30,7 +30,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, FileId, Report, Rule, Sources, Span, Spanned};
-use crate::files::Files;
+use crate::files::{Files, reason};
 use document::{GatewayFile, MainFile, RoutesFile};
 use grammar::{List, Read};
 use reader::Reader;
@@ -270,13 +270,4 @@ fn text_of(bytes: Vec<u8>) -> io::Result<String> {
     }
     let text = String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
-}
-
-/// Why a file cannot be read, the same on every system.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
-    }
 }

@@ -49,7 +49,7 @@ pub fn parse(file: FileId, text: &str, report: &mut Report) -> Option<Node> {
 struct Stop;
 
 struct Builder<'a> {
-    places: Places,
+    places: Places<'a>,
     report: &'a mut Report,
     /// The open lists and maps, outermost first.
     stack: Vec<Open>,
@@ -239,7 +239,7 @@ impl Builder<'_> {
         None
     }
 
-    /// The span that findings about a scalar point to: of an empty value its key, of a block its text without the lines after it.
+    /// The span that findings about a scalar point to: of an empty value its key.
     fn settle(&self, text: &str, span: Span) -> Span {
         match self.stack.last().map(|open| &open.content) {
             Some(Content::Map { pending: Pending::Value(key), .. }) if text.is_empty() && span.start == span.end => key.span,

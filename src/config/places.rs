@@ -5,27 +5,29 @@ use saphyr_parser::Span as Marked;
 use crate::diagnostic::{FileId, Span};
 
 /// The characters of one file.
-pub struct Places {
+pub struct Places<'a> {
     pub file: FileId,
-    length: usize,
+    text: &'a str,
     /// Where each character begins; empty when every character is one byte.
     starts: Vec<usize>,
 }
 
 // === impl Places ===
 
-impl Places {
-    pub fn new(file: FileId, text: &str) -> Places {
+impl<'a> Places<'a> {
+    pub fn new(file: FileId, text: &'a str) -> Places<'a> {
         let starts = if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(at, _)| at).collect() };
-        Places { file, length: text.len(), starts }
+        Places { file, text, starts }
     }
 
     pub fn byte(&self, character: usize) -> usize {
-        if self.starts.is_empty() { character.min(self.length) } else { self.starts.get(character).copied().unwrap_or(self.length) }
+        if self.starts.is_empty() { character.min(self.text.len()) } else { self.starts.get(character).copied().unwrap_or(self.text.len()) }
     }
 
+    /// Without the white space behind it, which the parser counts in: after a quoted text up to the next thing, after a block its last lines.
     pub fn span(&self, place: Marked) -> Span {
-        let (start, end) = (self.byte(place.start.index()), self.byte(place.end.index()));
-        Span { file: self.file, start, end: end.max(start) }
+        let start = self.byte(place.start.index());
+        let end = self.byte(place.end.index()).max(start);
+        Span { file: self.file, start, end: start + self.text[start..end].trim_ascii_end().len() }
     }
 }

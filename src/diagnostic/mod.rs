@@ -107,6 +107,26 @@ impl Report {
         self.diagnostics.extend(other.diagnostics);
     }
 
+    /// Gives findings without a path the one that `path_of` knows.
+    pub fn complete_paths(&mut self, path_of: impl Fn(&Diagnostic) -> Option<String>) {
+        for finding in self.diagnostics.iter_mut().filter(|finding| finding.path.is_empty()) {
+            finding.path = path_of(finding).unwrap_or_default();
+        }
+    }
+
+    /// Where a rule is broken.
+    pub fn places_of(&self, rule: Rule) -> Vec<Span> {
+        self.diagnostics.iter().filter(|finding| finding.rule == rule).map(|finding| finding.label.span).collect()
+    }
+
+    /// Whether something at `path`, or around it, was found wrong: what seems to be missing there was written and could not be used.
+    pub fn speaks_of(&self, path: &str) -> bool {
+        let around = |found: &str| path.strip_prefix(found).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        self.diagnostics
+            .iter()
+            .any(|finding| finding.rule.severity() == Severity::Error && !finding.path.is_empty() && around(&finding.path))
+    }
+
     pub fn errors(&self) -> usize {
         self.count(Severity::Error)
     }
@@ -141,8 +161,12 @@ fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Op
     let mut known: Vec<&str> = known.into_iter().collect();
     let near = known
         .iter()
-        .map(|name| (strsim::damerau_levenshtein(written, name), *name))
-        .filter(|(distance, name)| *distance <= (written.len().max(name.len()) / 3).max(1))
+        .map(|name| (*name, (written.len().max(name.len()) / 3).max(1)))
+        // Names of other lengths are far without being compared, which is slow.
+        .filter(|(name, far)| written.len().abs_diff(name.len()) <= *far)
+        .map(|(name, far)| (strsim::damerau_levenshtein(written, name), name, far))
+        .filter(|(distance, _, far)| distance <= far)
+        .map(|(distance, name, _)| (distance, name))
         .min();
     if let Some((_, name)) = near {
         return Some(format!("did you mean `{name}`?"));

@@ -95,6 +95,15 @@ impl Sources {
         FileId(u32::try_from(self.files.len() - 1).expect("a configuration has fewer than 2^32 files"))
     }
 
+    /// Hides a secret from everything that shows the file. Places stay what they are.
+    pub fn mask(&mut self, place: Span) {
+        let SourceFile { path, text, line_starts } = self.file(place.file);
+        let masked =
+            |(at, c): (usize, char)| if (place.start..place.end).contains(&at) && c != '\n' { "*".repeat(c.len_utf8()) } else { c.into() };
+        let text = text.char_indices().map(masked).collect();
+        self.files[place.file.0 as usize] = Arc::new(SourceFile { path: path.clone(), text, line_starts: line_starts.clone() });
+    }
+
     /// The file that an id of these sources stands for.
     pub fn file(&self, id: FileId) -> &SourceFile {
         &self.files[id.0 as usize]

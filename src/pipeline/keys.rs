@@ -99,7 +99,7 @@ fn pem_key(algorithm: Algorithm, pem: &[u8]) -> Result<DecodingKey, String> {
         Algorithm::Hs256 => return Err("HS256 has no public key".into()),
     };
     let key = key.map_err(|_| format!("the file holds no public key for {}", algorithm.name()))?;
-    checked(algorithm, key)
+    checked(algorithm, key).map_err(|problem| format!("the key {problem}"))
 }
 
 /// The usable keys of a JWKS document. Others are passed over, because issuers publish keys for other uses beside them.

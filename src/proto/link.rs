@@ -11,6 +11,7 @@ use prost_types::FileDescriptorProto;
 use super::blame;
 use super::source::{DescriptorSource, Origin, Parsed, Unlinked};
 use crate::diagnostic::{Diagnostic, Report, Rule, Sources, Span};
+use crate::files::normal;
 
 /// The pool, and what is read from its options once. They are not read later: an extension that another file declares afterwards
 /// could make the library fail on them.
@@ -146,7 +147,8 @@ impl Linker<'_> {
 
     fn report_conflict(&mut self, what: &str, first: &Unlinked, second: &Unlinked) {
         let (one, other) = (&self.sources[first.source], &self.sources[second.source]);
-        let message = format!("{what} is defined differently by `{}` and `{}`", one.path().display(), other.path().display());
+        let message =
+            format!("{what} is defined differently by `{}` and `{}`", normal(one.path()).display(), normal(other.path()).display());
         let mut diagnostic =
             Diagnostic::new(Rule::DescriptorConflict, other.span(), message).related(one.span(), "the other definition comes from here");
         if first.name() != second.name() {
@@ -169,7 +171,7 @@ impl Linker<'_> {
 
     fn report_set(&mut self, file: &Unlinked, what: &str) {
         let source = &self.sources[file.source];
-        let message = format!("file `{}` in `{}` is broken: {what}", file.name(), source.path().display());
+        let message = format!("file `{}` in `{}` is broken: {what}", file.name(), normal(source.path()).display());
         self.report.push(Diagnostic::new(Rule::DescriptorSet, source.span(), message));
     }
 
@@ -187,7 +189,7 @@ impl Linker<'_> {
             }
             Origin::Set { .. } => {
                 let source = &self.sources[file.source];
-                let message = format!("{message}: file `{}` in `{}`", file.name(), source.path().display());
+                let message = format!("{message}: file `{}` in `{}`", file.name(), normal(source.path()).display());
                 Diagnostic::new(Rule::DescriptorSet, source.span(), message)
                     .help("write the set with its imports (`protoc --include_imports`)")
             }

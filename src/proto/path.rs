@@ -33,7 +33,7 @@ pub enum FieldKind {
 #[derive(Debug)]
 pub struct PathProblem {
     pub what: String,
-    /// What could have stood there.
+    /// Whole paths that would have been right so far.
     pub known: Vec<String>,
 }
 
@@ -57,12 +57,17 @@ const ENTRY_VALUE: u32 = 2;
 impl FieldPath {
     /// Resolves names as they stand in the .proto file, joined by dots. A path through a repeated field or a map means every element.
     pub fn resolve(root: &MessageType, path: &str) -> Result<FieldPath, PathProblem> {
-        let (mut numbers, mut repeated) = (Vec::new(), false);
+        let (mut numbers, mut repeated, mut steps) = (Vec::new(), false, 0);
         let mut message = root.descriptor().clone();
         let mut names = path.split('.').peekable();
         loop {
             let name = names.next().expect("the loop ends with the last name");
-            let field = find(&message, name)?;
+            let field = find(&message, name).map_err(|mut problem| {
+                let before: String = path.split('.').take(steps).map(|name| format!("{name}.")).collect();
+                problem.known.iter_mut().for_each(|known| known.insert_str(0, &before));
+                problem
+            })?;
+            steps += 1;
             numbers.push(field.number());
             repeated |= field.is_list() || field.is_map();
             if names.peek().is_none() {

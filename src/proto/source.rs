@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{blame, read};
 use crate::diagnostic::{Diagnostic, Report, Rule, Sources, Span};
-use crate::files::{Files, Fingerprint};
+use crate::files::{self, Files, Fingerprint};
 
 /// One entry of `descriptors:`, and where it is written.
 #[derive(Clone)]
@@ -130,13 +130,17 @@ pub(super) fn read(files: &Files, sources: &[DescriptorSource], report: &mut Rep
         match found {
             Ok(found) if found.is_empty() => {
                 bytes.complete = false;
-                let message = format!("folder `{}` holds no .proto file", source.path().display());
+                let message = format!("folder `{}` holds no .proto file", files::normal(source.path()).display());
                 report.push(Diagnostic::new(Rule::ProtoSource, source.span(), message));
             }
             Ok(found) => bytes.files.extend(found),
             Err((path, error)) => {
                 bytes.complete = false;
-                report.push(Diagnostic::new(Rule::Unreadable, source.span(), format!("`{}` cannot be read: {error}", path.display())));
+                report.push(Diagnostic::new(
+                    Rule::Unreadable,
+                    source.span(),
+                    format!("`{}` cannot be read: {}", files::normal(&path).display(), files::reason(&error)),
+                ));
             }
         }
     }

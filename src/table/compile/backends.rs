@@ -7,7 +7,7 @@ use crate::config::Document;
 use crate::config::document::{Backend, BackendTls, Grpc};
 use crate::config::value::FilePath;
 use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
-use crate::files::Files;
+use crate::files::{Files, reason};
 use crate::services;
 
 /// How long to wait for a connection to an endpoint where nothing is said: three times the longest sensible round trip within a region,
@@ -23,7 +23,10 @@ pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backe
     for group in &document.groups {
         for (name, backend) in entries(&group.routes.backends) {
             let path = format!("backends.{}", name.as_str());
-            let spec = kind(name.as_str(), backend, files).map_err(|finding| report.push(finding.path(path.as_str())));
+            let spec = kind(name.as_str(), backend, files).map_err(|finding| {
+                let inside = if finding.path.is_empty() { path.clone() } else { format!("{path}.{}", finding.path) };
+                report.push(finding.path(inside));
+            });
             let spec = spec.ok().map(|kind| Spec { name: name.shared(), kind });
             backends.declare(name.as_str(), name.span, &path, spec, report);
         }
@@ -37,7 +40,9 @@ fn kind(name: &str, backend: &Spanned<Backend>, files: &Files) -> Result<SpecKin
         (Some(service), None) if services::NAMES.contains(&service.as_str()) => Ok(SpecKind::Builtin(service.shared())),
         (Some(service), None) => {
             let what = format!("there is no built-in service `{}`", service.as_str());
-            Err(Diagnostic::new(Rule::UnknownBuiltin, service.span, what).did_you_mean(service.as_str(), services::NAMES.iter().copied()))
+            Err(Diagnostic::new(Rule::UnknownBuiltin, service.span, what)
+                .did_you_mean(service.as_str(), services::NAMES.iter().copied())
+                .path("builtin"))
         }
         (None, Some(grpc)) => grpc_kind(name, grpc, files),
         (None, None) => {
@@ -56,14 +61,17 @@ fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files) -> Result<SpecKind
         items(&grpc.endpoints).iter().map(|url| EndpointSpec { host: url.host.clone(), port: url.port, tls: url.tls }).collect();
     if endpoints.is_empty() {
         let place = grpc.endpoints.as_ref().map_or(grpc.span, |list| list.span);
-        return Err(missing(place, format!("the backend `{name}` has no endpoint"), "write `endpoints: [\"http://127.0.0.1:50051\"]`"));
+        return Err(missing(place, format!("the backend `{name}` has no endpoint"), "write `endpoints: [\"http://127.0.0.1:50051\"]`")
+            .path("grpc.endpoints"));
     }
     let tls = grpc.tls.as_ref().map(|tls| tls_spec(tls, files)).transpose()?;
     if let Some(written) = &grpc.tls
         && !endpoints.iter().any(|endpoint| endpoint.tls)
     {
         let what = format!("`tls` does nothing: no endpoint of `{name}` begins with `https://`");
-        return Err(Diagnostic::new(Rule::BadValue, written.span, what).help("write `https://` in the endpoints, or remove `tls`"));
+        return Err(Diagnostic::new(Rule::BadValue, written.span, what)
+            .help("write `https://` in the endpoints, or remove `tls`")
+            .path("grpc.tls"));
     }
     let connect_timeout = grpc.connect_timeout.as_ref().map_or(CONNECT_TIMEOUT, |timeout| timeout.0);
     let kind = SpecKind::Grpc { endpoints, tls, connect_timeout };
@@ -72,7 +80,9 @@ fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files) -> Result<SpecKind
         Some(problem) => {
             let place = grpc.tls.as_ref().map_or(grpc.span, |tls| tls.ca.as_ref().map_or(tls.span, |ca| ca.span));
             let what = format!("the backend `{name}` cannot be called: {problem}");
-            Err(Diagnostic::new(Rule::TlsFile, place, what).help("`ca` is a PEM file with the certificates of the authorities to trust"))
+            Err(Diagnostic::new(Rule::TlsFile, place, what)
+                .help("`ca` is a PEM file with the certificates of the authorities to trust")
+                .path("grpc.tls"))
         }
     }
 }
@@ -85,7 +95,7 @@ fn tls_spec(tls: &Spanned<BackendTls>, files: &Files) -> Result<TlsSpec, Diagnos
 /// A file that a setting names.
 pub fn read(path: &Spanned<FilePath>, files: &Files) -> Result<Vec<u8>, Diagnostic> {
     files.read(path.as_path()).map_err(|error| {
-        let what = format!("`{}` cannot be read: {error}", path.as_path().display());
+        let what = format!("`{}` cannot be read: {}", path.as_path().display(), reason(&error));
         Diagnostic::new(Rule::Unreadable, path.span, what).help("paths are relative to the file they are written in")
     })
 }

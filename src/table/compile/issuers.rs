@@ -1,12 +1,14 @@
 //! `auth.issuers` to a verifier.
 
+use std::collections::BTreeMap;
+
 use super::backends::read;
 use super::process::lint_secret;
 use super::{items, missing};
 use crate::config::document::{self, GatewayFile, Issuer};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::Files;
-use crate::pipeline::auth::{Algorithm, IssuerSpec, KeySource, Verifier};
+use crate::pipeline::auth::{Algorithm, IssuerSpec, KeySource, LEEWAY_MAX, Verifier};
 
 /// How far clocks may differ where nothing is said.
 const LEEWAY: std::time::Duration = std::time::Duration::from_secs(30);
@@ -14,33 +16,54 @@ const LEEWAY: std::time::Duration = std::time::Duration::from_secs(30);
 /// The verifier of every issuer whose keys can be used; the others are reported.
 pub fn compile(gateway: &GatewayFile, development: Option<&IssuerSpec>, files: &Files, report: &mut Report) -> Verifier {
     let mut specs: Vec<IssuerSpec> = development.cloned().into_iter().collect();
+    let mut names: BTreeMap<&str, Span> = BTreeMap::new();
     let written = gateway.auth.iter().flat_map(|auth| items(&auth.issuers));
     for (index, issuer) in written.enumerate() {
         let path = format!("auth.issuers[{index}]");
+        if let Some(secret) = &issuer.secret {
+            lint_secret(secret, &format!("{path}.secret"), report);
+        }
+        let name = issuer.issuer.as_ref().map(|name| (name.as_str(), name.span));
+        let first = name.map(|(name, place)| (name, place, *names.entry(name).or_insert(place)));
+        if let Some((name, place, first)) = first.filter(|(_, place, first)| place != first) {
+            report.push(
+                Diagnostic::new(Rule::DuplicateName, place, format!("the issuer `{name}` is declared twice"))
+                    .label("declared again here")
+                    .related(first, "declared first here")
+                    .help("put the keys of both into one key set, and name it under `jwks`")
+                    .path(format!("{path}.issuer")),
+            );
+            continue;
+        }
         let Some((spec, key)) = spec(issuer, &path, files, report) else { continue };
         match Verifier::new(std::slice::from_ref(&spec)) {
             Ok(_) => specs.push(spec),
             Err(problems) => {
-                problems.into_iter().for_each(|(_, problem)| report.push(Diagnostic::new(Rule::TokenKey, key, problem).path(path.as_str())))
+                for (_, problem) in problems {
+                    let what = format!("tokens of `{}` cannot be verified: {problem}", spec.issuer);
+                    report.push(Diagnostic::new(Rule::TokenKey, key, what).path(path.as_str()));
+                }
             }
         }
     }
     Verifier::new(&specs).unwrap_or_else(|problems| {
-        // Each is sound by itself, so what is left is that two name the same issuer.
-        let place = gateway.auth.as_ref().expect("issuers are written in it").span;
+        // Each is sound by itself and has a name of its own, unless it is the development issuer's.
+        let place = gateway.auth.as_ref().expect("the development issuer alone is sound").span;
         problems.into_iter().for_each(|(_, problem)| report.push(Diagnostic::new(Rule::TokenKey, place, problem).path("auth.issuers")));
         Verifier::default()
     })
 }
 
 fn spec(issuer: &Spanned<Issuer>, path: &str, files: &Files, report: &mut Report) -> Option<(IssuerSpec, Span)> {
-    if let Some(secret) = &issuer.secret {
-        lint_secret(secret, &format!("{path}.secret"), report);
-    }
     if let Some(audience) = issuer.audience.as_ref().filter(|audience| audience.is_empty()) {
         report.push(
             missing(audience.span, "an issuer needs at least one audience", "write `audience: [game]`").path(format!("{path}.audience")),
         );
+        return None;
+    }
+    if let Some(leeway) = issuer.leeway.as_ref().filter(|leeway| leeway.0 > LEEWAY_MAX) {
+        let what = "a leeway of more than five minutes keeps expired tokens alive";
+        report.push(Diagnostic::new(Rule::BadValue, leeway.span, what).help("write `5m` or less").path(format!("{path}.leeway")));
         return None;
     }
     let (keys, place) = keys(issuer, files).map_err(|finding| report.push(finding.path(path))).ok()?;
@@ -68,7 +91,12 @@ fn keys(issuer: &Spanned<Issuer>, files: &Files) -> Result<(KeySource, Span), Di
         (None, Some(jwks), None) => Ok((KeySource::Jwks(read(jwks, files)?), jwks.span)),
         (None, None, Some(secret)) => Ok((KeySource::Secret(secret.expose().as_bytes().to_vec()), secret.span)),
         _ => {
-            let help = "write `public_key: id.pem` for EdDSA, ES256 and RS256, or `secret: \"${var.jwt_secret}\"` for HS256";
+            let several = [issuer.public_key.is_some(), issuer.jwks.is_some(), issuer.secret.is_some()].contains(&true);
+            let help = if several {
+                "remove all but one"
+            } else {
+                "write `public_key: id.pem` for EdDSA, ES256 and RS256, or `secret: \"${var.jwt_secret}\"` for HS256"
+            };
             Err(missing(issuer.span, "an issuer needs exactly one of `public_key`, `jwks` and `secret`", help))
         }
     }

@@ -15,8 +15,8 @@ pub struct Limit {
     pub spec: LimitSpec,
     /// `request.` paths in the order of the key, without the prefix, and where they are written.
     pub fields: Vec<(String, Span)>,
-    /// Parts that only an authenticated caller has, such as `user`.
-    pub needs_user: Option<&'static str>,
+    /// A part that only an authenticated caller has, such as `user`, and where it is written.
+    pub needs_user: Option<(&'static str, Span)>,
 }
 
 /// The limits by name.
@@ -28,9 +28,7 @@ pub fn compile(document: &Document, report: &mut Report) -> Limits {
     for group in &document.groups {
         for (name, written) in entries(&group.routes.rate_limits) {
             let path = format!("rate_limits.{}", name.as_str());
-            let limit = limit(name, written)
-                .map_err(|finding| finding.into_iter().for_each(|finding| report.push(finding.path(path.as_str()))))
-                .ok();
+            let limit = limit(name, written).map_err(|finding| finding.into_iter().for_each(|finding| report.push(finding))).ok();
             limits.declare(name.as_str(), name.span, &path, limit, report);
         }
         broken(&group.routes.rate_limits).iter().for_each(|name| limits.declare_broken(name.as_str()));
@@ -43,7 +41,8 @@ fn limit(name: &Name, written: &Spanned<RateLimit>) -> Result<Limit, Option<Diag
     let (Some(key), Some(rate)) = (&written.key, &written.rate) else { return Err(None) };
     if key.is_empty() {
         let help = "write `key: [caller]`, or `key: [global]` for one bucket in all";
-        return Err(Some(missing(key.span, format!("the rate limit `{}` has no key", name.as_str()), help)));
+        let path = format!("rate_limits.{}.key", name.as_str());
+        return Err(Some(missing(key.span, format!("the rate limit `{}` has no key", name.as_str()), help).path(path)));
     }
     let mut fields = Vec::new();
     let mut needs_user = None;
@@ -56,11 +55,11 @@ fn limit(name: &Name, written: &Spanned<RateLimit>) -> Result<Limit, Option<Diag
             LimitKey::PeerIp => KeyPart::PeerIp,
             LimitKey::Connection => KeyPart::Connection,
             LimitKey::User => {
-                needs_user = Some("user");
+                needs_user = Some(("user", part.span));
                 KeyPart::User
             }
             LimitKey::Session => {
-                needs_user = Some("session");
+                needs_user = Some(("session", part.span));
                 KeyPart::Session
             }
             LimitKey::Field(path) => {
@@ -69,13 +68,13 @@ fn limit(name: &Name, written: &Spanned<RateLimit>) -> Result<Limit, Option<Diag
             }
         });
     }
-    let nothing = |span, what: &str, help: &str| {
-        Some(Diagnostic::new(Rule::LimitKey, span, format!("the rate limit `{}` {what}", name.as_str())).help(help))
-    };
-    let count = NonZeroU32::new(rate.count).ok_or_else(|| nothing(rate.span, "never refills", "write `20/s`"))?;
+    let count = NonZeroU32::new(rate.count).expect("a rate of nothing is refused when it is read");
     let burst = match &written.burst {
-        Some(burst) => NonZeroU32::new(burst.value)
-            .ok_or_else(|| nothing(burst.span, "holds nothing, so no call can ever pass", "write `burst: 1` or more"))?,
+        Some(burst) => NonZeroU32::new(burst.value).ok_or_else(|| {
+            let what = format!("the rate limit `{}` holds nothing, so no call can ever pass", name.as_str());
+            let path = format!("rate_limits.{}.burst", name.as_str());
+            Diagnostic::new(Rule::LimitKey, burst.span, what).help("write `burst: 1` or more").path(path)
+        })?,
         // Where nothing is said the bucket holds one second's worth, at least one.
         None => NonZeroU32::new(count.get() / u32::try_from(rate.per.as_secs().max(1)).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN),
     };

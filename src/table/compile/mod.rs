@@ -59,6 +59,7 @@ pub fn compile(
     running: Option<&Fixed>,
     report: &mut Report,
 ) -> Compiled {
+    let whole = document.complete && !report.has_errors();
     let pool = pool(document, files, pools, report);
     let process = process::compile(document, files, context, running, report);
     if let Some(running) = running {
@@ -68,14 +69,29 @@ pub fn compile(
     let backends = backends::compile(document, files, report);
     let limits = limits::compile(document, report);
     let roles = roles::compile(document, report);
-    let scope = routes::Scope { pool: &pool, backends: &backends, limits: &limits, roles: &roles, process: &process };
+    let scope = routes::Scope {
+        pool: &pool,
+        backends: &backends,
+        limits: &limits,
+        gateway: &document.gateway,
+        settings: &process.settings,
+        sound: routes::Around::of(report),
+    };
     let routes = routes::compile(document, &scope, report);
     if !report.has_errors() {
         // With errors about, what seems unused may be what a misspelt name meant.
         backends.lint_unused(report);
         limits.lint_unused(report);
     }
+    if whole {
+        // A role that could not be read may be the one that grants.
+        roles::lint_unreachable(&roles, &routes, report);
+    }
     process::somebody_can_authenticate(document, &process, &routes.routes, report);
+
+    for place in report.places_of(Rule::SecretInFile) {
+        document.sources.mask(place);
+    }
 
     let catalogue_hash = catalogue::hash(&routes.routes);
     let permissions = Permissions::compile(&roles, &routes.permissions);
@@ -95,23 +111,39 @@ pub fn compile(
 
 /// The pool of every group's descriptors.
 fn pool(document: &mut Document, files: &Files, pools: &Pools, report: &mut Report) -> Pool {
-    let mut sources = Vec::new();
-    for descriptor in document.groups.iter().flat_map(|group| items(&group.routes.descriptors)) {
+    let (mut sources, mut paths) = (Vec::new(), Vec::new());
+    let written = document.groups.iter().flat_map(|group| items(&group.routes.descriptors).iter().enumerate());
+    for (index, descriptor) in written {
+        let path = format!("descriptors[{index}]");
         match (&descriptor.proto, &descriptor.set) {
-            (Some(folder), None) => sources.push(DescriptorSource::Proto { folder: folder.as_path().to_path_buf(), span: folder.span }),
-            (None, Some(set)) => sources.push(DescriptorSource::Set { file: set.as_path().to_path_buf(), span: set.span }),
-            (None, None) => {
-                report.push(missing(descriptor.span, "a descriptor source needs `proto` or `set`", "write `- proto: ../proto`"))
+            (Some(folder), None) => {
+                paths.push((folder.span, format!("{path}.proto")));
+                sources.push(DescriptorSource::Proto { folder: folder.as_path().to_path_buf(), span: folder.span });
             }
-            (Some(_), Some(set)) => {
+            (None, Some(set)) => {
+                paths.push((set.span, format!("{path}.set")));
+                sources.push(DescriptorSource::Set { file: set.as_path().to_path_buf(), span: set.span });
+            }
+            (None, None) if report.speaks_of(&format!("{path}.proto")) || report.speaks_of(&format!("{path}.set")) => {}
+            (None, None) => {
+                let help = "write `- proto: ../proto` for a folder, or `- set: partner.binpb` for a descriptor set";
+                report.push(missing(descriptor.span, "a descriptor source needs `proto` or `set`", help).path(path));
+            }
+            (Some(folder), Some(set)) => {
                 report.push(
                     Diagnostic::new(Rule::BadValue, set.span, "a descriptor source is a folder or a set, not both")
-                        .help("make two entries of it"),
+                        .related(folder.span, "the folder")
+                        .help("make two entries of it")
+                        .path(path),
                 );
             }
         }
     }
-    pools.load(files, &sources, report, &mut document.sources)
+    let mut findings = Report::default();
+    let pool = pools.load(files, &sources, &mut findings, &mut document.sources);
+    findings.complete_paths(|finding| paths.iter().find(|(span, _)| *span == finding.label.span).map(|(_, path)| path.clone()));
+    report.extend(findings);
+    pool
 }
 
 /// The items of a list that may not have been written at all.
@@ -127,6 +159,15 @@ fn entries<K, V>(map: &Option<Spanned<Map<K, V>>>) -> impl Iterator<Item = (&Spa
 /// Keys whose values could not be read, which has been reported.
 fn broken<K, V>(map: &Option<Spanned<Map<K, V>>>) -> &[K] {
     map.as_ref().map(|map| map.broken()).unwrap_or_default()
+}
+
+/// A size as people write it: `64KiB`.
+fn size(bytes: usize) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes}B"),
+    }
 }
 
 fn missing(span: Span, what: impl Into<String>, help: impl Into<String>) -> Diagnostic {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::backends::read;
-use super::{Context, issuers, items, missing};
+use super::{Context, entries, issuers, items, missing};
 use crate::config::document::{self, GatewayFile};
 use crate::config::value::{ByteSize, Duration, Secret, UrlPath, Workers};
 use crate::config::{Document, Environment};
@@ -51,6 +51,7 @@ pub fn compile(document: &Document, files: &Files, context: &Context, running: O
     require(document, &fixed, &settings, report);
     bounds(gateway, &settings, report);
     let development_issuer = context.development_issuer.as_ref().filter(|_| settings.shortcuts);
+    lint_defaults(document, report);
     let verifier = issuers::compile(gateway, development_issuer, files, report);
     Process { fixed, settings, verifier }
 }
@@ -145,7 +146,7 @@ fn edge_tls(written: &Spanned<document::EdgeTls>, files: &Files) -> Result<Arc<S
     match (read(cert, files), read(key, files)) {
         (Ok(cert_pem), Ok(key_pem)) => tls::server_config(&cert_pem, &key_pem).map_err(|problem| {
             let help = "both files are PEM: the certificate chain, and its private key";
-            vec![Diagnostic::new(Rule::TlsFile, cert.span, problem).related(key.span, "with this key").help(help)]
+            vec![Diagnostic::new(Rule::TlsFile, cert.span, problem).label("the certificate").related(key.span, "the key").help(help)]
         }),
         (cert_pem, key_pem) => Err(cert_pem.err().into_iter().chain(key_pem.err()).collect()),
     }
@@ -159,28 +160,45 @@ fn require(document: &Document, fixed: &Fixed, settings: &Settings, report: &mut
         return;
     }
     let Some(place) = place_of_gateway(document) else { return };
+    if report.speaks_of("admin.token") {
+        return;
+    }
     let place = admin.map_or(place, |admin| admin.span);
     let lines = "add to gateway.yaml:\nvars:\n  admin_token: { env: ADMIN_TOKEN, secret: true }\nadmin:\n  token: \"${var.admin_token}\"";
-    let (rule, what) = match document.environment {
-        Environment::Production => (Rule::Production, "production needs an admin token".to_owned()),
+    let finding = match document.environment {
+        Environment::Production => Diagnostic::new(Rule::Production, place, "production needs an admin token"),
         _ => {
-            let open = [fixed.listen, fixed.admin].into_iter().find(|address| !address.ip().is_loopback()).unwrap_or(fixed.listen);
-            (Rule::Exposed, format!("there is no development admin token, because {open} is not on loopback"))
+            let (address, written) = open_address(document, fixed);
+            let what = format!("others can reach {address}, so the admin token of development is not used and another is needed");
+            let finding = Diagnostic::new(Rule::Exposed, written.unwrap_or(place), what);
+            if written.is_some() { finding.label("not on loopback") } else { finding }
         }
     };
-    report.push(Diagnostic::new(rule, place, what).help(lines).path("admin.token"));
+    report.push(finding.help(lines).path("admin.token"));
+}
+
+/// An address that is not on loopback, and where it is written.
+fn open_address(document: &Document, fixed: &Fixed) -> (SocketAddr, Option<Span>) {
+    let gateway = &document.gateway;
+    let listen = gateway.listen.as_ref().and_then(|listen| listen.address.as_ref());
+    let admin = gateway.admin.as_ref().and_then(|admin| admin.address.as_ref());
+    let both = [(fixed.listen, listen), (fixed.admin, admin)];
+    let (address, written) = both.into_iter().find(|(address, _)| !address.ip().is_loopback()).unwrap_or(both[0]);
+    // The command line may say another address than the file.
+    (address, written.filter(|written| written.0 == address).map(|written| written.span))
 }
 
 /// Whether anybody could ever call the routes that need a token.
 pub fn somebody_can_authenticate(document: &Document, process: &Process, routes: &[RoutePlan], report: &mut Report) {
     let Some(route) = routes.iter().find(|route| route.access == Access::Authenticated) else { return };
-    if process.settings.shortcuts || !process.verifier.is_empty() || report.has_errors() {
+    let written = document.gateway.auth.as_ref().is_some_and(|auth| !items(&auth.issuers).is_empty());
+    if process.settings.shortcuts || written || !process.verifier.is_empty() || !document.complete || report.speaks_of("auth.issuers") {
         return;
     }
     let Some(place) = place_of_gateway(document) else { return };
     let place = document.gateway.auth.as_ref().map_or(place, |auth| auth.span);
     let rule = if document.environment == Environment::Production { Rule::Production } else { Rule::Exposed };
-    let what = format!("nobody's tokens are believed, and `{}` needs one", route.name);
+    let what = format!("no issuer's tokens are believed, so nobody could call `{}`", route.name);
     let lines = "add to gateway.yaml:\nauth:\n  issuers:\n    - { issuer: \"https://id.example.com\", audience: [game], algorithm: EdDSA, public_key: id.pem, roles: claims.roles }";
     report.push(Diagnostic::new(rule, place, what).help(lines).path("auth.issuers"));
 }
@@ -218,19 +236,41 @@ pub fn needs_restart(document: &Document, process: &Process, running: &Fixed, re
     let listen = gateway.listen.as_ref();
     let admin = gateway.admin.as_ref();
     let Some(whole) = place_of_gateway(document) else { return };
-    let place = |span: Option<Span>| span.unwrap_or(whole);
     let changes = [
-        ("listen.address", process.fixed.listen != running.listen, place(listen.and_then(|l| l.address.as_ref()).map(|a| a.span))),
-        ("listen.workers", process.fixed.workers != running.workers, place(listen.and_then(|l| l.workers.as_ref()).map(|w| w.span))),
-        ("admin.address", process.fixed.admin != running.admin, place(admin.and_then(|a| a.address.as_ref()).map(|a| a.span))),
-        ("admin.token", process.fixed.admin_token != running.admin_token, place(admin.and_then(|a| a.token.as_ref()).map(|t| t.span))),
+        (
+            "listen.address",
+            process.fixed.listen != running.listen,
+            listen.and_then(|listen| listen.address.as_ref()).map(|address| address.span),
+            format!("the gateway listens on {}", running.listen),
+        ),
+        (
+            "listen.workers",
+            process.fixed.workers != running.workers,
+            listen.and_then(|listen| listen.workers.as_ref()).map(|workers| workers.span),
+            format!("the gateway runs {}", running.workers),
+        ),
+        (
+            "admin.address",
+            process.fixed.admin != running.admin,
+            admin.and_then(|admin| admin.address.as_ref()).map(|address| address.span),
+            format!("the gateway listens on {}", running.admin),
+        ),
+        (
+            "admin.token",
+            process.fixed.admin_token != running.admin_token,
+            admin.and_then(|admin| admin.token.as_ref()).map(|token| token.span),
+            "the gateway was started with another one".to_owned(),
+        ),
     ];
-    for (key, _, place) in changes.into_iter().filter(|(_, changed, _)| *changed) {
-        report.push(
-            Diagnostic::new(Rule::NeedsRestart, place, format!("a change of `{key}` needs a restart"))
-                .help("put the old value back, or restart the gateway")
-                .path(key),
-        );
+    for (key, changed, place, now) in changes {
+        if changed && !report.speaks_of(key) {
+            report.push(
+                Diagnostic::new(Rule::NeedsRestart, place.unwrap_or(whole), format!("a change of `{key}` needs a restart"))
+                    .label(now)
+                    .help("put the old value back, or restart the gateway")
+                    .path(key),
+            );
+        }
     }
 }
 
@@ -245,6 +285,18 @@ pub fn lint_secret(secret: &Spanned<Secret>, path: &str, report: &mut Report) {
     if secret.is_literal() {
         let help = "declare a variable with `secret: true` under `vars`, and write `\"${var.name}\"` here";
         report.push(Diagnostic::new(Rule::SecretInFile, secret.span, "a secret stands in the file itself").help(help).path(path));
+    }
+}
+
+/// So is the default of a secret variable.
+fn lint_defaults(document: &Document, report: &mut Report) {
+    let vars = std::iter::once(&document.gateway.vars).chain(document.groups.iter().map(|group| &group.routes.vars));
+    for (name, variable) in vars.flat_map(entries) {
+        if let Some(default) = variable.default.as_ref().filter(|_| variable.secret.as_ref().is_some_and(|secret| secret.value)) {
+            let what = format!("the secret `{}` stands in the file itself", name.as_str());
+            let help = "remove the default; the variable must then be set where the gateway runs";
+            report.push(Diagnostic::new(Rule::SecretInFile, default.span, what).help(help).path(format!("vars.{}.default", name.as_str())));
+        }
     }
 }
 

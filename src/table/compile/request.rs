@@ -4,12 +4,12 @@
 
 use super::entries;
 use super::limits::Limits;
-use super::routes::edited;
+use super::routes::{Used, edited};
 use crate::config::document::{Policy, SessionPath, UnknownFields};
 use crate::config::value::FieldPathText;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
-use crate::proto::{FieldKind, FieldPath, MessageType, Redact, Stamp, UnknownFields as Unknown, Walk, WalkOptions};
-use crate::table::plan::{LimitPlan, SessionValue};
+use crate::proto::{FieldKind, FieldPath, MessageType, PathProblem, Redact, Stamp, UnknownFields as Unknown, Walk, WalkOptions};
+use crate::table::plan::{Access, LimitPlan, SessionValue};
 
 /// The compiled parts.
 pub struct Request {
@@ -20,36 +20,49 @@ pub struct Request {
 }
 
 /// Compiles what `policy` and the limits `used` say about messages of type `input`.
-pub fn compile(input: &MessageType, policy: &Policy, at: &str, used: &[usize], limits: &Limits, report: &mut Report) -> Request {
+pub fn compile(
+    input: &MessageType,
+    policy: &Policy,
+    at: &str,
+    access: Access,
+    used: &[Used],
+    limits: &Limits,
+    report: &mut Report,
+) -> Request {
     let mut extract: Vec<FieldPath> = Vec::new();
     let mut texts: Vec<&str> = Vec::new();
     let mut plans = Vec::new();
-    for &index in used {
+    for &Used { limit, place: use_place } in used {
         let mut fields = Vec::new();
-        for (path, place) in &limits.get(index).fields {
+        for (path, place) in &limits.get(limit).fields {
             if let Some(known) = texts.iter().position(|text| text == path) {
                 fields.push(known);
                 continue;
             }
-            let Some(resolved) = resolve(input, path, *place, &format!("{at}.rate_limits"), report) else { continue };
+            // The mistake may be the key's or the route's, so both are shown.
+            let here = |finding: Diagnostic| finding.related(use_place, "this route uses the limit").path(format!("{at}.rate_limits"));
+            let resolved = match FieldPath::resolve(input, path) {
+                Ok(resolved) => resolved,
+                Err(problem) => {
+                    report.push(here(unknown_path(path, *place, &problem)));
+                    continue;
+                }
+            };
             if !resolved.is_scalar() || resolved.kind() == FieldKind::Float {
                 let problem = if resolved.is_repeated_anywhere() {
-                    "it may stand there several times".to_owned()
+                    "it has several values".to_owned()
                 } else {
-                    format!("it is {}", resolved.kind())
+                    format!("a {} cannot be compared", resolved.kind())
                 };
-                report.push(
-                    Diagnostic::new(Rule::FieldType, *place, format!("`request.{path}` cannot be part of a key: {problem}"))
-                        .help("name a field that holds one scalar")
-                        .path(format!("{at}.rate_limits")),
-                );
+                let what = format!("`request.{path}` cannot be part of a key: {problem}");
+                report.push(here(Diagnostic::new(Rule::FieldType, *place, what).help("name a field that holds one scalar")));
                 continue;
             }
             extract.push(resolved);
             texts.push(path);
             fields.push(extract.len() - 1);
         }
-        plans.push(LimitPlan { limit: index, fields });
+        plans.push(LimitPlan { limit, fields });
     }
     let unknown_fields = match policy.unknown_fields.as_ref().map(|unknown| unknown.value) {
         Some(UnknownFields::Reject) => Unknown::Reject,
@@ -58,7 +71,7 @@ pub fn compile(input: &MessageType, policy: &Policy, at: &str, used: &[usize], l
     Request {
         walk: Walk::compile(input, &extract, WalkOptions { unknown_fields }),
         limits: plans,
-        stamps: entries(&policy.set).filter_map(|(target, source)| stamp(input, target, source, at, report)).collect(),
+        stamps: entries(&policy.set).filter_map(|(target, source)| stamp(input, target, source, (at, policy, access), report)).collect(),
         redact: Redact::compile(input, &redacted(input, edited(&policy.redact), at, report)),
     }
 }
@@ -67,21 +80,33 @@ fn resolve(input: &MessageType, path: &str, place: Span, at: &str, report: &mut 
     match FieldPath::resolve(input, path) {
         Ok(path) => Some(path),
         Err(problem) => {
-            let finding = Diagnostic::new(Rule::FieldPath, place, problem.what);
-            report.push(finding.did_you_mean(path, problem.known.iter().map(String::as_str)).path(at));
+            report.push(unknown_path(path, place, &problem).path(at));
             None
         }
     }
+}
+
+/// Suggestions are whole paths, as they are written in the files.
+fn unknown_path(path: &str, place: Span, problem: &PathProblem) -> Diagnostic {
+    let known: Vec<String> = problem.known.iter().map(|known| format!("request.{known}")).collect();
+    Diagnostic::new(Rule::FieldPath, place, problem.what.as_str())
+        .did_you_mean(&format!("request.{path}"), known.iter().map(String::as_str))
 }
 
 fn stamp(
     input: &MessageType,
     target: &Spanned<FieldPathText>,
     source: &Spanned<SessionPath>,
-    at: &str,
+    (at, policy, access): (&str, &Policy, Access),
     report: &mut Report,
 ) -> Option<(Stamp, SessionValue)> {
-    let path = resolve(input, target.below_request(), target.span, &format!("{at}.set"), report)?;
+    let path = resolve(input, target.below_request(), target.span, &format!("{at}.set.{}", target.as_str()), report)?;
+    if access == Access::Anonymous && source.value != SessionPath::PeerIp {
+        let what = format!("`{}` is not there for an anonymous caller, so every such call would be refused", source.word());
+        let finding = Diagnostic::new(Rule::Stamp, source.span, what).path(format!("{at}.set.{}", target.as_str()));
+        let finding = policy.access.iter().fold(finding, |finding, access| finding.related(access.span, "open to anonymous callers"));
+        report.push(finding.help("remove `access: anonymous`, or set the field on another route"));
+    }
     let source = match source.value {
         SessionPath::User => SessionValue::User,
         SessionPath::TokenId => SessionValue::TokenId,
@@ -95,7 +120,7 @@ fn stamp(
             report.push(
                 Diagnostic::new(Rule::Stamp, target.span, format!("`request.{}` cannot be written: {problem}", target.below_request()))
                     .help(help)
-                    .path(format!("{at}.set")),
+                    .path(format!("{at}.set.{}", target.as_str())),
             );
             None
         }

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use super::backends::Backends;
 use super::limits::Limits;
-use super::process::{ENVELOPE_BYTES, Process, bytes};
-use super::{entries, missing, request};
-use crate::config::document::{self, Policy, Route};
+use super::process::{ENVELOPE_BYTES, bytes};
+use super::{entries, missing, request, size as shown};
+use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
 use crate::config::layers;
-use crate::config::value::{ByteSize, MessageName, ProtocolNumber};
+use crate::config::value::{ByteSize, MessageName, PermissionName, ProtocolNumber};
 use crate::config::{Document, Group};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::id::Protocol;
-use crate::pipeline::permission::{PermissionId, RoleSpec, covers};
+use crate::pipeline::permission::PermissionId;
 use crate::proto::{Kind, MessageType, Method, Pool};
 use crate::table::plan::{Access, LogPayload, LogPlan, RoutePlan};
+use crate::table::settings::Settings;
 
 /// Built-in values of a policy.
 mod built_in {
@@ -33,15 +34,27 @@ pub struct Scope<'a> {
     pub pool: &'a Pool,
     pub backends: &'a Backends,
     pub limits: &'a Limits,
-    pub roles: &'a [RoleSpec],
-    pub process: &'a Process,
+    pub gateway: &'a GatewayFile,
+    pub settings: &'a Settings,
+    /// Which bounds around a request and a reply are sound; by one that was reported nothing is measured.
+    pub sound: Around,
 }
 
 /// Every sound route, by number, and every permission that one of them needs.
+#[derive(Default)]
 pub struct Routes {
     pub routes: Vec<RoutePlan>,
     /// The index is the permission's bit.
     pub permissions: Vec<Arc<str>>,
+    /// Where each of them is asked for first, and the path of that.
+    pub first_uses: Vec<(Span, String)>,
+    bits: BTreeMap<Arc<str>, PermissionId>,
+}
+
+/// The bounds that those of a route must fit into.
+pub struct Around {
+    pub message: bool,
+    pub outbox: bool,
 }
 
 /// One written route, its layers found.
@@ -52,58 +65,100 @@ struct Written<'a> {
     policy: Policy,
     /// Where it is in the document, `routes.2003`.
     path: String,
+    /// Another route has the number already: this one is read for what there is to say about it.
+    again: bool,
+}
+
+/// A call must pass one use of a limit by a route: which limit, and where the route names it.
+pub struct Used {
+    pub limit: usize,
+    pub place: Span,
+}
+
+// === impl Around ===
+
+impl Around {
+    pub fn of(report: &Report) -> Around {
+        Around { message: !report.speaks_of("connections.message_bytes_max"), outbox: !report.speaks_of("connections.outbox_bytes_max") }
+    }
+}
+
+// === impl Routes ===
+
+impl Routes {
+    /// The bit of a permission: its place among all that some route needs.
+    fn bit(&mut self, permission: &Spanned<PermissionName>, path: &str) -> (PermissionId, Arc<str>) {
+        if let Some((known, bit)) = self.bits.get_key_value(permission.as_str()) {
+            return (*bit, Arc::clone(known));
+        }
+        let name: Arc<str> = permission.as_str().into();
+        let bit = PermissionId(u32::try_from(self.permissions.len()).expect("there are fewer permissions than bytes in the files"));
+        self.permissions.push(Arc::clone(&name));
+        self.first_uses.push((permission.span, format!("{path}.permissions")));
+        self.bits.insert(Arc::clone(&name), bit);
+        (bit, name)
+    }
 }
 
 /// Compiles every route of every group.
 pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> Routes {
-    let mut routes = Routes { routes: Vec::new(), permissions: Vec::new() };
-    for written in collect(document, report).into_values() {
-        if let Some(plan) = route(&written, scope, &mut routes.permissions, report) {
+    let mut routes = Routes::default();
+    for written in collect(document, report) {
+        if let Some(plan) = route(&written, scope, &mut routes, report)
+            && !written.again
+        {
             routes.routes.push(plan);
         }
     }
     routes
 }
 
-/// Every route once, by number; what is declared twice or out of range is reported.
-fn collect<'a>(document: &'a Document, report: &mut Report) -> BTreeMap<u32, Written<'a>> {
-    let mut found: BTreeMap<u32, Written<'a>> = BTreeMap::new();
-    let mut names: BTreeMap<String, Span> = BTreeMap::new();
+/// Every route, by number; what is declared twice or out of range is reported.
+fn collect<'a>(document: &'a Document, report: &mut Report) -> Vec<Written<'a>> {
+    let mut found: Vec<Written<'a>> = Vec::new();
+    let mut numbers: BTreeMap<u32, Span> = BTreeMap::new();
+    let mut names: BTreeMap<&'a str, Span> = BTreeMap::new();
     let base = document.groups.first().and_then(|group| group.routes.defaults.as_ref());
     for (index, group) in document.groups.iter().enumerate() {
+        let own = if index == 0 { None } else { group.routes.defaults.as_ref() };
+        let below: Vec<&Policy> = base.into_iter().chain(own).map(|layer| &layer.value).collect();
+        let below = layers::resolve(&below, "defaults", report);
         for (number, route) in entries(&group.routes.routes) {
             let place = number.span;
             let ProtocolNumber(number) = number.value;
             let path = format!("routes.{number}");
             in_range(group, number, place, &path, report);
-            if let Some(name) = &route.name
-                && let Some(first) = names.insert(name.as_str().to_owned(), name.span)
-            {
-                report.push(
-                    Diagnostic::new(Rule::DuplicateName, name.span, format!("the route name `{}` is used twice", name.as_str()))
-                        .label("used again here")
-                        .related(first, "used first here")
-                        .help("rename one of them; logs and overlays tell routes apart by name")
-                        .path(format!("{path}.name")),
-                );
+            if let Some(name) = &route.name {
+                let first = *names.entry(name.value.as_str()).or_insert(name.span);
+                if first != name.span {
+                    report.push(named_twice(name.as_str(), name.span, first, &path));
+                }
             }
-            if let Some(first) = found.get(&number) {
+            let first = *numbers.entry(number).or_insert(place);
+            let again = first != place;
+            if again {
                 report.push(
                     Diagnostic::new(Rule::DuplicateNumber, place, format!("the protocol number {number} is declared twice"))
                         .label("declared again here")
-                        .related(first.place, "declared first here")
+                        .related(first, "declared first here")
                         .help("give one of them another number")
-                        .path(path),
+                        .path(path.as_str()),
                 );
-                continue;
             }
-            let own: Option<&Spanned<Policy>> = if index == 0 { None } else { group.routes.defaults.as_ref() };
-            let layers: Vec<&Policy> = base.into_iter().chain(own).map(|layer| &layer.value).chain([&route.policy]).collect();
-            let policy = layers::resolve(&layers, &path, report);
-            found.insert(number, Written { number, place, route, policy, path });
+            let policy = layers::resolve(&[&below, &route.policy], &path, report);
+            found.push(Written { number, place, route, policy, path, again });
         }
     }
+    found.sort_by_key(|written| written.number);
     found
+}
+
+fn named_twice(name: &str, place: Span, first: Span, path: &str) -> Diagnostic {
+    Diagnostic::new(Rule::DuplicateName, place, format!("the route name `{name}` is used twice"))
+        .label("used again here")
+        .related(first, "used first here")
+        .help("rename one of them; logs and overlays tell routes apart by name")
+        .path(format!("{path}.name"))
 }
 
 fn in_range(group: &Group, number: u32, place: Span, path: &str, report: &mut Report) {
@@ -118,11 +173,12 @@ fn in_range(group: &Group, number: u32, place: Span, path: &str, report: &mut Re
     }
 }
 
-fn route(written: &Written<'_>, scope: &Scope<'_>, bits: &mut Vec<Arc<str>>, report: &mut Report) -> Option<RoutePlan> {
-    let Written { number, place, route, policy, path } = written;
+fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: &mut Report) -> Option<RoutePlan> {
+    let Written { number, place, route, policy, path, again: _ } = written;
     let method = method(written, scope.pool, report);
     let backend = match &policy.backend {
         Some(backend) => scope.backends.find(backend, &format!("{path}.backend"), report),
+        None if spoken_of(written, "backend", report) => None,
         None => {
             let help = "write `backend: NAME` here or under `defaults`";
             report.push(missing(*place, format!("route {number} has no backend"), help).path(path.as_str()));
@@ -133,16 +189,15 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, bits: &mut Vec<Arc<str>>, rep
         Some(document::Access::Anonymous) => Access::Anonymous,
         Some(document::Access::Authenticated) | None => Access::Authenticated,
     };
-    let permissions =
-        edited(&policy.permissions).iter().map(|permission| (bit(bits, permission.as_str()), Arc::from(permission.as_str()))).collect();
-    lint_permissions(written, access, scope, report);
+    let permissions = edited(&policy.permissions).iter().map(|permission| routes.bit(permission, path)).collect();
+    lint_unlimited(written, access, report);
     let used = used_limits(written, access, scope, report);
     let request_bytes_max = size(&policy.request_bytes_max, built_in::REQUEST_BYTES_MAX);
     let reply_bytes_max = size(&policy.reply_bytes_max, built_in::REPLY_BYTES_MAX);
-    bounds(written, request_bytes_max, reply_bytes_max, scope.process, report);
+    bounds(written, request_bytes_max, reply_bytes_max, scope, report);
 
     let method = method?;
-    let request = request::compile(&method.input, policy, path, &used, scope.limits, report);
+    let request = request::compile(&method.input, policy, path, access, &used, scope.limits, report);
     let log = policy.log.as_ref();
     Some(RoutePlan {
         number: Protocol(*number),
@@ -160,7 +215,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, bits: &mut Vec<Arc<str>>, rep
         answers_success: policy.reply.as_ref().is_none_or(|reply| reply.value == document::ReplyMode::Always),
         metadata: edited(&policy.metadata).iter().map(|key| key.shared()).collect(),
         forward_token: policy.forward_token.as_ref().is_some_and(|on| on.value),
-        expose_errors: policy.expose_errors.as_ref().map_or(scope.process.settings.shortcuts, |on| on.value),
+        expose_errors: policy.expose_errors.as_ref().map_or(scope.settings.shortcuts, |on| on.value),
         log: LogPlan {
             payload: match log.and_then(|log| log.payload.as_ref()).map(|payload| payload.value) {
                 Some(document::LogPayload::Failures) => LogPayload::Failures,
@@ -191,11 +246,12 @@ fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Met
         Err(missing) => {
             // With a source broken, the method may be in it: that has been said once already.
             if pool.is_complete() {
-                report.push(
-                    Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what)
-                        .did_you_mean(rpc.as_str(), missing.known.iter().map(String::as_str))
-                        .path(format!("{}.rpc", written.path)),
-                );
+                let finding = Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what).path(format!("{}.rpc", written.path));
+                report.push(if missing.known.is_empty() {
+                    finding.help("name the .proto files or the descriptor set of the service under `descriptors`")
+                } else {
+                    finding.did_you_mean(rpc.as_str(), missing.known.iter().map(String::as_str))
+                });
             }
             return None;
         }
@@ -209,7 +265,7 @@ fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Met
         );
         return None;
     }
-    let stated = |stated: &Option<Spanned<MessageName>>, actual: &MessageType, rule, side: &str, report: &mut Report| {
+    let stated = |stated: &Option<Spanned<MessageName>>, actual: &MessageType, rule, (key, side): (&str, &str), report: &mut Report| {
         let Some(stated) = stated else { return };
         if stated.as_str() == actual.name() {
             return;
@@ -220,89 +276,100 @@ fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Met
         };
         report.push(
             Diagnostic::new(rule, stated.span, what)
-                .related(rpc.span, "the method")
+                .label("stated here")
+                .related(rpc.span, format!("this method {side} `{}`", actual.name()))
                 .help(format!("write `{}`, or leave it out: the type comes from the method", actual.name()))
-                .path(written.path.as_str()),
+                .path(format!("{}.{key}", written.path)),
         );
     };
-    stated(&route.request, &method.input, Rule::RequestType, "takes", report);
-    stated(&route.response, &method.output, Rule::ResponseType, "answers with", report);
+    stated(&route.request, &method.input, Rule::RequestType, ("request", "takes"), report);
+    stated(&route.response, &method.output, Rule::ResponseType, ("response", "answers with"), report);
     Some(method)
 }
 
-/// The bit of a permission: its place among all that some route needs.
-fn bit(bits: &mut Vec<Arc<str>>, permission: &str) -> PermissionId {
-    let place = bits.iter().position(|known| &**known == permission).unwrap_or_else(|| {
-        bits.push(permission.into());
-        bits.len() - 1
-    });
-    PermissionId(u32::try_from(place).expect("there are fewer permissions than bytes in the files"))
+/// Warns of a route that anybody may call as often as they like.
+fn lint_unlimited(written: &Written<'_>, access: Access, report: &mut Report) {
+    if access == Access::Authenticated || !edited(&written.policy.rate_limits).is_empty() || spoken_of(written, "rate_limits", report) {
+        return;
+    }
+    let place = written.policy.access.as_ref().map_or(written.place, |access| access.span);
+    let what = format!("route {} is open to anonymous clients and has no rate limit", written.number);
+    report.push(
+        Diagnostic::new(Rule::UnlimitedAnonymous, place, what)
+            .related(written.place, "this route")
+            .help("name one under `rate_limits`, such as one with `key: [caller]`")
+            .path(format!("{}.rate_limits", written.path)),
+    );
 }
 
-fn lint_permissions(written: &Written<'_>, access: Access, scope: &Scope<'_>, report: &mut Report) {
-    for permission in edited(&written.policy.permissions) {
-        let granted = scope.roles.iter().any(|role| role.grant.iter().any(|pattern| covers(pattern, permission.as_str())));
-        if !granted {
-            let what = format!("no role grants `{}`, so nobody can call route {}", permission.as_str(), written.number);
-            let help = "grant it under `permissions.roles`, or remove it from the route";
-            report.push(
-                Diagnostic::new(Rule::UnreachableRoute, permission.span, what).help(help).path(format!("{}.permissions", written.path)),
-            );
-        }
-    }
-    if access == Access::Anonymous && edited(&written.policy.rate_limits).is_empty() {
-        let place = written.route.name.as_ref().map_or(written.place, |name| name.span);
-        let what = format!("route {} is open to anonymous clients and has no rate limit", written.number);
-        report.push(
-            Diagnostic::new(Rule::UnlimitedAnonymous, place, what)
-                .help("name one under `rate_limits`, such as one with `key: [caller]`")
-                .path(written.path.as_str()),
-        );
-    }
+/// Whether what the route says under `key`, or what it would take from `defaults`, has been reported already.
+fn spoken_of(written: &Written<'_>, key: &str, report: &Report) -> bool {
+    report.speaks_of(&format!("{}.{key}", written.path)) || report.speaks_of(&format!("defaults.{key}"))
 }
 
 /// The limits of a route, those that exist, each once.
-fn used_limits(written: &Written<'_>, access: Access, scope: &Scope<'_>, report: &mut Report) -> Vec<usize> {
-    let mut used = Vec::new();
+fn used_limits(written: &Written<'_>, access: Access, scope: &Scope<'_>, report: &mut Report) -> Vec<Used> {
+    let mut used: Vec<Used> = Vec::new();
     let path = format!("{}.rate_limits", written.path);
     for name in edited(&written.policy.rate_limits) {
-        let Some(index) = scope.limits.find(name, &path, report) else { continue };
-        let limit = scope.limits.get(index);
-        if let (Some(part), Access::Anonymous) = (limit.needs_user, access) {
+        let Some(limit) = scope.limits.find(name, &path, report) else { continue };
+        if let (Some((part, place)), Access::Anonymous) = (scope.limits.get(limit).needs_user, access) {
             let what = format!("the rate limit `{}` counts by `{part}`, which an anonymous caller has not", name.as_str());
-            report.push(
-                Diagnostic::new(Rule::LimitKey, name.span, what)
-                    .help("use `caller`: the user, or the address of one without a token")
-                    .path(path.as_str()),
-            );
+            let mut finding = Diagnostic::new(Rule::LimitKey, name.span, what).related(place, "its key").path(path.as_str());
+            if let Some(access) = &written.policy.access {
+                finding = finding.related(access.span, "open to anonymous callers");
+            }
+            report.push(finding.help("count by `caller`: the user, or the address of one without a token"));
         }
-        if !used.contains(&index) {
-            used.push(index);
+        if used.iter().all(|other| other.limit != limit) {
+            used.push(Used { limit, place: name.span });
         }
     }
     used
 }
 
 /// Byte bounds nest: a request fits into a message, a reply into an outbox.
-fn bounds(written: &Written<'_>, request: usize, reply: usize, process: &Process, report: &mut Report) {
-    let settings = &process.settings;
-    if request + ENVELOPE_BYTES > settings.message_bytes_max {
-        let place = written.policy.request_bytes_max.as_ref().map_or(written.place, |size| size.span);
-        let what =
-            format!("a request of {request} bytes and its envelope do not fit into a message of {} bytes", settings.message_bytes_max);
-        report.push(
-            Diagnostic::new(Rule::Bounds, place, what)
-                .help("lower `request_bytes_max`, or raise `connections.message_bytes_max` in gateway.yaml")
-                .path(format!("{}.request_bytes_max", written.path)),
+fn bounds(written: &Written<'_>, request: usize, reply: usize, scope: &Scope<'_>, report: &mut Report) {
+    let settings = scope.settings;
+    let connections = scope.gateway.connections.as_ref();
+    if scope.sound.message && request + ENVELOPE_BYTES > settings.message_bytes_max {
+        let inner = Bound { key: "request_bytes_max", written: written.policy.request_bytes_max.as_ref() };
+        let around = Bound { key: "message_bytes_max", written: connections.and_then(|bounds| bounds.message_bytes_max.as_ref()) };
+        let what = format!(
+            "a request of {} and the {} of its envelope do not fit into a message of {}",
+            shown(request),
+            shown(ENVELOPE_BYTES),
+            shown(settings.message_bytes_max)
         );
+        does_not_fit(written, what, &inner, &around, report);
     }
-    if reply > settings.outbox_bytes_max {
-        let place = written.policy.reply_bytes_max.as_ref().map_or(written.place, |size| size.span);
-        let what = format!("a reply of {reply} bytes does not fit into an outbox of {} bytes", settings.outbox_bytes_max);
-        report.push(
-            Diagnostic::new(Rule::Bounds, place, what)
-                .help("lower `reply_bytes_max`, or raise `connections.outbox_bytes_max` in gateway.yaml")
-                .path(format!("{}.reply_bytes_max", written.path)),
-        );
+    if scope.sound.outbox && reply > settings.outbox_bytes_max {
+        let inner = Bound { key: "reply_bytes_max", written: written.policy.reply_bytes_max.as_ref() };
+        let around = Bound { key: "outbox_bytes_max", written: connections.and_then(|bounds| bounds.outbox_bytes_max.as_ref()) };
+        let what = format!("a reply of {} does not fit into an outbox of {}", shown(reply), shown(settings.outbox_bytes_max));
+        does_not_fit(written, what, &inner, &around, report);
     }
+}
+
+/// A byte bound, and where it is written, if it is not the built-in one.
+struct Bound<'a> {
+    key: &'static str,
+    written: Option<&'a Spanned<ByteSize>>,
+}
+
+/// Stands where the smaller bound is written; where only the larger one is, there, once for all routes.
+fn does_not_fit(route: &Written<'_>, what: String, inner: &Bound<'_>, around: &Bound<'_>, report: &mut Report) {
+    let around_path = format!("connections.{}", around.key);
+    if spoken_of(route, inner.key, report) {
+        return;
+    }
+    let help = format!("lower `{}` of the route, or raise `{around_path}` in gateway.yaml", inner.key);
+    let finding = match (inner.written, around.written) {
+        (Some(inner), Some(around)) => Diagnostic::new(Rule::Bounds, inner.span, what).related(around.span, "the bound around it"),
+        (Some(inner), None) => Diagnostic::new(Rule::Bounds, inner.span, what),
+        (None, Some(around)) => Diagnostic::new(Rule::Bounds, around.span, what).label("less than what routes have where they say nothing"),
+        (None, None) => unreachable!("the built-in bounds nest"),
+    };
+    let path = if inner.written.is_some() { format!("{}.{}", route.path, inner.key) } else { around_path };
+    report.push(finding.help(help).path(path));
 }

@@ -1,0 +1,53 @@
+//! What it costs to find a route by its number: the table's index with ten and with ten thousand routes, and a map of texts for comparison.
+//!
+//! Prints the median of several rounds, in nanoseconds a look-up, over numbers in an order that no predictor learns.
+//! Run with `cargo bench --bench dispatch`.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use protogate::table::index::Index;
+use tokio::time::Instant;
+
+const ROUNDS: usize = 9;
+const LOOK_UPS: u32 = 1_000_000;
+
+/// Routes are behind one pointer each, as in a table.
+type Route = Arc<[u8; 256]>;
+
+fn main() {
+    eprintln!("{:>7}{:>10}{:>13}", "routes", "index ns", "HashMap ns");
+    for count in [10u32, 10_000] {
+        let routes: Vec<(u32, Route)> = (0..count).map(|route| (1000 + route, Arc::new([0; 256]))).collect();
+        let by_name: HashMap<String, Route> = routes.iter().map(|(number, route)| (number.to_string(), Arc::clone(route))).collect();
+        let index = Index::new(routes);
+        let names: Vec<String> = (0..count).map(|route| (1000 + route).to_string()).collect();
+
+        let mut rounds = [const { Vec::new() }; 2];
+        for _ in 0..ROUNDS {
+            rounds[0].push(time(|random| black_box(index.get(black_box(1000 + random % count))).is_some()));
+            rounds[1].push(time(|random| black_box(by_name.get(black_box(&names[(random % count) as usize]))).is_some()));
+        }
+        let [index, map] = rounds.map(median);
+        eprintln!("{count:>7}{index:>10.1}{map:>13.1}");
+    }
+}
+
+/// Nanoseconds a look-up; each gets the next of Marsaglia's xorshift.
+fn time(mut look_up: impl FnMut(u32) -> bool) -> f64 {
+    let mut random = 0x9e37_79b9_u32;
+    let start = Instant::now();
+    for _ in 0..LOOK_UPS {
+        random ^= random << 13;
+        random ^= random >> 17;
+        random ^= random << 5;
+        assert!(look_up(random), "every number looked for is there");
+    }
+    start.elapsed().as_nanos() as f64 / f64::from(LOOK_UPS)
+}
+
+fn median(mut rounds: Vec<f64>) -> f64 {
+    rounds.sort_by(f64::total_cmp);
+    rounds[rounds.len() / 2]
+}

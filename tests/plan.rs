@@ -1,0 +1,318 @@
+//! What a configuration comes to: files with layers, overlays and variables, compiled to a plan and looked at.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use protogate::backend::SpecKind;
+use protogate::config::{self, Environment, LoadOptions};
+use protogate::diagnostic::render::{self, Color};
+use protogate::diagnostic::{Report, Sources};
+use protogate::files::Files;
+use protogate::proto::Pools;
+use protogate::table::compile::{Context, compile};
+use protogate::table::plan::{Access, LogPayload, Plan, RoutePlan, SessionValue};
+
+const PROTO: &str = r#"
+syntax = "proto3";
+package game.v1;
+service Game {
+  rpc Join(JoinRequest) returns (JoinReply);
+  rpc Leave(LeaveRequest) returns (LeaveReply);
+}
+message JoinRequest { string user_id = 1; string address = 2; Room room = 3; string password = 4; }
+message Room { string id = 1; }
+message JoinReply {}
+message LeaveRequest { string user_id = 1; string address = 2; Room room = 3; }
+message LeaveReply {}
+"#;
+
+const GATEWAY: &str = r#"
+version: 1
+listen: { address: 127.0.0.1:7080, workers: 2 }
+connections: { message_bytes_max: 256KiB, outbox_bytes_max: 256KiB, auth_timeout: 30s }
+telemetry: { log: { format: json, level: debug } }
+reload: { watch: false, debounce: 500ms }
+"#;
+
+const ROUTES: &str = r#"
+version: 1
+include: [game.yaml]
+vars:
+  game_host: { env: GAME_HOST, default: "127.0.0.1:50051" }
+  burst: { env: BURST, type: integer, default: 40 }
+descriptors:
+  - proto: ../proto
+backends:
+  auth: { builtin: echo }
+  game: { grpc: { endpoints: ["http://${var.game_host}"], connect_timeout: 2s } }
+permissions:
+  roles:
+    player: { grant: ["game.**", "chat.**"] }
+    guest: { inherit: [player], deny: [chat.shout] }
+rate_limits:
+  per_caller: { key: [caller], rate: 20/s, burst: "${var.burst}" }
+  per_route: { key: [route], rate: 5000/s }
+  per_room: { key: [peer.ip, request.room.id], rate: 5/min, mode: dry_run }
+defaults:
+  backend: auth
+  timeout: 3s
+  request_bytes_max: 16KiB
+  permissions: [game.play]
+  rate_limits: [per_caller]
+  set: { request.user_id: session.user }
+  log: { slow: 200ms }
+routes:
+  1001: { name: game.plain, rpc: game.v1.Game/Leave }
+"#;
+
+const GAME: &str = r#"
+numbers: 2000..2999
+defaults:
+  backend: game
+  timeout: 5s
+  permissions: { append: [game.fight] }
+  rate_limits: { append: [per_route] }
+  set: { request.address: peer.ip }
+  metadata: [x-client-version]
+routes:
+  2001: { name: game.leave, rpc: game.v1.Game/Leave }
+  2002:
+    name: game.join
+    rpc: game.v1.Game/Join
+    timeout: 1s
+    permissions: { replace: [chat.say] }
+    rate_limits: { append: [per_room] }
+    metadata: { append: [x-build] }
+    redact: [request.password]
+    reply: on_failure
+    log: { payload: failures }
+  2003: { name: game.open, rpc: game.v1.Game/Leave, forward_token: true, rate_limits: { replace: [per_route] }, expose_errors: false }
+"#;
+
+const GAME_TESTING: &str = r#"
+routes:
+  game.join: { timeout: 10s, rate_limits: { replace: [per_room] } }
+"#;
+
+/// Loads and compiles, and holds that there is a plan exactly when there is no error.
+fn plan_of(files: &[(&'static str, String)], environment: Environment, variables: &[(&str, &str)]) -> (Option<Plan>, Report, Sources) {
+    let files: Vec<(&'static str, &'static str)> = files.iter().map(|(path, text)| (*path, &*text.clone().leak())).collect();
+    let files = Files::in_memory(files.leak());
+    let lookup = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let (mut document, mut report) =
+        config::load(&files, &LoadOptions { folder: PathBuf::from("routes"), environment, variables: &lookup });
+    let compiled = compile(&mut document, &files, &Pools::default(), &Context::default(), None, &mut report);
+    assert_eq!(compiled.plan.is_some(), !report.has_errors(), "{}", render::human(&report, &document.sources, Color::Plain));
+    (compiled.plan, report, document.sources)
+}
+
+fn written() -> Vec<(&'static str, String)> {
+    let files = [
+        ("proto/game.proto", PROTO),
+        ("routes/gateway.yaml", GATEWAY),
+        ("routes/routes.yaml", ROUTES),
+        ("routes/game.yaml", GAME),
+        ("routes/game.testing.yaml", GAME_TESTING),
+    ];
+    files.map(|(path, text)| (path, text.to_owned())).to_vec()
+}
+
+fn plan(environment: Environment, variables: &[(&str, &str)]) -> Plan {
+    let (plan, report, sources) = plan_of(&written(), environment, variables);
+    assert!(report.is_empty(), "{}", render::human(&report, &sources, Color::Plain));
+    plan.unwrap()
+}
+
+fn route(plan: &Plan, number: u32) -> &RoutePlan {
+    plan.routes.iter().find(|route| route.number.0 == number).unwrap()
+}
+
+fn permissions(plan: &Plan, number: u32) -> Vec<&str> {
+    route(plan, number).permissions.iter().map(|(_, name)| &**name).collect()
+}
+
+fn limits(plan: &Plan, number: u32) -> Vec<&str> {
+    route(plan, number).limits.iter().map(|used| &*plan.limits[used.limit].name).collect()
+}
+
+fn stamps(plan: &Plan, number: u32) -> Vec<SessionValue> {
+    route(plan, number).stamps.iter().map(|(_, value)| *value).collect()
+}
+
+#[test]
+fn a_route_is_what_its_layers_come_to() {
+    let plan = plan(Environment::Development, &[]);
+
+    let plain = route(&plan, 1001);
+    assert_eq!((&*plan.backends[plain.backend].name, plain.timeout, plain.request_bytes_max), ("auth", Duration::from_secs(3), 16 << 10));
+    assert_eq!((permissions(&plan, 1001), limits(&plan, 1001)), (vec!["game.play"], vec!["per_caller"]));
+    assert_eq!((stamps(&plan, 1001), plain.metadata.len()), (vec![SessionValue::User], 0));
+    assert_eq!((plain.reply_bytes_max, plain.access, plain.answers_success), (256 << 10, Access::Authenticated, true));
+    assert_eq!((plain.log.slow, plain.log.payload), (Duration::from_millis(200), LogPayload::None));
+    // Where nothing is said and every listener is on loopback, a developer sees what went wrong.
+    assert!(plain.expose_errors && !plain.forward_token);
+
+    let leave = route(&plan, 2001);
+    assert_eq!((&*plan.backends[leave.backend].name, leave.timeout), ("game", Duration::from_secs(5)));
+    assert_eq!(permissions(&plan, 2001), ["game.play", "game.fight"]);
+    assert_eq!(limits(&plan, 2001), ["per_caller", "per_route"]);
+    assert_eq!(stamps(&plan, 2001), [SessionValue::User, SessionValue::PeerIp]);
+
+    let join = route(&plan, 2002);
+    assert_eq!((join.timeout, join.request_bytes_max, join.answers_success), (Duration::from_secs(1), 16 << 10, false));
+    assert_eq!(permissions(&plan, 2002), ["chat.say"]);
+    assert_eq!(limits(&plan, 2002), ["per_caller", "per_route", "per_room"]);
+    assert_eq!(join.metadata.iter().map(|key| &**key).collect::<Vec<_>>(), ["x-client-version", "x-build"]);
+    assert_eq!((join.log.slow, join.log.payload), (Duration::from_millis(200), LogPayload::Failures));
+    assert_eq!(join.limits[2].fields, [0], "the room is the one value that the walk takes out");
+
+    let open = route(&plan, 2003);
+    assert_eq!(limits(&plan, 2003), ["per_route"]);
+    assert!(open.forward_token && !open.expose_errors);
+}
+
+#[test]
+fn an_overlay_changes_a_route_by_name_and_nothing_else() {
+    let (below, plan) = (plan(Environment::Development, &[]), plan(Environment::Testing, &[]));
+    assert_eq!((route(&plan, 2002).timeout, limits(&plan, 2002)), (Duration::from_secs(10), vec!["per_room"]));
+    assert_eq!(permissions(&plan, 2002), ["chat.say"]);
+    for number in [1001, 2001, 2003] {
+        assert_eq!((route(&plan, number).timeout, limits(&plan, number)), (route(&below, number).timeout, limits(&below, number)));
+    }
+    assert_eq!(plan.catalogue_hash, below.catalogue_hash, "clients see no difference");
+}
+
+#[test]
+fn variables_reach_endpoints_and_numbers() {
+    for (variables, host, port, burst) in
+        [(&[][..], "127.0.0.1", 50051, 40), (&[("GAME_HOST", "game.internal:9000"), ("BURST", "7")][..], "game.internal", 9000, 7)]
+    {
+        let plan = plan(Environment::Development, variables);
+        let game = plan.backends.iter().find(|backend| &*backend.name == "game").unwrap();
+        let SpecKind::Grpc { endpoints, connect_timeout, .. } = &game.kind else { panic!("game is a gRPC service") };
+        assert_eq!((&*endpoints[0].host, endpoints[0].port, *connect_timeout), (host, port, Duration::from_secs(2)));
+        let per_caller = plan.limits.iter().find(|limit| &*limit.name == "per_caller").unwrap();
+        assert_eq!((per_caller.count.get(), per_caller.burst.get()), (20, burst));
+    }
+}
+
+#[test]
+fn the_process_is_what_gateway_yaml_says() {
+    let plan = plan(Environment::Development, &[]);
+    assert_eq!((plan.fixed.listen.port(), plan.fixed.admin.port(), plan.fixed.workers), (7080, 7081, 2));
+    assert!(plan.settings.log.json && plan.settings.log.level == tracing::Level::DEBUG && !plan.settings.watch);
+    assert_eq!((plan.settings.message_bytes_max, plan.settings.connections_max), (256 << 10, 20_000));
+}
+
+/// One edit of one line: its key, its value, or the whole of it.
+#[derive(Clone, Debug)]
+enum Change {
+    Value(String),
+    Key(String),
+    Remove,
+    Double,
+    Indent,
+    Word(usize, String),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let word = prop::sample::select(vec![
+        "game",
+        "gmae",
+        "per_room",
+        "2001",
+        "0",
+        "-1",
+        "3s",
+        "99999999999",
+        "64KiB",
+        "1GiB",
+        "true",
+        "null",
+        "[]",
+        "{}",
+        "[a, b]",
+        "{ append: [per_caller] }",
+        "{ replace: [] }",
+        "[game.play]",
+        "session.user",
+        "request.room",
+        "request.room.id",
+        "anonymous",
+        "${var.burst}",
+        "${var.none}",
+        "127.0.0.1:0",
+        "0.0.0.0:1",
+        "../proto",
+        "http://a:1",
+        "https://a:1",
+        "game.v1.Game/Join",
+        "é😀",
+        "\"",
+        "'",
+        "**",
+        "game.v1.Room",
+        "1000..1999",
+        "backend",
+        "access",
+        "name",
+        "routes",
+        "defaults",
+        "grpc",
+    ]);
+    let word = word.prop_map(str::to_owned);
+    prop_oneof![
+        word.clone().prop_map(Change::Value),
+        word.clone().prop_map(Change::Key),
+        Just(Change::Remove),
+        Just(Change::Double),
+        Just(Change::Indent),
+        (any::<usize>(), word).prop_map(|(at, word)| Change::Word(at, word)),
+    ]
+}
+
+fn changed(text: &str, at: prop::sample::Index, change: &Change) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let at = at.index(lines.len());
+    let line = lines[at].clone();
+    let (key, value) = line.split_once(": ").unwrap_or((&line, ""));
+    lines[at] = match change {
+        Change::Value(word) => format!("{key}: {word}"),
+        Change::Key(word) => format!("{}{word}: {value}", " ".repeat(key.len() - key.trim_start().len())),
+        Change::Remove => String::new(),
+        Change::Double => format!("{line}\n{line}"),
+        Change::Indent => format!("  {line}"),
+        Change::Word(nth, word) => {
+            let words: Vec<&str> = line.split_inclusive(' ').collect();
+            let nth = nth % words.len().max(1);
+            words.iter().enumerate().map(|(index, old)| if index == nth { format!("{word} ") } else { (*old).to_owned() }).collect()
+        }
+    };
+    lines.join("\n") + "\n"
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_changed_there_is_a_plan_or_an_error(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), change()), 1..4),
+        shipped in any::<bool>(),
+        environment in prop::sample::select(Environment::ALL.to_vec()),
+    ) {
+        let mut files = if shipped {
+            let read = |path: &'static str| (path, std::fs::read_to_string(path).unwrap());
+            ["routes/gateway.yaml", "routes/routes.yaml", "routes/gateway.development.yaml", "proto/protogate/echo/v1/echo.proto"].map(read).to_vec()
+        } else {
+            written()
+        };
+        for (file, line, change) in &changes {
+            let at = file.index(files.len());
+            let text = &mut files[at].1;
+            *text = changed(text, *line, change);
+        }
+        let (_, report, sources) = plan_of(&files, environment, &[]);
+        render::human(&report, &sources, Color::Plain);
+    }
+}
