@@ -23,7 +23,7 @@ use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::files::Fingerprint;
 use crate::pipeline::signer::Signer;
-use crate::reload::{Checked, Inputs, Outcome, Reloader};
+use crate::reload::{Checked, Inputs, Origin, Outcome, Reloader};
 use crate::services;
 use crate::table::TableReader;
 use crate::table::settings::AdminToken;
@@ -85,6 +85,10 @@ impl Gateway {
             .build()
             .map_err(io_error("the back room cannot start"))?;
         let builtins = Arc::new(services::builtins(back_room.handle().clone()));
+        let files = match &options.inputs.origin {
+            Origin::Folder(folder) => folder.display().to_string(),
+            Origin::Shipped => "compiled in, since there is no folder `routes`".to_owned(),
+        };
         let (reloader, reader) = Reloader::start(options.inputs, builtins).map_err(StartError::Configuration)?;
         let reloader = Arc::new(reloader);
         let log = match options.own_log {
@@ -114,7 +118,7 @@ impl Gateway {
             gateway.write_ready_file(&path).map_err(io_error(format!("cannot write {}", path.display())))?;
         }
         let routes = gateway.reloader.reader().load().routes().count();
-        info!(edge = %gateway.edge_address(), admin = %admin, routes, "protogate is ready");
+        info!(edge = %gateway.edge_address(), admin = %admin, files, routes, "protogate is ready");
         Ok(gateway)
     }
 

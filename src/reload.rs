@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::backend::Builtins;
 use crate::config::{self, Environment, LoadOptions};
-use crate::diagnostic::render::{self, Color, Summary};
+use crate::diagnostic::render::{self, Summary};
 use crate::diagnostic::{Report, Sources};
 use crate::files::{Files, Fingerprint};
 use crate::id::Generation;
@@ -22,6 +22,9 @@ use crate::table::compile::{self, Context};
 use crate::table::link::Living;
 use crate::table::plan::Plan;
 use crate::table::{Fixed, TableReader, TableWriter, live};
+
+/// Findings that one attempt writes to the log; a file in a foreign format may have thousands.
+const LOGGED_FINDINGS_MAX: usize = 20;
 
 /// The fixed part alone, for whoever wants to find a running gateway. Other mistakes in the files do not matter to it.
 pub fn read_fixed(inputs: &Inputs, pools: &Pools) -> Fixed {
@@ -176,11 +179,8 @@ impl Reloader {
         let mut checked = check(&self.inputs, Some(&self.fixed), &self.pools);
         state.seen = std::mem::take(&mut checked.seen);
         let Some(plan) = checked.plan.take() else {
-            warn!(
-                errors = checked.report.errors(),
-                "reload refused, the old table stays\n{}",
-                render::human(&checked.report, &checked.sources, Color::Plain)
-            );
+            warn!(errors = checked.report.errors(), "reload refused, the old table stays");
+            log_findings(&checked);
             return Outcome::Refused { report: checked.report, sources: checked.sources, summary: checked.summary };
         };
         if checked.fingerprint == live.fingerprint {
@@ -228,10 +228,16 @@ impl Swapped {
 
 fn log_warnings(checked: &Checked) {
     if checked.report.warnings() > 0 {
-        warn!(
-            warnings = checked.report.warnings(),
-            "the configuration has warnings\n{}",
-            render::human(&checked.report, &checked.sources, Color::Plain)
-        );
+        warn!(warnings = checked.report.warnings(), "the configuration has warnings");
+        log_findings(checked);
+    }
+}
+
+/// A line of the log for each finding, since a line is all that an event may be. Whoever wants to see the places runs `check`.
+fn log_findings(checked: &Checked) {
+    let lines = render::lines(&checked.report, &checked.sources);
+    lines.iter().take(LOGGED_FINDINGS_MAX).for_each(|line| warn!("{line}"));
+    if let Some(more) = lines.len().checked_sub(LOGGED_FINDINGS_MAX).filter(|more| *more > 0) {
+        warn!("and {more} more, see `protogate check`");
     }
 }

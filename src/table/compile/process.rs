@@ -170,7 +170,9 @@ fn require(document: &Document, fixed: &Fixed, settings: &Settings, report: &mut
 /// Whether anybody could ever call the routes that need a token.
 pub fn somebody_can_authenticate(document: &Document, process: &Process, routes: &[RoutePlan], report: &mut Report) {
     let Some(route) = routes.iter().find(|route| route.access == Access::Authenticated) else { return };
-    if process.settings.shortcuts || !process.verifier.is_empty() || report.has_errors() {
+    // An issuer that was written and cannot be used has been reported.
+    let written = document.gateway.auth.as_ref().is_some_and(|auth| !items(&auth.issuers).is_empty());
+    if process.settings.shortcuts || !process.verifier.is_empty() || written || !document.complete {
         return;
     }
     let Some(place) = place_of_gateway(document) else { return };
