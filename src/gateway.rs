@@ -137,6 +137,11 @@ impl Gateway {
         self.reloader.reader().load().fingerprint
     }
 
+    /// Which table is live: 1 at the start, one more for each reload that changed something.
+    pub fn generation(&self) -> u64 {
+        self.reloader.reader().load().generation.0
+    }
+
     /// Reads the files again, as SIGHUP does. Blocks while it compiles.
     pub fn reload(&self) -> Outcome {
         self.reloader.reload(None)

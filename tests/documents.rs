@@ -5,8 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use protogate::config::{self, Environment, LoadOptions};
+use protogate::diagnostic::render;
+use protogate::files::Files;
 use protogate::wire::close::Close;
 
+use crate::support::walkthrough::{Step, steps};
 use crate::support::{TestGateway, copy, folder_with, top};
 
 fn read(name: &str) -> String {
@@ -161,4 +165,31 @@ fn production_says_all_that_is_missing_at_once_with_lines_to_paste() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{paste}\n{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn every_fragment_of_the_configuration_page_is_read_without_a_finding() {
+    let mut read = 0;
+    for step in steps(&self::read("docs/configuration.md")) {
+        let Step::Other { language, text } = step else { continue };
+        assert_eq!(language, "yaml");
+        let leak = |text: String| -> &'static str { text.leak() };
+        // An overlay lies over a file of its own; everything else is a part of routes.yaml.
+        let files = if text.starts_with("# game.production.yaml") {
+            let base = "defaults: { timeout: 5s }\nroutes:\n  2003: { name: game.join_room, rpc: game.v1.GameService/JoinRoom }\n";
+            vec![
+                ("routes/routes.yaml", "version: 1\ninclude: [game.yaml]\n"),
+                ("routes/game.yaml", base),
+                ("routes/game.production.yaml", leak(text)),
+            ]
+        } else {
+            vec![("routes/routes.yaml", leak(format!("version: 1\n{text}\n")))]
+        };
+        let variables = |_: &str| Some("127.0.0.1:50051".to_owned());
+        let options = LoadOptions { folder: "routes".into(), environment: Environment::Production, variables: &variables };
+        let (document, report) = config::load(&Files::in_memory(files.leak()), &options);
+        assert!(report.is_empty(), "{}", render::human(&report, &document.sources, render::Color::Plain));
+        read += 1;
+    }
+    assert!(read >= 6, "the page has fragments");
 }

@@ -44,8 +44,8 @@ async fn the_first_minute_and_the_first_change_are_as_the_readme_says() {
                     let text = fs::read_to_string(&routes).unwrap();
                     assert!(readme.contains("Write `slowlly` instead"));
                     save(&routes, &text.replace("[slowly]", "[slowlly]"));
-                    wait_for("the gateway refuses the change", || reader.log().contains("reload refused, the old table stays"));
-                    assert!(reader.log().contains("there is no rate limit `slowlly`"), "{}", reader.log());
+                    wait_for("the gateway says why it refuses", || reader.log().contains("there is no rate limit `slowlly`"));
+                    assert!(reader.log().contains("reload refused, the old table stays"), "{}", reader.log());
                 }
                 reader.types(&command, &shown);
             }
