@@ -23,7 +23,7 @@ use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::files::Fingerprint;
 use crate::pipeline::signer::Signer;
-use crate::reload::{Checked, Inputs, Outcome, Reloader, log_findings};
+use crate::reload::{Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
 use crate::table::TableReader;
 use crate::table::settings::AdminToken;
@@ -86,6 +86,10 @@ impl Gateway {
             .build()
             .map_err(io_error("the back room cannot start"))?;
         let builtins = Arc::new(services::builtins(back_room.handle().clone()));
+        let files = match &options.inputs.origin {
+            Origin::Folder(folder) => folder.display().to_string(),
+            Origin::Shipped => "compiled in, since there is no folder `routes`".to_owned(),
+        };
         let (reloader, checked) = Reloader::start(options.inputs, builtins).map_err(StartError::Configuration)?;
         let reloader = Arc::new(reloader);
         let reader = reloader.reader();
@@ -114,7 +118,7 @@ impl Gateway {
         ready.set(true);
         let gateway = Gateway { edge, admin, reloader, ready, ready_file: options.ready_file, tasks, back_room: Some(back_room) };
         let routes = gateway.reloader.reader().load().routes().count();
-        info!(edge = %gateway.edge_address(), admin = %admin, routes, "protogate is ready");
+        info!(edge = %gateway.edge_address(), admin = %admin, files, routes, "protogate is ready");
         Ok(gateway)
     }
 
@@ -131,6 +135,11 @@ impl Gateway {
     /// What is live.
     pub fn fingerprint(&self) -> Fingerprint {
         self.reloader.reader().load().fingerprint
+    }
+
+    /// Which table is live: 1 at the start, one more for each reload that changed something.
+    pub fn generation(&self) -> u64 {
+        self.reloader.reader().load().generation.0
     }
 
     /// Reads the files again, as SIGHUP does. Blocks while it compiles.

@@ -14,8 +14,8 @@ use tracing::{error, info, warn};
 
 use crate::backend::Builtins;
 use crate::config::{self, Environment, LoadOptions};
-use crate::diagnostic::render::Summary;
-use crate::diagnostic::{Position, Report, Sources};
+use crate::diagnostic::render::{self, Summary};
+use crate::diagnostic::{Report, Sources};
 use crate::files::{Files, Fingerprint};
 use crate::id::Generation;
 use crate::proto::Pools;
@@ -233,16 +233,11 @@ impl Swapped {
     }
 }
 
-/// One line a finding, so that whoever reads the log need not run `check` to know what is wrong.
+/// A line of the log for each finding, since a line is all that an event may be. Whoever wants to see the places runs `check`.
 pub fn log_findings(checked: &Checked) {
-    let findings = checked.report.sorted();
-    for finding in findings.iter().take(FINDINGS_LOGGED_MAX) {
-        let file = checked.sources.file(finding.label.span.file);
-        let Position { line, column } = file.position(finding.label.span.start);
-        let place = format!("{}:{line}:{column}", file.path.display());
-        warn!(code = finding.rule.code(), place, help = finding.help.as_deref(), "{}", finding.message);
-    }
-    if findings.len() > FINDINGS_LOGGED_MAX {
-        warn!("and {} more, see `protogate check`", findings.len() - FINDINGS_LOGGED_MAX);
+    let lines = render::lines(&checked.report, &checked.sources);
+    lines.iter().take(FINDINGS_LOGGED_MAX).for_each(|line| warn!("{line}"));
+    if let Some(more) = lines.len().checked_sub(FINDINGS_LOGGED_MAX).filter(|more| *more > 0) {
+        warn!("and {more} more, see `protogate check`");
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
 use crate::reload::Reloader;
@@ -56,10 +56,9 @@ pub async fn watch(reloader: Arc<Reloader>) {
         if now == seen {
             continue;
         }
-        settle(&mut events, reader.load().settings.debounce).await;
-        let reloading = Arc::clone(&reloader);
         // The glance is from before the reload: what changes while it reads is noticed next time.
-        seen = look_at(paths.clone()).await;
+        seen = settle(&paths, now, reader.load().settings.debounce).await;
+        let reloading = Arc::clone(&reloader);
         spawn_blocking(move || reloading.reload(None)).await.expect("a reload does not panic and is not aborted");
         let watched = reloader.watched();
         if watched != paths {
@@ -70,13 +69,18 @@ pub async fn watch(reloader: Arc<Reloader>) {
     }
 }
 
-/// Waits until nothing has happened for `debounce`.
-async fn settle(events: &mut Events, debounce: Duration) {
+/// Waits until the files have looked the same for `debounce`, and returns how they look. Events do not count here: a single save makes
+/// many, and whoever reads a file beside them makes some.
+async fn settle(paths: &[PathBuf], mut seen: Glance, debounce: Duration) -> Glance {
     for _ in 0..RESTLESS_MAX {
-        if timeout(debounce, events.next()).await.is_err() {
-            return;
+        sleep(debounce).await;
+        let now = look_at(paths.to_vec()).await;
+        if now == seen {
+            break;
         }
+        seen = now;
     }
+    seen
 }
 
 async fn glance(reloader: &Reloader) -> (Vec<PathBuf>, Glance) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::support::walkthrough::{Reader, wait_for};
 use crate::support::{ECHO, TestGateway, folder_with, top};
 
 fn protogate(folder: &Path, arguments: &[&str]) -> Output {
@@ -98,4 +99,17 @@ async fn call_and_reload_and_token_work_against_a_running_gateway() {
     assert!(text(&refused.stderr).contains("did you mean `anonymous`?"), "{}", text(&refused.stderr));
     let nobody = run(&["reload", "--admin", "127.0.0.1:1"]);
     assert_eq!(code(&nobody), 69, "{}", text(&nobody.stderr));
+}
+
+#[test]
+fn serve_without_any_file_uses_the_shipped_ones_and_says_where_it_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut reader = Reader::new(folder.path());
+    reader.types("protogate serve", &[]);
+    wait_for("the log speaks", || reader.log().contains('\n'));
+    let log = reader.log();
+    let first = log.lines().next().unwrap();
+    let said = ["protogate is ready", "edge=127.0.0.1:", "admin=127.0.0.1:", "compiled in, since there is no folder `routes`"];
+    assert!(said.iter().all(|said| first.contains(said)), "{log}");
+    reader.types(r#"protogate call 9001 '{"text":"hello"}'"#, &[r#"{"text":"hello"}"#.to_owned()]);
 }

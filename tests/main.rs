@@ -25,5 +25,14 @@ mod schemas;
 // What a person types.
 mod cli;
 
+// The README, done as it says: its commands, its conversation, its first change.
+mod readme;
+
+// Every folder of `examples/`, done as its README says.
+mod examples;
+
+// What the documents list is what the code has.
+mod documents;
+
 // The map is true.
 mod tidy;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::support::client::{Heard, TestClient};
 use crate::support::mirror::Mirror;
+use crate::support::walkthrough::wait_for;
 use crate::support::{ECHO, TestGateway, admin_request, reload};
 
 #[tokio::test]
@@ -163,4 +164,22 @@ async fn a_thousand_reloads_under_load_drop_nothing_and_mix_nothing() {
         assert!(matches!(client.hear().await, Heard::Message(pong) if pong["protocol"] == 7), "the first connection is still the same one");
     }
     assert!(answered.load(Ordering::Relaxed) > RELOADS as u64, "there was load");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_save_in_many_quick_steps_is_one_reload() {
+    let gateway = TestGateway::start_with(&[
+        ("routes/gateway.yaml", "version: 1\nreload: { watch: true, debounce: 2s }\n"),
+        ("routes/routes.yaml", ECHO),
+    ]);
+    let mut seen = std::collections::BTreeSet::new();
+    // As when a version control system writes many files: events come faster than anyone could read the files between them.
+    for step in 0..20 {
+        gateway.write("routes/routes.yaml", &format!("{ECHO}# step {step}\n"));
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        seen.insert(gateway.gateway().generation());
+    }
+    wait_for("the files are read", || gateway.gateway().generation() > 1);
+    assert_eq!(seen, [1].into(), "nothing is read before the files are quiet");
+    assert_eq!(reload(&gateway).await.1["outcome"], "unchanged", "what was read is the last step");
 }

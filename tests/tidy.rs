@@ -1,4 +1,4 @@
-//! The map is true: ARCHITECTURE's table of imports, the first line of every file, the links of every document.
+//! The map is true: ARCHITECTURE's table of imports, the files that it names, the first line of every file, the links of every document.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -147,4 +147,24 @@ fn every_link_leads_somewhere() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_file_that_a_document_names_exists() {
+    let mut missing = Vec::new();
+    for name in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(top().join(name)).unwrap();
+        // In a block of code there are no backquotes; a name without a slash is a word.
+        for quoted in text.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains('/')) {
+            let path = |c: char| c.is_ascii_alphanumeric() || "/._".contains(c);
+            if !quoted.chars().all(path) {
+                continue;
+            }
+            let places = [format!("src/{quoted}"), format!("src/{quoted}.rs"), quoted.to_owned()];
+            if !places.iter().any(|place| top().join(place).exists()) {
+                missing.push(format!("{name}: {quoted}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }

@@ -23,7 +23,7 @@ use crate::wire::{Codec, Envelope, Payload};
 
 /// Call a route and print the reply as JSON.
 ///
-/// Example: protogate call 9001 '{"text":"hello"}'
+/// Example: protogate call 9001 '{"text":"hello"}' --as alice --roles player
 #[derive(Args)]
 pub struct Call {
     /// The protocol number.
@@ -34,7 +34,7 @@ pub struct Call {
     request: String,
 
     /// Where the gateway listens.
-    #[arg(long, default_value = "ws://127.0.0.1:7080/ws")]
+    #[arg(long, env = "PROTOGATE_URL", default_value = "ws://127.0.0.1:7080/ws")]
     url: String,
 
     /// Show this token.

@@ -13,7 +13,7 @@ use crate::table::compile::Context;
 
 /// Read the configuration and say everything that is wrong with it.
 ///
-/// Example: protogate check --config routes --env production --deny-warnings
+/// Example: protogate check --env testing --deny-warnings
 #[derive(Args)]
 pub struct Check {
     #[command(flatten)]

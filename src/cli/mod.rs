@@ -29,9 +29,22 @@ const UNREADABLE: u8 = 66;
 const UNREACHABLE: u8 = 69;
 const CANNOT_START: u8 = 70;
 
+/// What ends every help text.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   fine
+  1   the configuration or the call is at fault
+  2   warnings, under `check --deny-warnings`
+  64  the command line is wrong
+  66  a file cannot be read
+  69  the gateway cannot be reached
+  70  the gateway could not start";
+
 /// A gateway between WebSocket clients and gRPC services, driven by a route file.
+///
+/// Example: protogate serve
 #[derive(Parser)]
-#[command(name = "protogate", version, arg_required_else_help = true)]
+#[command(name = "protogate", version, arg_required_else_help = true, after_long_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -54,7 +67,7 @@ struct Config {
     #[arg(long, value_name = "FOLDER")]
     config: Option<PathBuf>,
 
-    /// The environment: development, testing or production. Selects overlays such as auth.production.yaml.
+    /// The environment: development, testing or production. Selects overlays such as routes.production.yaml.
     #[arg(long = "env", value_name = "NAME", env = "GATEWAY_MODE", default_value = "development", value_parser = environment)]
     environment: Environment,
 }

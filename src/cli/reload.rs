@@ -36,8 +36,8 @@ impl Reload {
         let answer = admin.post("/api/v1/reload")?;
         let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
         match text("outcome").as_str() {
-            "swapped" => println!("reloaded: generation {}, {} routes, {} ms", answer["generation"], routes(&answer), answer["took_ms"]),
-            "unchanged" => println!("unchanged: generation {}, {} routes", answer["generation"], routes(&answer)),
+            "swapped" => println!("reloaded: generation {}, {}, {} ms", answer["generation"], routes(&answer), answer["took_ms"]),
+            "unchanged" => println!("unchanged: generation {}, {}", answer["generation"], routes(&answer)),
             "refused" => return Err(Exit::new(1, refusal(&answer["check"]))),
             _ => return Err(Exit::new(1, format!("error: the gateway answered: {answer}"))),
         }
@@ -45,8 +45,9 @@ impl Reload {
     }
 }
 
-fn routes(answer: &Value) -> &Value {
-    &answer["check"]["summary"]["routes"]
+fn routes(answer: &Value) -> String {
+    let routes = &answer["check"]["summary"]["routes"];
+    format!("{routes} route{}", if routes == 1 { "" } else { "s" })
 }
 
 fn refusal(check: &Value) -> String {

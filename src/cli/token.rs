@@ -7,6 +7,8 @@ use clap::{Args, Subcommand};
 use super::{Data, Exit};
 
 /// Tokens for development.
+///
+/// Example: protogate token issue --user alice
 #[derive(Subcommand)]
 pub enum Token {
     Issue(Issue),

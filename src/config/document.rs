@@ -332,7 +332,7 @@ section! {
 }
 
 section! {
-    /// `gateway.yaml`: the process. Addresses and workers are fixed; all else is hot.
+    /// `gateway.yaml`: the process. Addresses, workers, the admin token and the log's format are fixed; all else is hot.
     pub struct GatewayFile {
         /// The version of the language: 1.
         version: Version [required],

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Diagnostic, Label, Report, Severity, Sources};
+use super::{Diagnostic, Label, Report, Sources};
 
 /// What a run looked at, for the last line and the last field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,10 +71,7 @@ impl<'a> Finding<'a> {
     fn new(finding: &'a Diagnostic, sources: &Sources) -> Finding<'a> {
         Finding {
             code: finding.rule.code(),
-            severity: match finding.rule.severity() {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            },
+            severity: finding.rule.severity().name(),
             place: Place::new(&finding.label, sources),
             path: &finding.path,
             message: &finding.message,

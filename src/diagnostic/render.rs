@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Element, Level, Renderer, Snippet};
 
+use super::json::Place;
 use super::span::SourceFile;
 use super::{Diagnostic, Label, Report, Severity, Sources, Span};
 
@@ -33,6 +34,17 @@ pub fn human(report: &Report, sources: &Sources, color: Color) -> String {
         writeln!(text, "{}\n", draw(&renderer, finding, sources)).expect("writing to a String cannot fail");
     }
     text
+}
+
+/// One line a finding, for a log: what, where, and the first line of the remedy.
+pub fn lines(report: &Report, sources: &Sources) -> Vec<String> {
+    let line = |finding: &Diagnostic| {
+        let place = Place::new(&finding.label, sources);
+        let help = finding.help.as_deref().and_then(|help| help.lines().next()).map(|help| format!(" ({help})")).unwrap_or_default();
+        let (severity, code) = (finding.rule.severity().name(), finding.rule.code());
+        format!("{severity}[{code}]: {} --> {}:{}:{}{help}", finding.message, place.file, place.line, place.column)
+    };
+    report.sorted().into_iter().map(line).collect()
 }
 
 fn draw(renderer: &Renderer, finding: &Diagnostic, sources: &Sources) -> String {

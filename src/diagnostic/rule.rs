@@ -139,3 +139,15 @@ rules! {
     /// A secret that stands in the file itself.
     SecretInFile = "PG083", Warning;
 }
+
+// === impl Severity ===
+
+impl Severity {
+    /// The word in every format.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}

@@ -35,8 +35,10 @@ class Client:
         self.next_id = 0
 
     @staticmethod
-    async def connect(gateway, **headers):
-        socket = await websockets.connect(gateway.url, subprotocols=["protogate.v1.proto"], additional_headers=headers)
+    async def connect(test, **headers):
+        """Connects for as long as the test lasts."""
+        socket = await websockets.connect(test.gateway.url, subprotocols=["protogate.v1.proto"], additional_headers=headers)
+        test.addAsyncCleanup(socket.close)
         client = Client(socket)
         client.hello = wire.Hello.FromString((await client.read()).payload)
         return client
@@ -71,7 +73,7 @@ class Conversation(unittest.IsolatedAsyncioTestCase):
         assert code == 0, f"the gateway ended with {code}"
 
     async def test_a_binary_call_is_answered(self):
-        client = await Client.connect(self.gateway)
+        client = await Client.connect(self)
         self.assertGreater(client.hello.message_bytes_max, 0)
         answer = await client.call(5001, wire.SayRequest(text="hello", speaker="bob"))
         self.assertEqual(wire.SayReply.FromString(answer.payload).text, "bob says hello")
@@ -87,7 +89,7 @@ class Conversation(unittest.IsolatedAsyncioTestCase):
             self.assertEqual((answer["protocol"], answer["id"], answer["payload"]["text"]), (5001, 3, "nobody says hi"))
 
     async def test_an_error_arrives_with_its_details(self):
-        client = await Client.connect(self.gateway)
+        client = await Client.connect(self)
         status = (await client.call(5002, wire.SayRequest(text="x"))).status
         self.assertEqual((status.code, status.reason, status.message, status.source), (9, "FAILED_PRECONDITION", "that word is missing: naïve", 1))
         self.assertEqual(status.details[0].type_url, "type.googleapis.com/words.v1.Missing")
@@ -101,17 +103,17 @@ class Conversation(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(status["details"], [{"@type": "type.googleapis.com/words.v1.Missing", "field": "text", "position": "7"}])
 
     async def test_a_call_ends_at_the_routes_deadline(self):
-        client = await Client.connect(self.gateway)
+        client = await Client.connect(self)
         status = (await client.call(5003, wire.SayRequest(sleep_ms=20_000))).status
         self.assertEqual((status.code, status.reason), (4, "DEADLINE_EXCEEDED"))
 
     async def test_a_call_ends_at_the_clients_deadline_when_that_is_earlier(self):
-        client = await Client.connect(self.gateway)
+        client = await Client.connect(self)
         status = (await client.call(5004, wire.SayRequest(sleep_ms=20_000), deadline_ms=100)).status
         self.assertEqual((status.code, status.reason), (4, "DEADLINE_EXCEEDED"))
 
     async def test_the_server_sees_a_client_leave(self):
-        client = await Client.connect(self.gateway)
+        client = await Client.connect(self)
         self.words.cancelled.clear()
         await client.send(5004, wire.SayRequest(sleep_ms=20_000))
         await client.call(5001, wire.SayRequest(text="the other call is on its way"))
@@ -119,13 +121,13 @@ class Conversation(unittest.IsolatedAsyncioTestCase):
         self.assertTrue(await asyncio.to_thread(self.words.cancelled.wait, 5))
 
     async def test_calls_on_one_connection_do_not_wait_for_each_other(self):
-        client = await Client.connect(self.gateway)
+        client = await Client.connect(self)
         slow = await client.send(5004, wire.SayRequest(sleep_ms=400))
         quick = await client.send(5001, wire.SayRequest(text="quick"))
         self.assertEqual([(await client.read()).id for _ in range(2)], [quick, slow])
 
     async def test_identity_comes_from_the_token_alone(self):
-        client = await Client.connect(self.gateway)
+        client = await Client.connect(self)
         refused = await client.call(5005, wire.SayRequest(text="hi"))
         self.assertEqual((refused.status.code, refused.status.reason), (16, "UNAUTHENTICATED"))
         ready = await client.call(2, wire.Authenticate(token=self.gateway.token("alice", ["speaker"])))
@@ -137,13 +139,13 @@ class Conversation(unittest.IsolatedAsyncioTestCase):
         self.assertIn("protogate-route=words.say_as", reply.metadata)
 
     async def test_a_role_without_the_permission_is_refused(self):
-        client = await Client.connect(self.gateway, Authorization=f"Bearer {self.gateway.token('bob', ['listener'])}")
+        client = await Client.connect(self, Authorization=f"Bearer {self.gateway.token('bob', ['listener'])}")
         status = (await client.call(5005, wire.SayRequest(text="hi"))).status
         self.assertEqual((status.code, status.reason), (7, "PERMISSION_DENIED"))
         self.assertIn("words.say", status.message)
 
     async def test_a_bad_token_closes_with_4500(self):
-        client = await Client.connect(self.gateway, Authorization="Bearer nonsense")
+        client = await Client.connect(self, Authorization="Bearer nonsense")
         with self.assertRaises(websockets.ConnectionClosed) as closed:
             goodbye = await client.read()
             self.assertEqual(goodbye.protocol, 11)

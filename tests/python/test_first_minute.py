@@ -62,6 +62,7 @@ class FirstMinute(unittest.IsolatedAsyncioTestCase):
         self.assertIn("200 OK", head)
         self.assertIn("protogate.v1.json", head)
         writer.close()
+        await writer.wait_closed()
 
     async def test_a_client_that_offers_no_subprotocol_is_told_which(self):
         with self.assertRaises(websockets.InvalidStatus) as refused:

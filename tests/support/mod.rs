@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod mirror;
+pub mod walkthrough;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -191,6 +191,7 @@ fn open_address(document: &Document, fixed: &Fixed) -> (SocketAddr, Option<Span>
 /// Whether anybody could ever call the routes that need a token.
 pub fn somebody_can_authenticate(document: &Document, process: &Process, routes: &[RoutePlan], report: &mut Report) {
     let Some(route) = routes.iter().find(|route| route.access == Access::Authenticated) else { return };
+    // An issuer that was written and cannot be used has been reported.
     let written = document.gateway.auth.as_ref().is_some_and(|auth| !items(&auth.issuers).is_empty());
     if process.settings.shortcuts || written || !process.verifier.is_empty() || !document.complete || report.speaks_of("auth.issuers") {
         return;

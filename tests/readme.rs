@@ -1,0 +1,68 @@
+//! README.md is true: a newcomer who does what it says, on the shipped files, sees what it shows.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::walkthrough::{Reader, Step, steps, wait_for};
+use crate::support::{copy, folder_with, top};
+
+/// What the README types where an installed program is typed as `protogate`.
+const CARGO: &str = "cargo run --release -- ";
+
+/// Adds the lines that a block marks as new, each below the line it stands below there.
+fn apply(block: &str, file: &Path) {
+    let mut lines: Vec<String> = fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect();
+    for pair in block.lines().collect::<Vec<_>>().windows(2) {
+        if pair[1].ends_with("# new") {
+            let at = lines.iter().position(|line| line == pair[0]).unwrap_or_else(|| panic!("routes.yaml has no line `{}`", pair[0]));
+            lines.insert(at + 1, pair[1].to_owned());
+        }
+    }
+    save(file, &(lines.join("\n") + "\n"));
+}
+
+fn save(file: &Path, text: &str) {
+    let draft = file.with_extension("draft");
+    fs::write(&draft, text).unwrap();
+    fs::rename(&draft, file).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_minute_and_the_first_change_are_as_the_readme_says() {
+    let folder = folder_with(&[]);
+    copy(&top().join("routes"), &folder.path().join("routes"));
+    let routes = folder.path().join("routes/routes.yaml");
+    let readme = fs::read_to_string(top().join("README.md")).unwrap();
+    let mut reader = Reader::new(folder.path());
+    let (mut changed, mut said) = (false, 0);
+    for step in steps(&readme) {
+        match step {
+            Step::Type { command, shown } if command.starts_with(CARGO) => {
+                let command = command.replace(CARGO, "protogate ");
+                // "Write `slowlly` instead": the second change.
+                if command == "protogate check" {
+                    let text = fs::read_to_string(&routes).unwrap();
+                    assert!(readme.contains("Write `slowlly` instead"));
+                    save(&routes, &text.replace("[slowly]", "[slowlly]"));
+                    wait_for("the gateway says why it refuses", || reader.log().contains("there is no rate limit `slowlly`"));
+                    assert!(reader.log().contains("reload refused, the old table stays"), "{}", reader.log());
+                }
+                reader.types(&command, &shown);
+            }
+            Step::Type { command, .. } => assert!(command.starts_with("websocat ") || command == "tests/run", "nobody follows `{command}`"),
+            Step::Say(values) => {
+                said += values.len();
+                reader.says(values).await;
+            }
+            Step::Other { language, text } if language == "yaml" => {
+                apply(&text, &routes);
+                changed = true;
+                let promised = "reloaded generation=2 routes=1";
+                assert!(readme.contains(promised));
+                wait_for("the gateway takes the change", || reader.log().contains(promised));
+            }
+            Step::Other { .. } => {}
+        }
+    }
+    assert!(changed && said >= 5, "the README shows a change and a conversation");
+}
