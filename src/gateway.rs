@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
@@ -56,8 +56,7 @@ pub struct Gateway {
     reloader: Arc<Reloader>,
     ready: Ready,
     tasks: Arc<Tasks>,
-    /// Taken when the gateway stops; a runtime must not be dropped where other asynchronous code runs.
-    back_room: Option<Runtime>,
+    back_room: BackRoom,
 }
 
 /// Why a gateway did not start.
@@ -78,13 +77,8 @@ impl Gateway {
         if options.inputs.environment != Environment::Production {
             options.inputs.context.development_issuer = Some(development_signer(&options.data)?.development_issuer());
         }
-        let back_room = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(BACK_ROOM_THREADS)
-            .thread_name("back-room")
-            .enable_all()
-            .build()
-            .map_err(io_error("the back room cannot start"))?;
-        let builtins = Arc::new(services::builtins(back_room.handle().clone()));
+        let back_room = BackRoom::open().map_err(io_error("the back room cannot start"))?;
+        let builtins = Arc::new(services::builtins(back_room.handle()));
         let (reloader, reader) = Reloader::start(options.inputs, builtins).map_err(StartError::Configuration)?;
         let reloader = Arc::new(reloader);
         let log = match options.own_log {
@@ -104,12 +98,12 @@ impl Gateway {
         let listener =
             std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
         let door = Admin { token, reloader: Arc::clone(&reloader), ready: ready.clone() };
-        let admin = admin::start(door, listener, back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
-        tasks.spawn(back_room.handle(), watch::watch(Arc::clone(&reloader)));
-        tasks.spawn(back_room.handle(), follow_log_settings(log, reader));
+        let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
+        tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
+        tasks.spawn(&back_room.handle(), follow_log_settings(log, reader));
 
         ready.set(true);
-        let gateway = Gateway { edge, admin, reloader, ready, tasks, back_room: Some(back_room) };
+        let gateway = Gateway { edge, admin, reloader, ready, tasks, back_room };
         if let Some(path) = options.ready_file {
             gateway.write_ready_file(&path).map_err(io_error(format!("cannot write {}", path.display())))?;
         }
@@ -138,9 +132,14 @@ impl Gateway {
         self.reloader.reload(None)
     }
 
+    /// Reads the certificate again, and it alone, as happens by itself when its files change.
+    pub fn renew_certificate(&self) {
+        self.reloader.renew_certificate();
+    }
+
     /// Runs until SIGTERM or SIGINT; SIGHUP reloads. A second SIGTERM or SIGINT ends it at once.
     pub fn run_until_signalled(mut self) {
-        let back_room = self.back_room.take().expect("taken only here and by `stop`, which both consume the gateway");
+        let back_room = self.back_room.take();
         back_room.block_on(async {
             let Ok(mut stop) = Stop::new() else {
                 warn!("signals cannot be received here, the gateway runs until it is killed");
@@ -168,7 +167,7 @@ impl Gateway {
 
     /// Ends gently: no new connections, calls in flight are answered, then everything stops. Call it outside asynchronous code.
     pub fn stop(mut self) {
-        let back_room = self.back_room.take().expect("taken only here and by `run_until_signalled`, which both consume the gateway");
+        let back_room = self.back_room.take();
         back_room.block_on(self.drain());
         back_room.shutdown_timeout(BACK_ROOM_PATIENCE);
     }
@@ -188,10 +187,32 @@ impl Gateway {
     }
 }
 
-impl Drop for Gateway {
+/// The runtime of everything that is not the data path. Dropping it waits for nothing, because a runtime must not be dropped as it is
+/// where other asynchronous code runs, and a gateway may be started or dropped there.
+struct BackRoom(Option<Runtime>);
+
+// === impl BackRoom ===
+
+impl BackRoom {
+    fn open() -> io::Result<BackRoom> {
+        let builder = &mut tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(BACK_ROOM_THREADS).thread_name("back-room").enable_all().build().map(|runtime| BackRoom(Some(runtime)))
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().expect("taken only when the gateway ends").handle().clone()
+    }
+
+    /// The runtime, to end it in order. Once, by what consumes the gateway.
+    fn take(&mut self) -> Runtime {
+        self.0.take().expect("taken only when the gateway ends")
+    }
+}
+
+impl Drop for BackRoom {
     fn drop(&mut self) {
-        if let Some(back_room) = self.back_room.take() {
-            back_room.shutdown_background();
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
         }
     }
 }

@@ -195,9 +195,33 @@ impl Reloader {
         Outcome::Swapped(swapped)
     }
 
-    /// Every path that the last attempt looked at.
+    /// Reads the certificate again, and it alone: new connections see the new one. A pair that cannot be used leaves the old one in place.
+    ///
+    /// The rules stay those of the live table, and so does its generation. Blocks while it reads: call it from the back room.
+    pub fn renew_certificate(&self) {
+        let _one_at_a_time = self.state.lock().expect("a reload does not panic: compiling never fails");
+        let live = self.reader.load();
+        let Some(certificate) = &live.settings.tls else { return };
+        match certificate.renewed(&self.inputs.origin.files()) {
+            Ok(None) => {}
+            Ok(Some(renewed)) => {
+                info!(cert = %renewed.cert.display(), "new connections see the renewed certificate");
+                self.writer.store(Arc::new(live.with_certificate(renewed)));
+            }
+            Err(problem) => warn!(problem, "the renewed certificate cannot be used, the old one stays"),
+        }
+    }
+
+    /// Every path that the last attempt looked at, and the live certificate's, which an attempt that failed early never reached.
     pub fn watched(&self) -> Vec<PathBuf> {
-        self.state.lock().expect("a reload does not panic: compiling never fails").seen.clone()
+        let mut paths = self.state.lock().expect("a reload does not panic: compiling never fails").seen.clone();
+        let live = self.reader.load();
+        for path in live.settings.tls.iter().flat_map(|certificate| [&certificate.cert, &certificate.key]) {
+            if !paths.contains(path) {
+                paths.push(path.clone());
+            }
+        }
+        paths
     }
 
     /// The table's readers, for whoever is built after the reloader.
