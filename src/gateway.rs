@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
@@ -57,8 +57,7 @@ pub struct Gateway {
     ready: Ready,
     ready_file: Option<PathBuf>,
     tasks: Arc<Tasks>,
-    /// Taken when the gateway stops; a runtime must not be dropped where other asynchronous code runs.
-    back_room: Option<Runtime>,
+    back_room: BackRoom,
 }
 
 /// Why a gateway did not start.
@@ -79,13 +78,8 @@ impl Gateway {
         if options.inputs.environment != Environment::Production {
             options.inputs.context.development_issuer = Some(development_signer(&options.data)?.development_issuer());
         }
-        let back_room = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(BACK_ROOM_THREADS)
-            .thread_name("back-room")
-            .enable_all()
-            .build()
-            .map_err(io_error("the back room cannot start"))?;
-        let builtins = Arc::new(services::builtins(back_room.handle().clone()));
+        let back_room = BackRoom::open().map_err(io_error("the back room cannot start"))?;
+        let builtins = Arc::new(services::builtins(back_room.handle()));
         let files = match &options.inputs.origin {
             Origin::Folder(folder) => folder.display().to_string(),
             Origin::Shipped => "compiled in, since there is no folder `routes`".to_owned(),
@@ -111,12 +105,12 @@ impl Gateway {
         let listener =
             std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
         let door = Admin { token, reloader: Arc::clone(&reloader), ready: ready.clone() };
-        let admin = admin::start(door, listener, back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
-        tasks.spawn(back_room.handle(), watch::watch(Arc::clone(&reloader)));
-        tasks.spawn(back_room.handle(), follow_log_settings(log, reader));
+        let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
+        tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
+        tasks.spawn(&back_room.handle(), follow_log_settings(log, reader));
 
         ready.set(true);
-        let gateway = Gateway { edge, admin, reloader, ready, ready_file: options.ready_file, tasks, back_room: Some(back_room) };
+        let gateway = Gateway { edge, admin, reloader, ready, ready_file: options.ready_file, tasks, back_room };
         let routes = gateway.reloader.reader().load().routes().count();
         info!(edge = %gateway.edge_address(), admin = %admin, files, routes, "protogate is ready");
         Ok(gateway)
@@ -147,9 +141,14 @@ impl Gateway {
         self.reloader.reload(None)
     }
 
+    /// Reads the certificate again, and it alone, as happens by itself when its files change.
+    pub fn renew_certificate(&self) {
+        self.reloader.renew_certificate();
+    }
+
     /// Runs until SIGTERM or SIGINT; SIGHUP reloads. A second SIGTERM or SIGINT ends it at once.
     pub fn run_until_signalled(mut self) -> Result<(), StartError> {
-        let back_room = self.back_room.take().expect("taken only here and by `stop`, which both consume the gateway");
+        let back_room = self.back_room.take();
         let ran = back_room.block_on(async {
             let mut stop = Stop::new().map_err(io_error("signals cannot be received"))?;
             let mut again = signal(SignalKind::hangup()).map_err(io_error("signals cannot be received"))?;
@@ -179,7 +178,7 @@ impl Gateway {
 
     /// Ends gently: no new connections, calls in flight are answered, then everything stops. Call it outside asynchronous code.
     pub fn stop(mut self) {
-        let back_room = self.back_room.take().expect("taken only here and by `run_until_signalled`, which both consume the gateway");
+        let back_room = self.back_room.take();
         back_room.block_on(self.drain());
         back_room.shutdown_timeout(BACK_ROOM_PATIENCE);
     }
@@ -199,10 +198,32 @@ impl Gateway {
     }
 }
 
-impl Drop for Gateway {
+/// The runtime of everything that is not the data path. Dropping it waits for nothing, because a runtime must not be dropped as it is
+/// where other asynchronous code runs, and a gateway may be started or dropped there.
+struct BackRoom(Option<Runtime>);
+
+// === impl BackRoom ===
+
+impl BackRoom {
+    fn open() -> io::Result<BackRoom> {
+        let builder = &mut tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(BACK_ROOM_THREADS).thread_name("back-room").enable_all().build().map(|runtime| BackRoom(Some(runtime)))
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().expect("taken only when the gateway ends").handle().clone()
+    }
+
+    /// The runtime, to end it in order. Once, by what consumes the gateway.
+    fn take(&mut self) -> Runtime {
+        self.0.take().expect("taken only when the gateway ends")
+    }
+}
+
+impl Drop for BackRoom {
     fn drop(&mut self) {
-        if let Some(back_room) = self.back_room.take() {
-            back_room.shutdown_background();
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
         }
     }
 }

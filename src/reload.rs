@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::backend::Builtins;
 use crate::config::{self, Environment, LoadOptions};
@@ -190,7 +190,7 @@ impl Reloader {
             return Outcome::Refused { report: checked.report, sources: checked.sources, summary: checked.summary };
         };
         if checked.fingerprint == live.fingerprint {
-            info!(generation = live.generation.0, "reload: nothing has changed");
+            debug!(generation = live.generation.0, "nothing has changed");
             return Outcome::Unchanged(Swapped::new(live.generation, checked, began));
         }
         let generation = Generation(live.generation.0 + 1);
@@ -202,9 +202,33 @@ impl Reloader {
         Outcome::Swapped(swapped)
     }
 
-    /// Every path that the last attempt looked at.
+    /// Reads the certificate again, and it alone: new connections see the new one. A pair that cannot be used leaves the old one in place.
+    ///
+    /// The rules stay those of the live table, and so does its generation. Blocks while it reads: call it from the back room.
+    pub fn renew_certificate(&self) {
+        let _one_at_a_time = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
+        let live = self.reader.load();
+        let Some(certificate) = &live.settings.tls else { return };
+        match certificate.renewed(&self.inputs.origin.files()) {
+            Ok(None) => {}
+            Ok(Some(renewed)) => {
+                info!(cert = %renewed.cert.display(), "new connections see the renewed certificate");
+                self.writer.store(Arc::new(live.with_certificate(renewed)));
+            }
+            Err(problem) => warn!(problem, "the renewed certificate cannot be used, the old one stays"),
+        }
+    }
+
+    /// Every path that the last attempt looked at, and the live certificate's, which an attempt that failed early never reached.
     pub fn watched(&self) -> Vec<PathBuf> {
-        self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained").seen.clone()
+        let mut paths = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained").seen.clone();
+        let live = self.reader.load();
+        for path in live.settings.tls.iter().flat_map(|certificate| [&certificate.cert, &certificate.key]) {
+            if !paths.contains(path) {
+                paths.push(path.clone());
+            }
+        }
+        paths
     }
 
     /// The table's readers, for whoever is built after the reloader.

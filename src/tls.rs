@@ -1,14 +1,53 @@
 //! The certificate that clients see, from PEM files.
 //!
 //! TLS 1.2 and 1.3 over aws-lc, HTTP/1.1 only, because a WebSocket over HTTP/2 is not offered. The configuration is part of the table and
-//! read anew at each accept, so a renewed certificate takes effect with a reload.
+//! read anew at each accept, so a renewed certificate is seen by the next connection. `watch` follows both files in every environment,
+//! because certificates are renewed by programs that know nothing of reloads.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::files::{Files, Fingerprint};
+
+/// What clients see, and where it was read.
+#[derive(Clone)]
+pub struct Certificate {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    /// Of both files.
+    pub fingerprint: Fingerprint,
+    pub config: Arc<ServerConfig>,
+}
+
+// === impl Certificate ===
+
+impl Certificate {
+    /// What the files hold now, if that is something else. The error says what is wrong with them.
+    pub fn renewed(&self, files: &Files) -> Result<Option<Certificate>, String> {
+        let read = |path: &PathBuf| files.read(path).map_err(|error| format!("{}: {error}", path.display()));
+        let (cert, key) = (read(&self.cert)?, read(&self.key)?);
+        let fingerprint = fingerprint(&cert, &key);
+        if fingerprint == self.fingerprint {
+            return Ok(None);
+        }
+        Ok(Some(Certificate { fingerprint, config: server_config(&cert, &key)?, ..self.clone() }))
+    }
+}
+
+/// Tells one pair from another.
+pub fn fingerprint(cert_pem: &[u8], key_pem: &[u8]) -> Fingerprint {
+    let mut hash = Sha256::new();
+    hash.update((cert_pem.len() as u64).to_le_bytes());
+    hash.update(cert_pem);
+    hash.update(key_pem);
+    Fingerprint(hash.finalize().into())
+}
 
 /// From a certificate chain and its key, both PEM. The error says what is wrong with which of them.
 pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, String> {

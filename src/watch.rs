@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
-use crate::reload::Reloader;
+use crate::reload::{Outcome, Reloader};
 
 /// How often files are looked at without an event.
 const LOOK: Duration = Duration::from_secs(2);
@@ -35,43 +35,50 @@ struct Events {
     changed: mpsc::Receiver<()>,
 }
 
-/// Reloads whenever a file changes, for as long as `reload.watch` says so. Never ends by itself.
+/// Reloads whenever a file changes, for as long as `reload.watch` says so; otherwise renews the certificate alone. Never ends by itself.
 pub async fn watch(reloader: Arc<Reloader>) {
     let mut events = Events::new();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut paths, mut seen) = glance(&reloader).await;
-    events.follow(&paths);
+    let (mut paths, mut seen) = (Vec::new(), Glance(Vec::new()));
     loop {
-        tokio::select! {
-            biased;
-            () = events.next() => {}
-            _ = look.tick() => {}
-        }
-        let reader = reloader.reader();
-        if !reader.load().settings.watch {
-            continue;
-        }
-        let now = look_at(paths.clone()).await;
-        if now == seen {
+        // What is new to watch counts as changed: nobody has looked since it was read, and it may have been replaced right behind the reader.
+        let watched = watched(&reloader).await;
+        let is_new = watched != paths;
+        if is_new {
+            events.follow(&watched);
+            paths = watched;
+        } else if look_at(paths.clone()).await == seen {
+            tokio::select! {
+                biased;
+                () = events.next() => {}
+                _ = look.tick() => {}
+            }
             continue;
         }
         // The glance is from before the reload: what changes while it reads is noticed next time.
-        seen = settle(&paths, now, reader.load().settings.debounce).await;
-        let reloading = Arc::clone(&reloader);
-        spawn_blocking(move || reloading.reload(None)).await.expect("a reload does not panic and is not aborted");
-        let watched = reloader.watched();
-        if watched != paths {
-            paths = watched;
-            seen = look_at(paths.clone()).await;
-            events.follow(&paths);
-        }
+        seen = settle(&paths, reloader.reader().load().settings.debounce).await;
+        read_again(&reloader).await;
     }
+}
+
+/// Reads everything again, or the certificate alone: it is renewed by a program that knows nothing of reloads, and not only where somebody
+/// edits files. So it is also when the rest of what changed cannot be used.
+async fn read_again(reloader: &Arc<Reloader>) {
+    let reloader = Arc::clone(reloader);
+    let read = move || {
+        let whole = reloader.reader().load().settings.watch;
+        if !whole || matches!(reloader.reload(None), Outcome::Refused { .. }) {
+            reloader.renew_certificate();
+        }
+    };
+    spawn_blocking(read).await.expect("a reload does not panic and is not aborted");
 }
 
 /// Waits until the files have looked the same for `debounce`, and returns how they look. Events do not count here: a single save makes
 /// many, and whoever reads a file beside them makes some.
-async fn settle(paths: &[PathBuf], mut seen: Glance, debounce: Duration) -> Glance {
+async fn settle(paths: &[PathBuf], debounce: Duration) -> Glance {
+    let mut seen = look_at(paths.to_vec()).await;
     for _ in 0..RESTLESS_MAX {
         sleep(debounce).await;
         let now = look_at(paths.to_vec()).await;
@@ -83,10 +90,10 @@ async fn settle(paths: &[PathBuf], mut seen: Glance, debounce: Duration) -> Glan
     seen
 }
 
-async fn glance(reloader: &Reloader) -> (Vec<PathBuf>, Glance) {
-    let paths = reloader.watched();
-    let glance = look_at(paths.clone()).await;
-    (paths, glance)
+/// On a thread that may block, because a reload that is under way holds the answer.
+async fn watched(reloader: &Arc<Reloader>) -> Vec<PathBuf> {
+    let reloader = Arc::clone(reloader);
+    spawn_blocking(move || reloader.watched()).await.expect("asking does not panic and is not aborted")
 }
 
 async fn look_at(paths: Vec<PathBuf>) -> Glance {

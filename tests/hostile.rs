@@ -133,12 +133,15 @@ impl Raw {
         assert_eq!(answer, (9001, 7, None));
     }
 
-    /// The next envelope: protocol, id, reason of its failure.
+    /// The next envelope but for heartbeats: protocol, id, reason of its failure.
     fn read_envelope(&mut self) -> (u32, u32, Option<String>) {
         loop {
             let (first, payload) = self.read_frame().expect("an answer");
             if first == BINARY {
                 let envelope = Codec::Proto.decode(&payload).unwrap();
+                if envelope.protocol == number::PING {
+                    continue;
+                }
                 return (envelope.protocol, envelope.id, envelope.status.map(|status| status.reason));
             }
         }
@@ -370,6 +373,20 @@ fn what_is_no_envelope_is_answered_and_the_socket_stays_open() {
 }
 
 #[test]
+fn fields_that_nobody_knows_pass_or_are_refused_as_the_route_says() {
+    let strict = "  9102: { name: strict, rpc: protogate.echo.v1.EchoService/Echo, access: anonymous, unknown_fields: reject }\n";
+    let gateway = TestGateway::start(&(ECHO.to_owned() + strict));
+    let mut raw = Raw::open(gateway.edge());
+    // Field 15, a number.
+    for (number, reason) in [(9001, None), (9102, Some("INVALID_MESSAGE".to_owned()))] {
+        raw.send(&frame(BINARY, &envelope(number, 3, &[0x0a, 1, b'x', 0x78, 7])));
+        assert_eq!(raw.read_envelope(), (number, 3, reason));
+    }
+    raw.send(&frame(BINARY, &envelope(9001, 4, &[0x78, 7].repeat(65))));
+    assert_eq!(raw.read_envelope(), (9001, 4, Some("INVALID_MESSAGE".to_owned())), "not more than 64");
+}
+
+#[test]
 fn a_hundred_refusals_are_enough() {
     let gateway = TestGateway::start(ECHO);
     let mut raw = Raw::open(gateway.edge());
@@ -385,7 +402,7 @@ fn an_id_in_flight_cannot_be_used_again() {
     let (gateway, _silent) = with_silent_backend();
     let mut raw = Raw::open(gateway.edge());
     raw.send(&frame(BINARY, &envelope(SILENT, 6, b"")).repeat(2));
-    assert_eq!(raw.read_envelope(), (SILENT, 6, Some("CANCELLED".to_owned())), "the open call ends before Goodbye");
+    assert_eq!(raw.read_envelope(), (SILENT, 6, Some("CONNECTION_CLOSED".to_owned())), "the open call ends before Goodbye");
     raw.assert_closed_with(4503);
 }
 

@@ -7,6 +7,15 @@ mod support;
 // A reload changes what the next message meets, and nothing else.
 mod reload;
 
+// What a client that keeps the rules meets.
+mod conversation;
+
+// Who a client is, and for how long.
+mod identity;
+
+// What lies between a client and the gateway: certificates, proxies, origins, and room for so many.
+mod network;
+
 // Clients that break the rules.
 mod hostile;
 

@@ -45,7 +45,7 @@ use builtin::Builtin;
 use dial::Target;
 use endpoint::Endpoint;
 
-use crate::failure::{Failure, Reason, Result};
+use crate::failure::{Code, Failure, Reason, Result};
 use crate::id::WorkerId;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -111,7 +111,13 @@ impl Backend {
     /// Calls the service from this worker, one of those the backend was opened for, on whose runtime it must be polled.
     /// Dropping the future cancels the call.
     pub async fn call(&self, worker: WorkerId, request: Request) -> Result<Reply> {
-        timeout_at(request.deadline, self.answer(worker, request)).await.unwrap_or_else(|_| Err(too_late()))
+        let deadline = request.deadline;
+        match timeout_at(deadline, self.answer(worker, request)).await {
+            // Servers watch the deadline too. Some say CANCELLED when it has passed, and a busy worker may read that before its own timer.
+            Ok(Err(failure)) if failure.code() == Code::Cancelled && Instant::now() >= deadline => Err(too_late()),
+            Ok(answer) => answer,
+            Err(_) => Err(too_late()),
+        }
     }
 
     async fn answer(&self, worker: WorkerId, mut request: Request) -> Result<Reply> {

@@ -86,7 +86,8 @@ pub(super) fn metadata(route: &Route, caller: &Caller, envelope: &Envelope<'_>) 
         metadata.insert(USER, told(&identity.user));
         metadata.insert(ROLES, told(&identity.roles.join(",")));
         if route.forward_token {
-            let mut bearer = told(&format!("Bearer {}", identity.token.reveal()));
+            let Some(token) = &identity.token else { return Err(token_not_kept(route)) };
+            let mut bearer = told(&format!("Bearer {}", token.reveal()));
             bearer.set_sensitive(true);
             metadata.insert(header::AUTHORIZATION, bearer);
         }
@@ -107,6 +108,13 @@ fn told(text: &str) -> HeaderValue {
         ),
     };
     value.expect("printable ASCII is a header's value")
+}
+
+/// The caller authenticated when no route forwarded tokens; a reload has changed that since.
+fn token_not_kept(route: &Route) -> Failure {
+    let message =
+        format!("`{}` hands your token on, which it did not when you sent it; send it again in RefreshToken (protocol 8)", route.name);
+    Failure::gateway(Reason::Unauthenticated, message)
 }
 
 /// W3C: version, trace, parent, flags, in hexadecimal. One that is none would break the backend's traces, and is refused.

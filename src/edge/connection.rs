@@ -96,9 +96,9 @@ impl Connection {
     pub fn new(upgraded: Upgraded, worker: Arc<Worker>) -> Connection {
         let Upgraded { stream, unread, offer, peer, seat } = upgraded;
         let id = worker.shared.next_connection();
-        let place = worker.pulse.enter();
         let table = worker.tables().load();
         let outbox = Outbox::new(Arc::clone(&worker.shared.outboxes));
+        let place = worker.pulse.enter(Arc::clone(&outbox));
         let speaker = Speaker::new(offer.codec, outbox, Arc::clone(&worker.shared.own));
         let standing = Standing::anonymous(place.now(), &table.settings);
         let caller = Caller::new(id, worker.id, peer);
@@ -220,7 +220,11 @@ impl Connection {
             match self.flush(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Err(End::Gone),
-                Poll::Pending => return Ok(Poll::Pending),
+                // Whoever was asked to end is not waited for until it reads.
+                Poll::Pending => match self.conversation.speaker.outbox.closing() {
+                    Some(close) => return Err(End::close(close, "closed by the gateway")),
+                    None => return Ok(Poll::Pending),
+                },
             }
             self.conversation.speaker.pay_pong()?;
             match self.conversation.speaker.outbox.poll_ready(cx) {
@@ -347,7 +351,43 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
     use super::*;
+    use crate::edge::Edge;
+    use crate::edge::control::PANIC;
+    use crate::table::{Table, live};
+
+    #[tokio::test]
+    async fn a_panic_in_a_connection_closes_it_alone_and_gives_everything_back() {
+        let (_writer, tables) = live(Arc::new(Table::empty()));
+        let edge = Edge::start("127.0.0.1:0".parse().unwrap(), 1, tables).unwrap();
+        let connect = async || {
+            let mut request = format!("ws://{}/ws", edge.address()).into_client_request().unwrap();
+            request.headers_mut().insert("sec-websocket-protocol", "protogate.v1.json".parse().unwrap());
+            tokio_tungstenite::connect_async(request).await.unwrap().0
+        };
+        let (mut failing, mut other) = (connect().await, connect().await);
+        failing.send(Message::text(format!(r#"{{"protocol":{PANIC}}}"#))).await.unwrap();
+        let mut last = String::new();
+        let code = loop {
+            match failing.next().await.unwrap().unwrap() {
+                Message::Text(text) => last = text.to_string(),
+                Message::Close(frame) => break u16::from(frame.unwrap().code),
+                _ => {}
+            }
+        };
+        assert_eq!(code, 1011);
+        assert!(last.contains(r#""protocol":11"#) && last.contains("1011"), "Goodbye comes before Close: {last}");
+        while failing.next().await.is_some() {}
+        other.send(Message::text(r#"{"protocol":6,"id":1}"#)).await.unwrap();
+        while !other.next().await.unwrap().unwrap().to_string().contains(r#""protocol":7"#) {}
+        drop((failing, other));
+        edge.drain(Duration::ZERO).await;
+        assert_eq!(edge.connections(), 0);
+    }
 
     fn future_bytes<F: Future>(_: impl FnOnce(Connection) -> F) -> usize {
         size_of::<F>()

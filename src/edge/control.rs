@@ -12,6 +12,10 @@ use crate::id::CallId;
 use crate::pipeline::Identity;
 use crate::wire::{Close, Envelope, number, v1};
 
+/// A message that makes a connection's task panic, in tests alone.
+#[cfg(test)]
+pub const PANIC: u32 = 998;
+
 // === impl Conversation ===
 
 impl Conversation {
@@ -47,6 +51,8 @@ impl Conversation {
             number::PONG => return Ok(()),
             number::CANCEL => self.hear_cancel(envelope),
             number::RESUME | number::SUBSCRIBE | number::UNSUBSCRIBE => Err(Refused::not_supported(envelope.protocol)),
+            #[cfg(test)]
+            PANIC => panic!("a test asked for it"),
             unknown => Err(Refused::unknown(unknown)),
         };
         match heard {

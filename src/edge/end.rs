@@ -52,6 +52,6 @@ pub fn aborted(close: Close) -> Failure {
         Close::GoingAway | Close::Restart | Close::Shutdown => {
             Failure::gateway(Reason::Shutdown, "the gateway stopped before the call ended")
         }
-        _ => Failure::gateway(Reason::Cancelled, "the connection was closed before the call ended"),
+        _ => Failure::gateway(Reason::ConnectionClosed, "the connection was closed before the call ended"),
     }
 }

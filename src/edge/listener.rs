@@ -35,6 +35,9 @@ pub struct Listener {
     arrivals: Vec<mpsc::Sender<Arrival>>,
 }
 
+/// The pauses while accepting fails, one after the other.
+struct Pauses(Duration);
+
 /// Listens on `address`. Port 0 is any that is free.
 pub fn bind(address: SocketAddr) -> io::Result<net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
@@ -68,21 +71,21 @@ impl Listener {
 
     /// Accepts until it is dropped.
     pub async fn run(&self) {
-        let mut pause = PAUSE.0;
+        let mut pauses = Pauses::default();
         loop {
             // Back to a plain socket, because it belongs to the worker's runtime and no longer to this one.
             let accepted = self.listener.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
             match accepted {
                 Ok((stream, peer)) => {
-                    pause = PAUSE.0;
+                    pauses = Pauses::default();
                     self.deal(stream, peer);
                 }
                 // The client was gone before it was accepted.
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
                 Err(error) => {
+                    let pause = pauses.next();
                     warn!(%error, ?pause, "cannot accept, trying again");
                     sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE.1);
                 }
             }
         }
@@ -107,8 +110,36 @@ impl Listener {
     }
 }
 
+// === impl Pauses ===
+
+impl Pauses {
+    fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(PAUSE.1);
+        pause
+    }
+}
+
+impl Default for Pauses {
+    fn default() -> Pauses {
+        Pauses(PAUSE.0)
+    }
+}
+
 fn prepare(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
     stream.set_nodelay(true)?;
     // The kernel gives up a silent peer about when the heartbeat does, so that no buffer outlives its connection by a quarter of an hour.
     SockRef::from(stream).set_tcp_user_timeout(Some(settings.heartbeat + settings.heartbeat_grace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepting_that_fails_is_tried_again_more_and_more_rarely_but_never_given_up() {
+        let mut pauses = Pauses::default();
+        let ten: Vec<u128> = (0..10).map(|_| pauses.next().as_millis()).collect();
+        assert_eq!(ten, [10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000]);
+    }
 }

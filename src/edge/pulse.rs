@@ -4,6 +4,7 @@
 //! through all places costs some nanoseconds each, four times a second, which is less than keeping them in order.
 //! The same list is how a worker reaches all its connections: to end them, and to find the one that holds the most memory.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 use slab::Slab;
 use tokio::sync::Notify;
+
+use crate::session::outbox::Outbox;
+use crate::wire::Close;
 
 /// The coarse clock's step: fine enough for limits given in seconds.
 pub const STEP: Duration = Duration::from_millis(250);
@@ -45,6 +49,7 @@ struct Slot {
     due: Tick,
     waker: Waker,
     held: usize,
+    outbox: Arc<Outbox>,
 }
 
 // === impl Tick ===
@@ -86,8 +91,8 @@ impl Pulse {
     }
 
     /// A place for whoever is polled next, due at once. It must say by [`Place::set_waker`] who that is.
-    pub fn enter(self: &Arc<Self>) -> Place {
-        let key = self.lock().insert(Slot { due: Tick::ZERO, waker: Waker::noop().clone(), held: 0 });
+    pub fn enter(self: &Arc<Self>, outbox: Arc<Outbox>) -> Place {
+        let key = self.lock().insert(Slot { due: Tick::ZERO, waker: Waker::noop().clone(), held: 0, outbox });
         Place { pulse: Arc::clone(self), key, due: Tick::ZERO, held: 0 }
     }
 
@@ -111,6 +116,28 @@ impl Pulse {
                 return;
             }
             left.await;
+        }
+    }
+
+    /// Has the largest outboxes closed until those that stay hold no more than their share of `bytes_max`, where `used` is what waits in
+    /// all outboxes of all workers.
+    pub fn shed_outboxes(&self, used: usize, bytes_max: usize) {
+        let places = self.lock();
+        let waiting: Vec<(usize, &Slot)> =
+            places.iter().map(|(_, slot)| (slot.outbox.len(), slot)).filter(|(bytes, _)| *bytes > 0).collect();
+        let ours: usize = waiting.iter().map(|(bytes, _)| bytes).sum();
+        let share = (bytes_max as u128 * ours as u128 / (used as u128).max(1)) as usize;
+        let mut staying: Vec<(usize, &Slot)> = waiting.into_iter().filter(|(_, slot)| slot.outbox.closing().is_none()).collect();
+        staying.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
+        let mut left: usize = staying.iter().map(|(bytes, _)| bytes).sum();
+        for (bytes, slot) in staying {
+            if left <= share {
+                return;
+            }
+            left -= bytes;
+            slot.outbox.close(Close::Slow);
+            // A client that does not read keeps its task asleep on the socket, not on the outbox.
+            slot.waker.wake_by_ref();
         }
     }
 
@@ -180,6 +207,10 @@ impl Place {
         let before = std::mem::replace(&mut self.held, held);
         let total = self.pulse.held.fetch_add(held.wrapping_sub(before), Ordering::Relaxed).wrapping_add(held).wrapping_sub(before);
         self.pulse.lock()[self.key].held = held;
+        if held == 0 && self.is_shed() {
+            // Its memory is free, so the next one may be chosen while this one still says goodbye.
+            self.pulse.shed.store(0, Ordering::Relaxed);
+        }
         if held > before && total > bytes_max {
             self.pulse.shed();
         }
@@ -205,6 +236,7 @@ mod tests {
     use std::task::Wake;
 
     use super::*;
+    use crate::session::budget::Budget;
 
     #[derive(Default)]
     struct Woken(AtomicUsize);
@@ -215,8 +247,36 @@ mod tests {
         }
     }
 
+    fn outbox(outbox_bytes_max: usize, bytes_max: usize) -> Arc<Outbox> {
+        Outbox::new(Arc::new(Budget::new(outbox_bytes_max, bytes_max)))
+    }
+
+    #[test]
+    fn over_the_bound_the_fullest_outboxes_go() {
+        let pulse = Pulse::new(Arc::default());
+        let budget = Arc::new(Budget::new(1000, 1000));
+        let places: Vec<(Place, Arc<Outbox>)> = [10, 400, 20, 300, 0]
+            .into_iter()
+            .map(|bytes| {
+                let outbox = Outbox::new(Arc::clone(&budget));
+                outbox.try_append(|out| out.resize(bytes, 0)).unwrap();
+                (pulse.enter(Arc::clone(&outbox)), outbox)
+            })
+            .collect();
+        let closing = || places.iter().map(|(_, outbox)| outbox.closing().is_some()).collect::<Vec<_>>();
+        pulse.shed_outboxes(budget.used(), 730);
+        assert_eq!(closing(), [false; 5]);
+        pulse.shed_outboxes(budget.used(), 729);
+        assert_eq!(closing(), [false, true, false, false, false], "one is enough");
+        pulse.shed_outboxes(budget.used(), 400);
+        assert_eq!(closing(), [false, true, false, false, false], "what is on its way out counts as gone");
+        // Half of what waits is another worker's, and so is half of what must go.
+        pulse.shed_outboxes(2 * budget.used(), 2 * 100);
+        assert_eq!(closing(), [false, true, false, true, false]);
+    }
+
     fn enter(pulse: &Arc<Pulse>) -> (Place, Arc<Woken>) {
-        let (place, woken) = (pulse.enter(), Arc::new(Woken::default()));
+        let (place, woken) = (pulse.enter(outbox(1000, 1000)), Arc::new(Woken::default()));
         place.set_waker(&Waker::from(Arc::clone(&woken)));
         (place, woken)
     }
@@ -244,7 +304,7 @@ mod tests {
         assert!(!place.is_wanted());
         pulse.end(Duration::from_secs(1));
         assert_eq!(count(&woken), 1);
-        assert_eq!(pulse.enter().end_by(), Some(Tick::ZERO.after(Duration::from_secs(1))));
+        assert_eq!(pulse.enter(outbox(1000, 1000)).end_by(), Some(Tick::ZERO.after(Duration::from_secs(1))));
     }
 
     #[test]

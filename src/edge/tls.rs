@@ -1,6 +1,6 @@
 //! The TLS handshake of a client.
 //!
-//! Its configuration is part of the table and read anew at each accept, so a renewed certificate takes effect with a reload.
+//! Its configuration is part of the table and read anew at each accept, so a renewed certificate is seen by the next connection.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -87,7 +87,7 @@ pub async fn upgrade(arrival: Arrival, settings: &Settings, warned: &AtomicBool)
         }
     }
     let stream = match &settings.tls {
-        Some(config) => tls::accept(Arc::clone(config), stream).await?,
+        Some(certificate) => tls::accept(Arc::clone(&certificate.config), stream).await?,
         None => Stream::Plain(stream),
     };
     let gate = Gate { settings, warned, state: Mutex::new(State { peer, seat, agreed: None }) };

@@ -125,6 +125,9 @@ impl Worker {
         loop {
             interval.tick().await;
             self.pulse.beat();
+            if let Some(enough) = self.shared.outboxes.pressure() {
+                self.pulse.shed_outboxes(self.shared.outboxes.used(), enough);
+            }
             if generation != self.tables().generation() {
                 let table = self.tables().load();
                 generation = table.generation;

@@ -74,6 +74,8 @@ pub enum KeySource {
 #[derive(Default)]
 pub struct Verifier {
     issuers: HashMap<String, Issuer>,
+    /// Whether an identity holds its token: only where a route forwards it.
+    keep_tokens: bool,
 }
 
 struct Issuer {
@@ -125,7 +127,13 @@ impl Verifier {
                 Err(problem) => problems.push((index, problem)),
             }
         }
-        if problems.is_empty() { Ok(Verifier { issuers }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Verifier { issuers, keep_tokens: false }) } else { Err(problems) }
+    }
+
+    /// The same, with identities that hold their tokens or do not.
+    #[must_use]
+    pub fn keep_tokens(self, keep_tokens: bool) -> Verifier {
+        Verifier { keep_tokens, ..self }
     }
 
     /// Whether no token can be good.
@@ -153,7 +161,8 @@ impl Verifier {
         let name = claims.required_text("iss")?;
         let issuer = self.issuers.get(&*name).ok_or_else(|| format!("its issuer {} is not known", quoted(&name)))?;
         issuer.authenticate(&header, message, signature)?;
-        issuer.identify(claims, token, now)
+        let identity = issuer.identify(claims, now)?;
+        Ok(Identity { token: self.keep_tokens.then(|| Token::new(token)), ..identity })
     }
 }
 
@@ -205,7 +214,7 @@ impl Issuer {
     }
 
     /// What the claims say, now that they are the issuer's.
-    fn identify(&self, claims: Object<'_>, token: &str, now: SystemTime) -> std::result::Result<Identity, String> {
+    fn identify(&self, claims: Object<'_>, now: SystemTime) -> std::result::Result<Identity, String> {
         let expires = self.check_time(&claims, now)?;
         let for_us = match claims.texts("aud")?.ok_or("it has no `aud`")? {
             Texts::One(audience) => self.audience.iter().any(|ours| *ours == audience),
@@ -223,7 +232,7 @@ impl Issuer {
             token_id: claims.text("jti")?.map(|id| (&*id).into()),
             roles: self.roles(claims)?,
             expires,
-            token: Token::new(token),
+            token: None,
         })
     }
 

@@ -82,7 +82,7 @@ mod tests {
             roles: vec!["player".into()],
             token_id: None,
             expires: SystemTime::UNIX_EPOCH,
-            token: Token::new("secret"),
+            token: Some(Token::new("secret")),
         })));
         assert!(caller.grants(Generation(2), &permissions("player")).permits(play));
         assert!(!caller.grants(Generation(3), &permissions("anonymous")).permits(play));

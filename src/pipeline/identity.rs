@@ -17,8 +17,8 @@ pub struct Identity {
     pub token_id: Option<Arc<str>>,
     /// The token's `exp`. The leeway between clocks comes on top.
     pub expires: SystemTime,
-    /// The token itself, for routes that forward it.
-    pub token: Token,
+    /// The token itself, where some route forwards it. Otherwise it would be a third of what a connection costs, for nothing.
+    pub token: Option<Token>,
 }
 
 /// A token. It prints as nothing but its name.

@@ -30,6 +30,7 @@ pub struct RoleSpec {
 pub struct PermissionId(pub u32);
 
 /// The roles of one table.
+#[derive(Clone)]
 pub struct Permissions {
     required: Box<[Arc<str>]>,
     roles: HashMap<Arc<str>, Role>,
@@ -44,6 +45,7 @@ pub enum Grants {
 }
 
 /// A role with all that it inherits.
+#[derive(Clone)]
 struct Role {
     granted: Grants,
     denied: Grants,

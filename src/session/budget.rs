@@ -38,6 +38,13 @@ impl Budget {
         self.outbox_bytes_max.load(Relaxed)
     }
 
+    /// The bound on all outboxes, if they are close to it: so many of the largest should be closed that what is left fits in here. It lies
+    /// below the bound itself, at which appending fails, so that the outbox that pays is the largest and not the next.
+    pub fn pressure(&self) -> Option<usize> {
+        let enough = self.bytes_max.load(Relaxed) / 4 * 3;
+        (self.used() > enough).then_some(enough)
+    }
+
     /// Counts `bytes` if they fit.
     pub(super) fn try_take(&self, bytes: usize) -> bool {
         let bytes_max = self.bytes_max.load(Relaxed);

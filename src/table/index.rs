@@ -10,6 +10,7 @@ use foldhash::fast::FixedState;
 const DENSE_MAX: u32 = 1 << 16;
 
 /// An immutable map from protocol numbers.
+#[derive(Clone)]
 pub struct Index<T> {
     items: Vec<T>,
     /// `items` index plus one for `number - first`; 0 is nothing.

@@ -34,14 +34,16 @@ use crate::pipeline::auth::Verifier;
 use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitUse;
 use crate::proto::{Method, Redact, Stamp, Walk};
+use crate::tls::Certificate;
 
-/// Everything the data path needs to know, of one generation.
+/// Everything the data path needs to know, of one generation. A clone has the same rules and shares what is alive.
+#[derive(Clone)]
 pub struct Table {
     pub generation: Generation,
     /// Of everything it was compiled from.
     pub fingerprint: Fingerprint,
     pub settings: Settings,
-    pub verifier: Verifier,
+    pub verifier: Arc<Verifier>,
     pub permissions: Permissions,
     /// What Hello tells clients, so that they can see whether they agree: numbers, names, kinds and messages.
     pub catalogue_hash: String,
@@ -81,6 +83,26 @@ pub struct Route {
 // === impl Table ===
 
 impl Table {
+    /// The same table with another certificate.
+    #[must_use]
+    pub fn with_certificate(&self, certificate: Certificate) -> Table {
+        Table { settings: Settings { tls: Some(certificate), ..self.settings.clone() }, ..self.clone() }
+    }
+
+    /// A table that routes nothing, for tests of the rooms above.
+    #[cfg(test)]
+    pub fn empty() -> Table {
+        Table {
+            generation: Generation(1),
+            fingerprint: Fingerprint([0; 32]),
+            settings: Settings::default(),
+            verifier: Arc::default(),
+            permissions: Permissions::compile(&[], &[]),
+            catalogue_hash: String::new(),
+            routes: Index::new(Vec::new()),
+        }
+    }
+
     /// The route of a number.
     pub fn route(&self, number: u32) -> Option<&Arc<Route>> {
         self.routes.get(number)

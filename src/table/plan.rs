@@ -17,7 +17,7 @@ use crate::proto::{Method, Redact, Stamp, Walk};
 pub struct Plan {
     pub fixed: Fixed,
     pub settings: Settings,
-    pub verifier: Verifier,
+    pub verifier: Arc<Verifier>,
     pub permissions: Permissions,
     pub backends: Vec<backend::Spec>,
     pub limits: Vec<LimitSpec>,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio_rustls::rustls::ServerConfig;
+
+use crate::tls::Certificate;
 
 /// What holds for every connection until the next reload.
 #[derive(Clone)]
@@ -33,7 +34,7 @@ pub struct Settings {
     /// Bytes of incomplete messages, over all connections.
     pub memory_partial: usize,
     /// The certificate clients see; none: clear text.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Certificate>,
     /// Development shortcuts are in force: every listener is on loopback and nothing here is production.
     pub shortcuts: bool,
     pub log: LogSettings,

@@ -1,14 +1,20 @@
-//! A gRPC service on a free port that answers with what the gateway told it.
+//! A gRPC service on a free port that answers with what the gateway told it, or as badly as it is asked to.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use protogate::services::echo::v1::echo_service_server::{EchoService, EchoServiceServer};
 use protogate::services::echo::v1::{EchoRequest, EchoResponse};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
-/// Answers `LABEL ROUTE GENERATION USER TEXT`.
+/// Answers `LABEL ROUTE GENERATION USER TEXT`. A text may ask for something else:
+///
+/// - `fail CODE TEXT`: fails with that number and text
+/// - `slow MILLISECONDS`: answers later
+/// - `big BYTES`: answers with so much text
+/// - `tell KEY …`: answers with these metadata values, `-` for one that is not there
 pub struct Mirror {
     pub address: SocketAddr,
     task: tokio::task::JoinHandle<()>,
@@ -40,14 +46,24 @@ impl Drop for Mirror {
 impl EchoService for Service {
     async fn echo(&self, request: Request<EchoRequest>) -> Result<Response<EchoResponse>, Status> {
         let told = |key: &str| request.metadata().get(key).map_or("-", |value| value.to_str().unwrap()).to_owned();
-        let text = [
-            self.label.to_owned(),
-            told("protogate-route"),
-            told("protogate-generation"),
-            told("protogate-user"),
-            request.get_ref().text.clone(),
-        ]
-        .join(" ");
+        let asked = request.get_ref().text.clone();
+        let (what, rest) = asked.split_once(' ').unwrap_or((&asked, ""));
+        let text = match what {
+            "fail" => {
+                let (code, text) = rest.split_once(' ').unwrap_or((rest, ""));
+                return Err(Status::new(Code::from_i32(code.parse().unwrap()), text));
+            }
+            "slow" => {
+                tokio::time::sleep(Duration::from_millis(rest.parse().unwrap())).await;
+                asked
+            }
+            "big" => "x".repeat(rest.parse().unwrap()),
+            "tell" => rest.split(' ').map(told).collect::<Vec<_>>().join(" "),
+            _ => {
+                let told = ["protogate-route", "protogate-generation", "protogate-user"].map(told);
+                format!("{} {} {}", self.label, told.join(" "), asked)
+            }
+        };
         Ok(Response::new(EchoResponse { text }))
     }
 }

@@ -40,9 +40,9 @@ routes:
 // === impl TestGateway ===
 
 impl TestGateway {
-    /// Starts on `routes.yaml` and nothing else.
+    /// Starts on `routes.yaml` and little else. Files are not watched, so that a test which asks for a reload knows what that reload does.
     pub fn start(routes: &str) -> TestGateway {
-        TestGateway::start_with(&[("routes/routes.yaml", routes)])
+        TestGateway::start_with(&[("routes/gateway.yaml", "version: 1\nreload: { watch: false }\n"), ("routes/routes.yaml", routes)])
     }
 
     /// Starts on files below a fresh folder; `proto/` there holds the project's own.
@@ -78,9 +78,14 @@ impl TestGateway {
 
     /// A token of the development issuer.
     pub fn token(&self, user: &str, roles: &[&str]) -> String {
+        self.token_for(std::time::Duration::from_secs(600), user, roles)
+    }
+
+    /// One that lives as long as `ttl`.
+    pub fn token_for(&self, ttl: std::time::Duration, user: &str, roles: &[&str]) -> String {
         let key = DataFolder::at(self.folder.path().join("data")).read(protogate::data::DEVELOPMENT_KEY).unwrap();
         let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
-        Signer::from_pkcs8(&key).unwrap().issue_development(user, &roles, std::time::Duration::from_secs(600))
+        Signer::from_pkcs8(&key).unwrap().issue_development(user, &roles, ttl)
     }
 
     pub fn admin_token(&self) -> String {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::id::{ConnectionId, WorkerId};
-use crate::pipeline::identity::{Identity, Token};
+use crate::pipeline::identity::Identity;
 
 fn limit(name: &str, key: &[KeyPart], count: u32, burst: u32, now: Instant) -> LimitUse {
     limit_in(Mode::Enforce, name, key, count, burst, now)
@@ -32,7 +32,7 @@ fn caller(connection: u64, user: Option<&str>, peer: &str) -> Caller {
     let mut caller = Caller::new(ConnectionId(connection), WorkerId(0), peer.parse().unwrap());
     caller.identify(user.map(|user| {
         let (roles, expires) = (Vec::new(), SystemTime::UNIX_EPOCH);
-        Arc::new(Identity { user: user.into(), roles, token_id: None, expires, token: Token::new("") })
+        Arc::new(Identity { user: user.into(), roles, token_id: None, expires, token: None })
     }));
     caller
 }

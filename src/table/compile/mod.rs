@@ -20,6 +20,7 @@ mod roles;
 mod routes;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::plan::Plan;
 use super::settings::Fixed;
@@ -99,7 +100,7 @@ pub fn compile(
     let plan = (!report.has_errors()).then(|| Plan {
         fixed: process.fixed,
         settings: process.settings,
-        verifier: process.verifier,
+        verifier: Arc::new(process.verifier.keep_tokens(routes.routes.iter().any(|route| route.forward_token))),
         permissions,
         backends: backends.into_items(),
         limits: limits::into_specs(limits),

@@ -1,9 +1,6 @@
 //! `gateway.yaml` to the fixed part, the settings, and the verifier of tokens.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-
-use tokio_rustls::rustls::ServerConfig;
 
 use super::backends::read;
 use super::{Context, entries, issuers, items, missing};
@@ -15,7 +12,7 @@ use crate::files::Files;
 use crate::pipeline::auth::Verifier;
 use crate::table::plan::{Access, RoutePlan};
 use crate::table::settings::{AdminToken, Fixed, LogSettings, Settings};
-use crate::tls;
+use crate::tls::{self, Certificate};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7080);
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7081);
@@ -139,15 +136,25 @@ fn log_level(level: document::LogLevel) -> tracing::Level {
     }
 }
 
-fn edge_tls(written: &Spanned<document::EdgeTls>, files: &Files) -> Result<Arc<ServerConfig>, Vec<Diagnostic>> {
+fn edge_tls(written: &Spanned<document::EdgeTls>, files: &Files) -> Result<Certificate, Vec<Diagnostic>> {
     let (Some(cert), Some(key)) = (&written.cert, &written.key) else {
         return Err(vec![missing(written.span, "TLS needs both `cert` and `key`", "write `tls: { cert: server.pem, key: server.key }`")]);
     };
     match (read(cert, files), read(key, files)) {
-        (Ok(cert_pem), Ok(key_pem)) => tls::server_config(&cert_pem, &key_pem).map_err(|problem| {
-            let help = "both files are PEM: the certificate chain, and its private key";
-            vec![Diagnostic::new(Rule::TlsFile, cert.span, problem).label("the certificate").related(key.span, "the key").help(help)]
-        }),
+        (Ok(cert_pem), Ok(key_pem)) => match tls::server_config(&cert_pem, &key_pem) {
+            Ok(config) => Ok(Certificate {
+                cert: cert.as_path().to_path_buf(),
+                key: key.as_path().to_path_buf(),
+                fingerprint: tls::fingerprint(&cert_pem, &key_pem),
+                config,
+            }),
+            Err(problem) => {
+                let help = "both files are PEM: the certificate chain, and its private key";
+                Err(vec![
+                    Diagnostic::new(Rule::TlsFile, cert.span, problem).label("the certificate").related(key.span, "the key").help(help),
+                ])
+            }
+        },
         (cert_pem, key_pem) => Err(cert_pem.err().into_iter().chain(key_pem.err()).collect()),
     }
 }
