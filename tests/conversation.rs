@@ -235,17 +235,14 @@ async fn a_trace_goes_on_at_the_backend() {
 
 #[tokio::test]
 async fn a_stamped_field_is_the_gateways_whatever_the_client_wrote() {
-    let world = Reflected::start(&[
-        "9002: access: authenticated, set: { request.text: session.user }",
-        "9003: set: { request.text: peer.ip }",
-        "9004: set: { request.text: session.user }",
-    ])
-    .await;
+    let world =
+        Reflected::start(&["9002: access: authenticated, set: { request.text: session.user }", "9003: set: { request.text: peer.ip }"])
+            .await;
     let mut client = world.connect_as("alice", &[]).await;
     assert_eq!(client.echo(9002, "root").await, "mirror r9002 1 alice alice");
     assert_eq!(client.echo(9003, "192.0.2.1").await, "mirror r9003 1 alice 127.0.0.1");
     let mut nobody = world.connect().await;
-    assert_eq!(nobody.refused(9004, json!({ "text": "root" })).await, "IDENTITY_TYPE", "no identity is never an unstamped message");
+    assert_eq!(nobody.refused(9002, json!({ "text": "root" })).await, "UNAUTHENTICATED", "no identity is never an unstamped message");
 }
 
 /// One call: which of the connections, which route, which text, and whether it passes.

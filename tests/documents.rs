@@ -146,7 +146,7 @@ fn production_says_all_that_is_missing_at_once_with_lines_to_paste() {
     let check = || protogate(folder.path(), &["check", "--env", "production", "--deny-warnings"]);
     fs::write(&routes, fs::read_to_string(&routes).unwrap().replace("access: anonymous", "access: authenticated")).unwrap();
     let told = String::from_utf8(check().stdout).unwrap();
-    assert!(told.contains("production needs an admin token") && told.contains("nobody's tokens are believed"), "{told}");
+    assert!(told.contains("production needs an admin token") && told.contains("no issuer's tokens are believed"), "{told}");
 
     // What it says to add is added, and then it is content.
     let mut paste = String::new();

@@ -134,7 +134,8 @@ impl<'a> Node<'a> {
     }
 
     fn known_field<E: Error>(&self, message: &MessageDescriptor, key: &str) -> Result<(u32, Expect), E> {
-        Expect::field(message, key).ok_or_else(|| self.refuse(format!("message `{}` has no field `{key}`", message.full_name())))
+        Expect::field(message, key)
+            .ok_or_else(|| self.refuse(format!("message `{}` has no field `{key}`{}", message.full_name(), known_fields(message))))
     }
 
     /// An object with any keys, each once.
@@ -261,4 +262,18 @@ impl fmt::Display for Place<'_> {
             Place::Index(within, index) => write!(f, "{within}[{index}]"),
         }
     }
+}
+
+/// What there is instead, as far as it fits a line.
+fn known_fields(message: &MessageDescriptor) -> String {
+    const SHOWN_MAX: usize = 8;
+    let mut fields: Vec<String> = message.fields().map(|field| format!("`{}`", field.json_name())).collect();
+    if fields.is_empty() {
+        return ", it has none".to_owned();
+    }
+    if fields.len() > SHOWN_MAX {
+        fields.truncate(SHOWN_MAX);
+        fields.push("…".to_owned());
+    }
+    format!("; it has {}", fields.join(", "))
 }
