@@ -11,7 +11,6 @@ Ends with 0 when every gate is reached, 1 when one is missed, 2 when the table i
 import argparse
 import json
 import os
-import platform
 import resource
 import shutil
 import signal
@@ -101,7 +100,7 @@ def run(options, bench, gateways, folder):
                        for gateway in gateways if gateway.name != OFF},
             "instructions": {gateway.name: say(gateway.name, measure.instructions(bench, gateway, backend.address,
                                                                                   folder / f"callgrind {gateway.name}"))
-                             for gateway in gateways if gateway.name != OFF and shutil.which("valgrind")},
+                             for gateway in gateways if shutil.which("valgrind")},
         }
 
 
@@ -126,9 +125,8 @@ def say(what, result):
 
 
 def machine():
-    with open("/proc/cpuinfo") as text:
-        model = next((line.split(":")[1].strip() for line in text if line.startswith("model name")), platform.machine())
-    return f"{model}, {os.cpu_count()} processors, Linux {platform.release()}"
+    """No names: what is published says how large the machine is, and nothing else about whose it is."""
+    return f"{os.cpu_count()} virtual cores"
 
 
 if __name__ == "__main__":

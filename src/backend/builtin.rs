@@ -97,11 +97,12 @@ impl Builtin {
 }
 
 async fn answer(service: BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>, request: Request) -> Result<Bytes> {
+    let headers = request.headers();
     let mut head = http::Request::new(Body::new(Full::new(request.body)));
     *head.method_mut() = http::Method::POST;
     *head.uri_mut() = request.path.into();
     *head.version_mut() = http::Version::HTTP_2;
-    *head.headers_mut() = request.metadata;
+    *head.headers_mut() = headers;
     let response = match service.oneshot(head).await {
         Ok(response) => response,
         Err(never) => match never {},

@@ -68,8 +68,8 @@ enum Services {
 pub struct Request {
     /// `/package.Service/Method`.
     pub path: PathAndQuery,
-    /// Metadata for the service. What gRPC itself needs is added here; room for four more entries saves it an allocation.
-    pub metadata: HeaderMap,
+    /// Metadata for the service. Of two entries with one name the later counts. What gRPC itself needs is added here.
+    pub metadata: Vec<(HeaderName, HeaderValue)>,
     /// The message behind its [`frame`].
     pub body: Bytes,
     /// When the call has failed, whatever happens. The service is told.
@@ -120,15 +120,14 @@ impl Backend {
         }
     }
 
-    async fn answer(&self, worker: WorkerId, mut request: Request) -> Result<Reply> {
-        request.prepare()?;
+    async fn answer(&self, worker: WorkerId, request: Request) -> Result<Reply> {
         match &self.services {
+            _ if request.time_left().is_zero() => Err(too_late().unsent()),
             Services::Inside(builtin) => builtin.call(request).await,
             Services::Remote(endpoints) => {
                 let endpoint = endpoints.pick(worker);
                 match endpoint.send(worker, &request).await {
-                    Err(failure) if failure.is_unsent() => {
-                        request.set_timeout()?;
+                    Err(failure) if failure.is_unsent() && !request.time_left().is_zero() => {
                         endpoints.pick_other(worker, endpoint).send(worker, &request).await
                     }
                     answer => answer,
@@ -167,21 +166,21 @@ fn too_late() -> Failure {
 // === impl Request ===
 
 impl Request {
-    /// Adds what gRPC needs.
-    fn prepare(&mut self) -> Result<()> {
-        self.metadata.insert(header::TE, TRAILERS);
-        self.metadata.insert(header::CONTENT_TYPE, GRPC);
-        self.metadata.insert(header::USER_AGENT, USER_AGENT);
-        self.set_timeout()
+    /// The headers of one attempt, made for it: HTTP/2 consumes them. They tell the service how long is left.
+    fn headers(&self) -> HeaderMap {
+        const OWN: usize = 4;
+        let mut headers = HeaderMap::with_capacity(self.metadata.len() + OWN);
+        for (name, value) in &self.metadata {
+            headers.insert(name.clone(), value.clone());
+        }
+        headers.insert(header::TE, TRAILERS);
+        headers.insert(header::CONTENT_TYPE, GRPC);
+        headers.insert(header::USER_AGENT, USER_AGENT);
+        headers.insert(GRPC_TIMEOUT, timeout::grpc_timeout(self.time_left()));
+        headers
     }
 
-    /// Tells the service how long is left.
-    fn set_timeout(&mut self) -> Result<()> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(too_late().unsent());
-        }
-        self.metadata.insert(GRPC_TIMEOUT, timeout::grpc_timeout(left));
-        Ok(())
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 }

@@ -5,7 +5,7 @@
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use prost::Message as _;
 use prost_types::Any;
 
@@ -14,6 +14,10 @@ use crate::failure::{Code, Failure};
 /// Implementations differ in whether they pad; the specification says to accept both.
 const BASE64: GeneralPurpose =
     GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// What the service said about the call.
 pub(super) enum Verdict {
@@ -41,14 +45,14 @@ struct ErrorInfo {
 
 /// Reads the trailers, or the headers of an answer that has nothing else.
 pub(super) fn verdict(trailers: &HeaderMap) -> Verdict {
-    let Some(status) = trailers.get("grpc-status") else { return Verdict::Silent };
+    let Some(status) = trailers.get(GRPC_STATUS) else { return Verdict::Silent };
     let number = status.to_str().ok().and_then(|text| text.parse().ok());
     let code = number.map_or(Code::Unknown, Code::from_number);
     if code == Code::Ok {
         return Verdict::Ok;
     }
-    let message = trailers.get("grpc-message").map(|text| percent_decoded(text.as_bytes())).unwrap_or_default();
-    let details = trailers.get("grpc-status-details-bin").map(|text| details(text.as_bytes())).unwrap_or_default();
+    let message = trailers.get(GRPC_MESSAGE).map(|text| percent_decoded(text.as_bytes())).unwrap_or_default();
+    let details = trailers.get(GRPC_STATUS_DETAILS).map(|text| details(text.as_bytes())).unwrap_or_default();
     Verdict::Failed(Failure::backend(code, reason(&details), message, details))
 }
 

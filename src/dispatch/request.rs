@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
 use crate::backend;
@@ -12,6 +12,7 @@ use crate::failure::{Failure, Reason, Result};
 use crate::pipeline::call::Caller;
 use crate::pipeline::metadata as client_metadata;
 use crate::pipeline::rate_limit::KeyValue;
+use crate::pipeline::told::told;
 use crate::proto::{self, Unconvertible, Value, Values};
 use crate::table::Route;
 use crate::table::plan::SessionValue;
@@ -27,8 +28,8 @@ const ROUTE: HeaderName = HeaderName::from_static("protogate-route");
 const GENERATION: HeaderName = HeaderName::from_static("protogate-generation");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Entries that the gateway, gRPC and the backend room add to a client's.
-const OWN_ENTRIES: usize = 11;
+/// Entries that are added to a client's.
+const OWN_ENTRIES: usize = 7;
 
 /// The request as protobuf bytes, whatever the client speaks.
 pub(super) fn message<'e>(route: &Route, codec: Codec, envelope: &Envelope<'e>) -> Result<Cow<'e, [u8]>> {
@@ -72,42 +73,32 @@ pub(super) fn key_values<'m>(values: &Values<'m>) -> SmallVec<[KeyValue<'m>; 4]>
 }
 
 /// What the backend is told about the caller. The gateway's own keys are written last, so nothing a client sent can stand in for them.
-pub(super) fn metadata(route: &Route, caller: &Caller, envelope: &Envelope<'_>) -> Result<HeaderMap> {
+pub(super) fn metadata(route: &Route, caller: &mut Caller, envelope: &Envelope<'_>) -> Result<Vec<(HeaderName, HeaderValue)>> {
     client_metadata::admit(&route.metadata, &envelope.metadata)?;
-    let mut metadata = HeaderMap::with_capacity(OWN_ENTRIES + envelope.metadata.len());
+    let mut metadata = Vec::with_capacity(OWN_ENTRIES + envelope.metadata.len());
     for (key, value) in &envelope.metadata {
         let key = HeaderName::from_bytes(key.as_bytes()).expect("a key on the route's list is a header's name");
-        metadata.insert(key, HeaderValue::from_str(value).expect("printable ASCII, as `admit` has seen"));
+        metadata.push((key, HeaderValue::from_str(value).expect("printable ASCII, as `admit` has seen")));
     }
     if !envelope.traceparent.is_empty() {
-        metadata.insert(TRACEPARENT, traceparent(&envelope.traceparent)?);
+        metadata.push((TRACEPARENT, traceparent(&envelope.traceparent)?));
     }
-    if let Some(identity) = caller.identity() {
-        metadata.insert(USER, told(&identity.user));
-        metadata.insert(ROLES, told(&identity.roles.join(",")));
-        if route.forward_token {
-            let Some(token) = &identity.token else { return Err(token_not_kept(route)) };
-            let mut bearer = told(&format!("Bearer {}", token.reveal()));
-            bearer.set_sensitive(true);
-            metadata.insert(header::AUTHORIZATION, bearer);
-        }
+    if let Some(identity) = caller.identity().filter(|_| route.forward_token) {
+        let Some(token) = &identity.token else { return Err(token_not_kept(route)) };
+        let mut bearer = told(&format!("Bearer {}", token.reveal()));
+        bearer.set_sensitive(true);
+        metadata.push((header::AUTHORIZATION, bearer));
     }
-    metadata.insert(PEER, told(&caller.peer.to_string()));
-    metadata.insert(ROUTE, route.name_header.clone());
-    metadata.insert(GENERATION, route.generation_header.clone());
+    let known = caller.identity().is_some();
+    let told = caller.told();
+    if known {
+        metadata.push((USER, told.user.clone()));
+        metadata.push((ROLES, told.roles.clone()));
+    }
+    metadata.push((PEER, told.peer.clone()));
+    metadata.push((ROUTE, route.name_header.clone()));
+    metadata.push((GENERATION, route.generation_header.clone()));
     Ok(metadata)
-}
-
-/// A value of the gateway's as gRPC metadata, which is ASCII: what is not, and `%`, is percent-encoded.
-fn told(text: &str) -> HeaderValue {
-    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
-    let value = match text.bytes().all(plain) {
-        true => HeaderValue::from_str(text),
-        false => HeaderValue::try_from(
-            text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect::<String>(),
-        ),
-    };
-    value.expect("printable ASCII is a header's value")
 }
 
 /// The caller authenticated when no route forwarded tokens; a reload has changed that since.

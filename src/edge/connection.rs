@@ -268,7 +268,7 @@ impl Connection {
         if now >= self.stall_due() {
             return Err(End::close(Close::Slow, "nothing was read for 10 s"));
         }
-        self.conversation.calls.tidy();
+        self.conversation.tidy();
         if now >= self.heartbeat_due {
             self.heartbeat_due = self.check_heartbeat(now, &self.worker.tables().load().settings)?;
         }
@@ -291,7 +291,7 @@ impl Connection {
 
     /// When the pulse should wake the connection, if nothing else does.
     fn due(&self) -> Tick {
-        let tidy = if self.conversation.calls.is_untidy() { self.place.now().after(TIDY_WAIT) } else { Tick::NEVER };
+        let tidy = if self.conversation.is_untidy() { self.place.now().after(TIDY_WAIT) } else { Tick::NEVER };
         let standing = self.conversation.standing.due();
         let end = self.place.end_by().unwrap_or(Tick::NEVER);
         self.heartbeat_due.min(standing).min(self.message_due()).min(self.stall_due()).min(tidy).min(end)

@@ -113,6 +113,19 @@ impl Conversation {
         self.put_off.is_some()
     }
 
+    /// Whether there is memory to give back with [`Conversation::tidy`].
+    pub fn is_untidy(&self) -> bool {
+        self.calls.is_untidy() || self.calls.is_empty() && self.caller.is_untidy()
+    }
+
+    /// Gives back the memory that only calls need, if there are none.
+    pub fn tidy(&mut self) {
+        if self.calls.is_empty() {
+            self.calls.tidy();
+            self.caller.tidy();
+        }
+    }
+
     /// Says the last words that this end deserves, and gives up the calls that are open.
     pub fn part(&mut self, end: &End) -> Vec<InFlight> {
         let open = self.calls.take_all();

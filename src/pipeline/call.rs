@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::identity::Identity;
 use super::permission::{Grants, Permissions};
+use super::told::Told;
 use crate::id::{ConnectionId, Generation, WorkerId};
 
 /// The caller behind one connection. Owned by the connection's task.
@@ -18,6 +19,8 @@ pub struct Caller {
     identity: Option<Arc<Identity>>,
     /// What the identity may do by the table of this generation. Dropped when the identity changes.
     grants: Option<(Generation, Grants)>,
+    /// Made for the first call, given back by [`Caller::tidy`], and dropped when the identity changes.
+    told: Option<Box<Told>>,
 }
 
 // === impl Caller ===
@@ -25,7 +28,7 @@ pub struct Caller {
 impl Caller {
     /// A caller who has not said who it is.
     pub fn new(connection: ConnectionId, worker: WorkerId, peer: IpAddr) -> Caller {
-        Caller { connection, worker, peer, identity: None, grants: None }
+        Caller { connection, worker, peer, identity: None, grants: None, told: None }
     }
 
     /// Who the connection speaks for; None while it is anonymous.
@@ -37,6 +40,7 @@ impl Caller {
     pub fn identify(&mut self, identity: Option<Arc<Identity>>) {
         self.identity = identity;
         self.grants = None;
+        self.told = None;
     }
 
     /// What the caller may do by `permissions`, which belong to the table of `generation`.
@@ -53,6 +57,22 @@ impl Caller {
             (generation, grants)
         });
         &resolved.1
+    }
+
+    /// What backends are told about the caller.
+    pub fn told(&mut self) -> &Told {
+        let (identity, peer) = (self.identity.as_deref(), self.peer);
+        self.told.get_or_insert_with(|| Box::new(Told::new(identity, peer)))
+    }
+
+    /// Whether there is memory to give back with [`Caller::tidy`].
+    pub fn is_untidy(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// Gives back what only a caller that calls needs.
+    pub fn tidy(&mut self) {
+        self.told = None;
     }
 }
 

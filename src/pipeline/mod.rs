@@ -7,6 +7,7 @@
 //!
 //! - `call`: the caller, with the permissions it was found to have
 //! - `identity`: what a good token says
+//! - `told`: the caller as backends are told
 //! - `auth`: tokens into identities, over `keys` and `claims`
 //! - `signer`: tokens for development
 //! - `permission`: roles into permissions
@@ -22,6 +23,7 @@ pub mod metadata;
 pub mod permission;
 pub mod rate_limit;
 pub mod signer;
+pub mod told;
 
 mod buckets;
 mod claims;

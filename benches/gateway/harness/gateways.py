@@ -31,7 +31,7 @@ connections: {{ max: 20000, per_ip_max: 20000, inflight_max: 64, auth_timeout: 1
 auth:
   issuers:
     - {{ issuer: "{issuer}", audience: [{audience}], algorithm: HS256, secret: "${{var.bench_secret}}", roles: claims.roles }}
-telemetry: {{ log: {{ level: warn }} }}
+telemetry: {{ log: {{ level: info }} }}
 reload: {{ watch: false }}
 """
 

@@ -11,7 +11,7 @@ ONE, WIDE, DEEP = (1, 1), (64, 1), (16, 16)
 
 # Calls counted under valgrind; the short run pays for the start and is subtracted.
 SHORT_CALLS, LONG_CALLS = 2_000, 12_000
-CALLGRIND_SHAPE = (8, 1)
+CALLGRIND_SHAPES = {"8x1": (8, 1), "16x16": DEEP}
 
 SETTLE_SECONDS = 2.0
 
@@ -64,16 +64,19 @@ def memory(binaries, gateway, backend, folder, connections):
 
 
 def instructions(binaries, gateway, backend, folder):
-    """User-space instructions per request under callgrind: a long run minus a short one."""
-    short, long = (_collected(binaries, gateway, backend, folder / str(count), count) for count in (SHORT_CALLS, LONG_CALLS))
-    return (long - short) / (LONG_CALLS - SHORT_CALLS)
+    """User-space instructions per request under callgrind, by shape: a long run minus a short one."""
+    results = {}
+    for name, shape in CALLGRIND_SHAPES.items():
+        short, long = (_collected(binaries, gateway, backend, folder / name / str(count), shape, count) for count in (SHORT_CALLS, LONG_CALLS))
+        results[name] = (long - short) / (LONG_CALLS - SHORT_CALLS)
+    return results
 
 
-def _collected(binaries, gateway, backend, folder, count):
+def _collected(binaries, gateway, backend, folder, shape, count):
     output = folder.parent / f"callgrind.{count}"
     under = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}"]
     with gateway.start(backend, folder, under) as program:
-        result = ask(load(binaries, gateway, program.address, CALLGRIND_SHAPE, "--calls", count))
+        result = ask(load(binaries, gateway, program.address, shape, "--calls", count))
         if result["errors"] or result["replies"] != count:
             raise RuntimeError(f"{gateway.name} under valgrind: {result}")
     return int(re.search(r"^(?:summary|totals): (\d+)", output.read_text(), re.MULTILINE)[1])

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::uri::PathAndQuery;
 use prost::Message as _;
 use tokio::runtime::Handle;
@@ -38,7 +37,7 @@ fn echo(text: &str) -> Request {
     let message = EchoRequest { text: text.to_owned() }.encode_to_vec();
     Request {
         path: PathAndQuery::from_static("/protogate.echo.v1.EchoService/Echo"),
-        metadata: HeaderMap::new(),
+        metadata: Vec::new(),
         body: Bytes::from([&frame(message.len())[..], &message].concat()),
         deadline: Instant::now() + Duration::from_secs(20),
         reply_bytes_max: 1 << 20,

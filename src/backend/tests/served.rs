@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use tokio::time::{Instant, timeout};
 
 use super::peer::{dead_port, tonic_service};
@@ -23,7 +23,7 @@ async fn a_call_is_answered_by_the_endpoint_that_took_it() {
 async fn a_service_is_told_what_grpc_and_the_caller_have_to_say() {
     let service = tonic_service(None).await;
     let mut request = echo("metadata");
-    request.metadata.insert("protogate-user", HeaderValue::from_static("ada"));
+    request.metadata.push((HeaderName::from_static("protogate-user"), HeaderValue::from_static("ada")));
     let heard = text(backend(&[service.port]).call(WORKER, request).await.expect("an echo"));
     let expected = concat!("trailers application/grpc protogate/", env!("CARGO_PKG_VERSION"), " ada ");
     let timeout = heard.strip_prefix(expected).unwrap_or_else(|| panic!("{heard}"));

@@ -94,10 +94,16 @@ fn what_json_readers_differ_about_is_refused() {
     for (text, problem) in [
         (r#"{"fInt32":1,"fInt32":2}"#, "field `fInt32` stands twice, under one name or both of its names"),
         (r#"{"fInt32":1,"f_int32":2}"#, "field `f_int32` stands twice, under one name or both of its names"),
-        (r#"{"inner":{"nmae":"a"}}"#, "`inner`: message `test.v1.Inner` has no field `nmae`"),
+        (
+            r#"{"inner":{"nmae":"a"}}"#,
+            "`inner`: message `test.v1.Inner` has no field `nmae`; it has `id`, `name`, `numbers`, `left`, `right`, `back`",
+        ),
         (r#"{"inners":[{"id":1},{"id":1,"id":2}]}"#, "`inners[1]`: field `id` stands twice, under one name or both of its names"),
         (r#"{"texts":{"a":"1","a":"2"}}"#, "`texts`: key `a` stands twice"),
-        (r#"{"innerById":{"1":{"x":1}}}"#, "`innerById.1`: message `test.v1.Inner` has no field `x`"),
+        (
+            r#"{"innerById":{"1":{"x":1}}}"#,
+            "`innerById.1`: message `test.v1.Inner` has no field `x`; it has `id`, `name`, `numbers`, `left`, `right`, `back`",
+        ),
         (&deep, "nested more than 32 deep"),
         (&many, "`packedInt32`: lists and maps hold more than 10000 elements together"),
         ("{} x", "not JSON: trailing characters at line 1 column 4"),
