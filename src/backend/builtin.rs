@@ -97,7 +97,7 @@ impl Builtin {
 }
 
 async fn answer(service: BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>, request: Request) -> Result<Bytes> {
-    let headers = request.headers();
+    let headers = request.attempt();
     let mut head = http::Request::new(Body::new(Full::new(request.body)));
     *head.method_mut() = http::Method::POST;
     *head.uri_mut() = request.path.into();

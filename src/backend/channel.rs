@@ -169,7 +169,7 @@ fn head(target: &Target, request: &Request) -> http::Request<()> {
     *head.method_mut() = Method::POST;
     *head.uri_mut() = Uri::from_parts(uri).expect("scheme, authority and path are all there");
     *head.version_mut() = Version::HTTP_2;
-    *head.headers_mut() = request.headers();
+    *head.headers_mut() = request.attempt();
     head
 }
 

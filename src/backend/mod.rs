@@ -68,7 +68,9 @@ enum Services {
 pub struct Request {
     /// `/package.Service/Method`.
     pub path: PathAndQuery,
-    /// Metadata for the service. Of two entries with one name the later counts. What gRPC itself needs is added here.
+    /// What this call has in common with others, from [`headers`].
+    pub headers: Arc<HeaderMap>,
+    /// This call's metadata for the service. It replaces what has the same name in `headers`, and of two such entries the later counts.
     pub metadata: Vec<(HeaderName, HeaderValue)>,
     /// The message behind its [`frame`].
     pub body: Bytes,
@@ -137,6 +139,17 @@ impl Backend {
     }
 }
 
+/// The headers that many calls have in common: these, and what gRPC needs. Room for the timeout is in them.
+pub fn headers(common: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> HeaderMap {
+    let grpc = [
+        (header::TE, TRAILERS),
+        (header::CONTENT_TYPE, GRPC),
+        (header::USER_AGENT, USER_AGENT),
+        (GRPC_TIMEOUT, HeaderValue::from_static("")),
+    ];
+    grpc.into_iter().chain(common).collect()
+}
+
 /// What is wrong with a backend that could not be opened. Opens nothing itself.
 pub fn problem(kind: &SpecKind) -> Option<String> {
     match kind {
@@ -167,15 +180,11 @@ fn too_late() -> Failure {
 
 impl Request {
     /// The headers of one attempt, made for it: HTTP/2 consumes them. They tell the service how long is left.
-    fn headers(&self) -> HeaderMap {
-        const OWN: usize = 4;
-        let mut headers = HeaderMap::with_capacity(self.metadata.len() + OWN);
+    fn attempt(&self) -> HeaderMap {
+        let mut headers = HeaderMap::clone(&self.headers);
         for (name, value) in &self.metadata {
-            headers.insert(name.clone(), value.clone());
+            headers.insert(name, value.clone());
         }
-        headers.insert(header::TE, TRAILERS);
-        headers.insert(header::CONTENT_TYPE, GRPC);
-        headers.insert(header::USER_AGENT, USER_AGENT);
         headers.insert(GRPC_TIMEOUT, timeout::grpc_timeout(self.time_left()));
         headers
     }

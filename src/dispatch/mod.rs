@@ -94,7 +94,8 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
         would_refuse: passed.would_refuse,
     };
     let path = route.method.path.clone();
-    let request = backend::Request { path, metadata, body, deadline: now + patience, reply_bytes_max: route.reply_bytes_max };
+    let headers = Arc::clone(&route.headers);
+    let request = backend::Request { path, headers, metadata, body, deadline: now + patience, reply_bytes_max: route.reply_bytes_max };
     Ok(Call { id: CallId(envelope.id), codec, request, worker: caller.worker, log, route: Arc::clone(route) })
 }
 

@@ -12,7 +12,7 @@ use crate::failure::{Failure, Reason, Result};
 use crate::pipeline::call::Caller;
 use crate::pipeline::metadata as client_metadata;
 use crate::pipeline::rate_limit::KeyValue;
-use crate::pipeline::told::told;
+use crate::pipeline::told::{PEER, ROLES, USER, told};
 use crate::proto::{self, Unconvertible, Value, Values};
 use crate::table::Route;
 use crate::table::plan::SessionValue;
@@ -21,15 +21,10 @@ use crate::wire::{Codec, Envelope, Payload};
 /// Bytes of gRPC's frame before a message.
 pub(super) const FRAME: usize = backend::frame(0).len();
 
-const USER: HeaderName = HeaderName::from_static("protogate-user");
-const ROLES: HeaderName = HeaderName::from_static("protogate-roles");
-const PEER: HeaderName = HeaderName::from_static("protogate-peer");
-const ROUTE: HeaderName = HeaderName::from_static("protogate-route");
-const GENERATION: HeaderName = HeaderName::from_static("protogate-generation");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Entries that are added to a client's.
-const OWN_ENTRIES: usize = 7;
+const OWN_ENTRIES: usize = 5;
 
 /// The request as protobuf bytes, whatever the client speaks.
 pub(super) fn message<'e>(route: &Route, codec: Codec, envelope: &Envelope<'e>) -> Result<Cow<'e, [u8]>> {
@@ -72,7 +67,8 @@ pub(super) fn key_values<'m>(values: &Values<'m>) -> SmallVec<[KeyValue<'m>; 4]>
     values.iter().map(key_value).collect()
 }
 
-/// What the backend is told about the caller. The gateway's own keys are written last, so nothing a client sent can stand in for them.
+/// What the backend is told about the caller, beside the headers of the route. A client's keys are none of the gateway's: `admit` sees to it,
+/// and what the gateway says about the caller is written last.
 pub(super) fn metadata(route: &Route, caller: &mut Caller, envelope: &Envelope<'_>) -> Result<Vec<(HeaderName, HeaderValue)>> {
     client_metadata::admit(&route.metadata, &envelope.metadata)?;
     let mut metadata = Vec::with_capacity(OWN_ENTRIES + envelope.metadata.len());
@@ -96,8 +92,6 @@ pub(super) fn metadata(route: &Route, caller: &mut Caller, envelope: &Envelope<'
         metadata.push((ROLES, told.roles.clone()));
     }
     metadata.push((PEER, told.peer.clone()));
-    metadata.push((ROUTE, route.name_header.clone()));
-    metadata.push((GENERATION, route.generation_header.clone()));
     Ok(metadata)
 }
 

@@ -7,9 +7,15 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::identity::Identity;
+
+pub const USER: HeaderName = HeaderName::from_static("protogate-user");
+pub const ROLES: HeaderName = HeaderName::from_static("protogate-roles");
+pub const PEER: HeaderName = HeaderName::from_static("protogate-peer");
+pub const ROUTE: HeaderName = HeaderName::from_static("protogate-route");
+pub const GENERATION: HeaderName = HeaderName::from_static("protogate-generation");
 
 /// The caller in the words of gRPC metadata.
 pub struct Told {

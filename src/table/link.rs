@@ -10,12 +10,13 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::index::Index;
-use super::plan::{Plan, RoutePlan};
+use super::plan::{Access, Plan, RoutePlan};
 use super::{Route, Table};
-use crate::backend::{Backend, Builtins, Spec};
+use crate::backend::{self, Backend, Builtins, Spec};
 use crate::files::Fingerprint;
 use crate::id::Generation;
 use crate::pipeline::rate_limit::{LimitSpec, LimitUse, Limiter};
+use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, USER};
 
 /// What outlasts a table. Held by the reloader; the data path holds the same parts through its table.
 pub struct Living {
@@ -74,11 +75,14 @@ impl Living {
 
 fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limiter>], generation_header: HeaderValue) -> Route {
     let name_header = HeaderValue::from_str(&plan.name).expect("a route's name is lower-case ASCII, digits, `_` and `.`");
+    // Room for what every call says. An identity is certain only where it is asked for.
+    let certain: &[_] = if plan.access == Access::Authenticated { &[PEER, USER, ROLES] } else { &[PEER] };
+    let room = certain.iter().map(|name| (name.clone(), HeaderValue::from_static("")));
+    let headers = backend::headers(room.chain([(ROUTE, name_header), (GENERATION, generation_header)]));
     Route {
         number: plan.number,
         name: plan.name,
-        name_header,
-        generation_header,
+        headers: Arc::new(headers),
         method: plan.method,
         backend: Arc::clone(&backends[plan.backend]),
         access: plan.access,

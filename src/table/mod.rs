@@ -20,7 +20,7 @@ pub mod settings;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::HeaderMap;
 
 pub use live::{TableReader, TableWriter, live};
 pub use plan::Access;
@@ -54,10 +54,8 @@ pub struct Table {
 pub struct Route {
     pub number: Protocol,
     pub name: Arc<str>,
-    /// The name again, as the backend is told it.
-    pub name_header: HeaderValue,
-    /// The generation of its table, likewise.
-    pub generation_header: HeaderValue,
+    /// What every call of the route tells its backend.
+    pub headers: Arc<HeaderMap>,
     pub method: Method,
     pub backend: Arc<Backend>,
     pub access: Access,

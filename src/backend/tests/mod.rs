@@ -37,6 +37,7 @@ fn echo(text: &str) -> Request {
     let message = EchoRequest { text: text.to_owned() }.encode_to_vec();
     Request {
         path: PathAndQuery::from_static("/protogate.echo.v1.EchoService/Echo"),
+        headers: Arc::new(super::headers([])),
         metadata: Vec::new(),
         body: Bytes::from([&frame(message.len())[..], &message].concat()),
         deadline: Instant::now() + Duration::from_secs(20),
