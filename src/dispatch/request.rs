@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -84,7 +85,7 @@ pub(super) fn metadata(route: &Route, caller: &Caller, envelope: &Envelope<'_>) 
     }
     if let Some(identity) = caller.identity() {
         metadata.insert(USER, told(&identity.user));
-        metadata.insert(ROLES, told(&identity.roles.join(",")));
+        metadata.insert(ROLES, told_list(&identity.roles));
         if route.forward_token {
             let Some(token) = &identity.token else { return Err(token_not_kept(route)) };
             let mut bearer = told(&format!("Bearer {}", token.reveal()));
@@ -100,14 +101,22 @@ pub(super) fn metadata(route: &Route, caller: &Caller, envelope: &Envelope<'_>) 
 
 /// A value of the gateway's as gRPC metadata, which is ASCII: what is not, and `%`, is percent-encoded.
 fn told(text: &str) -> HeaderValue {
-    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
-    let value = match text.bytes().all(plain) {
-        true => HeaderValue::from_str(text),
-        false => HeaderValue::try_from(
-            text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect::<String>(),
-        ),
-    };
-    value.expect("printable ASCII is a header's value")
+    HeaderValue::from_str(&percent_encoded(text, b"%")).expect("printable ASCII is a header's value")
+}
+
+/// Several values with commas between. A comma inside of one is encoded too, so that nobody reads one as two.
+fn told_list(texts: &[Arc<str>]) -> HeaderValue {
+    let texts: SmallVec<[Cow<'_, str>; 8]> = texts.iter().map(|text| percent_encoded(text, b"%,")).collect();
+    HeaderValue::from_str(&texts.join(",")).expect("printable ASCII is a header's value")
+}
+
+/// The text with everything percent-encoded that is not printable ASCII, or is one of `special`.
+fn percent_encoded<'t>(text: &'t str, special: &[u8]) -> Cow<'t, str> {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && !special.contains(&byte);
+    if text.bytes().all(plain) {
+        return Cow::Borrowed(text);
+    }
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// The caller authenticated when no route forwarded tokens; a reload has changed that since.
@@ -184,4 +193,17 @@ pub(super) fn redacted(route: &Route, message: &[u8]) -> Option<String> {
     let mut json = Vec::new();
     proto::to_json(&route.method.input, &message, &mut json).ok()?;
     String::from_utf8(json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_with_a_comma_stays_one_role() {
+        let told = |roles: &[&str]| told_list(&roles.iter().map(|role| Arc::from(*role)).collect::<Vec<_>>());
+        assert_eq!(told(&["player", "moderator"]), "player,moderator");
+        assert_eq!(told(&["player,admin", "50%\n", "é"]), "player%2Cadmin,50%25%0A,%C3%A9");
+        assert_eq!(told(&[]), "");
+    }
 }
