@@ -12,10 +12,11 @@ mod request;
 
 use std::any::Any;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
@@ -35,8 +36,6 @@ use crate::wire::{Codec, Envelope, Status};
 
 /// A call that was admitted and waits to be run.
 pub struct Call {
-    route: Arc<Route>,
-    id: CallId,
     codec: Codec,
     request: backend::Request,
     worker: WorkerId,
@@ -53,19 +52,25 @@ pub struct Answer {
     pub silent: bool,
 }
 
-/// What the access log will say about a call, known from its beginning.
+/// What the access log will say about a call, known from its beginning. It says it once: when the call ends, or is dropped before.
 struct Logged {
+    route: Arc<Route>,
+    id: CallId,
     generation: Generation,
     connection: ConnectionId,
     identity: Option<Arc<Identity>>,
     began: Instant,
     payload_bytes: usize,
     would_refuse: Vec<Arc<str>>,
+    /// The request as it was sent, where the route logs payloads.
+    sent: Option<Bytes>,
+    said: bool,
 }
 
 /// Decides whether a call may happen, and prepares it. Does no I/O and awaits nothing.
 pub fn admit(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Envelope<'_>, now: Instant) -> Result<Call> {
-    prepare(table, caller, codec, envelope, now).inspect_err(|failure| log_refusal(table, caller, envelope, failure, now))
+    let admitted = caught(|| prepare(table, caller, codec, envelope, now));
+    admitted.inspect_err(|failure| log_refusal(table, caller, envelope, failure, now))
 }
 
 fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Envelope<'_>, now: Instant) -> Result<Call> {
@@ -86,17 +91,21 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
         asked => route.timeout.min(Duration::from_millis(asked.into())),
     };
     let log = Logged {
+        route: Arc::clone(route),
+        id: CallId(envelope.id),
         generation: table.generation,
         connection: caller.connection,
         identity: caller.identity().cloned(),
         began: now,
         payload_bytes: message.len(),
         would_refuse: passed.would_refuse,
+        sent: (route.log.payload != LogPayload::None).then(|| body.slice(request::FRAME..)),
+        said: false,
     };
     let path = route.method.path.clone();
     let headers = Arc::clone(&route.headers);
     let request = backend::Request { path, headers, metadata, body, deadline: now + patience, reply_bytes_max: route.reply_bytes_max };
-    Ok(Call { id: CallId(envelope.id), codec, request, worker: caller.worker, log, route: Arc::clone(route) })
+    Ok(Call { codec, request, worker: caller.worker, log })
 }
 
 fn find<'t>(table: &'t Table, envelope: &Envelope<'_>) -> Result<&'t Arc<Route>> {
@@ -130,16 +139,19 @@ fn permit(table: &Table, route: &Route, caller: &mut Caller) -> Result<()> {
     }
 }
 
-/// Runs part of a call so that a panic in it is an INTERNAL answer to this call, and nothing to anybody else.
-async fn contained<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(result) => result,
-        Err(panic) => Err(Failure::gateway(Reason::Internal, "the gateway failed while it handled this call").because(panic_text(&*panic))),
-    }
+/// Does part of a call so that a panic in it is an INTERNAL answer to this call, and nothing to anybody else.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(broken(&*panic)))
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic")
+/// The same for what waits.
+async fn contained<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(broken(&*panic)))
+}
+
+fn broken(panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Failure::gateway(Reason::Internal, "the gateway failed while it handled this call").because(text.unwrap_or("panic"))
 }
 
 fn log_refusal(table: &Table, caller: &Caller, envelope: &Envelope<'_>, failure: &Failure, began: Instant) {
@@ -170,13 +182,13 @@ fn log_refusal(table: &Table, caller: &Caller, envelope: &Envelope<'_>, failure:
 
 impl Call {
     pub fn id(&self) -> CallId {
-        self.id
+        self.log.id
     }
 
     /// Waits for the backend. Never fails and never panics: whatever happens is an answer. Dropping it cancels the call.
     pub async fn run(self) -> Answer {
-        let Call { route, id, codec, request, worker, log } = self;
-        let sent = (route.log.payload != LogPayload::None).then(|| request.body.slice(request::FRAME..));
+        let Call { codec, request, worker, mut log } = self;
+        let (route, id) = (Arc::clone(&log.route), log.id);
         let mut endpoint = None;
         let result = contained(async {
             let answer = route.backend.call(worker, request).await.map_err(|failure| reply::presentable(&route, failure))?;
@@ -184,8 +196,11 @@ impl Call {
             reply::encode(&route, codec, answer.message)
         })
         .await;
-        log.write(&route, id, &result, endpoint.as_deref(), sent.as_deref());
-        let result = result.map_err(|failure| reply::status(&route, codec, &failure));
+        let told = caught(|| {
+            log.say(result.as_ref(), endpoint.as_deref());
+            Ok(result.map_err(|failure| reply::status(&route, codec, &failure)))
+        });
+        let result = told.unwrap_or_else(|failure| Err(Status::from(&failure)));
         Answer { protocol: route.number, id, silent: !route.answers_success && result.is_ok(), result }
     }
 }
@@ -193,21 +208,24 @@ impl Call {
 // === impl Logged ===
 
 impl Logged {
-    fn write(&self, route: &Route, id: CallId, result: &Result<Reply>, endpoint: Option<&str>, sent: Option<&[u8]>) {
+    fn say(&mut self, result: std::result::Result<&Reply, &Failure>, endpoint: Option<&str>) {
+        // Beforehand: if this panics, it is not tried again.
+        self.said = true;
+        let route = &*self.route;
         let mut entry = Entry {
             generation: self.generation,
             connection: self.connection,
             protocol: route.number.0,
-            id: id.0,
+            id: self.id.0,
             route: Some(&route.name),
             user: self.identity.as_ref().map(|identity| &*identity.user),
-            outcome: result.as_ref().map(|_| ()),
+            outcome: result.map(|_| ()),
             duration: self.began.elapsed(),
             slow: Some(route.log.slow),
             backend: Some(route.backend.name()),
             endpoint,
             bytes_in: self.payload_bytes,
-            bytes_out: result.as_ref().map_or(0, Reply::len),
+            bytes_out: result.map_or(0, Reply::len),
             would_refuse: &self.would_refuse,
             payload: None,
         };
@@ -219,23 +237,25 @@ impl Logged {
             LogPayload::Failures => result.is_err(),
             LogPayload::All => true,
         };
-        let payload = sent.filter(|_| shown).and_then(|sent| request::redacted(route, sent));
+        let payload = self.sent.as_deref().filter(|_| shown).and_then(|sent| request::redacted(route, sent));
         entry.payload = payload.as_deref();
         entry.write();
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::failure::Code;
-
-    #[tokio::test]
-    async fn a_panic_in_a_call_is_an_internal_answer() {
-        let failing = async { if true { panic!("boom") } else { Ok(()) } };
-        let failure = contained(failing).await.unwrap_err();
-        assert_eq!((failure.code(), failure.reason()), (Code::Internal, "INTERNAL"));
-        assert_eq!(failure.cause(), Some("boom"), "the log learns why");
-        assert!(!failure.message().contains("boom"), "the client does not");
+impl Drop for Logged {
+    /// Nobody waits for the answer any more: the client cancelled, or it is gone.
+    fn drop(&mut self) {
+        if !self.said {
+            let failure = Failure::gateway(Reason::Cancelled, "the call was given up before its answer came");
+            // A panic while another one unwinds would end the process.
+            _ = caught(|| {
+                self.say(Err(&failure), None);
+                Ok(())
+            });
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ use super::pulse::Tick;
 /// One connection's heartbeat.
 pub struct Heartbeat {
     heard: Tick,
+    /// The first question since then.
+    asked: Option<Tick>,
     next: Tick,
 }
 
@@ -20,7 +22,7 @@ pub enum Verdict {
     Quiet(Tick),
     /// The question, now.
     Ask,
-    /// Nobody has answered for a heartbeat and the grace after it.
+    /// Nothing was heard for a heartbeat and the grace after it, nor since a question for as long as the grace.
     Dead,
 }
 
@@ -29,21 +31,26 @@ pub enum Verdict {
 impl Heartbeat {
     /// Starts with `first`, a random part of the interval: clients that came together are not asked together.
     pub fn new(now: Tick, first: Duration) -> Heartbeat {
-        Heartbeat { heard: now, next: now.after(first) }
+        Heartbeat { heard: now, asked: None, next: now.after(first) }
     }
 
     /// Something came, whatever it was.
     pub fn hear(&mut self, now: Tick) {
         self.heard = now;
+        self.asked = None;
     }
 
     /// What is due at `now`. A question counts as asked.
+    ///
+    /// Both durations are those of the moment. A client that was silent for longer than a new heartbeat kept to the old one, so nobody is
+    /// dead who was not asked.
     pub fn check(&mut self, now: Tick, heartbeat: Duration, grace: Duration) -> Verdict {
-        let dead = self.heard.after(heartbeat + grace);
+        let dead = self.asked.map_or(Tick::NEVER, |asked| asked.after(grace).max(self.heard.after(heartbeat + grace)));
         if now >= dead {
             return Verdict::Dead;
         }
         if now >= self.next {
+            self.asked.get_or_insert(now);
             self.next = now.after(heartbeat);
             return Verdict::Ask;
         }
@@ -69,6 +76,18 @@ mod tests {
         assert_eq!(heartbeat.check(at(12), HEARTBEAT, GRACE), Verdict::Ask);
         assert_eq!(heartbeat.check(at(12), HEARTBEAT, GRACE), Verdict::Quiet(at(35)));
         assert_eq!(heartbeat.check(at(35), HEARTBEAT, GRACE), Verdict::Dead);
+    }
+
+    #[test]
+    fn a_heartbeat_that_becomes_shorter_kills_nobody_who_was_not_asked() {
+        let mut heartbeat = Heartbeat::new(at(0), Duration::from_secs(60));
+        assert_eq!(heartbeat.check(at(50), 2 * HEARTBEAT, GRACE), Verdict::Quiet(at(60)));
+        assert_eq!(heartbeat.check(at(60), HEARTBEAT, GRACE), Verdict::Ask);
+        assert_eq!(heartbeat.check(at(64), HEARTBEAT, GRACE), Verdict::Quiet(at(65)));
+        let mut answered = Heartbeat { heard: at(0), asked: Some(at(60)), next: at(90) };
+        answered.hear(at(64));
+        assert_eq!(answered.check(at(65), HEARTBEAT, GRACE), Verdict::Quiet(at(90)));
+        assert_eq!(heartbeat.check(at(65), HEARTBEAT, GRACE), Verdict::Dead);
     }
 
     #[test]

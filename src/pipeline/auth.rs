@@ -236,11 +236,12 @@ impl Issuer {
         })
     }
 
-    /// Checks `exp` and `nbf`, and returns `exp`.
+    /// Checks `exp` and `nbf`, and returns when the identity ends, by a clock that may be late.
     fn check_time(&self, claims: &Object<'_>, now: SystemTime) -> std::result::Result<SystemTime, String> {
         let moment = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let expires = moment(claims.seconds("exp")?.ok_or("it has no `exp`")?);
-        if now >= expires + self.leeway {
+        let end = expires + self.leeway;
+        if now >= end {
             return Err("it has expired".into());
         }
         if expires > now + LIFETIME_MAX {
@@ -248,7 +249,7 @@ impl Issuer {
         }
         match claims.seconds("nbf")?.map(moment) {
             Some(begins) if begins > now + self.leeway => Err("it is not valid yet".into()),
-            _ => Ok(expires),
+            _ => Ok(end),
         }
     }
 

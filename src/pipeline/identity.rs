@@ -15,7 +15,7 @@ pub struct Identity {
     pub roles: Vec<Arc<str>>,
     /// The token's `jti`, if it has one.
     pub token_id: Option<Arc<str>>,
-    /// The token's `exp`. The leeway between clocks comes on top.
+    /// When it ends: the token's `exp`, and the leeway between clocks on top.
     pub expires: SystemTime,
     /// The token itself, where some route forwards it. Otherwise it would be a third of what a connection costs, for nothing.
     pub token: Option<Token>,
