@@ -248,7 +248,10 @@ impl Drop for Logged {
         if !self.said {
             let failure = Failure::gateway(Reason::Cancelled, "the call was given up before its answer came");
             // A panic while another one unwinds would end the process.
-            _ = caught(|| Ok(self.say(Err(&failure), None)));
+            _ = caught(|| {
+                self.say(Err(&failure), None);
+                Ok(())
+            });
         }
     }
 }
