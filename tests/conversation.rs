@@ -177,6 +177,8 @@ async fn sizes_are_bounded_both_ways() {
     assert_eq!(client.echo(9002, &"x".repeat(98)).await.len(), "mirror r9002 1 - ".len() + 98);
     assert_eq!(client.refused(9003, json!({ "text": "big 2000" })).await, "REPLY_TOO_LARGE");
     assert_eq!(client.echo(9003, "big 1000").await.len(), 1000);
+    // With its four bytes around the text, the largest reply there is by default; the envelope comes on top.
+    assert_eq!(client.echo(9001, &format!("big {}", (256 << 10) - 4)).await.len(), (256 << 10) - 4);
     client.send(9001, json!({ "text": "x".repeat(110_000) })).await;
     client.assert_sent_away(1009).await;
 }

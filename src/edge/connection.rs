@@ -20,7 +20,7 @@ use super::end::End;
 use super::frames::{Event, Flow, Limits};
 use super::heartbeat::{Heartbeat, Verdict};
 use super::jitter::jitter;
-use super::pulse::{Place, Tick};
+use super::pulse::{Place, STEP, Tick};
 use super::socket::Socket;
 use super::speaker::Speaker;
 use super::standing::Standing;
@@ -28,7 +28,7 @@ use super::upgrade::Upgraded;
 use super::worker::Worker;
 use crate::id::ConnectionId;
 use crate::pipeline::Caller;
-use crate::session::outbox::{Outbox, Ready};
+use crate::session::outbox::{Full, Outbox, Ready};
 use crate::table::Settings;
 use crate::wire::Close;
 
@@ -162,6 +162,10 @@ impl Connection {
         }
         loop {
             let reading = self.read(cx)?;
+            // After it, for if the gateway itself was not running, what the client said meanwhile has only now been heard.
+            if self.place.now() >= self.heartbeat_due {
+                self.heartbeat_due = self.check_heartbeat(self.place.now(), &self.worker.tables().load().settings)?;
+            }
             if let Poll::Ready(answered) = self.conversation.poll_answer(cx) {
                 answered?;
                 if self.conversation.draining {
@@ -169,13 +173,13 @@ impl Connection {
                 }
             }
             let written = self.write(cx)?;
-            if written.is_ready() && (reading == Reading::PutOff || self.conversation.has_put_off()) {
-                continue;
-            }
             if reading == Reading::Enough {
                 cx.waker().wake_by_ref();
+                break;
             }
-            break;
+            if written.is_pending() || (reading != Reading::PutOff && self.conversation.put_off() != Some(Full::Own)) {
+                break;
+            }
         }
         self.place.set_due(self.due());
         Ok(())
@@ -210,6 +214,9 @@ impl Connection {
                 return Err(end);
             }
             decoded.map_err(|violation| End::close(violation.close, violation.what))?;
+            if self.conversation.take_verified() {
+                return Ok(Reading::Enough);
+            }
         }
         Ok(Reading::Enough)
     }
@@ -269,9 +276,6 @@ impl Connection {
             return Err(End::close(Close::Slow, "nothing was read for 10 s"));
         }
         self.conversation.tidy();
-        if now >= self.heartbeat_due {
-            self.heartbeat_due = self.check_heartbeat(now, &self.worker.tables().load().settings)?;
-        }
         self.conversation.check_standing(now)
     }
 
@@ -294,7 +298,9 @@ impl Connection {
         let tidy = if self.conversation.is_untidy() { self.place.now().after(TIDY_WAIT) } else { Tick::NEVER };
         let standing = self.conversation.standing.due();
         let end = self.place.end_by().unwrap_or(Tick::NEVER);
-        self.heartbeat_due.min(standing).min(self.message_due()).min(self.stall_due()).min(tidy).min(end)
+        // Nobody says when there is room in all outboxes, so it is tried again.
+        let retry = if self.conversation.put_off() == Some(Full::All) { self.place.now().after(STEP) } else { Tick::NEVER };
+        self.heartbeat_due.min(standing).min(self.message_due()).min(self.stall_due()).min(tidy).min(end).min(retry)
     }
 
     fn message_due(&self) -> Tick {
@@ -352,13 +358,18 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use futures_util::{SinkExt, StreamExt};
+    use tokio::io::AsyncWriteExt;
     use tokio_tungstenite::tungstenite::Message;
     use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
     use super::*;
     use crate::edge::Edge;
     use crate::edge::control::PANIC;
+    use crate::edge::request::Offer;
+    use crate::edge::seats::Seats;
+    use crate::edge::socket::Stream;
     use crate::table::{Table, live};
+    use crate::wire::Codec;
 
     #[tokio::test]
     async fn a_panic_in_a_connection_closes_it_alone_and_gives_everything_back() {
@@ -387,6 +398,44 @@ mod tests {
         drop((failing, other));
         edge.drain(Duration::ZERO).await;
         assert_eq!(edge.connections(), 0);
+    }
+
+    /// A connection that nobody polls but the test, on a clock that the test drives.
+    async fn by_hand() -> (Connection, tokio::net::TcpStream) {
+        let hour = Duration::from_secs(3600);
+        let mut table = Table::empty();
+        (table.settings.auth_timeout, table.settings.anonymous_max_age) = (hour, hour);
+        let seat = Seats::new(1).take(&table.settings).unwrap();
+        let (_writer, tables) = live(Arc::new(table));
+        let worker = Arc::new(Worker::by_hand(tables));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let offer = Offer { codec: Codec::Json, token: None };
+        (Connection::new(Upgraded { stream: Stream::Plain(stream), unread: Vec::new(), offer, peer: peer.ip(), seat }, worker), client)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_spoke_while_the_gateway_was_stopped_is_alive() {
+        let (mut connection, mut client) = by_hand().await;
+        let wait = |connection: &Connection, seconds| (0..seconds * 4).for_each(|_| connection.worker.pulse.beat());
+        let poll = async |connection: &mut Connection| poll_fn(|cx| Poll::Ready(connection.poll(cx).is_ready())).await;
+        assert!(!poll(&mut connection).await);
+        wait(&connection, 31);
+        assert!(!poll(&mut connection).await, "asked");
+        client.write_all(b"\x8a\x80\0\0\0\0").await.unwrap();
+        match &connection.socket.stream {
+            Stream::Plain(stream) => stream.readable().await.unwrap(),
+            Stream::Tls(_) => unreachable!("it is plain"),
+        }
+        wait(&connection, 300);
+        assert!(!poll(&mut connection).await);
+        assert!(matches!(connection.phase, Phase::Open));
+        wait(&connection, 300);
+        assert!(!poll(&mut connection).await, "asked again");
+        wait(&connection, 300);
+        poll(&mut connection).await;
+        assert!(matches!(connection.phase, Phase::Leaving { .. }), "nothing was heard");
     }
 
     fn future_bytes<F: Future>(_: impl FnOnce(Connection) -> F) -> usize {

@@ -84,7 +84,10 @@ impl Conversation {
     fn hear_authenticate(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), End> {
         let read = self.speaker.read::<v1::Authenticate>(envelope.payload).map_err(unreadable);
         match read.and_then(|message| self.authenticate(&message.token, batch)) {
-            Ok(ready) => self.speaker.say(envelope.id, &ready),
+            Ok(ready) => {
+                self.speaker.say(envelope.id, &ready)?;
+                self.count_token(batch.tick)
+            }
             Err(failure) => {
                 self.speaker.refuse(envelope.protocol, envelope.id, &failure)?;
                 Err(bad_token(failure))
@@ -98,12 +101,13 @@ impl Conversation {
         let Some(before) = self.caller.identity().map(|identity| Arc::clone(&identity.user)) else {
             return Err(Failure::gateway(Reason::Unauthenticated, "there is no token to refresh; send Authenticate (protocol 2)").into());
         };
-        let identity = verify(&message.token, batch)?;
+        let identity = self.verify(&message.token, batch)?;
         if identity.user != before {
             return Err(Failure::gateway(Reason::InvalidToken, "the token is another user's; open a connection of its own for it").into());
         }
         let ready = self.become_known(identity, batch.tick);
-        Ok(self.speaker.say_as(number::REFRESH_TOKEN, envelope.id, &ready)?)
+        self.speaker.say_as(number::REFRESH_TOKEN, envelope.id, &ready)?;
+        Ok(self.count_token(batch.tick)?)
     }
 
     fn hear_ping(&mut self, envelope: &Envelope<'_>) -> Result<(), Refused> {
@@ -119,8 +123,13 @@ impl Conversation {
     }
 
     fn authenticate(&mut self, token: &str, batch: &Batch) -> Result<v1::Ready, Failure> {
-        let identity = verify(token, batch)?;
+        let identity = self.verify(token, batch)?;
         Ok(self.become_known(identity, batch.tick))
+    }
+
+    fn verify(&mut self, token: &str, batch: &Batch) -> Result<Identity, Failure> {
+        self.verified = true;
+        batch.table.verifier.verify(token, SystemTime::now())
     }
 
     fn become_known(&mut self, identity: Identity, tick: Tick) -> v1::Ready {
@@ -169,10 +178,6 @@ impl From<End> for Refused {
 
 fn unreadable(what: String) -> Failure {
     Failure::gateway(Reason::InvalidMessage, format!("the payload is not the message of this number: {what}"))
-}
-
-fn verify(token: &str, batch: &Batch) -> Result<Identity, Failure> {
-    batch.table.verifier.verify(token, SystemTime::now())
 }
 
 fn bad_token(failure: Failure) -> End {

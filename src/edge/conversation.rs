@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::trace;
@@ -13,6 +12,7 @@ use tracing::trace;
 use super::calls::{Calls, InFlight};
 use super::end::{End, aborted, goodbye};
 use super::frames::{Event, Flow};
+use super::patience::{Exhausted, Patience};
 use super::pulse::Tick;
 use super::seats::Seat;
 use super::speaker::Speaker;
@@ -21,14 +21,9 @@ use crate::dispatch::{self, Answer};
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, Protocol};
 use crate::pipeline::Caller;
+use crate::session::outbox::Full;
 use crate::table::Table;
 use crate::wire::{Close, Codec, Envelope, number};
-
-/// Requests that the gateway itself refused, in one window, after which the client is taken for broken or hostile.
-const STRIKES_MAX: u16 = 100;
-
-/// The window.
-const STRIKES_WINDOW: Duration = Duration::from_secs(10);
 
 /// What all messages that were read together have in common.
 pub struct Batch {
@@ -44,12 +39,13 @@ pub struct Conversation {
     pub(super) standing: Standing,
     pub(super) seat: Seat,
     pub(super) calls: Calls,
-    /// The answer for which there was no room behind what waits to be written. Until it is out, no other is collected.
-    put_off: Option<Box<Answer>>,
+    /// The answer for which there was no room, and where there was none. Until it is out, no other is collected.
+    put_off: Option<Box<(Answer, Full)>>,
     /// New calls are refused, for the gateway is about to end.
     pub(super) draining: bool,
-    strikes: u16,
-    strikes_since: Tick,
+    /// A token was verified since [`Conversation::take_verified`].
+    pub(super) verified: bool,
+    patience: Patience,
 }
 
 // === impl Conversation ===
@@ -64,8 +60,8 @@ impl Conversation {
             calls: Calls::default(),
             put_off: None,
             draining: false,
-            strikes: 0,
-            strikes_since: Tick::ZERO,
+            verified: false,
+            patience: Patience::default(),
         }
     }
 
@@ -77,7 +73,12 @@ impl Conversation {
             Event::Pong => {}
             Event::Close(code) => return Err(End::Client(code)),
         }
-        Ok(if self.is_backed_up() { Flow::Pause } else { Flow::Continue })
+        Ok(if self.verified || self.is_backed_up() { Flow::Pause } else { Flow::Continue })
+    }
+
+    /// Whether a token was verified since this was last asked. That costs as much as many messages, so others should have their turn.
+    pub fn take_verified(&mut self) -> bool {
+        std::mem::take(&mut self.verified)
     }
 
     /// Whether so much waits to be written that no more should be read.
@@ -88,29 +89,33 @@ impl Conversation {
     /// Says the answers of calls that ended, as long as there is room. Ready when all are out and no call is in flight.
     ///
     /// Answers that come together may be larger than the outbox without the client being slow. The one that does not fit any more is put
-    /// off until what waits is written.
+    /// off until what waits is written, or until there is room in all outboxes. One that fits not even alone is refused.
     pub fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
             let answer = match self.put_off.take() {
-                Some(answer) => *answer,
+                Some(put_off) => put_off.0,
                 None => match ready!(self.calls.poll_next(cx)) {
                     Some(answer) => answer,
                     None => return Poll::Ready(Ok(())),
                 },
             };
-            if let Err(end) = self.speaker.answer(&answer) {
-                if self.speaker.outbox.is_empty() {
-                    return Poll::Ready(Err(end));
+            match self.speaker.answer(&answer) {
+                Ok(()) => {}
+                Err(Full::Own) if self.speaker.outbox.is_empty() => {
+                    let failure = Failure::gateway(Reason::ReplyTooLarge, "the answer is larger than what may wait for you; ask for less");
+                    self.speaker.refuse(answer.protocol.0, answer.id.0, &failure)?;
                 }
-                self.put_off = Some(Box::new(answer));
-                return Poll::Pending;
+                Err(full) => {
+                    self.put_off = Some(Box::new((answer, full)));
+                    return Poll::Pending;
+                }
             }
         }
     }
 
-    /// Whether an answer waits for what is before it to be written.
-    pub fn has_put_off(&self) -> bool {
-        self.put_off.is_some()
+    /// Where there was no room for an answer, if one waits for it.
+    pub fn put_off(&self) -> Option<Full> {
+        self.put_off.as_ref().map(|put_off| put_off.1)
     }
 
     /// Whether there is memory to give back with [`Conversation::tidy`].
@@ -134,7 +139,7 @@ impl Conversation {
             End::Client(code) => self.speaker.echo_close(*code),
             End::Gateway { close, what } => {
                 let text = format!("{}: {what}", close.reason());
-                let late = self.put_off.take().map(|answer| (answer.protocol.0, answer.id.0));
+                let late = self.put_off.take().map(|put_off| (put_off.0.protocol.0, put_off.0.id.0));
                 let ids = open.iter().map(|call| (call.protocol.0, call.id.0)).chain(late);
                 self.speaker.farewell(ids, &aborted(*close), &goodbye(*close), *close, &text);
             }
@@ -142,21 +147,24 @@ impl Conversation {
         open
     }
 
-    /// Refuses a request, and counts it: see [`STRIKES_MAX`].
+    /// Refuses a request, and counts it: see [`Patience`].
     ///
     /// Only what the gateway refuses at its door is counted. A backend that is down is not the client's doing, and closing its clients
     /// for good would make an outage worse.
     pub(super) fn refuse(&mut self, protocol: u32, id: u32, failure: &Failure, tick: Tick) -> Result<(), End> {
         self.speaker.refuse(protocol, id, failure)?;
-        if tick >= self.strikes_since.after(STRIKES_WINDOW) {
-            self.strikes_since = tick;
-            self.strikes = 0;
+        // That the gateway is about to stop is not the client's doing either.
+        if failure.reason() == Reason::Shutdown.parts().1 {
+            return Ok(());
         }
-        self.strikes += 1;
-        match self.strikes {
-            STRIKES_MAX.. => Err(End::close(Close::TooManyErrors, format!("the last of too many refused requests: {}", failure.reason()))),
-            _ => Ok(()),
-        }
+        self.patience
+            .strike(tick)
+            .map_err(|Exhausted| End::close(Close::TooManyErrors, format!("the last of too many refused requests: {}", failure.reason())))
+    }
+
+    /// Counts a good token.
+    pub(super) fn count_token(&mut self, tick: Tick) -> Result<(), End> {
+        self.patience.token(tick).map_err(|Exhausted| End::close(Close::TooManyErrors, "too many tokens, good as they are"))
     }
 
     fn hear_message(&mut self, text: bool, payload: &[u8], batch: &Batch) -> Result<(), End> {
@@ -216,3 +224,6 @@ impl Conversation {
         Ok(Some(call))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ mod heartbeat;
 mod jitter;
 mod listener;
 mod own;
+mod patience;
 mod proxy;
 mod pulse;
 mod refusal;
@@ -77,7 +78,7 @@ impl Edge {
         let seats = Seats::new(workers);
         let shared = Arc::new(Shared {
             tables: tables.clone(),
-            outboxes: Arc::new(Budget::new(table.settings.outbox_bytes_max, table.settings.memory_outboxes)),
+            outboxes: Arc::new(Budget::new(table.settings.outbox_room(), table.settings.memory_outboxes)),
             own: Arc::new(OwnMessages::new(&Pool::own())),
             node: address.to_string(),
             held: Arc::new(AtomicUsize::new(0)),

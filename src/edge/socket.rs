@@ -39,7 +39,7 @@ pub enum Stream {
 
 /// The stream and what is between it and its messages.
 pub struct Socket {
-    stream: Stream,
+    pub(super) stream: Stream,
     decoder: Decoder,
     /// Read but not decoded: what came behind the handshake, or behind the message at which the receiver paused.
     unread: Vec<u8>,

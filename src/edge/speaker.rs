@@ -47,23 +47,24 @@ impl Speaker {
         self.append(|out| append_message(out, self.codec, |out| self.own.write(self.codec, number, id, message, out)))
     }
 
-    /// The end of a call.
-    pub fn answer(&self, answer: &Answer) -> Result<(), End> {
+    /// The end of a call. It may be large, and whoever says it knows better what to do where there is no room.
+    pub fn answer(&self, answer: &Answer) -> Result<(), Full> {
         if answer.silent {
             return Ok(());
         }
         let payload = match &answer.result {
-            Err(status) => return self.envelope(&refusal(answer.protocol.0, answer.id.0, status.clone())),
+            Err(status) => return self.outbox.try_append_awake(self.envelope(&refusal(answer.protocol.0, answer.id.0, status.clone()))),
             Ok(reply) if reply.is_empty() => Payload::None,
             Ok(Reply::Proto(bytes)) => Payload::Proto(bytes),
             Ok(Reply::Json(json)) => Payload::Json(json),
         };
-        self.envelope(&Envelope { protocol: answer.protocol.0, id: answer.id.0, payload, ..Envelope::default() })
+        let envelope = Envelope { protocol: answer.protocol.0, id: answer.id.0, payload, ..Envelope::default() };
+        self.outbox.try_append_awake(self.envelope(&envelope))
     }
 
     /// A request did not succeed.
     pub fn refuse(&self, protocol: u32, id: u32, failure: &Failure) -> Result<(), End> {
-        self.envelope(&refusal(protocol, id, Status::from(failure)))
+        self.append(self.envelope(&refusal(protocol, id, Status::from(failure))))
     }
 
     /// The heartbeat's question, in both languages: libraries answer the first by themselves, and pages can only see the second.
@@ -108,16 +109,16 @@ impl Speaker {
         self.outbox.append_farewell(|out| append_close_echo(out, code));
     }
 
-    fn envelope(&self, envelope: &Envelope<'_>) -> Result<(), End> {
-        self.append(|out| {
+    fn envelope(&self, envelope: &Envelope<'_>) -> impl FnOnce(&mut Vec<u8>) {
+        |out| {
             // Head, number and id are a dozen bytes; one reservation instead of several while the buffer grows from nothing.
             out.reserve(32 + envelope.payload.len());
             append_message(out, self.codec, |out| self.codec.encode(envelope, out));
-        })
+        }
     }
 
     fn append(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), End> {
-        self.outbox.try_append_awake(write).map_err(|Full| End::close(Close::Slow, "too much waits to be read"))
+        self.outbox.try_append_owed(write).map_err(|_| End::close(Close::Slow, "too much waits to be read"))
     }
 }
 

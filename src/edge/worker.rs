@@ -83,6 +83,21 @@ impl Worker {
         Worker { id, shared, pulse, undertaker: Undertaker::default(), scratch }
     }
 
+    /// A worker without a thread, for tests.
+    #[cfg(test)]
+    pub fn by_hand(tables: TableReader) -> Worker {
+        let shared = Shared {
+            outboxes: Arc::new(Budget::new(1 << 20, 1 << 20)),
+            own: Arc::new(OwnMessages::new(&crate::proto::Pool::own())),
+            node: String::new(),
+            held: Arc::default(),
+            warned: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
+            tables,
+        };
+        Worker::new(WorkerId(0), Arc::new(shared))
+    }
+
     pub fn tables(&self) -> &TableReader {
         &self.shared.tables
     }
@@ -131,7 +146,7 @@ impl Worker {
             if generation != self.tables().generation() {
                 let table = self.tables().load();
                 generation = table.generation;
-                self.shared.outboxes.resize(table.settings.outbox_bytes_max, table.settings.memory_outboxes);
+                self.shared.outboxes.resize(table.settings.outbox_room(), table.settings.memory_outboxes);
             }
         }
     }

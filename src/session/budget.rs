@@ -34,8 +34,9 @@ impl Budget {
         self.used.load(Relaxed)
     }
 
+    /// The most bytes that may wait in one outbox; never more than in all.
     pub fn outbox_bytes_max(&self) -> usize {
-        self.outbox_bytes_max.load(Relaxed)
+        self.outbox_bytes_max.load(Relaxed).min(self.bytes_max.load(Relaxed))
     }
 
     /// The bound on all outboxes, if they are close to it: so many of the largest should be closed that what is left fits in here. It lies

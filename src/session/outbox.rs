@@ -23,9 +23,14 @@ pub struct Outbox {
     budget: Arc<Budget>,
 }
 
-/// There is no room: the client reads too slowly, or all clients together do. The connection should be closed with [`Close::Slow`].
+/// There is no room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Full;
+pub enum Full {
+    /// In this outbox: its client reads too slowly, or was told more at once than it may be.
+    Own,
+    /// In all together. It need not be this client's doing: the largest outboxes are closed, and what must wait should wait for that.
+    All,
+}
 
 /// What the connection's task has to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,12 +85,23 @@ impl Outbox {
         self.append(&mut self.lock(), write)
     }
 
+    /// The same for few bytes that the gateway owes: they may overdraw the bound on all outboxes, for which the largest of them pays.
+    pub fn try_append_owed(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
+        let mut state = self.lock();
+        let added = self.write(&mut state, write)?;
+        self.budget.take(added);
+        state.commit();
+        Ok(())
+    }
+
     /// Appends the last words of a connection (answers to the calls it had open, Goodbye, the close frame) whether they fit or not: a
     /// client that is closed because its outbox is full should still be told so. Only the connection's own task says them, once.
     pub fn append_farewell(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.lock();
         write(&mut state.replies);
-        self.budget.take(state.commit());
+        let added = state.added();
+        self.budget.take(added);
+        state.commit();
     }
 
     /// Asks the connection to end with this code. Only the first to ask is heard.
@@ -161,14 +177,24 @@ impl Outbox {
     }
 
     fn append(&self, state: &mut State, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
-        write(&mut state.replies);
-        let added = state.replies.len() - state.appended;
-        if state.waiting() + added <= self.budget.outbox_bytes_max() && self.budget.try_take(added) {
-            state.commit();
-            return Ok(());
+        let added = self.write(state, write)?;
+        if !self.budget.try_take(added) {
+            state.roll_back();
+            return Err(Full::All);
         }
-        state.roll_back();
-        Err(Full)
+        state.commit();
+        Ok(())
+    }
+
+    /// Writes without committing to it, and says how much it was.
+    fn write(&self, state: &mut State, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Full> {
+        write(&mut state.replies);
+        let added = state.added();
+        if state.waiting() + added > self.budget.outbox_bytes_max() {
+            state.roll_back();
+            return Err(Full::Own);
+        }
+        Ok(added)
     }
 
     /// A writer that panicked left half a frame behind; it was never counted, and goes.
@@ -197,11 +223,14 @@ impl State {
         self.appended + self.taken
     }
 
-    /// Accepts what was appended and returns how much it was.
-    fn commit(&mut self) -> usize {
-        let added = self.replies.len() - self.appended;
+    /// What was appended and not accepted yet.
+    fn added(&self) -> usize {
+        self.replies.len() - self.appended
+    }
+
+    /// Accepts what was appended.
+    fn commit(&mut self) {
         self.appended = self.replies.len();
-        added
     }
 
     /// Forgets what was appended and not accepted.

@@ -10,6 +10,9 @@ use ipnet::IpNet;
 
 use crate::tls::Certificate;
 
+/// An envelope is at most this much larger than its payload.
+pub const ENVELOPE_BYTES: usize = 1024;
+
 /// What holds for every connection until the next reload.
 #[derive(Clone)]
 pub struct Settings {
@@ -64,6 +67,13 @@ pub struct Fixed {
 pub struct AdminToken(pub Arc<str>);
 
 // === impl Settings ===
+
+impl Settings {
+    /// Bytes that may wait in one outbox: the payload that `outbox_bytes_max` promises room for, and its envelope.
+    pub fn outbox_room(&self) -> usize {
+        self.outbox_bytes_max + ENVELOPE_BYTES
+    }
+}
 
 impl Default for Settings {
     /// The built-in values, as `gateway.yaml` shows them.

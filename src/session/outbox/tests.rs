@@ -30,10 +30,10 @@ fn what_is_appended_is_taken_in_order_and_leaves_no_buffer() {
 #[test]
 fn a_refused_append_leaves_nothing_behind() {
     let (outbox, budget) = outbox(4, 100);
-    assert_eq!(put(&outbox, b"12345"), Err(Full));
+    assert_eq!(put(&outbox, b"12345"), Err(Full::Own));
     assert_eq!((outbox.len(), budget.used(), outbox.lock().replies.capacity()), (0, 0, 0));
     put(&outbox, b"1234").unwrap();
-    assert_eq!(put(&outbox, b"5"), Err(Full));
+    assert_eq!(put(&outbox, b"5"), Err(Full::Own));
     assert_eq!(outbox.take(), b"1234");
 }
 
@@ -42,7 +42,7 @@ fn what_was_taken_counts_until_it_is_written() {
     let (outbox, budget) = outbox(4, 100);
     put(&outbox, b"1234").unwrap();
     outbox.take();
-    assert_eq!(put(&outbox, b"5"), Err(Full));
+    assert_eq!(put(&outbox, b"5"), Err(Full::Own));
     assert!(outbox.is_more_than_half_full());
     outbox.written(3);
     assert_eq!((outbox.len(), budget.used()), (1, 1));
@@ -56,11 +56,25 @@ fn the_outboxes_share_one_bound() {
     let budget = Arc::new(Budget::new(10, 10));
     let (one, other) = (Outbox::new(budget.clone()), Outbox::new(budget.clone()));
     put(&one, b"1234567").unwrap();
-    assert_eq!(put(&other, b"1234"), Err(Full));
+    assert_eq!(put(&other, b"1234"), Err(Full::All), "it is not for the other to pay");
+    assert_eq!(put(&one, b"1234"), Err(Full::Own));
     budget.resize(10, 20);
     put(&other, b"1234").unwrap();
     drop(one);
     assert_eq!(budget.used(), 4);
+}
+
+#[test]
+fn what_is_owed_overdraws_the_common_bound_and_not_its_own() {
+    let (large, budget) = outbox(6, 6);
+    let small = Outbox::new(budget.clone());
+    put(&large, b"123456").unwrap();
+    assert_eq!(put(&small, b"1"), Err(Full::All));
+    small.try_append_owed(|out| out.extend_from_slice(b"12345")).unwrap();
+    assert_eq!(small.try_append_owed(|out| out.extend_from_slice(b"67")), Err(Full::Own));
+    assert_eq!((budget.used(), small.take()), (11, b"12345".to_vec()));
+    drop((large, small));
+    assert_eq!(budget.used(), 0);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::Files;
 use crate::pipeline::auth::Verifier;
 use crate::table::plan::{Access, RoutePlan};
-use crate::table::settings::{AdminToken, Fixed, LogSettings, Settings};
+use crate::table::settings::{AdminToken, ENVELOPE_BYTES, Fixed, LogSettings, Settings};
 use crate::tls::{self, Certificate};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7080);
@@ -19,9 +19,6 @@ const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Add
 
 /// Shorter ones can be guessed.
 const ADMIN_TOKEN_CHARS_MIN: usize = 16;
-
-/// An envelope is at most this much larger than its payload.
-pub const ENVELOPE_BYTES: usize = 1024;
 
 /// `gateway.yaml`, as meant.
 pub struct Process {

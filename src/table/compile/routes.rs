@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::backends::Backends;
 use super::limits::Limits;
-use super::process::{ENVELOPE_BYTES, bytes};
+use super::process::bytes;
 use super::{entries, missing, request, size as shown};
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
@@ -17,7 +17,7 @@ use crate::id::Protocol;
 use crate::pipeline::permission::PermissionId;
 use crate::proto::{Kind, MessageType, Method, Pool};
 use crate::table::plan::{Access, LogPayload, LogPlan, RoutePlan};
-use crate::table::settings::Settings;
+use crate::table::settings::{ENVELOPE_BYTES, Settings};
 
 /// Built-in values of a policy.
 mod built_in {

@@ -1,0 +1,100 @@
+//! One conversation without a socket: what it says where there is no room, and what it holds against its client.
+
+use std::future::ready;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::task::noop_waker_ref;
+
+use super::*;
+use crate::dispatch::Reply;
+use crate::edge::own::OwnMessages;
+use crate::edge::seats::Seats;
+use crate::id::{ConnectionId, WorkerId};
+use crate::pipeline::auth::Verifier;
+use crate::pipeline::signer::Signer;
+use crate::proto::Pool;
+use crate::session::budget::Budget;
+use crate::session::outbox::Outbox;
+use crate::table::Settings;
+
+fn conversation(budget: &Arc<Budget>) -> Conversation {
+    let settings = Settings::default();
+    let speaker = Speaker::new(Codec::Json, Outbox::new(Arc::clone(budget)), Arc::new(OwnMessages::new(&Pool::own())));
+    let caller = Caller::new(ConnectionId(1), WorkerId(0), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    Conversation::new(speaker, caller, Standing::anonymous(Tick::ZERO, &settings), Seats::new(1).take(&settings).unwrap())
+}
+
+fn batch(table: Table) -> Batch {
+    Batch { table: Arc::new(table), now: Instant::now(), tick: Tick::ZERO }
+}
+
+/// A call that ends with a reply of so many bytes.
+fn replied(id: u32, bytes: usize) -> InFlight {
+    let (protocol, id) = (Protocol(1000), CallId(id));
+    let answer = Answer { protocol, id, result: Ok(Reply::Json(format!("\"{}\"", "x".repeat(bytes)))), silent: false };
+    InFlight { protocol, id, running: ready(answer).boxed() }
+}
+
+fn poll(conversation: &mut Conversation) -> Poll<bool> {
+    conversation.poll_answer(&mut Context::from_waker(noop_waker_ref())).map(|end| end.is_ok())
+}
+
+fn written(conversation: &Conversation) -> String {
+    let bytes = conversation.speaker.outbox.take();
+    conversation.speaker.outbox.written(bytes.len());
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn an_answer_that_fits_no_outbox_is_refused_and_the_conversation_goes_on() {
+    let mut conversation = conversation(&Arc::new(Budget::new(1000, 10_000)));
+    conversation.calls.push(replied(7, 2000));
+    assert_eq!(poll(&mut conversation), Poll::Ready(true));
+    let said = written(&conversation);
+    assert!(said.contains("REPLY_TOO_LARGE") && said.contains(r#""id":7"#), "{said}");
+}
+
+#[test]
+fn an_answer_waits_while_others_hold_all_the_room_there_is() {
+    let budget = Arc::new(Budget::new(1000, 1000));
+    let hog = Outbox::new(Arc::clone(&budget));
+    hog.try_append(|out| out.resize(900, 0)).unwrap();
+    let mut conversation = conversation(&budget);
+    conversation.calls.push(replied(7, 200));
+    assert_eq!((poll(&mut conversation), conversation.put_off()), (Poll::Pending, Some(Full::All)));
+    let failure = Failure::gateway(Reason::NotSupported, "what is owed is said all the same".to_owned() + &"!".repeat(100));
+    assert!(conversation.refuse(4, 8, &failure, Tick::ZERO).is_ok());
+    assert!(written(&conversation).contains("NOT_SUPPORTED"));
+    drop(hog);
+    assert_eq!((poll(&mut conversation), conversation.put_off()), (Poll::Ready(true), None));
+    assert!(written(&conversation).contains("xxx"));
+}
+
+#[test]
+fn calls_that_come_while_the_gateway_ends_are_not_held_against_the_client() {
+    let mut conversation = conversation(&Arc::new(Budget::new(1 << 20, 1 << 20)));
+    conversation.draining = true;
+    let batch = batch(Table::empty());
+    for _ in 0..200 {
+        assert!(conversation.hear(Event::Message { text: true, payload: br#"{"protocol":1000,"id":1}"# }, &batch).is_ok());
+    }
+    assert!(written(&conversation).contains("SHUTDOWN"));
+}
+
+#[test]
+fn a_token_is_verified_and_then_others_have_their_turn() {
+    let signer = Signer::generate();
+    let mut table = Table::empty();
+    table.verifier = Arc::new(Verifier::new(&[signer.development_issuer()]).unwrap_or_else(|_| panic!("the signer's issuer is sound")));
+    let mut conversation = conversation(&Arc::new(Budget::new(1 << 20, 1 << 20)));
+    let batch = batch(table);
+    let token = signer.issue_development("alice", &[], Duration::from_secs(60));
+    let [authenticate, refresh] = [2, 8].map(|number| format!(r#"{{"protocol":{number},"id":1,"payload":{{"token":"{token}"}}}}"#));
+    let mut hear = |message: &str| conversation.hear(Event::Message { text: true, payload: message.as_bytes() }, &batch);
+    assert!(hear(&authenticate).is_ok_and(|flow| flow == Flow::Pause));
+    let heard = (0..200).take_while(|_| hear(&refresh).is_ok()).count();
+    assert_eq!(heard, 108, "ten good tokens are free, and a hundred strikes the end");
+    assert!(conversation.take_verified() && !conversation.take_verified());
+}
