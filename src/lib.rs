@@ -45,5 +45,6 @@ pub mod drain;
 pub mod failure;
 pub mod files;
 pub mod id;
+pub mod reserved;
 pub mod telemetry;
 pub mod tls;

@@ -8,31 +8,10 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::failure::{Failure, Reason, Result};
+use crate::reserved::is_reserved;
 
 /// The longest value; together with at most 64 entries it stays within what gRPC servers accept (8 to 16 KiB of headers) if used sanely.
 const VALUE_BYTES_MAX: usize = 4 * 1024;
-
-/// Headers that mean something to gRPC, HTTP/2 or a proxy, or that assert an identity. `authorization` is `forward_token`'s.
-const RESERVED: [&str; 15] = [
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "traceparent",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// Families of headers that are the gateway's, gRPC's and the proxies'.
-const RESERVED_PREFIXES: [&str; 3] = ["protogate-", "grpc-", "x-forwarded-"];
 
 /// Lets metadata pass if all of it may.
 pub fn admit(allowed: &[Arc<str>], metadata: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<()> {
@@ -53,14 +32,12 @@ pub fn admit(allowed: &[Arc<str>], metadata: &[(Cow<'_, str>, Cow<'_, str>)]) ->
     Ok(())
 }
 
-/// Why a key can never pass, whatever a route says. A route's list is checked with it too.
-pub fn check_key(key: &str) -> std::result::Result<(), &'static str> {
-    // Many servers read `_` as `-`, so that a twin would be the same header to them.
-    let twin = key.replace('_', "-").to_ascii_lowercase();
-    if RESERVED.contains(&&*twin) || RESERVED_PREFIXES.iter().any(|prefix| twin.starts_with(prefix)) {
+/// Why a key can never pass, whatever a route says.
+fn check_key(key: &str) -> std::result::Result<(), &'static str> {
+    if is_reserved(key) {
         return Err("is set by the gateway alone");
     }
-    if twin.ends_with("-bin") {
+    if key.replace('_', "-").to_ascii_lowercase().ends_with("-bin") {
         return Err("holds binary data, which metadata of clients cannot; put it into the request");
     }
     if key.is_empty() || !key.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')) {

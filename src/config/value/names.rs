@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Problem, Value};
 use crate::diagnostic::Rule;
+use crate::reserved::is_reserved;
 
 /// Declares names: text that a check has passed. Cheap to clone, compared as text.
 macro_rules! names {
@@ -80,11 +81,6 @@ pub enum LimitKey {
 
 /// A header longer than this is no key but a mistake.
 const METADATA_KEY_BYTES_MAX: usize = 64;
-
-/// Keys that gRPC, HTTP or the gateway itself set, whatever a client says.
-const RESERVED_KEYS: &[&str] =
-    &["authorization", "te", "host", "content-type", "content-length", "user-agent", "connection", "cookie", "traceparent"];
-const RESERVED_PREFIXES: &[&str] = &["protogate-", "grpc-", "x-forwarded-"];
 
 // === impl MethodName ===
 
@@ -202,12 +198,12 @@ fn check_identifier(text: &str) -> Result<(), Problem> {
 
 fn check_metadata(text: &str) -> Result<(), Problem> {
     let reserved = |why: &str, help: &str| Err(Problem::new(why).rule(Rule::ReservedMetadata).help(help));
-    if text.starts_with(':') || RESERVED_KEYS.contains(&text) || RESERVED_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
-        return reserved("reserved: HTTP, gRPC or the gateway sets it", "remove it, or choose another key");
-    }
     if text.contains('_') {
         // Several servers read `_` and `-` as the same, so that `grpc_timeout` would pass for the reserved `grpc-timeout`.
         return reserved("contains `_`, which some servers take for `-`", "use `-` instead of `_`");
+    }
+    if text.starts_with(':') || is_reserved(text) {
+        return reserved("reserved: HTTP, gRPC or the gateway sets it", "remove it, or choose another key");
     }
     if text.ends_with("-bin") {
         return reserved("ends in `-bin`: binary metadata is not taken from clients", "choose a key without `-bin`");
