@@ -38,7 +38,11 @@ pub mod table;
 // The contract with clients.
 pub mod wire;
 
+// What outlives a process.
+pub mod store;
+
 // The ground that every room stands on.
+pub mod clock;
 pub mod data;
 pub mod diagnostic;
 pub mod drain;

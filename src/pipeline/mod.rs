@@ -9,7 +9,7 @@
 //! - `identity`: what a good token says
 //! - `told`: the caller as backends are told
 //! - `auth`: tokens into identities, over `keys` and `claims`
-//! - `signer`: tokens for development
+//! - `signer`, `signing`: tokens of our own
 //! - `permission`: roles into permissions
 //! - `rate_limit`: limits by key, over `gcra` and `buckets`
 //! - `metadata`: which of a client's metadata may pass
@@ -23,6 +23,7 @@ pub mod metadata;
 pub mod permission;
 pub mod rate_limit;
 pub mod signer;
+pub mod signing;
 pub mod told;
 
 mod buckets;

@@ -5,9 +5,11 @@
 //!
 //! - `outbox`: what waits to be written to one connection
 //! - `budget`: the bounds that all outboxes share
+//! - `revocation`: what is no longer believed
 
 pub mod budget;
 pub mod outbox;
+pub mod revocation;
 
 pub use budget::Budget;
 pub use outbox::{Full, Outbox, Ready};
