@@ -227,10 +227,12 @@ impl Issuer {
         if user.len() > USER_BYTES_MAX || user.chars().any(char::is_control) {
             return Err("its `sub` is longer than 256 bytes or has control characters".into());
         }
+        let claims_issued = claims.seconds("iat")?.unwrap_or(0).saturating_mul(1000);
         Ok(Identity {
             user: (&*user).into(),
             token_id: claims.text("jti")?.map(|id| (&*id).into()),
             roles: self.roles(claims)?,
+            issued_ms: claims_issued,
             expires,
             token: None,
         })

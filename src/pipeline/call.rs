@@ -101,6 +101,7 @@ mod tests {
             user: "alice".into(),
             roles: vec!["player".into()],
             token_id: None,
+            issued_ms: 0,
             expires: SystemTime::UNIX_EPOCH,
             token: Some(Token::new("secret")),
         })));

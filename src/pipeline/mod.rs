@@ -6,7 +6,6 @@
 //! backend or protobuf.
 //!
 //! - `call`: the caller, with the permissions it was found to have
-//! - `identity`: what a good token says
 //! - `told`: the caller as backends are told
 //! - `auth`: tokens into identities, over `keys` and `claims`
 //! - `signer`, `signing`: tokens of our own
@@ -18,7 +17,6 @@
 pub mod access_log;
 pub mod auth;
 pub mod call;
-pub mod identity;
 pub mod metadata;
 pub mod permission;
 pub mod rate_limit;
@@ -31,9 +29,9 @@ mod claims;
 mod gcra;
 mod keys;
 
+pub use crate::session::identity::{self, Identity};
 pub use auth::Verifier;
 pub use call::Caller;
-pub use identity::Identity;
 pub use permission::{Grants, PermissionId, Permissions};
 pub use rate_limit::{Facts, LimitSpec, LimitUse, Limiter};
 pub use signer::Signer;

@@ -15,6 +15,8 @@ pub struct Identity {
     pub roles: Vec<Arc<str>>,
     /// The token's `jti`, if it has one.
     pub token_id: Option<Arc<str>>,
+    /// When the token was issued, in milliseconds since 1970; 0 if it does not say.
+    pub issued_ms: u64,
     /// When it ends: the token's `exp`, and the leeway between clocks on top.
     pub expires: SystemTime,
     /// The token itself, where some route forwards it. Otherwise it would be a third of what a connection costs, for nothing.
