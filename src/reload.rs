@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use crate::backend::Builtins;
 use crate::config::{self, Environment, LoadOptions};
 use crate::diagnostic::render::{self, Summary};
 use crate::diagnostic::{Report, Sources};
@@ -155,17 +154,14 @@ impl Origin {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Compiles the first table. What `check` says comes back either way: in an error, or for a log that is not there yet.
-    pub fn start(inputs: Inputs, builtins: Arc<Builtins>) -> Result<(Reloader, Checked), Box<Checked>> {
-        let pools = Pools::default();
-        let mut checked = check(&inputs, None, &pools);
-        let Some(plan) = checked.plan.take() else { return Err(Box::new(checked)) };
+    /// Links the first table out of a plan that was checked, with all that is alive.
+    pub fn start(inputs: Inputs, pools: Pools, checked: &mut Checked, mut living: Living) -> Reloader {
+        let plan = checked.plan.take().expect("whoever starts has looked whether there is a plan");
         let fixed = plan.fixed.clone();
-        let mut living = Living::new(builtins, fixed.workers);
         let table = living.link(plan, Generation(1), checked.fingerprint);
         let (writer, reader) = live(Arc::new(table));
         let state = Mutex::new(State { living, seen: std::mem::take(&mut checked.seen) });
-        Ok((Reloader { inputs, fixed, pools, writer, reader, state }, checked))
+        Reloader { inputs, fixed, pools, writer, reader, state }
     }
 
     /// Reads everything again, and makes it live if it is sound. Blocks while it compiles: call it from the back room.

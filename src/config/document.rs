@@ -9,7 +9,7 @@
 use super::grammar::{Edit, List, Map, choice, section};
 use super::value::{
     Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, LimitKey, MessageName, MetadataKey, MethodName, Name,
-    NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, RouteName, Secret, Text, UrlPath, VarValue, Version,
+    NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, RouteName, Secret, SocketUrl, Text, UrlPath, VarValue, Version,
     Workers,
 };
 
@@ -130,6 +130,8 @@ choice! {
     pub enum SessionPath {
         /// The user that the token names.
         User = "session.user",
+        /// The session's own id.
+        Id = "session.id",
         /// The token's own id.
         TokenId = "session.token_id",
         /// The address the connection comes from.
@@ -354,6 +356,8 @@ section! {
         connections: Connections,
         /// Bounds on memory, over all connections.
         memory: Memory,
+        /// How many sessions a user may have, and how long one waits for its client.
+        sessions: Sessions,
         /// Whose tokens are believed.
         auth: Auth,
         /// What the operator sees.
@@ -372,6 +376,8 @@ section! {
         path: UrlPath,
         /// Threads that carry connections: a number, or `auto` for one a processor.
         workers: Workers,
+        /// Where clients come back to after they were cut off, such as `wss://play.example/ws`; where nothing is said, to the same URL.
+        public_url: SocketUrl,
     }
 }
 
@@ -426,6 +432,30 @@ section! {
         outboxes: ByteSize,
         /// Bytes of messages that have not fully arrived.
         partial_messages: ByteSize,
+    }
+}
+
+choice! {
+    /// What happens to a user who has as many sessions as may be and makes another.
+    pub enum WhenFull {
+        /// The oldest session gives way.
+        ReplaceOldest = "replace_oldest",
+        /// The new one is refused.
+        Refuse = "refuse",
+    }
+}
+
+section! {
+    /// How many sessions a user may have, and how long one waits for its client.
+    pub struct Sessions {
+        /// The most sessions of one user, over all nodes; 1 is a single login.
+        per_user_max: u32,
+        /// What happens to the next one.
+        when_full: WhenFull,
+        /// How long a session waits for its client after the connection was lost.
+        resume_window: Duration,
+        /// The most bytes of unacknowledged pushes that a session keeps for its client.
+        ring_bytes_max: ByteSize,
     }
 }
 

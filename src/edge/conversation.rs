@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 use tracing::trace;
 
+use super::admission::Admission;
 use super::calls::{Calls, InFlight};
 use super::end::{End, aborted, goodbye};
 use super::frames::{Event, Flow};
@@ -21,6 +22,7 @@ use crate::dispatch::{self, Answer};
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, Protocol};
 use crate::pipeline::Caller;
+use crate::session::Attachment;
 use crate::session::outbox::Full;
 use crate::table::Table;
 use crate::wire::{Close, Codec, Envelope, number};
@@ -43,8 +45,10 @@ pub struct Conversation {
     put_off: Option<Box<(Answer, Full)>>,
     /// New calls are refused, for the gateway is about to end.
     pub(super) draining: bool,
-    /// A token was verified since [`Conversation::take_verified`].
-    pub(super) verified: bool,
+    /// The session that the connection is in.
+    pub(super) attachment: Option<Attachment>,
+    /// What is being found out about who the client is. Until it is, nothing is read.
+    pub(super) admission: Option<Box<Admission>>,
     patience: Patience,
 }
 
@@ -60,7 +64,8 @@ impl Conversation {
             calls: Calls::default(),
             put_off: None,
             draining: false,
-            verified: false,
+            attachment: None,
+            admission: None,
             patience: Patience::default(),
         }
     }
@@ -73,12 +78,12 @@ impl Conversation {
             Event::Pong => {}
             Event::Close(code) => return Err(End::Client(code)),
         }
-        Ok(if self.verified || self.is_backed_up() { Flow::Pause } else { Flow::Continue })
+        Ok(if self.is_being_admitted() || self.is_backed_up() { Flow::Pause } else { Flow::Continue })
     }
 
-    /// Whether a token was verified since this was last asked. That costs as much as many messages, so others should have their turn.
-    pub fn take_verified(&mut self) -> bool {
-        std::mem::take(&mut self.verified)
+    /// Whether it is being found out who the client is. What it says next may depend on that, so that it is read afterwards.
+    pub fn is_being_admitted(&self) -> bool {
+        self.admission.is_some()
     }
 
     /// Whether so much waits to be written that no more should be read.
@@ -134,6 +139,9 @@ impl Conversation {
     /// Says the last words that this end deserves, and gives up the calls that are open.
     pub fn part(&mut self, end: &End) -> Vec<InFlight> {
         let open = self.calls.take_all();
+        self.admission = None;
+        // From here on the session waits for its client; what is pushed meanwhile is kept.
+        let resumable = self.attachment.take().is_some_and(|attachment| attachment.is_current());
         match end {
             End::Gone => {}
             End::Client(code) => self.speaker.echo_close(*code),
@@ -141,7 +149,7 @@ impl Conversation {
                 let text = format!("{}: {what}", close.reason());
                 let late = self.put_off.take().map(|put_off| (put_off.0.protocol.0, put_off.0.id.0));
                 let ids = open.iter().map(|call| (call.protocol.0, call.id.0)).chain(late);
-                self.speaker.farewell(ids, &aborted(*close), &goodbye(*close), *close, &text);
+                self.speaker.farewell(ids, &aborted(*close), &goodbye(*close, resumable), *close, &text);
             }
         }
         open
@@ -180,6 +188,11 @@ impl Conversation {
                 return self.refuse(0, malformed.id.unwrap_or(0), &failure, batch.tick);
             }
         };
+        if envelope.ack != 0
+            && let Some(attachment) = &self.attachment
+        {
+            attachment.session().acknowledge(envelope.ack);
+        }
         match envelope.protocol {
             number::STREAM => {
                 trace!(connection = %self.caller.connection, id = envelope.id, "dropped a message for a stream that is not open");

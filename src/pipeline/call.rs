@@ -17,6 +17,8 @@ pub struct Caller {
     /// The client's address, as trusted proxies told it.
     pub peer: IpAddr,
     identity: Option<Arc<Identity>>,
+    /// The id of its session.
+    session: Option<Arc<str>>,
     /// What the identity may do by the table of this generation. Dropped when the identity changes.
     grants: Option<(Generation, Grants)>,
     /// Made for the first call, given back by [`Caller::tidy`], and dropped when the identity changes.
@@ -28,7 +30,7 @@ pub struct Caller {
 impl Caller {
     /// A caller who has not said who it is.
     pub fn new(connection: ConnectionId, worker: WorkerId, peer: IpAddr) -> Caller {
-        Caller { connection, worker, peer, identity: None, grants: None, told: None }
+        Caller { connection, worker, peer, identity: None, session: None, grants: None, told: None }
     }
 
     /// Who the connection speaks for; None while it is anonymous.
@@ -36,11 +38,21 @@ impl Caller {
         self.identity.as_ref()
     }
 
-    /// The connection speaks for somebody else from now on, or for nobody.
-    pub fn identify(&mut self, identity: Option<Arc<Identity>>) {
-        self.identity = identity;
-        self.grants = None;
-        self.told = None;
+    /// The id of the session it is in; None while it is anonymous.
+    pub fn session(&self) -> Option<&Arc<str>> {
+        self.session.as_ref()
+    }
+
+    /// The connection speaks for this identity from now on, in this session.
+    pub fn identify(&mut self, identity: Arc<Identity>, session: Arc<str>) {
+        (self.identity, self.session) = (Some(identity), Some(session));
+        (self.grants, self.told) = (None, None);
+    }
+
+    /// The connection speaks for nobody from now on.
+    pub fn forget(&mut self) {
+        (self.identity, self.session) = (None, None);
+        (self.grants, self.told) = (None, None);
     }
 
     /// What the caller may do by `permissions`, which belong to the table of `generation`.
@@ -61,8 +73,8 @@ impl Caller {
 
     /// What backends are told about the caller.
     pub fn told(&mut self) -> &Told {
-        let (identity, peer) = (self.identity.as_deref(), self.peer);
-        self.told.get_or_insert_with(|| Box::new(Told::new(identity, peer)))
+        let (identity, session, peer) = (self.identity.as_deref(), self.session.as_deref(), self.peer);
+        self.told.get_or_insert_with(|| Box::new(Told::new(identity, session, peer)))
     }
 
     /// Whether there is memory to give back with [`Caller::tidy`].
@@ -97,19 +109,20 @@ mod tests {
         assert!(caller.grants(Generation(1), &permissions("anonymous")).permits(play));
         assert!(!caller.grants(Generation(2), &permissions("player")).permits(play));
 
-        caller.identify(Some(Arc::new(Identity {
+        let alice = Arc::new(Identity {
             user: "alice".into(),
             roles: vec!["player".into()],
             token_id: None,
             issued_ms: 0,
             expires: SystemTime::UNIX_EPOCH,
             token: Some(Token::new("secret")),
-        })));
+        });
+        caller.identify(alice, "s1".into());
         assert!(caller.grants(Generation(2), &permissions("player")).permits(play));
         assert!(!caller.grants(Generation(3), &permissions("anonymous")).permits(play));
         assert!(!format!("{:?}", caller.identity()).contains("secret"));
 
-        caller.identify(None);
+        caller.forget();
         assert!(caller.grants(Generation(3), &permissions("anonymous")).permits(play));
     }
 }

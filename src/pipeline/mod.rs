@@ -7,7 +7,7 @@
 //!
 //! - `call`: the caller, with the permissions it was found to have
 //! - `told`: the caller as backends are told
-//! - `auth`: tokens into identities, over `keys` and `claims`
+//! - `auth`: tokens into identities, over `keys` and `claims`; `verification` for whoever can wait
 //! - `signer`, `signing`: tokens of our own
 //! - `permission`: roles into permissions
 //! - `rate_limit`: limits by key, over `gcra` and `buckets`
@@ -23,6 +23,7 @@ pub mod rate_limit;
 pub mod signer;
 pub mod signing;
 pub mod told;
+pub mod verification;
 
 mod buckets;
 mod claims;

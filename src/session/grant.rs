@@ -21,7 +21,8 @@ pub struct Grant {
 
 /// How it came to be.
 pub enum Granted {
-    New { resume_token: String },
+    /// `instead` of one that could not be resumed.
+    New { resume_token: String, instead: bool },
     Resumed { resume_token: String, last_seq: u32 },
 }
 
@@ -55,7 +56,7 @@ impl Grant {
 
     pub fn resume_token(&self) -> &str {
         match &self.granted {
-            Granted::New { resume_token } | Granted::Resumed { resume_token, .. } => resume_token,
+            Granted::New { resume_token, .. } | Granted::Resumed { resume_token, .. } => resume_token,
         }
     }
 
@@ -70,8 +71,10 @@ impl Grant {
             Granted::New { .. } => None,
             Granted::Resumed { last_seq, .. } => Some(last_seq),
         };
+        let lost = matches!(self.granted, Granted::New { instead: true, .. });
         let identity = Arc::clone(&self.identity);
-        self.session.attach(self.generation, line, identity, last_seq, |replay| greet(&self, replay))?;
+        let greet = |replay: Replay<'_>| greet(&self, Replay { recovered: replay.recovered && !lost, ..replay });
+        self.session.attach(self.generation, line, identity, last_seq, greet)?;
         self.taken = true;
         Ok(Attachment { sessions: self.sessions.clone(), session: Arc::clone(&self.session), generation: self.generation })
     }
@@ -104,6 +107,18 @@ impl Attachment {
 
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Whether the session is still this connection's, and not over.
+    pub fn is_current(&self) -> bool {
+        self.session.is_of(self.generation)
+    }
+
+    /// The connection gives its session up for good: it speaks for somebody else from now on.
+    pub fn abandon(self) {
+        self.session.leave();
+        self.sessions.0.registry.remove(&self.session);
+        self.sessions.soil(&self.session);
     }
 
 }

@@ -253,6 +253,12 @@ impl Session {
         self.lock().ring.acknowledge(seq);
     }
 
+    /// Whether it is alive and of this generation.
+    pub fn is_of(&self, generation: u64) -> bool {
+        let state = self.lock();
+        state.over.is_none() && state.generation == generation
+    }
+
     /// Whether a connection has it.
     pub fn is_attached(&self) -> bool {
         self.lock().line.is_some()

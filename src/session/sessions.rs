@@ -113,6 +113,14 @@ impl Sessions {
         *self.0.settings.lock().expect("nothing that holds the settings panics") = settings;
     }
 
+    /// Sessions over a store in memory that nobody else has, for tests of the rooms above.
+    #[cfg(test)]
+    pub fn for_tests() -> Sessions {
+        static RUNTIME: std::sync::LazyLock<tokio::runtime::Runtime> = std::sync::LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
+        let store = Store::new(crate::store::memory::Memory::new(Clock::system()));
+        Sessions::new(store, Clock::system(), RUNTIME.handle().clone())
+    }
+
     /// How many sessions this node has, those that wait for their clients included.
     pub fn len(&self) -> usize {
         self.0.registry.len()
@@ -156,12 +164,21 @@ impl Sessions {
 
     /// A new session for this identity. To be called on the back room.
     pub async fn bind(&self, identity: Identity) -> Result<Grant> {
+        self.make(identity, false).await
+    }
+
+    /// The same for a client whose session could not be resumed, and which has to know.
+    pub async fn bind_anew(&self, identity: Identity) -> Result<Grant> {
+        self.make(identity, true).await
+    }
+
+    async fn make(&self, identity: Identity, instead: bool) -> Result<Grant> {
         let identity = Arc::new(identity);
         let token = ResumeToken::make(&identity.user, &random_name());
         let session = Session::new(&token.session, Arc::clone(&identity), token.hash(), Some(Ring::default()));
         // Listed before the store knows of it: whoever is told to end it will find it.
         self.0.registry.insert(&session);
-        let mut grant = Grant::new(self.clone(), session, identity, Granted::New { resume_token: token.reveal() });
+        let mut grant = Grant::new(self.clone(), session, identity, Granted::New { resume_token: token.reveal(), instead });
         let rules = self.rules();
         let record = live::record(&token.session, 0, &self.0.node, grant.identity(), token.hash());
         let (generation, replaced) = self

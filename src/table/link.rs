@@ -16,12 +16,14 @@ use crate::backend::{self, Backend, Builtins, Spec};
 use crate::files::Fingerprint;
 use crate::id::Generation;
 use crate::pipeline::rate_limit::{LimitSpec, LimitUse, Limiter};
-use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, USER};
+use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, SESSION, USER};
+use crate::session::Sessions;
 
 /// What outlasts a table. Held by the reloader; the data path holds the same parts through its table.
 pub struct Living {
     builtins: Arc<Builtins>,
     workers: usize,
+    sessions: Sessions,
     backends: HashMap<Arc<str>, Arc<Backend>>,
     limiters: HashMap<Arc<str>, Arc<Limiter>>,
 }
@@ -30,8 +32,8 @@ pub struct Living {
 
 impl Living {
     /// Nothing alive yet. Every backend will have one set of connections for each of `workers`.
-    pub fn new(builtins: Arc<Builtins>, workers: usize) -> Living {
-        Living { builtins, workers, backends: HashMap::new(), limiters: HashMap::new() }
+    pub fn new(builtins: Arc<Builtins>, sessions: Sessions, workers: usize) -> Living {
+        Living { builtins, workers, sessions, backends: HashMap::new(), limiters: HashMap::new() }
     }
 
     /// The plan, alive. What the plan no longer names is let go, and ends with the last call that uses it.
@@ -41,6 +43,7 @@ impl Living {
         self.backends = backends.iter().map(|backend| (Arc::clone(backend.name()), Arc::clone(backend))).collect();
         self.limiters = limiters.iter().map(|limiter| (Arc::clone(&limiter.spec().name), Arc::clone(limiter))).collect();
 
+        self.sessions.set_settings(plan.settings.sessions);
         let generation_header = HeaderValue::from(generation.0);
         let routes = plan
             .routes
@@ -52,6 +55,7 @@ impl Living {
             fingerprint,
             settings: plan.settings,
             verifier: plan.verifier,
+            sessions: self.sessions.clone(),
             permissions: plan.permissions,
             catalogue_hash: plan.catalogue_hash,
             routes: Index::new(routes),
@@ -76,7 +80,7 @@ impl Living {
 fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limiter>], generation_header: HeaderValue) -> Route {
     let name_header = HeaderValue::from_str(&plan.name).expect("a route's name is lower-case ASCII, digits, `_` and `.`");
     // Room for what every call says. An identity is certain only where it is asked for.
-    let certain: &[_] = if plan.access == Access::Authenticated { &[PEER, USER, ROLES] } else { &[PEER] };
+    let certain: &[_] = if plan.access == Access::Authenticated { &[PEER, USER, ROLES, SESSION] } else { &[PEER] };
     let room = certain.iter().map(|name| (name.clone(), HeaderValue::from_static("")));
     let headers = backend::headers(room.chain([(ROUTE, name_header), (GENERATION, generation_header)]));
     Route {

@@ -34,6 +34,7 @@ use crate::pipeline::auth::Verifier;
 use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitUse;
 use crate::proto::{Method, Redact, Stamp, Walk};
+use crate::session::Sessions;
 use crate::tls::Certificate;
 
 /// Everything the data path needs to know, of one generation. A clone has the same rules and shares what is alive.
@@ -44,6 +45,8 @@ pub struct Table {
     pub fingerprint: Fingerprint,
     pub settings: Settings,
     pub verifier: Arc<Verifier>,
+    /// The sessions of this node; the same in every table.
+    pub sessions: Sessions,
     pub permissions: Permissions,
     /// What Hello tells clients, so that they can see whether they agree: numbers, names, kinds and messages.
     pub catalogue_hash: String,
@@ -95,6 +98,7 @@ impl Table {
             fingerprint: Fingerprint([0; 32]),
             settings: Settings::default(),
             verifier: Arc::default(),
+            sessions: Sessions::for_tests(),
             permissions: Permissions::compile(&[], &[]),
             catalogue_hash: String::new(),
             routes: Index::new(Vec::new()),

@@ -67,6 +67,8 @@ pub enum Access {
 pub enum SessionValue {
     /// `session.user`: the token's subject.
     User,
+    /// `session.id`: the session's own id.
+    Id,
     /// `session.token_id`: the token's `jti`.
     TokenId,
     /// `peer.ip`: the client's address.
@@ -96,6 +98,7 @@ impl SessionValue {
     pub fn name(self) -> &'static str {
         match self {
             SessionValue::User => "session.user",
+            SessionValue::Id => "session.id",
             SessionValue::TokenId => "session.token_id",
             SessionValue::PeerIp => "peer.ip",
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::session::SessionSettings;
 use crate::tls::Certificate;
 
 /// An envelope is at most this much larger than its payload.
@@ -36,6 +37,9 @@ pub struct Settings {
     pub memory_outboxes: usize,
     /// Bytes of incomplete messages, over all connections.
     pub memory_partial: usize,
+    /// Where clients come back to resume, if it is another URL than the one they used first.
+    pub public_url: Option<String>,
+    pub sessions: SessionSettings,
     /// The certificate clients see; none: clear text.
     pub tls: Option<Certificate>,
     /// Development shortcuts are in force: every listener is on loopback and nothing here is production.
@@ -94,6 +98,8 @@ impl Default for Settings {
             outbox_bytes_max: 256 << 10,
             memory_outboxes: 256 << 20,
             memory_partial: 64 << 20,
+            public_url: None,
+            sessions: SessionSettings::default(),
             tls: None,
             shortcuts: false,
             log: LogSettings { json: false, level: tracing::Level::INFO },

@@ -30,11 +30,11 @@ fn limit_in(mode: Mode, name: &str, key: &[KeyPart], count: u32, burst: u32, now
 
 fn caller(connection: u64, user: Option<&str>, peer: &str) -> Caller {
     let mut caller = Caller::new(ConnectionId(connection), WorkerId(0), peer.parse().unwrap());
-    caller.identify(user.map(|user| {
+    if let Some(user) = user {
         let (roles, expires) = (Vec::new(), SystemTime::UNIX_EPOCH);
-        Arc::new(Identity { user: user.into(), roles, token_id: None,
-            issued_ms: 0, expires, token: None })
-    }));
+        let identity = Identity { user: user.into(), roles, token_id: None, issued_ms: 0, expires, token: None };
+        caller.identify(Arc::new(identity), format!("session {connection}").into());
+    }
     caller
 }
 
