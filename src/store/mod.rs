@@ -10,8 +10,12 @@
 //! - What is past its expiry is not there.
 //! - The engines behave alike: one suite, in `tests`, runs against all of them.
 
+pub mod embedded;
+mod listeners;
 #[cfg(test)]
 pub mod memory;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
