@@ -17,15 +17,21 @@ use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin, Ready};
+use crate::clock::Clock;
 use crate::config::Environment;
 use crate::data::{DEVELOPMENT_KEY, DataFolder};
 use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::files::Fingerprint;
 use crate::pipeline::signer::Signer;
-use crate::reload::{Checked, Inputs, Origin, Outcome, Reloader, log_findings};
+use crate::proto::Pools;
+use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
+use crate::session::{Node, Sessions};
+use crate::store::Store;
+use crate::store::embedded::Embedded;
 use crate::table::TableReader;
+use crate::table::link::Living;
 use crate::table::settings::AdminToken;
 use crate::telemetry::log::{Format, Log};
 use crate::watch;
@@ -54,6 +60,7 @@ pub struct Gateway {
     edge: Edge,
     admin: SocketAddr,
     reloader: Arc<Reloader>,
+    sessions: Sessions,
     ready: Ready,
     ready_file: Option<PathBuf>,
     tasks: Arc<Tasks>,
@@ -79,13 +86,24 @@ impl Gateway {
             options.inputs.context.development_issuer = Some(development_signer(&options.data)?.development_issuer());
         }
         let back_room = BackRoom::open().map_err(io_error("the back room cannot start"))?;
-        let builtins = Arc::new(services::builtins(back_room.handle()));
         let files = match &options.inputs.origin {
             Origin::Folder(folder) => folder.display().to_string(),
             Origin::Shipped => "compiled in, since there is no folder `routes`".to_owned(),
         };
-        let (reloader, checked) = Reloader::start(options.inputs, builtins).map_err(StartError::Configuration)?;
-        let reloader = Arc::new(reloader);
+        let pools = Pools::default();
+        let mut checked = reload::check(&options.inputs, None, &pools);
+        if checked.plan.is_none() {
+            return Err(StartError::Configuration(Box::new(checked)));
+        }
+        let tasks = Arc::new(Tasks::new());
+        let clock = Clock::system();
+        let store = open_store(&options.data, &clock)?;
+        let sessions = Sessions::new(store.clone(), clock.clone(), back_room.handle());
+        let node = back_room.block_on(Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
+        node.start(&tasks, &back_room.handle());
+        let builtins = Arc::new(services::builtins(back_room.handle()));
+        let living = Living::new(builtins, sessions.clone(), checked.fixed.workers);
+        let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
         let log = match options.own_log {
             true => Some(install_log(&reader)?),
@@ -100,7 +118,6 @@ impl Gateway {
         };
         let edge =
             Edge::start(fixed.listen, fixed.workers, reader.clone()).map_err(io_error(format!("cannot listen on {}", fixed.listen)))?;
-        let tasks = Arc::new(Tasks::new());
         let ready = Ready::default();
         let listener =
             std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
@@ -110,7 +127,7 @@ impl Gateway {
         tasks.spawn(&back_room.handle(), follow_log_settings(log, reader));
 
         ready.set(true);
-        let gateway = Gateway { edge, admin, reloader, ready, ready_file: options.ready_file, tasks, back_room };
+        let gateway = Gateway { edge, admin, reloader, sessions, ready, ready_file: options.ready_file, tasks, back_room };
         let routes = gateway.reloader.reader().load().routes().count();
         info!(edge = %gateway.edge_address(), admin = %admin, files, routes, "protogate is ready");
         Ok(gateway)
@@ -185,7 +202,9 @@ impl Gateway {
 
     async fn drain(&self) {
         self.ready.set(false);
+        self.sessions.begin_drain();
         self.edge.drain(DRAIN_PATIENCE).await;
+        self.sessions.finish_drain(BACK_ROOM_PATIENCE).await;
         self.tasks.drain(BACK_ROOM_PATIENCE).await;
     }
 
@@ -208,6 +227,12 @@ impl BackRoom {
     fn open() -> io::Result<BackRoom> {
         let builder = &mut tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(BACK_ROOM_THREADS).thread_name("back-room").enable_all().build().map(|runtime| BackRoom(Some(runtime)))
+    }
+
+    /// Waits for something there. Whoever starts a gateway may itself be on a runtime, on which nothing may wait so; hence the thread.
+    fn block_on<T: Send>(&self, work: impl Future<Output = T> + Send) -> T {
+        let handle = self.handle();
+        std::thread::scope(|scope| scope.spawn(|| handle.block_on(work)).join().expect("what is waited for at the start does not panic"))
     }
 
     fn handle(&self) -> Handle {
@@ -256,6 +281,14 @@ async fn follow_log_settings(log: Option<Log>, reader: TableReader) {
         tick.tick().await;
         log.set_level(reader.load().settings.log.level.into());
     }
+}
+
+/// What outlives this process.
+fn open_store(data: &DataFolder, clock: &Clock) -> Result<Store, StartError> {
+    let path = data.path().join("store.redb");
+    std::fs::create_dir_all(data.path()).map_err(io_error("the data folder cannot be made"))?;
+    let embedded = Embedded::open(&path, clock.clone()).map_err(|error| StartError::Io { what: error, error: io::Error::other("x") })?;
+    Ok(Store::new(embedded))
 }
 
 fn install_log(reader: &TableReader) -> Result<Log, StartError> {

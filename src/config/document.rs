@@ -169,6 +169,8 @@ section! {
         defaults: Policy,
         /// One entry a protocol number.
         routes: Map<ProtocolNumber, Route>,
+        /// Messages that nobody asked for, one entry a protocol number that no route has.
+        pushes: Map<ProtocolNumber, Push>,
     }
 }
 
@@ -330,6 +332,16 @@ section! {
         /// The reply's type; checked against the method.
         response: MessageName,
         ..policy: Policy,
+    }
+}
+
+section! {
+    /// A message that the gateway sends without being asked. A session keeps it until its client has acknowledged it.
+    pub struct Push {
+        /// The name in logs and metrics, such as `game.event`.
+        name: RouteName [required],
+        /// Its type.
+        message: MessageName [required],
     }
 }
 

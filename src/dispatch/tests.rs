@@ -9,9 +9,12 @@ use tracing::level_filters::LevelFilter;
 use super::*;
 use crate::config::Environment;
 use crate::failure::Code;
-use crate::reload::{Inputs, Origin, Reloader};
+use crate::proto::Pools;
+use crate::reload::{Inputs, Origin, Reloader, check};
 use crate::services::builtins;
+use crate::session::Sessions;
 use crate::table::compile::Context;
+use crate::table::link::Living;
 use crate::telemetry::log::Format;
 use crate::telemetry::log::tests::lines;
 use crate::wire::Payload;
@@ -24,8 +27,10 @@ fn shipped() -> Arc<Table> {
         variables: Box::new(|_| None),
         context: Context::default(),
     };
-    let Ok((reloader, _)) = Reloader::start(inputs, Arc::new(builtins(Handle::current()))) else { panic!("the shipped routes are sound") };
-    reloader.reader().load()
+    let pools = Pools::default();
+    let mut checked = check(&inputs, None, &pools);
+    let living = Living::new(Arc::new(builtins(Handle::current())), Sessions::for_tests(), 1);
+    Reloader::start(inputs, pools, &mut checked, living).reader().load()
 }
 
 fn anonymous() -> Caller {

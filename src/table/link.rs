@@ -59,6 +59,7 @@ impl Living {
             permissions: plan.permissions,
             catalogue_hash: plan.catalogue_hash,
             routes: Index::new(routes),
+            pushes: Index::new(plan.pushes.into_iter().map(|push| (push.number.0, Arc::new(push))).collect()),
         }
     }
 

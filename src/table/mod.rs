@@ -23,7 +23,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 pub use live::{TableReader, TableWriter, live};
-pub use plan::Access;
+pub use plan::{Access, PushPlan};
 pub use settings::{Fixed, Settings};
 
 use self::index::Index;
@@ -51,6 +51,7 @@ pub struct Table {
     /// What Hello tells clients, so that they can see whether they agree: numbers, names, kinds and messages.
     pub catalogue_hash: String,
     routes: Index<Arc<Route>>,
+    pushes: Index<Arc<PushPlan>>,
 }
 
 /// One protocol number and its whole policy, ready to be used.
@@ -102,12 +103,18 @@ impl Table {
             permissions: Permissions::compile(&[], &[]),
             catalogue_hash: String::new(),
             routes: Index::new(Vec::new()),
+            pushes: Index::new(Vec::new()),
         }
     }
 
     /// The route of a number.
     pub fn route(&self, number: u32) -> Option<&Arc<Route>> {
         self.routes.get(number)
+    }
+
+    /// The message that is pushed under a number.
+    pub fn push(&self, number: u32) -> Option<&Arc<PushPlan>> {
+        self.pushes.get(number)
     }
 
     /// Every route, by number.

@@ -11,7 +11,7 @@ use crate::id::Protocol;
 use crate::pipeline::auth::Verifier;
 use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitSpec;
-use crate::proto::{Method, Redact, Stamp, Walk};
+use crate::proto::{MessageType, Method, Redact, Stamp, Walk};
 
 /// A whole configuration, as meant.
 pub struct Plan {
@@ -23,7 +23,16 @@ pub struct Plan {
     pub limits: Vec<LimitSpec>,
     /// By number, ascending.
     pub routes: Vec<RoutePlan>,
+    /// By number, ascending.
+    pub pushes: Vec<PushPlan>,
     pub catalogue_hash: String,
+}
+
+/// A message that nobody asked for.
+pub struct PushPlan {
+    pub number: Protocol,
+    pub name: Arc<str>,
+    pub message: MessageType,
 }
 
 /// One route. Numbers are indices into the plan's lists.

@@ -94,7 +94,7 @@ pub fn compile(
         document.sources.mask(place);
     }
 
-    let catalogue_hash = catalogue::hash(&routes.routes);
+    let catalogue_hash = catalogue::hash(&routes.routes, &routes.pushes);
     let permissions = Permissions::compile(&roles, &routes.permissions);
     let fixed = process.fixed.clone();
     let plan = (!report.has_errors()).then(|| Plan {
@@ -105,6 +105,7 @@ pub fn compile(
         backends: backends.into_items(),
         limits: limits::into_specs(limits),
         routes: routes.routes,
+        pushes: routes.pushes,
         catalogue_hash,
     });
     Compiled { plan, fixed }
