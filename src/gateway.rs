@@ -24,6 +24,7 @@ use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::files::Fingerprint;
 use crate::pipeline::signer::Signer;
+use crate::pipeline::signing::SigningCell;
 use crate::proto::Pools;
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
@@ -83,7 +84,7 @@ impl Gateway {
     /// Starts everything; when this returns, connections are accepted.
     pub fn start(mut options: Options) -> Result<Gateway, StartError> {
         if options.inputs.environment != Environment::Production {
-            options.inputs.context.development_issuer = Some(development_signer(&options.data)?.development_issuer());
+            options.inputs.context.development = Some(development_signer(&options.data)?);
         }
         let back_room = BackRoom::open().map_err(io_error("the back room cannot start"))?;
         let files = match &options.inputs.origin {
@@ -102,7 +103,7 @@ impl Gateway {
         let node = back_room.block_on(Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
         node.start(&tasks, &back_room.handle());
         let builtins = Arc::new(services::builtins(back_room.handle()));
-        let living = Living::new(builtins, sessions.clone(), checked.fixed.workers);
+        let living = Living::new(builtins, sessions.clone(), SigningCell::default(), checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
         let log = match options.own_log {

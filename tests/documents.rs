@@ -109,7 +109,7 @@ fn every_key_of_a_policy_that_has_a_built_in_value_stands_in_the_table() {
 fn every_help_text_has_an_example_that_works() {
     let gateway = TestGateway::start(crate::support::ECHO);
     let (url, admin) = (format!("ws://{}/ws", gateway.edge()), gateway.admin().to_string());
-    for command in ["", "serve", "check", "reload", "call", "token", "token issue"] {
+    for command in ["", "serve", "check", "reload", "call", "token", "token issue", "token api-key"] {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = String::from_utf8(protogate(gateway.folder(), &words).stdout).unwrap();
         let example =

@@ -9,6 +9,7 @@ use tracing::level_filters::LevelFilter;
 use super::*;
 use crate::config::Environment;
 use crate::failure::Code;
+use crate::pipeline::signing::SigningCell;
 use crate::proto::Pools;
 use crate::reload::{Inputs, Origin, Reloader, check};
 use crate::services::builtins;
@@ -29,7 +30,7 @@ fn shipped() -> Arc<Table> {
     };
     let pools = Pools::default();
     let mut checked = check(&inputs, None, &pools);
-    let living = Living::new(Arc::new(builtins(Handle::current())), Sessions::for_tests(), 1);
+    let living = Living::new(Arc::new(builtins(Handle::current())), Sessions::for_tests(), SigningCell::default(), 1);
     Reloader::start(inputs, pools, &mut checked, living).reader().load()
 }
 

@@ -11,7 +11,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::failure::{Failure, Reason, Result};
-use crate::pipeline::{Identity, verification};
+use crate::clock::Clock;
+use crate::pipeline::Identity;
+use crate::pipeline::cause::Cause;
 use crate::session::secret::ResumeToken;
 use crate::session::{Attachment, Grant, PATIENCE};
 use crate::table::Table;
@@ -53,13 +55,13 @@ impl Admission {
         let waiting = async move {
             sessions
                 .ask(PATIENCE, |sessions| async move {
-                    let identity = verification::verify(&table.verifier, &token).await?;
+                    let identity = verify(&table, &token).await?;
                     match held {
                         Some((session, generation)) if session.user == identity.user => {
                             sessions.refresh(&session, generation, &identity).await?;
                             Ok(Admitted::Refreshed(Arc::new(identity)))
                         }
-                        Some(_) if way == Way::Refresh => Err(another_users()),
+                        Some(_) if way == Way::Refresh => Err(another_users(&table)),
                         _ => sessions.bind(identity).await.map(Admitted::Granted),
                     }
                 })
@@ -78,7 +80,7 @@ impl Admission {
                 .ask(PATIENCE, |sessions| async move {
                     let fresh = match fresh.is_empty() {
                         true => None,
-                        false => Some(verification::verify(&table.verifier, &fresh).await?),
+                        false => Some(verify(&table, &fresh).await?),
                     };
                     let resumed = match &resume_token {
                         Some(token) => sessions.resume(token, fresh.clone(), last_seq).await,
@@ -101,6 +103,11 @@ impl Admission {
     }
 }
 
-fn another_users() -> Failure {
+async fn verify(table: &Table, token: &str) -> Result<Identity> {
+    table.verifier.verify_patiently(token, || Clock::system().now()).await
+}
+
+fn another_users(table: &Table) -> Failure {
+    table.verifier.refusals().count(Cause::WrongUser);
     Failure::gateway(Reason::InvalidToken, "the token is another user's; open a connection of its own for it")
 }

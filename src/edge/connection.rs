@@ -29,7 +29,7 @@ use super::worker::Worker;
 use crate::id::ConnectionId;
 use crate::pipeline::Caller;
 use crate::session::outbox::{Full, Outbox, Ready};
-use crate::table::Settings;
+use crate::table::Table;
 use crate::wire::Close;
 
 /// Reads of one wake-up, a scratch buffer each, before others have their turn.
@@ -172,7 +172,7 @@ impl Connection {
             }
             // After it, for if the gateway itself was not running, what the client said meanwhile has only now been heard.
             if self.place.now() >= self.heartbeat_due {
-                self.heartbeat_due = self.check_heartbeat(self.place.now(), &self.worker.tables().load().settings)?;
+                self.heartbeat_due = self.check_heartbeat(self.place.now(), &self.worker.tables().load())?;
             }
             if let Poll::Ready(answered) = self.conversation.poll_answer(cx) {
                 answered?;
@@ -289,7 +289,11 @@ impl Connection {
 
     /// A client that is not read from cannot be heard; whether it lives is then for [`STALL_WAIT`] to say, or for the time that an
     /// admission may take.
-    fn check_heartbeat(&mut self, now: Tick, settings: &Settings) -> Result<Tick, End> {
+    fn check_heartbeat(&mut self, now: Tick, table: &Table) -> Result<Tick, End> {
+        let settings = &table.settings;
+        if self.conversation.caller.identity().is_some_and(|identity| !table.verifier.still_lists(identity)) {
+            return Err(End::close(Close::Revoked, "the API key is listed no longer"));
+        }
         if self.stalled_since.is_some() || self.conversation.is_being_admitted() {
             self.heartbeat.hear(now);
         }
@@ -377,7 +381,7 @@ mod tests {
     use crate::edge::request::Offer;
     use crate::edge::seats::Seats;
     use crate::edge::socket::Stream;
-    use crate::table::{Table, live};
+    use crate::table::live;
     use crate::wire::Codec;
 
     #[tokio::test]

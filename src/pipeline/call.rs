@@ -116,6 +116,7 @@ mod tests {
             issued_ms: 0,
             expires: SystemTime::UNIX_EPOCH,
             token: Some(Token::new("secret")),
+            api_key: None,
         });
         caller.identify(alice, "s1".into());
         assert!(caller.grants(Generation(2), &permissions("player")).permits(play));

@@ -503,6 +503,7 @@ fn identity_of(user: &str, record: &Record) -> Identity {
         issued_ms: record.issued_ms,
         expires: from_millis(record.expires_ms),
         token: None,
+        api_key: None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::pipeline::public_key::NO_KEYS;
 use crate::session::SessionSettings;
 use crate::tls::Certificate;
 
@@ -42,6 +43,8 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// The certificate clients see; none: clear text.
     pub tls: Option<Certificate>,
+    /// The public keys of the gateway's own tokens, as a key set (JWKS), for whoever wants to verify them.
+    pub jwks: Arc<str>,
     /// Development shortcuts are in force: every listener is on loopback and nothing here is production.
     pub shortcuts: bool,
     pub log: LogSettings,
@@ -101,6 +104,7 @@ impl Default for Settings {
             public_url: None,
             sessions: SessionSettings::default(),
             tls: None,
+            jwks: NO_KEYS.into(),
             shortcuts: false,
             log: LogSettings { json: false, level: tracing::Level::INFO },
             watch: false,

@@ -6,13 +6,16 @@
 //! - `names`: names, permissions, methods, field paths, limit keys, metadata keys
 //! - `quantity`: numbers with and without units
 //! - `net`: addresses, networks, origins
+//! - `keys`: where keys are found, and what is kept of them
 //! - `written`: text, files, secrets, and defaults of variables
 
+mod keys;
 mod names;
 mod net;
 mod quantity;
 mod written;
 
+pub use keys::{KeyHash, KeySetPlace};
 pub use names::{FieldPathText, LimitKey, MessageName, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, RouteName};
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
