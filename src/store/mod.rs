@@ -14,8 +14,12 @@ pub mod embedded;
 mod listeners;
 #[cfg(test)]
 pub mod memory;
+mod open;
+pub mod redis;
 #[cfg(test)]
 mod tests;
+
+pub use open::{StoreSpec, open};
 
 use std::fmt;
 use std::sync::Arc;

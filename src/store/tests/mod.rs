@@ -3,18 +3,25 @@
 mod embedded;
 mod promises;
 mod random;
+mod redis;
+#[path = "../../../tests/support/redis.rs"]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)] // It waits for another process, in real time.
+mod server;
 
 use std::time::{Duration, SystemTime};
 
+use self::server::RedisServer;
 use super::embedded::Embedded;
 use super::memory::Memory;
+use super::redis::{Redis, RedisUrl};
 use super::*;
 use crate::clock::Clock;
 
 /// A store to be asked, and how time passes for it.
 pub struct Subject {
     pub store: Store,
-    clock: Clock,
+    /// Nothing: its time is the wall's.
+    clock: Option<Clock>,
     /// What the store needs besides, for as long as it is asked.
     _keeps: Box<dyn Send + Sync>,
 }
@@ -22,25 +29,39 @@ pub struct Subject {
 impl Subject {
     pub fn memory() -> Subject {
         let clock = Clock::by_hand(SystemTime::now());
-        Subject { store: Store::new(Memory::new(clock.clone())), clock, _keeps: Box::new(()) }
+        Subject { store: Store::new(Memory::new(clock.clone())), clock: Some(clock), _keeps: Box::new(()) }
     }
 
     pub fn embedded() -> Subject {
         let clock = Clock::by_hand(SystemTime::now());
-        Subject { store: Store::new(Embedded::in_memory(clock.clone())), clock, _keeps: Box::new(()) }
+        Subject { store: Store::new(Embedded::in_memory(clock.clone())), clock: Some(clock), _keeps: Box::new(()) }
     }
 
     pub fn file() -> Subject {
         let clock = Clock::by_hand(SystemTime::now());
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(Embedded::open(&folder.path().join("store.redb"), clock.clone()).unwrap());
-        Subject { store, clock, _keeps: Box::new(folder) }
+        Subject { store, clock: Some(clock), _keeps: Box::new(folder) }
+    }
+
+    pub async fn redis() -> Subject {
+        let server = RedisServer::start();
+        let store = redis(&server).await;
+        Subject { store, clock: None, _keeps: Box::new(server) }
     }
 
     /// Lets time pass, by hand where that is possible.
     pub async fn pass(&self, time: Duration) {
-        self.clock.advance(time);
+        match &self.clock {
+            Some(clock) => clock.advance(time),
+            None => tokio::time::sleep(time).await,
+        }
     }
+}
+
+pub async fn redis(server: &RedisServer) -> Store {
+    let url = RedisUrl::parse(&server.url()).ok().unwrap();
+    Store::new(Redis::open(&url, "test").await.unwrap_or_else(|error| panic!("{error}")))
 }
 
 pub fn key(which: &str) -> Key {

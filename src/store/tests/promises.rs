@@ -42,7 +42,7 @@ macro_rules! ask {
 ask!(memory, crate::store::tests::Subject::memory());
 ask!(embedded, crate::store::tests::Subject::embedded());
 ask!(file, crate::store::tests::Subject::file());
-//ask!(redis, crate::store::tests::Subject::redis().await);
+ask!(redis, crate::store::tests::Subject::redis().await);
 
 const BOUNDS: Bounds = Bounds { count: 100, age: Duration::from_secs(60) };
 
