@@ -9,8 +9,8 @@
 use super::grammar::{Edit, List, Map, choice, section};
 use super::value::{
     Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, KeyHash, KeySetPlace, LimitKey, MessageName, MetadataKey,
-    MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, RouteName, Secret, SocketUrl, Text,
-    UrlPath, VarValue, Version, Workers,
+    MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, ResponsePath, RouteName, Secret, SocketUrl,
+    Text, UrlPath, VarValue, Version, Workers,
 };
 
 choice! {
@@ -331,7 +331,35 @@ section! {
         request: MessageName,
         /// The reply's type; checked against the method.
         response: MessageName,
+        /// What a success changes here, such as that the client is logged in.
+        on_success: OnSuccess,
         ..policy: Policy,
+    }
+}
+
+section! {
+    /// What a success changes here. A client that sees the reply can rely on it.
+    pub struct OnSuccess {
+        /// The connection is in a session of the user that the reply names.
+        bind_session: BindSession,
+        /// The connection is nobody's again; its session ends, and its token is revoked.
+        unbind_session: bool,
+        /// Only if the reply holds these values, for services that answer OK with a code inside, such as `response.code: 0`.
+        when: Map<ResponsePath, VarValue>,
+    }
+}
+
+section! {
+    /// Who a client is by a reply: from a token in it, or from fields of it.
+    pub struct BindSession {
+        /// A token, which is verified like any other.
+        token: ResponsePath,
+        /// The user.
+        user: ResponsePath,
+        /// The user's roles.
+        roles: ResponsePath,
+        /// How long the session lasts; 24h where nothing is said.
+        ttl: Duration,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::pipeline::Identity;
 use crate::pipeline::cause::Cause;
 use crate::session::secret::ResumeToken;
-use crate::session::{Attachment, Grant, PATIENCE};
+use crate::session::{Admitted, Held, PATIENCE};
 use crate::table::Table;
 
 /// One admission under way.
@@ -36,34 +36,22 @@ pub enum Way {
     Resume,
 }
 
-/// What came of it.
-pub enum Admitted {
-    /// A session, new or resumed.
-    Granted(Grant),
-    /// The same session with a later identity.
-    Refreshed(Arc<Identity>),
-}
-
 // === impl Admission ===
 
 impl Admission {
     /// By a token. On a connection that is in a session of the same user, that session is refreshed in place; one of another user gets a
     /// session of its own, unless the client asked for nothing but a refresh.
-    pub fn by_token(way: Way, id: u32, token: String, held: Option<&Attachment>, table: &Arc<Table>) -> Admission {
-        let held = held.map(|held| (Arc::clone(held.session()), held.generation()));
+    pub fn by_token(way: Way, id: u32, token: String, held: Option<Held>, table: &Arc<Table>) -> Admission {
         let (table, sessions) = (Arc::clone(table), table.sessions.clone());
         let waiting = async move {
             sessions
                 .ask(PATIENCE, |sessions| async move {
                     let identity = verify(&table, &token).await?;
-                    match held {
-                        Some((session, generation)) if session.user == identity.user => {
-                            sessions.refresh(&session, generation, &identity).await?;
-                            Ok(Admitted::Refreshed(Arc::new(identity)))
-                        }
-                        Some(_) if way == Way::Refresh => Err(another_users(&table)),
-                        _ => sessions.bind(identity).await.map(Admitted::Granted),
+                    let another = held.as_ref().is_some_and(|held| held.session.user != identity.user);
+                    if another && way == Way::Refresh {
+                        return Err(another_users(&table));
                     }
+                    sessions.admit(held, identity).await
                 })
                 .await
         };

@@ -174,7 +174,7 @@ impl Connection {
             if self.place.now() >= self.heartbeat_due {
                 self.heartbeat_due = self.check_heartbeat(self.place.now(), &self.worker.tables().load())?;
             }
-            if let Poll::Ready(answered) = self.conversation.poll_answer(cx) {
+            if let Poll::Ready(answered) = self.conversation.poll_answer(cx, self.worker.tables(), self.place.now()) {
                 answered?;
                 if self.conversation.draining {
                     return Err(End::close(Close::Shutdown, "the gateway stops"));

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use super::admission::{Admission, Admitted, Way};
+use super::admission::{Admission, Way};
 use super::conversation::{Batch, Conversation};
 use super::end::End;
 use super::line::SocketLine;
 use super::pulse::Tick;
 use super::standing::{self, Standing};
 use crate::clock::to_millis;
-use crate::failure::{Failure, Reason};
+use crate::failure::{Code, Failure, Reason};
 use crate::id::CallId;
 use crate::pipeline::Identity;
-use crate::session::{Grant, Line};
+use crate::session::{Admitted, Grant, Held, Line};
 use crate::table::{Settings, TableReader};
 use crate::wire::{Close, Envelope, number, v1};
 
@@ -78,9 +78,8 @@ impl Conversation {
         self.admission = None;
         let settings = &tables.load().settings;
         match outcome {
-            Ok(Admitted::Granted(grant)) => self.enter(grant, Entry { way, id }, tables, settings, now)?,
-            Ok(Admitted::Refreshed(identity)) => self.refreshed(identity, Entry { way, id }, settings, now)?,
-            Err(failure) => self.not_admitted(way, id, failure)?,
+            Ok(admitted) => self.enter(admitted, Entry { way, id }, tables, settings, now)?,
+            Err(failure) => self.not_admitted(way, id, failure, now)?,
         }
         // Verifying a token costs as much as many calls.
         self.count_token(now)?;
@@ -106,9 +105,16 @@ impl Conversation {
         self.speaker.ask(&v1::Ping { time_ms: to_millis(SystemTime::now()) })
     }
 
-    /// Enters a session: it is the client's from the moment at which it is told so.
-    pub(super) fn enter(&mut self, grant: Grant, entry: Entry, tables: &TableReader, settings: &Settings, now: Tick) -> Result<(), End> {
-        let (identity, session) = (Arc::clone(grant.identity()), Arc::clone(grant.session_id()));
+    /// Enters a session, or has a later identity in its own: from the moment at which the client is told so.
+    pub(super) fn enter(&mut self, admitted: Admitted, entry: Entry, tables: &TableReader, settings: &Settings, now: Tick) -> Result<(), End> {
+        match admitted {
+            Admitted::Granted(grant) => self.take_session(grant, entry, tables, settings, now),
+            Admitted::Refreshed(identity) => self.refreshed(identity, entry, settings, now),
+        }
+    }
+
+    fn take_session(&mut self, grant: Grant, entry: Entry, tables: &TableReader, settings: &Settings, now: Tick) -> Result<(), End> {
+        let identity = Arc::clone(grant.identity());
         let line = Arc::new(SocketLine { codec: self.speaker.codec, outbox: Arc::clone(&self.speaker.outbox), tables: tables.clone() });
         let speaker = &self.speaker;
         let attachment = grant.take(Arc::clone(&line) as Arc<dyn Line>, |grant, replay| {
@@ -126,18 +132,22 @@ impl Conversation {
             let fits = replay.missed.into_iter().all(|missed| line.push(missed));
             if fits { Ok(()) } else { Err(End::close(Close::Slow, "what was missed is more than may wait for you")) }
         })?;
+        let held = attachment.held();
         if let Some(before) = self.attachment.replace(attachment) {
             // The client speaks for somebody else now, and nobody will come back to what it was.
             before.abandon();
         }
         self.standing = Standing::known(now, SystemTime::now(), identity.expires);
         self.seat.show();
-        self.caller.identify(identity, session);
+        self.caller.identify(identity, held);
         Ok(())
     }
 
     /// The connection is nobody's again, because its client asked for it.
-    pub(super) fn leave_session(&mut self, settings: &Settings, now: Tick) -> Result<(), End> {
+    pub(super) fn leave_session(&mut self, left: &Held, settings: &Settings, now: Tick) -> Result<(), End> {
+        if self.caller.held().is_none_or(|held| !Arc::ptr_eq(&held.session, &left.session)) {
+            return Ok(());
+        }
         self.attachment = None;
         self.caller.forget();
         self.standing = Standing::anonymous(now, settings);
@@ -145,26 +155,29 @@ impl Conversation {
     }
 
     fn refreshed(&mut self, identity: Arc<Identity>, entry: Entry, settings: &Settings, now: Tick) -> Result<(), End> {
-        let Some(attachment) = &self.attachment else { return Ok(()) };
-        let session = Arc::clone(attachment.session());
-        session.refresh(Arc::clone(&identity));
-        let ready = ready(&identity, &session.id, "", settings);
+        let Some(held) = self.caller.held().filter(|held| held.session.user == identity.user).cloned() else { return Ok(()) };
+        held.session.refresh(Arc::clone(&identity));
+        let ready = ready(&identity, &held.session.id, "", settings);
         self.standing = Standing::known(now, SystemTime::now(), identity.expires);
-        self.caller.identify(identity, Arc::clone(&session.id));
+        self.caller.identify(identity, held);
         let number = if entry.way == Way::Refresh { number::REFRESH_TOKEN } else { number::READY };
         self.speaker.say_as(number, entry.id, &ready)
     }
 
     /// A token that is refused ends the connection: trying many is not for clients. One that was only a refresh leaves the old in force.
-    fn not_admitted(&mut self, way: Way, id: u32, failure: Failure) -> Result<(), End> {
+    fn not_admitted(&mut self, way: Way, id: u32, failure: Failure, now: Tick) -> Result<(), End> {
         let request = match way {
             Way::Handshake => return Err(shut_out(&failure)),
             Way::Authenticate => number::AUTHENTICATE,
             Way::Refresh => number::REFRESH_TOKEN,
             Way::Resume => number::RESUME,
         };
-        self.speaker.refuse(request, id, &failure)?;
         let bad_token = failure.reason() == Reason::InvalidToken.parts().1;
+        match failure.code() {
+            // Not the client's doing.
+            Code::Unavailable => self.speaker.refuse(request, id, &failure)?,
+            _ => self.refuse(request, id, &failure, now)?,
+        }
         if bad_token && way != Way::Refresh { Err(shut_out(&failure)) } else { Ok(()) }
     }
 
@@ -176,7 +189,7 @@ impl Conversation {
         let read = self.speaker.read::<v1::Authenticate>(envelope.payload).map_err(unreadable);
         match read {
             Ok(message) => {
-                let held = self.attachment.as_ref();
+                let held = self.caller.held().cloned();
                 self.begin(Admission::by_token(Way::Authenticate, envelope.id, message.token, held, &batch.table));
                 Ok(())
             }
@@ -196,7 +209,7 @@ impl Conversation {
     /// A token that is refused leaves the old one in force.
     fn hear_refresh(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), Refused> {
         let message: v1::RefreshToken = self.speaker.read(envelope.payload).map_err(unreadable)?;
-        let Some(held) = &self.attachment else {
+        let Some(held) = self.caller.held().cloned() else {
             return Err(Failure::gateway(Reason::Unauthenticated, "there is no token to refresh; send Authenticate (protocol 2)").into());
         };
         self.begin(Admission::by_token(Way::Refresh, envelope.id, message.token, Some(held), &batch.table));

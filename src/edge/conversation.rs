@@ -9,8 +9,9 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 use tracing::trace;
 
-use super::admission::Admission;
+use super::admission::{Admission, Way};
 use super::calls::{Calls, InFlight};
+use super::control::Entry;
 use super::end::{End, aborted, goodbye};
 use super::frames::{Event, Flow};
 use super::patience::{Exhausted, Patience};
@@ -18,13 +19,13 @@ use super::pulse::Tick;
 use super::seats::Seat;
 use super::speaker::Speaker;
 use super::standing::Standing;
-use crate::dispatch::{self, Answer};
+use crate::dispatch::{self, Answer, Effect};
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, Protocol};
 use crate::pipeline::Caller;
 use crate::session::Attachment;
 use crate::session::outbox::Full;
-use crate::table::Table;
+use crate::table::{Table, TableReader};
 use crate::wire::{Close, Codec, Envelope, number};
 
 /// What all messages that were read together have in common.
@@ -95,15 +96,19 @@ impl Conversation {
     ///
     /// Answers that come together may be larger than the outbox without the client being slow. The one that does not fit any more is put
     /// off until what waits is written, or until there is room in all outboxes. One that fits not even alone is refused.
-    pub fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    pub fn poll_answer(&mut self, cx: &mut Context<'_>, tables: &TableReader, now: Tick) -> Poll<Result<(), End>> {
         loop {
-            let answer = match self.put_off.take() {
+            let mut answer = match self.put_off.take() {
                 Some(put_off) => put_off.0,
                 None => match ready!(self.calls.poll_next(cx)) {
                     Some(answer) => answer,
                     None => return Poll::Ready(Ok(())),
                 },
             };
+            // Before the reply: whoever sees it can rely on what it changed.
+            if let Some(effect) = answer.effect.take() {
+                self.commit(effect, tables, now)?;
+            }
             match self.speaker.answer(&answer) {
                 Ok(()) => {}
                 Err(Full::Own) if self.speaker.outbox.is_empty() => {
@@ -115,6 +120,14 @@ impl Conversation {
                     return Poll::Pending;
                 }
             }
+        }
+    }
+
+    fn commit(&mut self, effect: Effect, tables: &TableReader, now: Tick) -> Result<(), End> {
+        let settings = &tables.load().settings;
+        match effect {
+            Effect::Enter(admitted) => self.enter(admitted, Entry { way: Way::Authenticate, id: 0 }, tables, settings, now),
+            Effect::Leave(left) => self.leave_session(&left, settings, now),
         }
     }
 

@@ -9,6 +9,7 @@ use super::identity::Identity;
 use super::permission::{Grants, Permissions};
 use super::told::Told;
 use crate::id::{ConnectionId, Generation, WorkerId};
+use crate::session::Held;
 
 /// The caller behind one connection. Owned by the connection's task.
 pub struct Caller {
@@ -17,8 +18,8 @@ pub struct Caller {
     /// The client's address, as trusted proxies told it.
     pub peer: IpAddr,
     identity: Option<Arc<Identity>>,
-    /// The id of its session.
-    session: Option<Arc<str>>,
+    /// The session it is in.
+    held: Option<Held>,
     /// What the identity may do by the table of this generation. Dropped when the identity changes.
     grants: Option<(Generation, Grants)>,
     /// Made for the first call, given back by [`Caller::tidy`], and dropped when the identity changes.
@@ -30,7 +31,7 @@ pub struct Caller {
 impl Caller {
     /// A caller who has not said who it is.
     pub fn new(connection: ConnectionId, worker: WorkerId, peer: IpAddr) -> Caller {
-        Caller { connection, worker, peer, identity: None, session: None, grants: None, told: None }
+        Caller { connection, worker, peer, identity: None, held: None, grants: None, told: None }
     }
 
     /// Who the connection speaks for; None while it is anonymous.
@@ -40,18 +41,23 @@ impl Caller {
 
     /// The id of the session it is in; None while it is anonymous.
     pub fn session(&self) -> Option<&Arc<str>> {
-        self.session.as_ref()
+        self.held.as_ref().map(|held| &held.session.id)
+    }
+
+    /// The session it is in; None while it is anonymous.
+    pub fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
     }
 
     /// The connection speaks for this identity from now on, in this session.
-    pub fn identify(&mut self, identity: Arc<Identity>, session: Arc<str>) {
-        (self.identity, self.session) = (Some(identity), Some(session));
+    pub fn identify(&mut self, identity: Arc<Identity>, held: Held) {
+        (self.identity, self.held) = (Some(identity), Some(held));
         (self.grants, self.told) = (None, None);
     }
 
     /// The connection speaks for nobody from now on.
     pub fn forget(&mut self) {
-        (self.identity, self.session) = (None, None);
+        (self.identity, self.held) = (None, None);
         (self.grants, self.told) = (None, None);
     }
 
@@ -73,7 +79,8 @@ impl Caller {
 
     /// What backends are told about the caller.
     pub fn told(&mut self) -> &Told {
-        let (identity, session, peer) = (self.identity.as_deref(), self.session.as_deref(), self.peer);
+        let session = self.held.as_ref().map(|held| &*held.session.id);
+        let (identity, peer) = (self.identity.as_deref(), self.peer);
         self.told.get_or_insert_with(|| Box::new(Told::new(identity, session, peer)))
     }
 
@@ -96,6 +103,7 @@ mod tests {
     use super::*;
     use crate::pipeline::identity::Token;
     use crate::pipeline::permission::{PermissionId, RoleSpec};
+    use crate::session::Session;
 
     fn permissions(role: &str) -> Permissions {
         let role = RoleSpec { name: role.into(), grant: vec!["**".into()], deny: vec![], inherit: vec![] };
@@ -118,7 +126,8 @@ mod tests {
             token: Some(Token::new("secret")),
             api_key: None,
         });
-        caller.identify(alice, "s1".into());
+        let session = Session::new("s1", Arc::clone(&alice), String::new(), None);
+        caller.identify(alice, Held { session, generation: 1 });
         assert!(caller.grants(Generation(2), &permissions("player")).permits(play));
         assert!(!caller.grants(Generation(3), &permissions("anonymous")).permits(play));
         assert!(!format!("{:?}", caller.identity()).contains("secret"));

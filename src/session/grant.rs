@@ -26,6 +26,21 @@ pub enum Granted {
     Resumed { resume_token: String, last_seq: u32 },
 }
 
+/// What came of asking for a session.
+pub enum Admitted {
+    /// A session, new or resumed.
+    Granted(Grant),
+    /// The same session with a later identity.
+    Refreshed(Arc<Identity>),
+}
+
+/// Which session a connection is in, for whoever acts for it. Keeps nothing alive but memory.
+#[derive(Clone)]
+pub struct Held {
+    pub session: Arc<Session>,
+    pub generation: u64,
+}
+
 /// A connection's hold on its session.
 pub struct Attachment {
     sessions: Sessions,
@@ -105,8 +120,8 @@ impl Attachment {
         &self.session
     }
 
-    pub fn generation(&self) -> u64 {
-        self.generation
+    pub fn held(&self) -> Held {
+        Held { session: Arc::clone(&self.session), generation: self.generation }
     }
 
     /// Whether the session is still this connection's, and not over.

@@ -37,7 +37,7 @@ mod sessions;
 mod tests;
 
 pub use budget::Budget;
-pub use grant::{Attachment, Grant};
+pub use grant::{Admitted, Attachment, Grant, Held};
 pub use identity::Identity;
 pub use live::{Line, Session};
 pub use node::Node;

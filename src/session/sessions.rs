@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::grant::{Grant, Granted};
+use super::grant::{Admitted, Grant, Granted, Held};
 use super::identity::Identity;
 use super::live::{self, Session};
 use super::registry::Registry;
@@ -162,6 +162,18 @@ impl Sessions {
         timeout(patience, asked).await.unwrap_or_else(|_| Err(unavailable("it took too long")))
     }
 
+    /// The session of somebody whose identity was verified, for a connection that is in the session `held`, or in none: in one of the same
+    /// user it stays, with the later identity. To be called on the back room.
+    pub async fn admit(&self, held: Option<Held>, identity: Identity) -> Result<Admitted> {
+        match held {
+            Some(held) if held.session.user == identity.user => {
+                self.refresh(&held, &identity).await?;
+                Ok(Admitted::Refreshed(Arc::new(identity)))
+            }
+            _ => self.bind(identity).await.map(Admitted::Granted),
+        }
+    }
+
     /// A new session for this identity. To be called on the back room.
     pub async fn bind(&self, identity: Identity) -> Result<Grant> {
         self.make(identity, false).await
@@ -245,8 +257,8 @@ impl Sessions {
     }
 
     /// The same session with another identity of the same user. To be called on the back room.
-    pub async fn refresh(&self, session: &Arc<Session>, generation: u64, identity: &Identity) -> Result<()> {
-        let rules = self.rules();
+    pub async fn refresh(&self, held: &Held, identity: &Identity) -> Result<()> {
+        let (Held { session, generation }, rules) = (held.clone(), self.rules());
         self.change_roster(identity, &rules, |roster| {
             let refreshed = roster.change(&session.id, generation, |record| {
                 *record = live::record(&session.id, generation, &self.0.node, identity, record.resume.clone());
@@ -259,10 +271,11 @@ impl Sessions {
 
     /// Ends a session that its own connection asks to leave, and revokes its token for every other. When this returns, nobody can come
     /// back to it; the connection itself knows best how it goes on. To be called on the back room.
-    pub async fn leave(&self, session: &Arc<Session>, generation: u64) -> Result<()> {
+    pub async fn leave(&self, held: &Held) -> Result<()> {
+        let Held { session, generation } = held;
         let (identity, rules) = (session.identity(), self.rules());
         session.set_leaving(true);
-        let left = self.leave_roster(session, generation, &identity, &rules).await;
+        let left = self.leave_roster(session, *generation, &identity, &rules).await;
         match &left {
             Ok(()) => {
                 session.leave();

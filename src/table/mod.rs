@@ -80,6 +80,8 @@ pub struct Route {
     pub forward_token: bool,
     pub expose_errors: bool,
     pub log: plan::LogPlan,
+    /// What a success changes here.
+    pub effect: Option<plan::EffectPlan>,
 }
 
 // === impl Table ===

@@ -13,7 +13,7 @@ use crate::pipeline::auth::IssuerSpec;
 use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitSpec;
 use crate::pipeline::signer::Signer;
-use crate::proto::{MessageType, Method, Redact, Stamp, Walk};
+use crate::proto::{Expectation, MessageType, Method, Redact, Stamp, Texts, Walk};
 
 /// A whole configuration, as meant.
 pub struct Plan {
@@ -77,6 +77,28 @@ pub struct RoutePlan {
     pub forward_token: bool,
     pub expose_errors: bool,
     pub log: LogPlan,
+    pub effect: Option<EffectPlan>,
+}
+
+/// What a success changes here.
+pub struct EffectPlan {
+    /// Reads the reply.
+    pub walk: Walk,
+    /// Which value of the walk must be what.
+    pub when: Vec<(usize, Expectation)>,
+    pub kind: EffectKind,
+}
+
+/// Whether a session is made or ended.
+pub enum EffectKind {
+    Bind(Bind),
+    Unbind,
+}
+
+/// Who the session is of. Numbers are values of the walk.
+pub enum Bind {
+    Token { token: usize },
+    Fields { user: usize, roles: Option<Texts>, ttl: Duration },
 }
 
 /// One use of a limit by one route.

@@ -33,12 +33,13 @@ fn batch(table: Table) -> Batch {
 /// A call that ends with a reply of so many bytes.
 fn replied(id: u32, bytes: usize) -> InFlight {
     let (protocol, id) = (Protocol(1000), CallId(id));
-    let answer = Answer { protocol, id, result: Ok(Reply::Json(format!("\"{}\"", "x".repeat(bytes)))), silent: false };
+    let answer = Answer { protocol, id, result: Ok(Reply::Json(format!("\"{}\"", "x".repeat(bytes)))), silent: false, effect: None };
     InFlight { protocol, id, running: ready(answer).boxed() }
 }
 
 fn poll(conversation: &mut Conversation) -> Poll<bool> {
-    conversation.poll_answer(&mut Context::from_waker(noop_waker_ref())).map(|end| end.is_ok())
+    let (_writer, tables) = live(Arc::new(Table::empty()));
+    conversation.poll_answer(&mut Context::from_waker(noop_waker_ref()), &tables, Tick::ZERO).map(|end| end.is_ok())
 }
 
 fn written(conversation: &Conversation) -> String {

@@ -7,12 +7,13 @@
 //! - `names`: what is declared, once each, and whether anybody uses it
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `backends`, `limits`, `roles`: the named things
-//! - `routes`: one protocol number after the other, `request` for what it does with the message
+//! - `routes`: one protocol number after the other, `request` for what it does with the message, `effects` with the reply
 //! - `catalogue`: what clients are told
 
 mod api_keys;
 mod backends;
 mod catalogue;
+mod effects;
 mod issuers;
 mod limits;
 mod names;

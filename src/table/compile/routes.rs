@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::backends::Backends;
 use super::limits::Limits;
 use super::process::bytes;
-use super::{entries, missing, request, size as shown};
+use super::{effects, entries, missing, request, size as shown};
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
 use crate::config::layers;
@@ -240,6 +240,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
 
     let method = method?;
     let request = request::compile(&method.input, policy, path, access, &used, scope.limits, report);
+    let effect = effects::compile(&method.output, route.on_success.as_ref(), path, report);
     let log = policy.log.as_ref();
     Some(RoutePlan {
         number: Protocol(*number),
@@ -266,6 +267,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
             },
             slow: log.and_then(|log| log.slow.as_ref()).map_or(built_in::SLOW, |slow| slow.0),
         },
+        effect,
         method,
     })
 }
