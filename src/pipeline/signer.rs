@@ -2,6 +2,7 @@
 //!
 //! Promise: what [`Signer::issue`] signs is what a verifier with [`Signer::issuer`] believes, by the same path as anybody else's token.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::AsDer;
@@ -34,6 +35,8 @@ pub struct NewToken<'a> {
     pub roles: &'a [String],
     /// From now on.
     pub ttl: Duration,
+    /// Its `jti`; a random one where nothing is said.
+    pub token_id: Option<&'a str>,
 }
 
 // === impl Signer ===
@@ -82,7 +85,7 @@ impl Signer {
 
     /// A token of the development issuer, good from now on.
     pub fn issue_development(&self, user: &str, roles: &[String], ttl: Duration) -> String {
-        self.issue(&NewToken { issuer: DEVELOPMENT, audience: DEVELOPMENT, user, roles, ttl }, SystemTime::now())
+        self.issue(&NewToken { issuer: DEVELOPMENT, audience: DEVELOPMENT, user, roles, ttl, token_id: None }, SystemTime::now())
     }
 
     /// Signs a token.
@@ -95,7 +98,7 @@ impl Signer {
             roles: &'a [String],
             iat: u64,
             exp: u64,
-            jti: String,
+            jti: Cow<'a, str>,
         }
 
         let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -106,7 +109,7 @@ impl Signer {
             roles: token.roles,
             iat,
             exp: iat.saturating_add(token.ttl.as_secs()),
-            jti: random_id(),
+            jti: token.token_id.map_or_else(|| random_id().into(), Cow::Borrowed),
         };
         let key = EncodingKey::from_ed_der(&self.pkcs8);
         encode(&Header::new(Algorithm::EdDsa.in_library()), &claims, &key).expect("a key that was checked signs whatever is JSON")
@@ -138,11 +141,14 @@ mod tests {
 
         let verifier = Verifier::new(&[made.issuer("dev", "game")]).ok().unwrap();
         let roles = ["player".to_owned()];
-        let token = NewToken { issuer: "dev", audience: "game", user: "alice", roles: &roles, ttl: Duration::from_secs(60) };
+        let token =
+            NewToken { issuer: "dev", audience: "game", user: "alice", roles: &roles, ttl: Duration::from_secs(60), token_id: None };
         let identity = verifier.verify(&read.issue(&token, now), now).unwrap();
         assert_eq!((&*identity.user, &*identity.roles[0]), ("alice", "player"));
         assert_eq!(identity.expires, now + Duration::from_secs(60));
         assert!(identity.token_id.is_some());
+        let named = verifier.verify(&read.issue(&NewToken { token_id: Some("one.7"), ..token }, now), now).unwrap();
+        assert_eq!(named.token_id.as_deref(), Some("one.7"));
 
         let other = Signer::generate().issue(&token, now);
         assert_eq!(verifier.verify(&other, now).unwrap_err().reason(), "INVALID_TOKEN");

@@ -30,7 +30,10 @@ pub enum Revocation {
 pub enum Notice {
     Revoked(Revocation),
     /// Another session of the same user took this one's place, when it was of this generation.
-    Replaced { session: String, generation: u64 },
+    Replaced {
+        session: String,
+        generation: u64,
+    },
 }
 
 // === impl Revocation ===
