@@ -23,6 +23,7 @@ use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::files::Fingerprint;
 use crate::pipeline::signer::Signer;
+use crate::pipeline::signing::SigningCell;
 use crate::reload::{Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
 use crate::table::TableReader;
@@ -76,7 +77,7 @@ impl Gateway {
     /// Starts everything; when this returns, connections are accepted.
     pub fn start(mut options: Options) -> Result<Gateway, StartError> {
         if options.inputs.environment != Environment::Production {
-            options.inputs.context.development_issuer = Some(development_signer(&options.data)?.development_issuer());
+            options.inputs.context.development = Some(development_signer(&options.data)?);
         }
         let back_room = BackRoom::open().map_err(io_error("the back room cannot start"))?;
         let builtins = Arc::new(services::builtins(back_room.handle()));
@@ -84,7 +85,7 @@ impl Gateway {
             Origin::Folder(folder) => folder.display().to_string(),
             Origin::Shipped => "compiled in, since there is no folder `routes`".to_owned(),
         };
-        let (reloader, checked) = Reloader::start(options.inputs, builtins).map_err(StartError::Configuration)?;
+        let (reloader, checked) = Reloader::start(options.inputs, builtins, SigningCell::default()).map_err(StartError::Configuration)?;
         let reloader = Arc::new(reloader);
         let reader = reloader.reader();
         let log = match options.own_log {

@@ -18,6 +18,7 @@ use crate::diagnostic::render::{self, Summary};
 use crate::diagnostic::{Report, Sources};
 use crate::files::{Files, Fingerprint};
 use crate::id::Generation;
+use crate::pipeline::signing::SigningCell;
 use crate::proto::Pools;
 use crate::table::compile::{self, Context};
 use crate::table::link::Living;
@@ -155,15 +156,17 @@ impl Origin {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Compiles the first table. What `check` says comes back either way: in an error, or for a log that is not there yet.
-    pub fn start(inputs: Inputs, builtins: Arc<Builtins>) -> Result<(Reloader, Checked), Box<Checked>> {
+    /// Compiles the first table. What `check` says comes back either way: in an error, or for a log that is not there yet. Whoever signs
+    /// tokens finds in `signing` how the live table wants it.
+    pub fn start(inputs: Inputs, builtins: Arc<Builtins>, signing: SigningCell) -> Result<(Reloader, Checked), Box<Checked>> {
         let pools = Pools::default();
         let mut checked = check(&inputs, None, &pools);
         let Some(plan) = checked.plan.take() else { return Err(Box::new(checked)) };
         let fixed = plan.fixed.clone();
-        let mut living = Living::new(builtins, fixed.workers);
+        let mut living = Living::new(builtins, fixed.workers, signing);
         let table = living.link(plan, Generation(1), checked.fingerprint);
         let (writer, reader) = live(Arc::new(table));
+        living.sign();
         let state = Mutex::new(State { living, seen: std::mem::take(&mut checked.seen) });
         Ok((Reloader { inputs, fixed, pools, writer, reader, state }, checked))
     }
@@ -197,6 +200,7 @@ impl Reloader {
         log_findings(&checked);
         let table = state.living.link(plan, generation, checked.fingerprint);
         self.writer.store(Arc::new(table));
+        state.living.sign();
         let swapped = Swapped::new(generation, checked, began);
         info!(generation = generation.0, routes = swapped.summary.routes, took = ?swapped.took, "reloaded");
         Outcome::Swapped(swapped)

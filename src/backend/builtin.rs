@@ -65,6 +65,11 @@ impl Builtins {
         self.services.insert(name, Builtin { name: Arc::from(name), runtime: self.runtime.clone(), service, free });
     }
 
+    /// Where they run.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// Their names, in order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.services.keys().copied()

@@ -8,9 +8,9 @@
 
 use super::grammar::{Edit, List, Map, choice, section};
 use super::value::{
-    Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, LimitKey, MessageName, MetadataKey, MethodName, Name,
-    NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, RouteName, Secret, Text, UrlPath, VarValue, Version,
-    Workers,
+    Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, KeyHash, KeySetPlace, LimitKey, MessageName, MetadataKey,
+    MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, RouteName, Secret, Text, UrlPath,
+    VarValue, Version, Workers,
 };
 
 choice! {
@@ -430,10 +430,46 @@ section! {
 }
 
 section! {
-    /// Whose tokens are believed.
+    /// Whose tokens are believed, and how the gateway signs its own.
     pub struct Auth {
-        /// One entry an issuer.
+        /// How tokens are signed that the gateway's own auth service gives.
+        signing: Signing,
+        /// Other issuers; one entry each.
         issuers: List<Issuer>,
+        /// Keys of programs, shown where people show tokens; make one with `protogate token api-key`.
+        api_keys: List<ApiKey>,
+    }
+}
+
+section! {
+    /// How the gateway's own tokens are signed. Their keys are published under `/.well-known/jwks.json`.
+    pub struct Signing {
+        /// The private key, as PEM: `openssl genpkey -algorithm ed25519`. In development one is made where none is given.
+        key: FilePath,
+        /// Other keys of ours that are believed and published, public or private: those before the last change, or the next one.
+        previous: List<FilePath>,
+        /// The `iss` of its tokens; `protogate` where nothing is said.
+        issuer: Text,
+        /// The `aud` of its tokens; `protogate` where nothing is said.
+        audience: Text,
+        /// How long an access token is good; 15m where nothing is said, at most 24h.
+        access_ttl: Duration,
+        /// How long refresh tokens prolong a login; 30d where nothing is said.
+        refresh_ttl: Duration,
+    }
+}
+
+section! {
+    /// One API key.
+    pub struct ApiKey {
+        /// Its name, which is part of the key.
+        name: Name [required],
+        /// Who its bearer is, such as `service:ci`.
+        user: Text [required],
+        /// The hash of the key: `sha256:` and 64 hexadecimal digits.
+        hash: KeyHash [required],
+        /// The roles of its bearer.
+        roles: List<Name>,
     }
 }
 
@@ -448,8 +484,8 @@ section! {
         algorithm: Algorithm [required],
         /// The public key, as PEM; for RS256, ES256 and EdDSA.
         public_key: FilePath,
-        /// A file with the issuer's key set (JWKS); instead of `public_key`.
-        jwks: FilePath,
+        /// The issuer's key set (JWKS), a file or an https URL that is kept fresh; instead of `public_key`.
+        jwks: KeySetPlace,
         /// The shared secret of at least 32 bytes; for HS256.
         secret: Secret,
         /// The claim that lists the roles, such as `claims.roles`.

@@ -9,6 +9,7 @@ use tracing::level_filters::LevelFilter;
 use super::*;
 use crate::config::Environment;
 use crate::failure::Code;
+use crate::pipeline::signing::SigningCell;
 use crate::reload::{Inputs, Origin, Reloader};
 use crate::services::builtins;
 use crate::table::compile::Context;
@@ -24,7 +25,9 @@ fn shipped() -> Arc<Table> {
         variables: Box::new(|_| None),
         context: Context::default(),
     };
-    let Ok((reloader, _)) = Reloader::start(inputs, Arc::new(builtins(Handle::current()))) else { panic!("the shipped routes are sound") };
+    let Ok((reloader, _)) = Reloader::start(inputs, Arc::new(builtins(Handle::current())), SigningCell::default()) else {
+        panic!("the shipped routes are sound")
+    };
     reloader.reader().load()
 }
 

@@ -9,7 +9,8 @@ use super::pulse::Tick;
 use super::standing::{self, Standing};
 use crate::failure::{Failure, Reason};
 use crate::id::CallId;
-use crate::pipeline::Identity;
+use crate::pipeline::cause::Cause;
+use crate::pipeline::{Identity, auth};
 use crate::wire::{Close, Envelope, number, v1};
 
 /// A message that makes a connection's task panic, in tests alone.
@@ -103,6 +104,7 @@ impl Conversation {
         };
         let identity = self.verify(&message.token, batch)?;
         if identity.user != before {
+            batch.table.verifier.refusals().count(Cause::WrongUser);
             return Err(Failure::gateway(Reason::InvalidToken, "the token is another user's; open a connection of its own for it").into());
         }
         let ready = self.become_known(identity, batch.tick);
@@ -129,7 +131,7 @@ impl Conversation {
 
     fn verify(&mut self, token: &str, batch: &Batch) -> Result<Identity, Failure> {
         self.verified = true;
-        batch.table.verifier.verify(token, SystemTime::now())
+        batch.table.verifier.verify(token, SystemTime::now()).map_err(auth::Refused::finally)
     }
 
     fn become_known(&mut self, identity: Identity, tick: Tick) -> v1::Ready {

@@ -1,125 +1,60 @@
 //! Tokens into identities.
 //!
-//! A token is a JWT of one of several issuers. Promises:
+//! A token is a JWT of one of several issuers, or an API key. Promises:
 //! - An issuer has one algorithm, and a token's header must state exactly that one; keys are the issuer's and never the token's.
-//! - `exp`, `iss`, `aud` and `sub` must be there and say something; `nbf` is honoured; `crit` and duplicate claims are refused.
-//! - Every refusal says the same to the client. The precise cause is private.
+//! - `exp`, `iss`, `aud` and `sub` must be there and say something; `nbf` and `iat` are honoured; `crit` and duplicate claims are refused.
+//! - Every refusal says the same to the client. The precise cause is private, and counted.
 //! - A token is at most 8 KiB, so that looking at a bad one costs little; nothing is fetched, opened or looked up because of what it says.
+//!   (An unknown `kid` may bring forward the next look at the issuer's key set, whose URL the configuration knows.)
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::claims::{Object, Texts, quoted};
+use super::api_key::{self, ApiKeySpec, ApiKeys};
+use super::cause::{Cause, Refusals};
+use super::claims::{Object, quoted};
 use super::identity::{Identity, Token};
-use super::keys::Keys;
-use crate::failure::{Failure, Reason, Result};
+use super::issuer::Issuer;
+pub use super::issuer::{Algorithm, IssuerSpec, KeySource, LEEWAY_MAX};
+use super::key_set::{KeySet, KeySetSpec};
+use super::refused::Checked;
+pub use super::refused::Refused;
+use crate::failure::Failure;
 
 /// The longest token. Real ones have one or two kilobytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
-
-/// How far clocks may be said to differ; more would keep expired tokens alive.
-pub const LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
-
-/// How far ahead a token may expire. It catches milliseconds where seconds belong, and tokens that were meant never to expire.
-const LIFETIME_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
-
-const KEY_ID_CHARS_MAX: usize = 128;
-const USER_BYTES_MAX: usize = 256;
-const ROLES_MAX: usize = 64;
-
-/// What every refusal says.
-const REFUSED: &str = "the token was refused; get a new one and authenticate with it";
-
-/// One issuer, as configured.
-#[derive(Clone, PartialEq, Eq)]
-pub struct IssuerSpec {
-    /// The `iss` of its tokens.
-    pub issuer: String,
-    /// The `aud` of which its tokens must carry one.
-    pub audience: Vec<String>,
-    pub algorithm: Algorithm,
-    pub keys: KeySource,
-    /// Where its tokens list roles: the names on the way through the claims, such as `["realm_access", "roles"]`.
-    pub roles_claim: Option<Vec<String>>,
-    /// The roles of a token that lists none.
-    pub default_roles: Vec<String>,
-    /// How far clocks may differ, at most [`LEEWAY_MAX`].
-    pub leeway: Duration,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Algorithm {
-    Hs256,
-    Rs256,
-    Es256,
-    EdDsa,
-}
-
-/// Contents, not paths: whoever compiles a table has read the files.
-#[derive(Clone, PartialEq, Eq)]
-pub enum KeySource {
-    /// A public key.
-    Pem(Vec<u8>),
-    /// A key set.
-    Jwks(Vec<u8>),
-    /// A shared secret.
-    Secret(Vec<u8>),
-}
 
 /// Knows whose tokens are believed. The default believes nobody.
 #[derive(Default)]
 pub struct Verifier {
     issuers: HashMap<String, Issuer>,
+    api_keys: ApiKeys,
+    refusals: Arc<Refusals>,
     /// Whether an identity holds its token: only where a route forwards it.
     keep_tokens: bool,
 }
 
-struct Issuer {
-    keys: Keys,
-    algorithm: Algorithm,
-    audience: Vec<String>,
-    /// The way to the object that holds the roles, and their name in it.
-    roles_claim: Option<(Vec<String>, String)>,
-    default_roles: Vec<Arc<str>>,
-    leeway: Duration,
-}
-
-// === impl Algorithm ===
-
-impl Algorithm {
-    /// The name in a token's header.
-    pub fn name(self) -> &'static str {
-        match self {
-            Algorithm::Hs256 => "HS256",
-            Algorithm::Rs256 => "RS256",
-            Algorithm::Es256 => "ES256",
-            Algorithm::EdDsa => "EdDSA",
-        }
-    }
-
-    pub(super) fn in_library(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
-            Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        }
-    }
-}
+/// What is wrong with some of several issuers: which one, and what.
+pub type Problems = Vec<(usize, String)>;
 
 // === impl Verifier ===
 
 impl Verifier {
-    /// All that is wrong with the issuers is found at once: which one, and what.
-    pub fn new(specs: &[IssuerSpec]) -> std::result::Result<Verifier, Vec<(usize, String)>> {
+    /// All that is wrong with the issuers is found at once. Key sets that have a URL are not fetched: nobody gave a way to.
+    pub fn new(specs: &[IssuerSpec]) -> Result<Verifier, Problems> {
+        Verifier::with_key_sets(specs, &mut |spec| Arc::new(KeySet::never_fetched(spec)))
+    }
+
+    /// The same with key sets that are alive.
+    pub fn with_key_sets(specs: &[IssuerSpec], key_set: &mut dyn FnMut(KeySetSpec) -> Arc<KeySet>) -> Result<Verifier, Problems> {
         let mut issuers = HashMap::new();
         let mut problems = Vec::new();
         for (index, spec) in specs.iter().enumerate() {
-            match Issuer::new(spec) {
+            match Issuer::new(spec, key_set) {
                 Ok(_) if issuers.contains_key(&spec.issuer) => {
                     problems.push((index, format!("issuer `{}` is declared twice; put its keys into one key set", spec.issuer)));
                 }
@@ -127,7 +62,7 @@ impl Verifier {
                 Err(problem) => problems.push((index, problem)),
             }
         }
-        if problems.is_empty() { Ok(Verifier { issuers, keep_tokens: false }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Verifier { issuers, ..Verifier::default() }) } else { Err(problems) }
     }
 
     /// The same, with identities that hold their tokens or do not.
@@ -136,138 +71,85 @@ impl Verifier {
         Verifier { keep_tokens, ..self }
     }
 
+    /// The same, believing these API keys too.
+    #[must_use]
+    pub fn with_api_keys(self, keys: &[ApiKeySpec]) -> Verifier {
+        Verifier { api_keys: ApiKeys::new(keys), ..self }
+    }
+
+    /// The same, counting there what it refuses.
+    #[must_use]
+    pub fn counting(self, refusals: Arc<Refusals>) -> Verifier {
+        Verifier { refusals, ..self }
+    }
+
     /// Whether no token can be good.
     pub fn is_empty(&self) -> bool {
-        self.issuers.is_empty()
+        self.issuers.is_empty() && self.api_keys.is_empty()
     }
 
-    /// Who the token speaks for, if it is good at `now`.
-    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Identity> {
-        self.read(token, now)
-            .map_err(|cause| Failure::gateway(Reason::InvalidToken, REFUSED).because(format_args!("token refused: {cause}")))
+    /// How many tokens were refused, by cause.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
-    fn read(&self, token: &str, now: SystemTime) -> std::result::Result<Identity, String> {
+    /// Who the token speaks for, if it is good at `now`. Waits for nothing; what is refused may be worth another look after
+    /// [`Refused::refreshed`].
+    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Identity, Refused> {
+        self.read(token, now).map_err(|flaw| Refused::new(flaw, &self.refusals))
+    }
+
+    /// The same for whoever can wait: keys that are being fetched are waited for, once and not long.
+    pub async fn verify_patiently(&self, token: &str, now: impl Fn() -> SystemTime) -> Result<Identity, Failure> {
+        let verified = match self.verify(token, now()) {
+            Err(mut refused) if refused.is_curable() => match refused.refreshed().await {
+                true => self.verify(token, now()),
+                false => Err(refused),
+            },
+            verified => verified,
+        };
+        verified.map_err(Refused::finally)
+    }
+
+    /// Refuses a token that was good, for a reason that only the caller knows. Counts it.
+    pub fn refuse(&self, cause: Cause, what: &str) -> Failure {
+        Refused::new(cause.because(what), &self.refusals).finally()
+    }
+
+    /// Whether that by which this identity came is still listed: an API key that was taken out of the configuration, or changed, is not.
+    /// Of a token its expiry and its revocation say everything.
+    pub fn still_lists(&self, identity: &Identity) -> bool {
+        identity.api_key.as_ref().is_none_or(|key| self.api_keys.lists(key))
+    }
+
+    fn read(&self, token: &str, now: SystemTime) -> Checked<Identity> {
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(format!("it has {} bytes", token.len()));
+            return Err(Cause::TooLarge.because(format!("it has {} bytes", token.len())));
         }
-        let (message, signature) = token.rsplit_once('.').ok_or("it is not a JWT")?;
-        let (header, claims) = message.split_once('.').ok_or("it is not a JWT")?;
-        let (header, claims) = (decoded("header", header)?, decoded("claims", claims)?);
-        let header = Object::parse(&header).map_err(|error| format!("its header is unreadable: {error}"))?;
-        let claims = Object::parse(&claims).map_err(|error| format!("its claims are unreadable: {error}"))?;
-
-        // Nothing is believed yet; `iss` only says whose key has to fit.
-        let name = claims.required_text("iss")?;
-        let issuer = self.issuers.get(&*name).ok_or_else(|| format!("its issuer {} is not known", quoted(&name)))?;
-        issuer.authenticate(&header, message, signature)?;
-        let identity = issuer.identify(claims, now)?;
+        let identity = if token.starts_with(api_key::PREFIX) { self.api_keys.identify(token, now)? } else { self.read_jwt(token, now)? };
         Ok(Identity { token: self.keep_tokens.then(|| Token::new(token)), ..identity })
     }
+
+    fn read_jwt(&self, token: &str, now: SystemTime) -> Checked<Identity> {
+        let no_jwt = || Cause::Malformed.because("it is not a JWT");
+        let (message, signature) = token.rsplit_once('.').ok_or_else(no_jwt)?;
+        let (header, claims) = message.split_once('.').ok_or_else(no_jwt)?;
+        let (header, claims) = (decoded("header", header)?, decoded("claims", claims)?);
+        let unreadable = |part, error| Cause::Malformed.because(format!("its {part} unreadable: {error}"));
+        let header = Object::parse(&header).map_err(|error| unreadable("header is", error))?;
+        let claims = Object::parse(&claims).map_err(|error| unreadable("claims are", error))?;
+
+        // Nothing is believed yet; `iss` only says whose key has to fit.
+        let name = claims.required_text("iss").map_err(|what| Cause::BadClaims.because(what))?;
+        let issuer = self.issuers.get(&*name);
+        let issuer = issuer.ok_or_else(|| Cause::UnknownIssuer.because(format!("its issuer {} is not known", quoted(&name))))?;
+        issuer.authenticate(&header, message, signature)?;
+        issuer.identify(claims, now)
+    }
 }
 
-fn decoded(part: &str, base64url: &str) -> std::result::Result<Vec<u8>, String> {
-    URL_SAFE_NO_PAD.decode(base64url).map_err(|error| format!("its {part} is not base64url: {error}"))
-}
-
-// === impl Issuer ===
-
-impl Issuer {
-    fn new(spec: &IssuerSpec) -> std::result::Result<Issuer, String> {
-        if spec.issuer.is_empty() {
-            return Err("the issuer has no name; give the `iss` of its tokens".into());
-        }
-        if spec.audience.iter().all(String::is_empty) {
-            return Err(format!("issuer `{}` has no audience; give the `aud` that its tokens carry for this gateway", spec.issuer));
-        }
-        if spec.leeway > LEEWAY_MAX {
-            return Err(format!("a leeway of {:?} keeps expired tokens alive; use at most {LEEWAY_MAX:?}", spec.leeway));
-        }
-        let roles_claim = spec.roles_claim.as_deref().map(|path| match path.split_last() {
-            Some((name, way)) => Ok((way.to_vec(), name.clone())),
-            None => Err("the path to the roles is empty; give a claim, such as `claims.roles`".to_owned()),
-        });
-        Ok(Issuer {
-            keys: Keys::read(spec.algorithm, &spec.keys)?,
-            algorithm: spec.algorithm,
-            audience: spec.audience.iter().filter(|audience| !audience.is_empty()).cloned().collect(),
-            roles_claim: roles_claim.transpose()?,
-            default_roles: spec.default_roles.iter().map(|role| role.as_str().into()).collect(),
-            leeway: spec.leeway,
-        })
-    }
-
-    /// Whether this issuer signed the message. Of the header only `alg`, `kid` and `crit` mean anything.
-    fn authenticate(&self, header: &Object<'_>, message: &str, signature: &str) -> std::result::Result<(), String> {
-        if header.has("crit") {
-            return Err("it has `crit`, and no extension is known here".into());
-        }
-        let algorithm = header.required_text("alg")?;
-        if algorithm != self.algorithm.name() {
-            return Err(format!("its algorithm is {} and should be {}", quoted(&algorithm), self.algorithm.name()));
-        }
-        let key_id = header.text("kid")?;
-        if key_id.as_ref().is_some_and(|key_id| key_id.chars().count() > KEY_ID_CHARS_MAX) {
-            return Err("its `kid` is too long".into());
-        }
-        self.keys.verify(key_id.as_deref(), message.as_bytes(), signature)
-    }
-
-    /// What the claims say, now that they are the issuer's.
-    fn identify(&self, claims: Object<'_>, now: SystemTime) -> std::result::Result<Identity, String> {
-        let expires = self.check_time(&claims, now)?;
-        let for_us = match claims.texts("aud")?.ok_or("it has no `aud`")? {
-            Texts::One(audience) => self.audience.iter().any(|ours| *ours == audience),
-            Texts::Several(list) => list.iter().any(|audience| self.audience.contains(audience)),
-        };
-        if !for_us {
-            return Err("its `aud` names somebody else".into());
-        }
-        let user = claims.required_text("sub")?;
-        if user.len() > USER_BYTES_MAX || user.chars().any(char::is_control) {
-            return Err("its `sub` is longer than 256 bytes or has control characters".into());
-        }
-        Ok(Identity {
-            user: (&*user).into(),
-            token_id: claims.text("jti")?.map(|id| (&*id).into()),
-            roles: self.roles(claims)?,
-            expires,
-            token: None,
-        })
-    }
-
-    /// Checks `exp` and `nbf`, and returns when the identity ends, by a clock that may be late.
-    fn check_time(&self, claims: &Object<'_>, now: SystemTime) -> std::result::Result<SystemTime, String> {
-        let moment = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        let expires = moment(claims.seconds("exp")?.ok_or("it has no `exp`")?);
-        let end = expires + self.leeway;
-        if now >= end {
-            return Err("it has expired".into());
-        }
-        if expires > now + LIFETIME_MAX {
-            return Err("its `exp` is more than ten years ahead; are these milliseconds?".into());
-        }
-        match claims.seconds("nbf")?.map(moment) {
-            Some(begins) if begins > now + self.leeway => Err("it is not valid yet".into()),
-            _ => Ok(end),
-        }
-    }
-
-    /// A list of texts, or one text with spaces between.
-    fn roles(&self, claims: Object<'_>) -> std::result::Result<Vec<Arc<str>>, String> {
-        let Some((way, name)) = &self.roles_claim else { return Ok(self.default_roles.clone()) };
-        let listed = claims.descend(way)?.map(|object| object.texts(name)).transpose()?.flatten();
-        let roles: Vec<Arc<str>> = match &listed {
-            None => Vec::new(),
-            Some(Texts::One(text)) => text.split_ascii_whitespace().map(Arc::from).collect(),
-            Some(Texts::Several(list)) => list.iter().map(|role| role.as_str().into()).collect(),
-        };
-        match roles.len() {
-            0 => Ok(self.default_roles.clone()),
-            count if count > ROLES_MAX => Err(format!("it lists {count} roles; {ROLES_MAX} are read")),
-            _ => Ok(roles),
-        }
-    }
+fn decoded(part: &str, base64url: &str) -> Checked<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(base64url).map_err(|error| Cause::Malformed.because(format!("its {part} is not base64url: {error}")))
 }
 
 #[cfg(test)]

@@ -101,8 +101,10 @@ mod tests {
             user: "alice".into(),
             roles: vec!["player".into()],
             token_id: None,
+            issued_ms: 0,
             expires: SystemTime::UNIX_EPOCH,
             token: Some(Token::new("secret")),
+            api_key: None,
         })));
         assert!(caller.grants(Generation(2), &permissions("player")).permits(play));
         assert!(!caller.grants(Generation(3), &permissions("anonymous")).permits(play));

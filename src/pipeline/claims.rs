@@ -46,11 +46,25 @@ impl<'a> Object<'a> {
 
     /// A moment in seconds since 1970. Fractions are allowed by the standard and of no use.
     pub fn seconds(&self, name: &str) -> Result<Option<u64>, String> {
+        Ok(self.moment(name)?.map(|seconds| seconds as u64))
+    }
+
+    /// The same moment in milliseconds, of which a fraction of a second is some.
+    pub fn milliseconds(&self, name: &str) -> Result<Option<u64>, String> {
+        Ok(self.moment(name)?.map(|seconds| (seconds * 1000.0) as u64))
+    }
+
+    /// A whole number, if it is there and one.
+    pub fn count(&self, name: &str) -> Option<u64> {
+        serde_json::from_str(self.0.get(name)?.get()).ok()
+    }
+
+    fn moment(&self, name: &str) -> Result<Option<f64>, String> {
         let seconds: Option<f64> = self.read(name, "a number of seconds")?;
         match seconds {
             // Every value below is exact; 2^53 seconds are 285 million years.
             Some(seconds) if !(0.0..9_007_199_254_740_992.0).contains(&seconds) => Err(format!("its `{name}` is no moment in time")),
-            seconds => Ok(seconds.map(|seconds| seconds as u64)),
+            seconds => Ok(seconds),
         }
     }
 

@@ -1,10 +1,12 @@
 //! What a good token says about its bearer.
 //!
-//! Promises: an [`Identity`] is made from a token that was verified; neither it nor the token inside can be printed with the token.
+//! Promises: an [`Identity`] is made from a token or an API key that was verified; neither it nor the token inside can be printed with the token.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use super::api_key::ApiKeySpec;
 
 /// Who a connection speaks for.
 #[derive(Clone)]
@@ -13,12 +15,17 @@ pub struct Identity {
     pub user: Arc<str>,
     /// The roles it lists, or its issuer's default.
     pub roles: Vec<Arc<str>>,
-    /// The token's `jti`, if it has one.
+    /// The token's `jti`, if it has one; of an API key `key:` and its name.
     pub token_id: Option<Arc<str>>,
-    /// When it ends: the token's `exp`, and the leeway between clocks on top.
+    /// When it was issued, in milliseconds since 1970; 0 where nobody says, as an API key does not.
+    pub issued_ms: u64,
+    /// When it ends: the token's `exp`, and the leeway between clocks on top. An API key ends ten years after it was shown; it is taken
+    /// out of the configuration to end it earlier, or revoked by its `token_id`.
     pub expires: SystemTime,
     /// The token itself, where some route forwards it. Otherwise it would be a third of what a connection costs, for nothing.
     pub token: Option<Token>,
+    /// The API key it came by, so that it can be asked whether that is still listed.
+    pub api_key: Option<Arc<ApiKeySpec>>,
 }
 
 /// A token. It prints as nothing but its name.

@@ -14,13 +14,18 @@ use jsonwebtoken::{DecodingKey, DecodingKeyKind, crypto};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::auth::{Algorithm, KeySource};
+use super::cause::Cause;
+use super::issuer::{Algorithm, KeySource};
+use super::refused::Checked;
 
 /// Shorter secrets can be guessed (RFC 7518, 3.2: at least as long as the hash).
 const SECRET_BYTES_MIN: usize = 32;
 
 /// RFC 7518, 3.3 asks for 2048; beyond 8192 one verification takes a millisecond, and the library refuses.
 const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
+
+/// Keys in one set. Issuers publish a handful; each is tried when the set is read.
+const KEYS_MAX: usize = 64;
 
 /// The keys of one issuer; at least one.
 pub struct Keys {
@@ -39,21 +44,22 @@ impl Keys {
     pub fn read(algorithm: Algorithm, source: &KeySource) -> Result<Keys, String> {
         let keys = match (algorithm, source) {
             (Algorithm::Hs256, KeySource::Secret(secret)) => vec![Key { id: None, key: secret_key(secret)? }],
-            (Algorithm::Hs256, _) => return Err("HS256 needs a shared secret; a public key is for RS256, ES256 or EdDSA".into()),
+            (Algorithm::Hs256, _) => return Err(needs_secret()),
             (_, KeySource::Secret(_)) => return Err(format!("{} needs a public key or a key set, not a secret", algorithm.name())),
             (_, KeySource::Pem(pem)) => vec![Key { id: None, key: pem_key(algorithm, pem)? }],
             (_, KeySource::Jwks(text)) => key_set(algorithm, text)?,
+            (_, KeySource::Url(_)) => return Err("the keys have to be fetched".into()),
         };
         Ok(Keys { algorithm, keys })
     }
 
     /// Whether `signature` (in base64url) is that of `message` by the key that the token means.
-    pub fn verify(&self, key_id: Option<&str>, message: &[u8], signature: &str) -> Result<(), String> {
-        let key = self.pick(key_id).ok_or("it does not name one of the issuer's keys")?;
+    pub fn verify(&self, key_id: Option<&str>, message: &[u8], signature: &str) -> Checked<()> {
+        let key = self.pick(key_id).ok_or_else(|| Cause::UnknownKey.because("it does not name one of the issuer's keys"))?;
         match crypto::verify(signature, message, key, self.algorithm.in_library()) {
             Ok(true) => Ok(()),
-            Ok(false) => Err("its signature does not match".into()),
-            Err(error) => Err(format!("its signature cannot be checked: {error}")),
+            Ok(false) => Err(Cause::BadSignature.because("its signature does not match")),
+            Err(error) => Err(Cause::BadSignature.because(format!("its signature cannot be checked: {error}"))),
         }
     }
 
@@ -65,6 +71,11 @@ impl Keys {
             (None, _) => None,
         }
     }
+}
+
+/// What is said of HS256 with anything but a secret.
+pub fn needs_secret() -> String {
+    "HS256 needs a shared secret; a public key is for RS256, ES256 or EdDSA".into()
 }
 
 fn secret_key(secret: &[u8]) -> Result<DecodingKey, String> {
@@ -109,7 +120,10 @@ fn key_set(algorithm: Algorithm, text: &[u8]) -> Result<Vec<Key>, String> {
         keys: Vec<Value>,
     }
 
-    let set: KeySet = serde_json::from_slice(text).map_err(|error| format!("the file is not a key set (JWKS): {error}"))?;
+    let set: KeySet = serde_json::from_slice(text).map_err(|error| format!("this is not a key set (JWKS): {error}"))?;
+    if set.keys.len() > KEYS_MAX {
+        return Err(format!("the key set has {} keys; {KEYS_MAX} are read", set.keys.len()));
+    }
     let mut keys: Vec<Key> = Vec::new();
     let mut passed_over = String::new();
     for (index, value) in set.keys.into_iter().enumerate() {

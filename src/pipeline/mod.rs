@@ -2,26 +2,35 @@
 //!
 //! Each stage is a plain function or value that dispatch uses in order: who asks (`auth`, `call`), may they (`permission`), how often
 //! (`rate_limit`), what may come along (`metadata`); and afterwards what is written down about it (`access_log`). Promises: a stage refuses
-//! with a [`Failure`](crate::failure::Failure) or lets pass; none of them does I/O, reads a clock or waits; none knows a socket, a
-//! backend or protobuf.
+//! with a [`Failure`](crate::failure::Failure) or lets pass; none of them does I/O, reads a clock or waits (key sets are fetched in the
+//! back room); none knows a socket, a backend or protobuf.
 //!
 //! - `call`: the caller, with the permissions it was found to have
 //! - `identity`: what a good token says
 //! - `told`: the caller as backends are told
-//! - `auth`: tokens into identities, over `keys` and `claims`
-//! - `signer`, `signing`: tokens of our own
+//! - `auth`: tokens into identities, over `issuer`, `keys` and `claims`, and `api_key`
+//! - `refused`, `cause`: tokens that are not believed, and how many
+//! - `key_set`, `fetch`: keys that an issuer publishes
+//! - `signer`, `signing`, `public_key`: tokens of our own
 //! - `permission`: roles into permissions
 //! - `rate_limit`: limits by key, over `gcra` and `buckets`
 //! - `metadata`: which of a client's metadata may pass
 //! - `access_log`: one event per call
 
 pub mod access_log;
+pub mod api_key;
 pub mod auth;
 pub mod call;
+pub mod cause;
+pub mod fetch;
 pub mod identity;
+pub mod issuer;
+pub mod key_set;
 pub mod metadata;
 pub mod permission;
+pub mod public_key;
 pub mod rate_limit;
+pub mod refused;
 pub mod signer;
 pub mod signing;
 pub mod told;

@@ -1,30 +1,39 @@
-//! Tokens for development: an Ed25519 key that this process made, what it signs, and the issuer that believes it.
+//! Tokens of our own: an Ed25519 key, what it signs, and the issuer that believes it.
 //!
-//! Promise: what [`Signer::issue`] signs is what a verifier with [`Signer::issuer`] believes, by the same path as anybody else's token.
+//! Promises: what [`Signer::issue`] signs is what a verifier with [`Signer::issuer`] believes, by the same path as anybody else's token;
+//! a token names its key. Nothing here can be printed.
 
 use std::borrow::Cow;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde::Serialize;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-use super::auth::{Algorithm, IssuerSpec, KeySource};
+use super::issuer::{Algorithm, IssuerSpec, KeySource};
+use super::public_key::{PublicKey, key_set};
+use crate::clock::to_millis;
 
 /// The claim in which roles are listed.
 const ROLES: &str = "roles";
+
+/// The claim that says in milliseconds when a token was issued. `iat` has whole seconds, because not everybody reads fractions; a token
+/// that somebody gets right after all older ones were revoked must be told from those.
+pub const ISSUED_MS: &str = "iat_ms";
 
 /// The issuer, and the audience, of the tokens that a development gateway makes for itself.
 const DEVELOPMENT: &str = "protogate-development";
 
 /// A signing key.
+#[derive(Clone)]
 pub struct Signer {
     pkcs8: Vec<u8>,
-    public_pem: String,
+    public: PublicKey,
 }
 
 /// What a token shall say.
@@ -46,13 +55,21 @@ impl Signer {
     pub fn generate() -> Signer {
         let key = Ed25519KeyPair::generate().expect("the system has random numbers");
         let pkcs8 = key.to_pkcs8().expect("a key that was just made can be written");
-        Signer { pkcs8: pkcs8.as_ref().to_vec(), public_pem: public_pem(&key) }
+        Signer { pkcs8: pkcs8.as_ref().to_vec(), public: PublicKey::of(&key) }
     }
 
     /// A key that was written by [`Signer::pkcs8`].
     pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Signer, String> {
         let key = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|error| format!("the signing key is broken: {error}"))?;
-        Ok(Signer { pkcs8: pkcs8.to_vec(), public_pem: public_pem(&key) })
+        Ok(Signer { pkcs8: pkcs8.to_vec(), public: PublicKey::of(&key) })
+    }
+
+    /// A key out of a file, such as `openssl genpkey -algorithm ed25519` writes.
+    pub fn from_pem(pem: &[u8]) -> Result<Signer, String> {
+        const REMEDY: &str = "make one with `openssl genpkey -algorithm ed25519`";
+        let pkcs8 =
+            PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| format!("the file holds no `-----BEGIN PRIVATE KEY-----`; {REMEDY}"))?;
+        Signer::from_pkcs8(pkcs8.secret_pkcs8_der()).map_err(|_| format!("the file holds no Ed25519 private key; {REMEDY}"))
     }
 
     /// The private key. Whoever has it can be anybody.
@@ -60,22 +77,13 @@ impl Signer {
         &self.pkcs8
     }
 
-    /// The public key, as a file for `public_key`.
-    pub fn public_pem(&self) -> &str {
-        &self.public_pem
+    pub fn public(&self) -> PublicKey {
+        self.public
     }
 
     /// The issuer under whose name this key signs.
     pub fn issuer(&self, issuer: &str, audience: &str) -> IssuerSpec {
-        IssuerSpec {
-            issuer: issuer.to_owned(),
-            audience: vec![audience.to_owned()],
-            algorithm: Algorithm::EdDsa,
-            keys: KeySource::Pem(self.public_pem.clone().into_bytes()),
-            roles_claim: Some(vec![ROLES.to_owned()]),
-            default_roles: Vec::new(),
-            leeway: Duration::ZERO,
-        }
+        issuer_of(&[self.public], issuer, audience)
     }
 
     /// The issuer that a development gateway believes.
@@ -97,28 +105,41 @@ impl Signer {
             sub: &'a str,
             roles: &'a [String],
             iat: u64,
+            iat_ms: u64,
             exp: u64,
             jti: Cow<'a, str>,
         }
 
-        let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let iat_ms = to_millis(now);
+        let iat = iat_ms / 1000;
         let claims = Claims {
             iss: token.issuer,
             aud: token.audience,
             sub: token.user,
             roles: token.roles,
             iat,
+            iat_ms,
             exp: iat.saturating_add(token.ttl.as_secs()),
             jti: token.token_id.map_or_else(|| random_id().into(), Cow::Borrowed),
         };
         let key = EncodingKey::from_ed_der(&self.pkcs8);
-        encode(&Header::new(Algorithm::EdDsa.in_library()), &claims, &key).expect("a key that was checked signs whatever is JSON")
+        let header = Header { kid: Some(self.public.id()), ..Header::new(Algorithm::EdDsa.in_library()) };
+        encode(&header, &claims, &key).expect("a key that was checked signs whatever is JSON")
     }
 }
 
-fn public_pem(key: &Ed25519KeyPair) -> String {
-    let der = key.public_key().as_der().expect("a public key can be written");
-    format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()))
+/// The issuer that has these keys: the one that signs, and others that signed before or will.
+pub fn issuer_of(keys: &[PublicKey], issuer: &str, audience: &str) -> IssuerSpec {
+    IssuerSpec {
+        issuer: issuer.to_owned(),
+        audience: vec![audience.to_owned()],
+        algorithm: Algorithm::EdDsa,
+        keys: KeySource::Jwks(key_set(keys).into_bytes()),
+        roles_claim: Some(vec![ROLES.to_owned()]),
+        default_roles: Vec::new(),
+        // It ends when it says so: nodes have one time, and a client is told when.
+        leeway: Duration::ZERO,
+    }
 }
 
 fn random_id() -> String {
@@ -129,15 +150,18 @@ fn random_id() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
     use crate::pipeline::auth::Verifier;
+    use crate::pipeline::cause::Cause;
 
     #[test]
     fn what_it_issues_is_believed_also_after_the_key_was_stored() {
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let made = Signer::generate();
         let read = Signer::from_pkcs8(made.pkcs8()).unwrap();
-        assert_eq!(made.public_pem(), read.public_pem());
+        assert!(made.public() == read.public());
 
         let verifier = Verifier::new(&[made.issuer("dev", "game")]).ok().unwrap();
         let roles = ["player".to_owned()];
@@ -151,11 +175,38 @@ mod tests {
         assert_eq!(named.token_id.as_deref(), Some("one.7"));
 
         let other = Signer::generate().issue(&token, now);
-        assert_eq!(verifier.verify(&other, now).unwrap_err().reason(), "INVALID_TOKEN");
+        assert_eq!(verifier.verify(&other, now).unwrap_err().cause(), Cause::UnknownKey, "it names its key");
+    }
+
+    #[test]
+    fn a_token_says_to_the_millisecond_when_it_was_issued() {
+        let now = UNIX_EPOCH + Duration::from_millis(1_800_000_000_750);
+        let signer = Signer::generate();
+        let verifier = Verifier::new(&[signer.issuer("dev", "game")]).ok().unwrap();
+        let token = NewToken { issuer: "dev", audience: "game", user: "alice", roles: &[], ttl: Duration::from_secs(60), token_id: None };
+        assert_eq!(verifier.verify(&signer.issue(&token, now), now).unwrap().issued_ms, 1_800_000_000_750);
+    }
+
+    #[test]
+    fn tokens_of_a_previous_key_are_believed_while_it_is_listed() {
+        let now = SystemTime::now();
+        let (old, new) = (Signer::generate(), Signer::generate());
+        let token = NewToken { issuer: "dev", audience: "game", user: "alice", roles: &[], ttl: Duration::from_secs(60), token_id: None };
+        let rotated = Verifier::new(&[issuer_of(&[new.public(), old.public()], "dev", "game")]).ok().unwrap();
+        let done = Verifier::new(&[issuer_of(&[new.public()], "dev", "game")]).ok().unwrap();
+        for signer in [&old, &new] {
+            assert!(rotated.verify(&signer.issue(&token, now), now).is_ok());
+        }
+        assert_eq!(done.verify(&old.issue(&token, now), now).unwrap_err().cause(), Cause::UnknownKey);
     }
 
     #[test]
     fn a_broken_key_is_refused() {
         assert!(Signer::from_pkcs8(b"nothing").is_err());
+        for pem in ["", "nothing", &Signer::generate().public().pem()] {
+            assert!(Signer::from_pem(pem.as_bytes()).err().unwrap().contains("openssl genpkey"), "{pem}");
+        }
+        let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
+        assert!(Signer::from_pem(pem.as_bytes()).is_ok());
     }
 }

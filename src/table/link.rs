@@ -1,7 +1,8 @@
 //! Plan and living parts to table. Nothing here can fail, and what did not change is kept.
 //!
-//! Living are the parts that must outlast a table: connections to backends, and the buckets of rate limits. They are adopted by equality
-//! of their spec, so a reload that changes a route keeps warm connections, and one that changes a limit starts that limit afresh.
+//! Living are the parts that must outlast a table: connections to backends, the buckets of rate limits, the key sets of issuers. They are
+//! adopted by equality of their spec, so a reload that changes a route keeps warm connections, and one that changes a limit starts that
+//! limit afresh.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,12 +11,17 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::index::Index;
-use super::plan::{Access, Plan, RoutePlan};
+use super::plan::{Access, Plan, RoutePlan, SigningPlan, TokenPlan};
 use super::{Route, Table};
 use crate::backend::{self, Backend, Builtins, Spec};
 use crate::files::Fingerprint;
 use crate::id::Generation;
+use crate::pipeline::Verifier;
+use crate::pipeline::cause::Refusals;
+use crate::pipeline::fetch::Server;
+use crate::pipeline::key_set::{KeySet, KeySetSpec};
 use crate::pipeline::rate_limit::{LimitSpec, LimitUse, Limiter};
+use crate::pipeline::signing::{Signing, SigningCell};
 use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, USER};
 
 /// What outlasts a table. Held by the reloader; the data path holds the same parts through its table.
@@ -24,14 +30,29 @@ pub struct Living {
     workers: usize,
     backends: HashMap<Arc<str>, Arc<Backend>>,
     limiters: HashMap<Arc<str>, Arc<Limiter>>,
+    key_sets: HashMap<KeySetSpec, Arc<KeySet>>,
+    refusals: Arc<Refusals>,
+    /// How tokens are signed by the last plan that was linked, and where whoever signs them looks.
+    signing: Option<Arc<Signing>>,
+    signing_cell: SigningCell,
 }
 
 // === impl Living ===
 
 impl Living {
-    /// Nothing alive yet. Every backend will have one set of connections for each of `workers`.
-    pub fn new(builtins: Arc<Builtins>, workers: usize) -> Living {
-        Living { builtins, workers, backends: HashMap::new(), limiters: HashMap::new() }
+    /// Nothing alive yet. Every backend will have one set of connections for each of `workers`; what needs a task runs where the builtins
+    /// do. Whoever signs tokens finds in `signing_cell` how.
+    pub fn new(builtins: Arc<Builtins>, workers: usize, signing_cell: SigningCell) -> Living {
+        Living {
+            builtins,
+            workers,
+            backends: HashMap::new(),
+            limiters: HashMap::new(),
+            key_sets: HashMap::new(),
+            refusals: Arc::default(),
+            signing: None,
+            signing_cell,
+        }
     }
 
     /// The plan, alive. What the plan no longer names is let go, and ends with the last call that uses it.
@@ -40,6 +61,9 @@ impl Living {
         let limiters: Vec<Arc<Limiter>> = plan.limits.into_iter().map(|spec| self.limiter(spec)).collect();
         self.backends = backends.iter().map(|backend| (Arc::clone(backend.name()), Arc::clone(backend))).collect();
         self.limiters = limiters.iter().map(|limiter| (Arc::clone(&limiter.spec().name), Arc::clone(limiter))).collect();
+
+        let verifier = self.verifier(&plan.tokens);
+        self.signing = plan.tokens.signing.map(signing);
 
         let generation_header = HeaderValue::from(generation.0);
         let routes = plan
@@ -51,11 +75,35 @@ impl Living {
             generation,
             fingerprint,
             settings: plan.settings,
-            verifier: plan.verifier,
+            verifier: Arc::new(verifier),
             permissions: plan.permissions,
             catalogue_hash: plan.catalogue_hash,
             routes: Index::new(routes),
         }
+    }
+
+    /// From now on tokens are signed as the last linked plan says. Called once its table is live: a token must not be younger than the table
+    /// that believes it.
+    pub fn sign(&self) {
+        self.signing_cell.store(self.signing.clone());
+    }
+
+    /// A verifier whose key sets are kept, where the last plan had the same.
+    fn verifier(&mut self, plan: &TokenPlan) -> Verifier {
+        let mut key_sets = HashMap::new();
+        let mut key_set = |spec: KeySetSpec| {
+            let alive = key_sets.get(&spec).or_else(|| self.key_sets.get(&spec)).cloned();
+            let alive = alive.unwrap_or_else(|| {
+                let server = Server::new(&spec.url);
+                Arc::new(KeySet::open(spec.clone(), server, self.builtins.runtime()))
+            });
+            key_sets.insert(spec, Arc::clone(&alive));
+            alive
+        };
+        let verifier = Verifier::with_key_sets(&plan.issuers, &mut key_set);
+        self.key_sets = key_sets;
+        let verifier = verifier.unwrap_or_else(|_| unreachable!("every issuer was tried when it was compiled"));
+        verifier.keep_tokens(plan.keep_tokens).with_api_keys(&plan.api_keys).counting(Arc::clone(&self.refusals))
     }
 
     fn backend(&self, spec: Spec) -> Arc<Backend> {
@@ -71,6 +119,11 @@ impl Living {
             _ => Limiter::new(spec, Instant::now()),
         }
     }
+}
+
+fn signing(plan: SigningPlan) -> Arc<Signing> {
+    let SigningPlan { signer, issuer, audience, access_ttl, refresh_ttl } = plan;
+    Arc::new(Signing { signer, issuer, audience, access_ttl, refresh_ttl })
 }
 
 fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limiter>], generation_header: HeaderValue) -> Route {

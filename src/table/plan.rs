@@ -8,22 +8,44 @@ use std::time::Duration;
 use super::settings::{Fixed, Settings};
 use crate::backend;
 use crate::id::Protocol;
-use crate::pipeline::auth::Verifier;
+use crate::pipeline::api_key::ApiKeySpec;
+use crate::pipeline::auth::IssuerSpec;
 use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitSpec;
+use crate::pipeline::signer::Signer;
 use crate::proto::{Method, Redact, Stamp, Walk};
 
 /// A whole configuration, as meant.
 pub struct Plan {
     pub fixed: Fixed,
     pub settings: Settings,
-    pub verifier: Arc<Verifier>,
+    pub tokens: TokenPlan,
     pub permissions: Permissions,
     pub backends: Vec<backend::Spec>,
     pub limits: Vec<LimitSpec>,
     /// By number, ascending.
     pub routes: Vec<RoutePlan>,
     pub catalogue_hash: String,
+}
+
+/// Whose tokens are believed, and how those of our own are signed.
+pub struct TokenPlan {
+    /// Each was tried: its keys can be used.
+    pub issuers: Vec<IssuerSpec>,
+    pub api_keys: Vec<ApiKeySpec>,
+    /// Whether an identity holds its token, for routes that forward it.
+    pub keep_tokens: bool,
+    /// Nothing without a key.
+    pub signing: Option<SigningPlan>,
+}
+
+/// How tokens of our own are signed. That they are believed is said under `issuers`.
+pub struct SigningPlan {
+    pub signer: Signer,
+    pub issuer: String,
+    pub audience: String,
+    pub access_ttl: Duration,
+    pub refresh_ttl: Duration,
 }
 
 /// One route. Numbers are indices into the plan's lists.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::pipeline::public_key::NO_KEYS;
 use crate::tls::Certificate;
 
 /// An envelope is at most this much larger than its payload.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub memory_partial: usize,
     /// The certificate clients see; none: clear text.
     pub tls: Option<Certificate>,
+    /// The public keys of the gateway's own tokens, as a key set (JWKS), for whoever wants to verify them.
+    pub jwks: Arc<str>,
     /// Development shortcuts are in force: every listener is on loopback and nothing here is production.
     pub shortcuts: bool,
     pub log: LogSettings,
@@ -95,6 +98,7 @@ impl Default for Settings {
             memory_outboxes: 256 << 20,
             memory_partial: 64 << 20,
             tls: None,
+            jwks: NO_KEYS.into(),
             shortcuts: false,
             log: LogSettings { json: false, level: tracing::Level::INFO },
             watch: false,

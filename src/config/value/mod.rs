@@ -6,13 +6,16 @@
 //! - `names`: names, permissions, methods, field paths, limit keys, metadata keys
 //! - `quantity`: numbers with and without units
 //! - `net`: addresses, networks, origins
+//! - `keys`: where keys are found, and what is kept of them
 //! - `written`: text, files, secrets, and defaults of variables
 
+mod keys;
 mod names;
 mod net;
 mod quantity;
 mod written;
 
+pub use keys::{KeyHash, KeySetPlace};
 pub use names::{FieldPathText, LimitKey, MessageName, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, RouteName};
 pub use net::{Address, Cidr, EndpointUrl, Origin, UrlPath};
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
@@ -181,6 +184,12 @@ mod tests {
         for key in reserved {
             assert_eq!(MetadataKey::parse(key).expect_err(key).rule, Rule::ReservedMetadata, "{key}");
         }
+    }
+
+    #[test]
+    fn keys() {
+        let hash = |digits: usize| format!("sha256:{}", "0a".repeat(digits / 2));
+        check::<KeyHash>(&[&hash(64)], &["", &hash(62), &hash(66), &hash(64).to_uppercase(), &hash(64)[7..], "sha256:", "md5:00"]);
     }
 
     #[test]

@@ -9,7 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use super::*;
+use crate::pipeline::refused::REFUSED;
 
 const NOW: u64 = 1_800_000_000;
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
@@ -179,7 +182,7 @@ fn the_corpus_is_refused_with_one_public_text() {
 
 #[track_caller]
 fn refused(verifier: &Verifier, token: &str, cause: &str) {
-    let failure = verifier.verify(token, now()).expect_err(cause);
+    let failure = verifier.verify(token, now()).expect_err(cause).finally();
     assert_eq!((failure.reason(), failure.message()), ("INVALID_TOKEN", REFUSED));
     let private = failure.cause().unwrap();
     assert!(private.contains(cause), "{private} should contain {cause}");

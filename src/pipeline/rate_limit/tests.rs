@@ -32,7 +32,7 @@ fn caller(connection: u64, user: Option<&str>, peer: &str) -> Caller {
     let mut caller = Caller::new(ConnectionId(connection), WorkerId(0), peer.parse().unwrap());
     caller.identify(user.map(|user| {
         let (roles, expires) = (Vec::new(), SystemTime::UNIX_EPOCH);
-        Arc::new(Identity { user: user.into(), roles, token_id: None, expires, token: None })
+        Arc::new(Identity { user: user.into(), roles, token_id: None, issued_ms: 0, expires, token: None, api_key: None })
     }));
     caller
 }

@@ -23,7 +23,7 @@ pub struct User {
     /// Argon2id, as a PHC string.
     pub password: String,
     pub created_ms: u64,
-    /// Logins that began before this moment are over. Whole seconds, because tokens say when they were issued in those.
+    /// Logins that began before this moment are over.
     #[serde(default)]
     pub tokens_since_ms: u64,
     #[serde(default)]
@@ -69,7 +69,8 @@ impl User {
 
     /// Ends every login that began before now.
     pub fn end_logins(&mut self, now_ms: u64) {
-        self.tokens_since_ms = (now_ms / 1000 + 1) * 1000;
+        // What began in this very millisecond is over too.
+        self.tokens_since_ms = now_ms + 1;
     }
 }
 

@@ -18,7 +18,7 @@ use super::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
 use super::random;
 use super::refusal::{Refusal, Result};
 use crate::clock::{Clock, from_millis, to_millis};
-use crate::pipeline::auth::LEEWAY_MAX;
+use crate::pipeline::issuer::LEEWAY_MAX;
 use crate::pipeline::signer::NewToken;
 use crate::pipeline::signing::{Signing, SigningCell};
 use crate::session::revocation::{Notice, Revocation};
@@ -103,9 +103,9 @@ impl Families {
     }
 
     /// A new login of somebody who has proved who they are.
-    pub async fn begin(&self, user: &User) -> Result<Begun> {
+    pub fn begin(&self, user: &User) -> Result<Begun> {
         let signing = self.signing()?;
-        let now = self.moment(user).await;
+        let now = self.moment(user);
         let holder = random::secret::<16>();
         let mut family = Family {
             id: random::id(),
@@ -144,7 +144,7 @@ impl Families {
             if family.value.created_ms < user.value.tokens_since_ms {
                 return Err(Refusal::InvalidRefreshToken);
             }
-            let now = self.moment(&user.value).await;
+            let now = self.moment(&user.value);
             let unchanged = family.unchanged();
             let tokens = family.value.next(shown.holder, &user.value, &signing, now);
             let now_ms = to_millis(now);
@@ -215,7 +215,7 @@ impl Families {
                     let batch = batch.put(accounts::key(user), written(&account.value), account.unchanged(), None);
                     self.revoke_all(user, account.value.tokens_since_ms, batch)
                 }
-                None => self.revoke_all(user, now_ms, batch),
+                None => self.revoke_all(user, now_ms + 1, batch),
             };
             if matches!(self.write_and_tell(batch).await?, Outcome::Done) {
                 return Ok(());
@@ -257,13 +257,8 @@ impl Families {
         self.write_and_tell(living.fold(batch, |batch, living| living.revoke(&family.value.id, batch, now_ms))).await
     }
 
-    /// When a token of this user may say that it was issued. Right after every login was ended that is the next second: tokens count in
-    /// whole ones, and one of this second would be taken for one from before.
-    async fn moment(&self, user: &User) -> SystemTime {
-        let early = user.tokens_since_ms.saturating_sub(self.clock.now_ms());
-        if early > 0 {
-            tokio::time::sleep(Duration::from_millis(early.min(1000))).await;
-        }
+    /// When a token of this user says that it was issued: now, and never before the moment at which every login was ended.
+    fn moment(&self, user: &User) -> SystemTime {
         from_millis(self.clock.now_ms().max(user.tokens_since_ms))
     }
 

@@ -60,7 +60,7 @@ impl Entrance {
     async fn begin(&self, mut user: Read<User>, renewed: Option<String>, again: bool) -> Result<(Tokens, User)> {
         let verified = user.value.password.clone();
         for _ in 0..TRIES {
-            let begun = self.families.begin(&user.value).await?;
+            let begun = self.families.begin(&user.value)?;
             let unchanged = user.unchanged();
             let batch = begun.write(Batch::new(Durability::Durable));
             let batch = if again || renewed.is_some() {
@@ -95,7 +95,7 @@ impl Entrance {
         self.accounts.check_free(&username, &email).await?;
         let hash = place.hash(application.password).await?;
         let user = self.accounts.draft(&username, &email, application.roles, hash);
-        let begun = self.families.begin(&user).await?;
+        let begun = self.families.begin(&user)?;
         self.accounts.create(&user, &username, &email, begun.write(Batch::new(Durability::Durable))).await?;
         Ok((begun.tokens, user))
     }

@@ -1,12 +1,14 @@
 //! `backends:` of every group to specs.
 
+use std::path::Path;
+
 use super::names::Names;
 use super::{broken, entries, items, missing};
 use crate::backend::{self, EndpointSpec, Spec, SpecKind, TlsSpec};
 use crate::config::Document;
 use crate::config::document::{Backend, BackendTls, Grpc};
 use crate::config::value::FilePath;
-use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
+use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::{Files, reason};
 use crate::services;
 
@@ -94,8 +96,13 @@ fn tls_spec(tls: &Spanned<BackendTls>, files: &Files) -> Result<TlsSpec, Diagnos
 
 /// A file that a setting names.
 pub fn read(path: &Spanned<FilePath>, files: &Files) -> Result<Vec<u8>, Diagnostic> {
-    files.read(path.as_path()).map_err(|error| {
-        let what = format!("`{}` cannot be read: {}", path.as_path().display(), reason(&error));
-        Diagnostic::new(Rule::Unreadable, path.span, what).help("paths are relative to the file they are written in")
+    read_path(path.as_path(), path.span, files)
+}
+
+/// The same, where the path is one of several things that may be written.
+pub fn read_path(path: &Path, place: Span, files: &Files) -> Result<Vec<u8>, Diagnostic> {
+    files.read(path).map_err(|error| {
+        let what = format!("`{}` cannot be read: {}", path.display(), reason(&error));
+        Diagnostic::new(Rule::Unreadable, place, what).help("paths are relative to the file they are written in")
     })
 }

@@ -1,11 +1,13 @@
-//! `auth.issuers` to a verifier.
+//! `auth.issuers` to specs whose keys can be used.
 
 use std::collections::BTreeMap;
 
-use super::backends::read;
+use super::backends::{read, read_path};
 use super::process::lint_secret;
-use super::{items, missing};
+use super::signing::Signing;
+use super::{items, missing, signing};
 use crate::config::document::{self, GatewayFile, Issuer};
+use crate::config::value::KeySetPlace;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::Files;
 use crate::pipeline::auth::{Algorithm, IssuerSpec, KeySource, LEEWAY_MAX, Verifier};
@@ -13,10 +15,27 @@ use crate::pipeline::auth::{Algorithm, IssuerSpec, KeySource, LEEWAY_MAX, Verifi
 /// How far clocks may differ where nothing is said.
 const LEEWAY: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// The verifier of every issuer whose keys can be used; the others are reported.
-pub fn compile(gateway: &GatewayFile, development: Option<&IssuerSpec>, files: &Files, report: &mut Report) -> Verifier {
-    let mut specs: Vec<IssuerSpec> = development.cloned().into_iter().collect();
+/// Keys that come over `http` from elsewhere could be anybody's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum OpenUrls {
+    Allowed,
+    Refused,
+}
+
+/// Every issuer whose keys can be used; the others are reported. The development issuer and our own are among them.
+pub fn compile(
+    gateway: &GatewayFile,
+    development: Option<IssuerSpec>,
+    own: Option<&Signing>,
+    open_urls: OpenUrls,
+    files: &Files,
+    report: &mut Report,
+) -> Vec<IssuerSpec> {
+    let mut specs: Vec<IssuerSpec> = development.into_iter().chain(own.map(Signing::issuer)).collect();
     let mut names: BTreeMap<&str, Span> = BTreeMap::new();
+    if let (Some(own), Some(place)) = (own, signing::name_written(gateway)) {
+        names.insert(&own.plan.issuer, place);
+    }
     let written = gateway.auth.iter().flat_map(|auth| items(&auth.issuers));
     for (index, issuer) in written.enumerate() {
         let path = format!("auth.issuers[{index}]");
@@ -35,7 +54,7 @@ pub fn compile(gateway: &GatewayFile, development: Option<&IssuerSpec>, files: &
             );
             continue;
         }
-        let Some((spec, key)) = spec(issuer, &path, files, report) else { continue };
+        let Some((spec, key)) = spec(issuer, &path, open_urls, files, report) else { continue };
         match Verifier::new(std::slice::from_ref(&spec)) {
             Ok(_) => specs.push(spec),
             Err(problems) => {
@@ -46,15 +65,15 @@ pub fn compile(gateway: &GatewayFile, development: Option<&IssuerSpec>, files: &
             }
         }
     }
-    Verifier::new(&specs).unwrap_or_else(|problems| {
-        // Each is sound by itself and has a name of its own, unless it is the development issuer's.
-        let place = gateway.auth.as_ref().expect("the development issuer alone is sound").span;
+    if let Err(problems) = Verifier::new(&specs) {
+        // Each is sound by itself and has a name of its own, unless it is that of an issuer which development brings along.
+        let place = gateway.auth.as_ref().expect("what development brings along is sound").span;
         problems.into_iter().for_each(|(_, problem)| report.push(Diagnostic::new(Rule::TokenKey, place, problem).path("auth.issuers")));
-        Verifier::default()
-    })
+    }
+    specs
 }
 
-fn spec(issuer: &Spanned<Issuer>, path: &str, files: &Files, report: &mut Report) -> Option<(IssuerSpec, Span)> {
+fn spec(issuer: &Spanned<Issuer>, path: &str, open_urls: OpenUrls, files: &Files, report: &mut Report) -> Option<(IssuerSpec, Span)> {
     if let Some(audience) = issuer.audience.as_ref().filter(|audience| audience.is_empty()) {
         report.push(
             missing(audience.span, "an issuer needs at least one audience", "write `audience: [game]`").path(format!("{path}.audience")),
@@ -66,7 +85,7 @@ fn spec(issuer: &Spanned<Issuer>, path: &str, files: &Files, report: &mut Report
         report.push(Diagnostic::new(Rule::BadValue, leeway.span, what).help("write `5m` or less").path(format!("{path}.leeway")));
         return None;
     }
-    let (keys, place) = keys(issuer, files).map_err(|finding| report.push(finding.path(path))).ok()?;
+    let (keys, place) = keys(issuer, open_urls, files).map_err(|finding| report.push(finding.path(path))).ok()?;
     let spec = IssuerSpec {
         issuer: issuer.issuer.as_ref()?.as_str().to_owned(),
         audience: items(&issuer.audience).iter().map(|text| text.as_str().to_owned()).collect(),
@@ -88,10 +107,10 @@ fn spec(issuer: &Spanned<Issuer>, path: &str, files: &Files, report: &mut Report
 }
 
 /// The one source of keys, and where it is written.
-fn keys(issuer: &Spanned<Issuer>, files: &Files) -> Result<(KeySource, Span), Diagnostic> {
+fn keys(issuer: &Spanned<Issuer>, open_urls: OpenUrls, files: &Files) -> Result<(KeySource, Span), Diagnostic> {
     match (&issuer.public_key, &issuer.jwks, &issuer.secret) {
         (Some(pem), None, None) => Ok((KeySource::Pem(read(pem, files)?), pem.span)),
-        (None, Some(jwks), None) => Ok((KeySource::Jwks(read(jwks, files)?), jwks.span)),
+        (None, Some(jwks), None) => Ok((key_set(jwks, open_urls, files)?, jwks.span)),
         (None, None, Some(secret)) => Ok((KeySource::Secret(secret.expose().as_bytes().to_vec()), secret.span)),
         _ => {
             let several = [issuer.public_key.is_some(), issuer.jwks.is_some(), issuer.secret.is_some()].contains(&true);
@@ -102,5 +121,16 @@ fn keys(issuer: &Spanned<Issuer>, files: &Files) -> Result<(KeySource, Span), Di
             };
             Err(missing(issuer.span, "an issuer needs exactly one of `public_key`, `jwks` and `secret`", help))
         }
+    }
+}
+
+fn key_set(jwks: &Spanned<KeySetPlace>, open_urls: OpenUrls, files: &Files) -> Result<KeySource, Diagnostic> {
+    match &jwks.value {
+        KeySetPlace::File(path) => Ok(KeySource::Jwks(read_path(path, jwks.span, files)?)),
+        KeySetPlace::Url { in_the_open: true, .. } if open_urls == OpenUrls::Refused => {
+            let what = "keys that come over plain `http` could be anybody's";
+            Err(Diagnostic::new(Rule::TokenKey, jwks.span, what).help("write an `https` URL, or download the set and name the file"))
+        }
+        KeySetPlace::Url { url, .. } => Ok(KeySource::Url(url.as_str().into())),
     }
 }

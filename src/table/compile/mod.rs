@@ -5,10 +5,12 @@
 //!
 //! - `process`: `gateway.yaml`: addresses, bounds, whose tokens are believed
 //! - `names`: what is declared, once each, and whether anybody uses it
+//! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `backends`, `limits`, `roles`: the named things
 //! - `routes`: one protocol number after the other, `request` for what it does with the message
 //! - `catalogue`: what clients are told
 
+mod api_keys;
 mod backends;
 mod catalogue;
 mod issuers;
@@ -18,18 +20,18 @@ mod process;
 mod request;
 mod roles;
 mod routes;
+mod signing;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use super::plan::Plan;
+use super::plan::{Plan, TokenPlan};
 use super::settings::Fixed;
 use crate::config::Document;
 use crate::config::grammar::{List, Map};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::Files;
-use crate::pipeline::auth::IssuerSpec;
 use crate::pipeline::permission::Permissions;
+use crate::pipeline::signer::Signer;
 use crate::proto::{DescriptorSource, Pool, Pools};
 
 /// What compiling depends on besides the files.
@@ -39,8 +41,8 @@ pub struct Context {
     pub listen: Option<SocketAddr>,
     /// Over `admin.address`.
     pub admin: Option<SocketAddr>,
-    /// Whose tokens are believed besides, where development shortcuts are in force.
-    pub development_issuer: Option<IssuerSpec>,
+    /// The key of the development issuer, and of our own tokens too where no other is given; where development shortcuts are in force.
+    pub development: Option<Signer>,
 }
 
 /// What came of it.
@@ -100,7 +102,7 @@ pub fn compile(
     let plan = (!report.has_errors()).then(|| Plan {
         fixed: process.fixed,
         settings: process.settings,
-        verifier: Arc::new(process.verifier.keep_tokens(routes.routes.iter().any(|route| route.forward_token))),
+        tokens: TokenPlan { keep_tokens: routes.routes.iter().any(|route| route.forward_token), ..process.tokens },
         permissions,
         backends: backends.into_items(),
         limits: limits::into_specs(limits),

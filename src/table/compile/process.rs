@@ -1,16 +1,17 @@
-//! `gateway.yaml` to the fixed part, the settings, and the verifier of tokens.
+//! `gateway.yaml` to the fixed part, the settings, and whose tokens are believed.
 
 use std::net::SocketAddr;
 
 use super::backends::read;
-use super::{Context, entries, issuers, items, missing};
+use super::issuers::OpenUrls;
+use super::{Context, api_keys, entries, issuers, items, missing, signing};
 use crate::config::document::{self, GatewayFile};
 use crate::config::value::{ByteSize, Duration, Secret, UrlPath, Workers};
 use crate::config::{Document, Environment};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::Files;
-use crate::pipeline::auth::Verifier;
-use crate::table::plan::{Access, RoutePlan};
+use crate::pipeline::signer::Signer;
+use crate::table::plan::{Access, RoutePlan, TokenPlan};
 use crate::table::settings::{AdminToken, ENVELOPE_BYTES, Fixed, LogSettings, Settings};
 use crate::tls::{self, Certificate};
 
@@ -24,7 +25,14 @@ const ADMIN_TOKEN_CHARS_MIN: usize = 16;
 pub struct Process {
     pub fixed: Fixed,
     pub settings: Settings,
-    pub verifier: Verifier,
+    pub tokens: TokenPlan,
+}
+
+/// What a shortcut depends on.
+pub struct Surroundings<'a> {
+    pub document: &'a Document,
+    pub fixed: &'a Fixed,
+    pub shortcuts: bool,
 }
 
 /// Reads every setting; what is broken keeps its built-in value and is reported.
@@ -44,10 +52,25 @@ pub fn compile(document: &Document, files: &Files, context: &Context, running: O
     apply(gateway, &mut settings);
     require(document, &fixed, &settings, report);
     bounds(gateway, &settings, report);
-    let development_issuer = context.development_issuer.as_ref().filter(|_| settings.shortcuts);
     lint_defaults(document, report);
-    let verifier = issuers::compile(gateway, development_issuer, files, report);
-    Process { fixed, settings, verifier }
+    let tokens = tokens(document, files, context, &fixed, &mut settings, report);
+    Process { fixed, settings, tokens }
+}
+
+/// Whose tokens are believed, and how ours are signed.
+fn tokens(document: &Document, files: &Files, context: &Context, fixed: &Fixed, settings: &mut Settings, report: &mut Report) -> TokenPlan {
+    let gateway = &document.gateway;
+    let surroundings = Surroundings { document, fixed, shortcuts: settings.shortcuts };
+    let development = context.development.as_ref().filter(|_| settings.shortcuts);
+    let signing = signing::compile(document, &surroundings, development, files, report);
+    if let Some(signing) = &signing {
+        settings.jwks = signing.jwks().into();
+    }
+    let open_urls = if settings.shortcuts { OpenUrls::Allowed } else { OpenUrls::Refused };
+    let development = development.map(Signer::development_issuer);
+    let issuers = issuers::compile(gateway, development, signing.as_ref(), open_urls, files, report);
+    let api_keys = api_keys::compile(gateway, report);
+    TokenPlan { issuers, api_keys, keep_tokens: false, signing: signing.map(|signing| signing.plan) }
 }
 
 fn fixed(gateway: &GatewayFile, context: &Context, running: Option<&Fixed>, report: &mut Report) -> Fixed {
@@ -169,16 +192,19 @@ fn require(document: &Document, fixed: &Fixed, settings: &Settings, report: &mut
     }
     let place = admin.map_or(place, |admin| admin.span);
     let lines = "add to gateway.yaml:\nvars:\n  admin_token: { env: ADMIN_TOKEN, secret: true }\nadmin:\n  token: \"${var.admin_token}\"";
-    let finding = match document.environment {
-        Environment::Production => Diagnostic::new(Rule::Production, place, "production needs an admin token"),
-        _ => {
-            let (address, written) = open_address(document, fixed);
-            let what = format!("others can reach {address}, so the admin token of development is not used and another is needed");
-            let finding = Diagnostic::new(Rule::Exposed, written.unwrap_or(place), what);
-            if written.is_some() { finding.label("not on loopback") } else { finding }
-        }
-    };
-    report.push(finding.help(lines).path("admin.token"));
+    let surroundings = Surroundings { document, fixed, shortcuts: settings.shortcuts };
+    report.push(needed(&surroundings, place, "an admin token", "admin token").help(lines).path("admin.token"));
+}
+
+/// What is said where something is missing that development would make by itself.
+pub fn needed(surroundings: &Surroundings<'_>, place: Span, what: &str, made: &str) -> Diagnostic {
+    if surroundings.document.environment == Environment::Production {
+        return Diagnostic::new(Rule::Production, place, format!("production needs {what}"));
+    }
+    let (address, written) = open_address(surroundings.document, surroundings.fixed);
+    let what = format!("others can reach {address}, so the {made} of development is not used and another is needed");
+    let finding = Diagnostic::new(Rule::Exposed, written.unwrap_or(place), what);
+    if written.is_some() { finding.label("not on loopback") } else { finding }
 }
 
 /// An address that is not on loopback, and where it is written.
@@ -195,9 +221,11 @@ fn open_address(document: &Document, fixed: &Fixed) -> (SocketAddr, Option<Span>
 /// Whether anybody could ever call the routes that need a token.
 pub fn somebody_can_authenticate(document: &Document, process: &Process, routes: &[RoutePlan], report: &mut Report) {
     let Some(route) = routes.iter().find(|route| route.access == Access::Authenticated) else { return };
-    // An issuer that was written and cannot be used has been reported.
-    let written = document.gateway.auth.as_ref().is_some_and(|auth| !items(&auth.issuers).is_empty());
-    if process.settings.shortcuts || written || !process.verifier.is_empty() || !document.complete || report.speaks_of("auth.issuers") {
+    // What was written and cannot be used has been reported.
+    let written = document.gateway.auth.as_ref().is_some_and(|auth| !items(&auth.issuers).is_empty() || !items(&auth.api_keys).is_empty());
+    let somebody = written || !process.tokens.issuers.is_empty();
+    let spoken_of = ["auth.issuers", "auth.api_keys", "auth.signing.key"].into_iter().any(|key| report.speaks_of(key));
+    if process.settings.shortcuts || somebody || !document.complete || spoken_of {
         return;
     }
     let Some(place) = place_of_gateway(document) else { return };
