@@ -48,7 +48,7 @@ impl DataFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             read => return read,
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+        self.make()?;
         // A name nobody else has: two containers that share a volume may well share a process id.
         let draft = self.path.join(format!("{name}.{}.new", random_token()));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
@@ -61,6 +61,18 @@ impl DataFolder {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => self.read(name),
         }
+    }
+
+    /// Where something of this name belongs, in a folder that is there and is ours alone.
+    pub fn private_path(&self, name: &str) -> io::Result<PathBuf> {
+        self.make()?;
+        self.belongs_to_us()?;
+        Ok(self.path.join(name))
+    }
+
+    fn make(&self) -> io::Result<()> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
+        made.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))
     }
 
     fn belongs_to_us(&self) -> io::Result<()> {

@@ -13,6 +13,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::spec::{EndpointSpec, TlsSpec};
+use crate::tls;
 
 /// How long the kernel may wait for an acknowledgement before it gives the connection up. Without it, calls on a connection whose
 /// peer has vanished would run into their deadlines for the quarter of an hour that TCP retries.
@@ -61,9 +62,7 @@ fn roots_of(pem: &[u8]) -> Result<RootCertStore, String> {
 }
 
 fn native_roots() -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    // Systems carry certificates that nobody can use; what matters is that some are left.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let roots = tls::native_roots();
     if roots.is_empty() { Err("this system has no certificate authorities; name them in `tls.ca`".to_owned()) } else { Ok(roots) }
 }
 

@@ -10,8 +10,16 @@
 //! - What is past its expiry is not there.
 //! - The engines behave alike: one suite, in `tests`, runs against all of them.
 
+pub mod embedded;
+mod listeners;
 #[cfg(test)]
 pub mod memory;
+mod open;
+pub mod redis;
+#[cfg(test)]
+mod tests;
+
+pub use open::{StoreSpec, open};
 
 use std::fmt;
 use std::sync::Arc;

@@ -77,7 +77,7 @@ fn a_dry_run_says_what_it_would_refuse_and_lets_it_pass() {
     let caller = caller(1, None, "10.0.0.1");
     let facts = Facts { route: Protocol(9001), caller: &caller, fields: &[] };
     assert!(admit(&limits, &facts, now).unwrap().would_refuse.is_empty());
-    assert_eq!(admit(&limits, &facts, now).unwrap().would_refuse, ["new".into()]);
+    assert_eq!(admit(&limits, &facts, now).unwrap().would_refuse, [std::sync::Arc::from("new")]);
     assert_eq!(limits[0].limiter.refused(), 1);
 }
 

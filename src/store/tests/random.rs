@@ -1,0 +1,110 @@
+//! Random operations over a handful of keys: an engine answers as the model in memory does, at every step.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// What, which key, what is expected, how long it lives in milliseconds.
+    Write(Vec<(u8, u8, Wanted, Option<u16>)>),
+    Get(u8),
+    Count(u8, u32, u16),
+    Read(u8, u64, usize),
+    Pass(u16),
+}
+
+/// An expectation in words that both stores understand: their versions differ.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Anything,
+    Absent,
+    /// What both hold now.
+    Current,
+    /// A version that nobody has.
+    Stale,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let wanted = prop_oneof![4 => Just(Wanted::Anything), 1 => Just(Wanted::Absent), 2 => Just(Wanted::Current), 1 => Just(Wanted::Stale)];
+    let change = (0..4u8, 0..4u8, wanted, proptest::option::of(0..400u16));
+    prop_oneof![
+        4 => proptest::collection::vec(change, 0..4).prop_map(Step::Write),
+        2 => (0..4u8).prop_map(Step::Get),
+        2 => (0..3u8, 0..4u32, 0..400u16).prop_map(|(key, by, window)| Step::Count(key, by, window)),
+        2 => (0..4u8, 0..6u64, 0..5usize).prop_map(|(log, after, limit)| Step::Read(log, after, limit)),
+        2 => (0..200u16).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_embedded_store_does_as_the_model_does(steps in proptest::collection::vec(step(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let clock = Clock::by_hand(SystemTime::now());
+            let model = Store::new(Memory::new(clock.clone()));
+            let embedded = Store::new(Embedded::in_memory(clock.clone()));
+            agree(&model, &embedded, &steps, &clock).await;
+        });
+    }
+}
+
+async fn agree(model: &Store, engine: &Store, steps: &[Step], clock: &Clock) {
+    for (at, step) in steps.iter().enumerate() {
+        let said = take(model, step, clock, at).await;
+        // Time has passed for both.
+        let again = if matches!(step, Step::Pass(_)) { said.clone() } else { take(engine, step, clock, at).await };
+        assert_eq!(said, again, "step {at}, {step:?}, of {steps:?}");
+        let keys: Vec<Key> = (0..4).map(|which| key(&which.to_string())).collect();
+        let (left, right) = (model.get_all(&keys).await.unwrap(), engine.get_all(&keys).await.unwrap());
+        let values = |found: &[Option<Document>]| found.iter().map(|d| d.as_ref().map(|d| d.value.clone())).collect::<Vec<_>>();
+        assert_eq!(values(&left), values(&right), "after step {at}, {step:?}, of {steps:?}");
+    }
+}
+
+/// Does a step and says what came of it, without versions.
+async fn take(store: &Store, step: &Step, clock: &Clock, at: usize) -> String {
+    let named = |which: u8| key(&which.to_string());
+    match step {
+        Step::Write(changes) => {
+            let mut batch = Batch::new(if at % 7 == 0 { Durability::Durable } else { Durability::Flushed });
+            for (what, which, wanted, millis) in changes {
+                let expect = match wanted {
+                    Wanted::Anything => Expect::Anything,
+                    Wanted::Absent => Expect::Absent,
+                    Wanted::Current => Expect::unchanged(store.get(&named(*which)).await.unwrap().as_ref()),
+                    Wanted::Stale => Expect::Version(u64::MAX),
+                };
+                let time = millis.map(|millis| Duration::from_millis(millis.into()));
+                batch = match what {
+                    0 => batch.put(named(*which), at.to_string(), expect, time),
+                    1 => batch.delete(named(*which), expect),
+                    2 => batch.check(named(*which), expect),
+                    _ => {
+                        let bounds = Bounds { count: u32::from(*which) * 2, age: time.unwrap_or(Duration::from_secs(3600)) };
+                        batch.append(named(*which), at.to_string(), bounds)
+                    }
+                };
+            }
+            match store.write(batch).await {
+                Ok(versions) => format!("{} versions", versions.len()),
+                Err(error) => error.to_string(),
+            }
+        }
+        Step::Get(which) => format!("{:?}", text(&store.get(&named(*which)).await.unwrap())),
+        Step::Count(which, by, window) => {
+            format!("{:?}", store.count(&named(*which), *by, Duration::from_millis((*window).into())).await.unwrap())
+        }
+        Step::Read(log, after, limit) => {
+            let read = store.read(&named(*log), *after, *limit).await.unwrap();
+            format!("{:?} {} {}", read.entries, read.first, read.last)
+        }
+        Step::Pass(millis) => {
+            clock.advance(Duration::from_millis((*millis).into()));
+            String::new()
+        }
+    }
+}
