@@ -17,16 +17,19 @@ use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin, Ready};
+use crate::clock::Clock;
 use crate::config::Environment;
 use crate::data::{DEVELOPMENT_KEY, DataFolder};
 use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::files::Fingerprint;
 use crate::pipeline::signer::Signer;
-use crate::pipeline::signing::SigningCell;
-use crate::reload::{Checked, Inputs, Origin, Outcome, Reloader, log_findings};
+use crate::proto::Pools;
+use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
+use crate::store::{self, Store, StoreSpec};
 use crate::table::TableReader;
+use crate::table::link::Cells;
 use crate::table::settings::AdminToken;
 use crate::telemetry::log::{Format, Log};
 use crate::watch;
@@ -80,12 +83,24 @@ impl Gateway {
             options.inputs.context.development = Some(development_signer(&options.data)?);
         }
         let back_room = BackRoom::open().map_err(io_error("the back room cannot start"))?;
-        let builtins = Arc::new(services::builtins(back_room.handle()));
+        let checked = reload::check(&options.inputs, None, &Pools::default());
+        if checked.plan.is_none() {
+            return Err(StartError::Configuration(Box::new(checked)));
+        }
+        let cells = Cells::default();
+        let services = services::Context {
+            store: open_store(&StoreSpec::Embedded, &options.data, &back_room.handle())?,
+            clock: Clock::system(),
+            signing: cells.signing.clone(),
+            accounts: cells.accounts.clone(),
+            outbox: options.data.path().join("outbox"),
+        };
+        let builtins = Arc::new(services::builtins(back_room.handle(), services));
         let files = match &options.inputs.origin {
             Origin::Folder(folder) => folder.display().to_string(),
             Origin::Shipped => "compiled in, since there is no folder `routes`".to_owned(),
         };
-        let (reloader, checked) = Reloader::start(options.inputs, builtins, SigningCell::default()).map_err(StartError::Configuration)?;
+        let (reloader, checked) = Reloader::start(options.inputs, builtins, cells).map_err(StartError::Configuration)?;
         let reloader = Arc::new(reloader);
         let reader = reloader.reader();
         let log = match options.own_log {
@@ -264,6 +279,18 @@ fn install_log(reader: &TableReader) -> Result<Log, StartError> {
     let format = if settings.json { Format::Json } else { Format::Human };
     Log::install(format, settings.level.into())
         .map_err(|error| StartError::Io { what: "the log cannot be installed".to_owned(), error: io::Error::other(error) })
+}
+
+/// Opens the store where its connections are to live. This thread waits, as it may be one on which nothing asynchronous can be waited for.
+fn open_store(spec: &StoreSpec, data: &DataFolder, back_room: &Handle) -> Result<Store, StartError> {
+    let (done, opened) = std::sync::mpsc::channel();
+    let (spec, data) = (spec.clone(), data.clone());
+    back_room.spawn(async move {
+        // Nobody waits for it any more only if the process ends.
+        let _ = done.send(store::open(&spec, &data).await);
+    });
+    let opened = opened.recv().expect("opening a store does not panic");
+    opened.map_err(|problem| StartError::Io { what: "the store cannot be opened".to_owned(), error: io::Error::other(problem) })
 }
 
 fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {

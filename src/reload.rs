@@ -18,10 +18,9 @@ use crate::diagnostic::render::{self, Summary};
 use crate::diagnostic::{Report, Sources};
 use crate::files::{Files, Fingerprint};
 use crate::id::Generation;
-use crate::pipeline::signing::SigningCell;
 use crate::proto::Pools;
 use crate::table::compile::{self, Context};
-use crate::table::link::Living;
+use crate::table::link::{Cells, Living};
 use crate::table::plan::Plan;
 use crate::table::{Fixed, TableReader, TableWriter, live};
 
@@ -156,17 +155,17 @@ impl Origin {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Compiles the first table. What `check` says comes back either way: in an error, or for a log that is not there yet. Whoever signs
-    /// tokens finds in `signing` how the live table wants it.
-    pub fn start(inputs: Inputs, builtins: Arc<Builtins>, signing: SigningCell) -> Result<(Reloader, Checked), Box<Checked>> {
+    /// Compiles the first table. What `check` says comes back either way: in an error, or for a log that is not there yet. Services
+    /// find in `cells` what the live table tells them.
+    pub fn start(inputs: Inputs, builtins: Arc<Builtins>, cells: Cells) -> Result<(Reloader, Checked), Box<Checked>> {
         let pools = Pools::default();
         let mut checked = check(&inputs, None, &pools);
         let Some(plan) = checked.plan.take() else { return Err(Box::new(checked)) };
         let fixed = plan.fixed.clone();
-        let mut living = Living::new(builtins, fixed.workers, signing);
+        let mut living = Living::new(builtins, fixed.workers, cells);
         let table = living.link(plan, Generation(1), checked.fingerprint);
         let (writer, reader) = live(Arc::new(table));
-        living.sign();
+        living.tell();
         let state = Mutex::new(State { living, seen: std::mem::take(&mut checked.seen) });
         Ok((Reloader { inputs, fixed, pools, writer, reader, state }, checked))
     }
@@ -200,7 +199,7 @@ impl Reloader {
         log_findings(&checked);
         let table = state.living.link(plan, generation, checked.fingerprint);
         self.writer.store(Arc::new(table));
-        state.living.sign();
+        state.living.tell();
         let swapped = Swapped::new(generation, checked, began);
         info!(generation = generation.0, routes = swapped.summary.routes, took = ?swapped.took, "reloaded");
         Outcome::Swapped(swapped)

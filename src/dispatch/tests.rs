@@ -9,10 +9,10 @@ use tracing::level_filters::LevelFilter;
 use super::*;
 use crate::config::Environment;
 use crate::failure::Code;
-use crate::pipeline::signing::SigningCell;
 use crate::reload::{Inputs, Origin, Reloader};
-use crate::services::builtins;
+use crate::services::{Context as Services, builtins};
 use crate::table::compile::Context;
+use crate::table::link::Cells;
 use crate::telemetry::log::Format;
 use crate::telemetry::log::tests::lines;
 use crate::wire::Payload;
@@ -25,7 +25,7 @@ fn shipped() -> Arc<Table> {
         variables: Box::new(|_| None),
         context: Context::default(),
     };
-    let Ok((reloader, _)) = Reloader::start(inputs, Arc::new(builtins(Handle::current())), SigningCell::default()) else {
+    let Ok((reloader, _)) = Reloader::start(inputs, Arc::new(builtins(Handle::current(), Services::in_memory())), Cells::default()) else {
         panic!("the shipped routes are sound")
     };
     reloader.reader().load()

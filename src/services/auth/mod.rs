@@ -1,6 +1,6 @@
 //! Accounts: who a person is, and the tokens that prove it. `proto/protogate/auth/v1` is the contract.
 //!
-//! The service keeps everything in the [`Store`], so that several of it are one, and it survives its process. Files: `login` and
+//! The service keeps everything in the [store](crate::store), so that several of it are one, and it survives its process. Files: `login` and
 //! `forgotten` are the two ways to prove oneself, `families` the logins that follow, `accounts` who there is; `hasher` and `limits` bound
 //! what guessing costs us and yields; `names` says what may be chosen, `refusal` how no is said, `mail` how codes travel.
 //!
@@ -27,8 +27,6 @@ pub mod v1 {
     tonic::include_proto!("protogate.auth.v1");
 }
 
-use std::path::PathBuf;
-
 use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
 
@@ -47,23 +45,11 @@ use v1::{
     RegisterResponse,
 };
 
+use super::Context;
 use crate::clock::Clock;
-use crate::pipeline::signing::SigningCell;
-use crate::store::Store;
 
 /// The largest request: a password, and room for the rest.
 const REQUEST_BYTES_MAX: usize = 16 << 10;
-
-/// What the service is made of.
-#[derive(Clone)]
-pub struct Context {
-    pub store: Store,
-    pub clock: Clock,
-    pub signing: SigningCell,
-    pub settings: SettingsCell,
-    /// The folder for mail in development.
-    pub outbox: PathBuf,
-}
 
 struct Auth {
     clock: Clock,
@@ -83,7 +69,7 @@ pub fn service(context: Context, runtime: &Handle) -> AuthServiceServer<impl Aut
 
 impl Auth {
     fn new(context: Context, hasher: Hasher, runtime: &Handle) -> Auth {
-        let Context { store, clock, signing, settings, outbox } = context;
+        let Context { store, clock, signing, accounts: settings, outbox } = context;
         let accounts = Accounts::new(store.clone(), clock.clone());
         let families = Families::new(store.clone(), clock.clone(), accounts.clone(), signing);
         let limits = Limits::new(store.clone());

@@ -19,10 +19,10 @@ use super::*;
 use crate::pipeline::Verifier;
 use crate::pipeline::identity::Identity;
 use crate::pipeline::signer::Signer;
-use crate::pipeline::signing::Signing;
+use crate::pipeline::signing::{Signing, SigningCell};
 use crate::session::revocation::{Notice, Revocation, token_key, user_key};
 use crate::store::memory::Memory;
-use crate::store::{self, Batch, Count, Document, Engine, Entries, Key, Signal};
+use crate::store::{self, Batch, Count, Document, Engine, Entries, Key, Signal, Store};
 
 const ACCESS_TTL: Duration = Duration::from_secs(15 * 60);
 const REFRESH_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -63,7 +63,7 @@ impl World {
             store: store.clone(),
             clock: clock.clone(),
             signing,
-            settings: settings.clone(),
+            accounts: settings.clone(),
             outbox: outbox.path().join("outbox"),
         };
         let auth = Auth::new(context, hasher.clone(), &Handle::current());
@@ -110,7 +110,7 @@ impl World {
     }
 
     fn identity(&self, access: &str) -> Identity {
-        self.verifier.verify(access, self.clock.now()).unwrap_or_else(|failure| panic!("{failure}"))
+        self.verifier.verify(access, self.clock.now()).unwrap_or_else(|refused| panic!("{:?}", refused.cause()))
     }
 
     /// Whether a gateway would still believe an access token: it is signed, has not expired, and is not revoked.
@@ -352,7 +352,7 @@ async fn without_a_key_nothing_is_stored_and_the_operator_is_told_what_to_do() {
         store: world.store.clone(),
         clock: world.clock.clone(),
         signing: SigningCell::default(),
-        settings: world.settings.clone(),
+        accounts: world.settings.clone(),
         outbox: PathBuf::new(),
     };
     let keyless = World { auth: Auth::new(context, world.hasher.clone(), &Handle::current()), ..world };

@@ -82,7 +82,7 @@ async fn a_hash_of_another_cost_is_renewed_by_the_next_login() {
         store: world.store.clone(),
         clock: world.clock.clone(),
         signing: SigningCell::default(),
-        settings: world.settings.clone(),
+        accounts: world.settings.clone(),
         outbox: PathBuf::new(),
     };
     context.signing.store(world.auth.families.signing().ok());
