@@ -17,10 +17,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(files_below(Path::new("proto"), "proto")?)?;
     fs::write(out.join("protogate.binpb"), compiler.encode_file_descriptor_set())?;
-    // Messages that carry a token cannot be printed. Who connects, and how, is for `backend` to say.
-    const WITH_TOKENS: [&str; 5] = ["Authenticate", "Ready", "Resume", "Resumed", "RefreshToken"];
-    let with_tokens = WITH_TOKENS.map(|name| format!(".protogate.wire.v1.{name}"));
-    tonic_prost_build::configure().bytes(".").skip_debug(with_tokens).build_transport(false).compile_fds(compiler.file_descriptor_set())?;
+    // Messages that carry a token or a password cannot be printed. Who connects, and how, is for `backend` to say.
+    const SECRET_WIRE: [&str; 5] = ["Authenticate", "Ready", "Resume", "Resumed", "RefreshToken"];
+    const SECRET_AUTH: [&str; 8] = [
+        "RegisterRequest",
+        "RegisterResponse",
+        "LoginRequest",
+        "LoginResponse",
+        "ForgotPasswordRequest",
+        "RefreshTokenRequest",
+        "RefreshTokenResponse",
+        "LogoutRequest",
+    ];
+    let secret_wire = SECRET_WIRE.iter().map(|name| format!(".protogate.wire.v1.{name}"));
+    let secret_auth = SECRET_AUTH.iter().map(|name| format!(".protogate.auth.v1.{name}"));
+    let secret: Vec<String> = secret_wire.chain(secret_auth).collect();
+    tonic_prost_build::configure().bytes(".").skip_debug(&secret).build_transport(false).compile_fds(compiler.file_descriptor_set())?;
 
     example("examples/greeter/proto")?;
 

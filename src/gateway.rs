@@ -24,15 +24,13 @@ use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::files::Fingerprint;
 use crate::pipeline::signer::Signer;
-use crate::pipeline::signing::SigningCell;
 use crate::proto::Pools;
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
 use crate::session::{Node, Sessions};
-use crate::store::Store;
-use crate::store::embedded::Embedded;
+use crate::store::{self, Store, StoreSpec};
 use crate::table::TableReader;
-use crate::table::link::Living;
+use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
 use crate::telemetry::log::{Format, Log};
 use crate::watch;
@@ -96,14 +94,20 @@ impl Gateway {
         if checked.plan.is_none() {
             return Err(StartError::Configuration(Box::new(checked)));
         }
-        let tasks = Arc::new(Tasks::new());
-        let clock = Clock::system();
-        let store = open_store(&options.data, &clock)?;
+        let (tasks, clock, cells) = (Arc::new(Tasks::new()), Clock::system(), Cells::default());
+        let store = open_store(&StoreSpec::Embedded, &options.data, &back_room.handle())?;
         let sessions = Sessions::new(store.clone(), clock.clone(), back_room.handle());
         let node = back_room.block_on(Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
         node.start(&tasks, &back_room.handle());
-        let builtins = Arc::new(services::builtins(back_room.handle()));
-        let living = Living::new(builtins, sessions.clone(), SigningCell::default(), checked.fixed.workers);
+        let services = services::Context {
+            store,
+            clock,
+            signing: cells.signing.clone(),
+            accounts: cells.accounts.clone(),
+            outbox: options.data.path().join("outbox"),
+        };
+        let builtins = Arc::new(services::builtins(back_room.handle(), services));
+        let living = Living::new(builtins, sessions.clone(), cells, checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
         let log = match options.own_log {
@@ -284,19 +288,23 @@ async fn follow_log_settings(log: Option<Log>, reader: TableReader) {
     }
 }
 
-/// What outlives this process.
-fn open_store(data: &DataFolder, clock: &Clock) -> Result<Store, StartError> {
-    let path = data.path().join("store.redb");
-    std::fs::create_dir_all(data.path()).map_err(io_error("the data folder cannot be made"))?;
-    let embedded = Embedded::open(&path, clock.clone()).map_err(|error| StartError::Io { what: error, error: io::Error::other("x") })?;
-    Ok(Store::new(embedded))
-}
-
 fn install_log(reader: &TableReader) -> Result<Log, StartError> {
     let settings = reader.load().settings.log;
     let format = if settings.json { Format::Json } else { Format::Human };
     Log::install(format, settings.level.into())
         .map_err(|error| StartError::Io { what: "the log cannot be installed".to_owned(), error: io::Error::other(error) })
+}
+
+/// Opens the store where its connections are to live. This thread waits, as it may be one on which nothing asynchronous can be waited for.
+fn open_store(spec: &StoreSpec, data: &DataFolder, back_room: &Handle) -> Result<Store, StartError> {
+    let (done, opened) = std::sync::mpsc::channel();
+    let (spec, data) = (spec.clone(), data.clone());
+    back_room.spawn(async move {
+        // Nobody waits for it any more only if the process ends.
+        let _ = done.send(store::open(&spec, &data).await);
+    });
+    let opened = opened.recv().expect("opening a store does not panic");
+    opened.map_err(|problem| StartError::Io { what: "the store cannot be opened".to_owned(), error: io::Error::other(problem) })
 }
 
 fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {

@@ -160,7 +160,7 @@ impl Reloader {
         let fixed = plan.fixed.clone();
         let table = living.link(plan, Generation(1), checked.fingerprint);
         let (writer, reader) = live(Arc::new(table));
-        living.sign();
+        living.tell();
         let state = Mutex::new(State { living, seen: std::mem::take(&mut checked.seen) });
         Reloader { inputs, fixed, pools, writer, reader, state }
     }
@@ -194,7 +194,7 @@ impl Reloader {
         log_findings(&checked);
         let table = state.living.link(plan, generation, checked.fingerprint);
         self.writer.store(Arc::new(table));
-        state.living.sign();
+        state.living.tell();
         let swapped = Swapped::new(generation, checked, began);
         info!(generation = generation.0, routes = swapped.summary.routes, took = ?swapped.took, "reloaded");
         Outcome::Swapped(swapped)

@@ -2,6 +2,8 @@
 //!
 //! Promise: nothing a service writes here makes reading fail. What is broken is read as far as it goes, as the gRPC specification asks.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -18,6 +20,9 @@ const BASE64: GeneralPurpose =
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+
+/// The longest wait that is passed on to a client; a service that asks for more means never, and a client should ask again some day.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What the service said about the call.
 pub(super) enum Verdict {
@@ -43,6 +48,13 @@ struct ErrorInfo {
     reason: String,
 }
 
+/// google.rpc.RetryInfo.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<prost_types::Duration>,
+}
+
 /// Reads the trailers, or the headers of an answer that has nothing else.
 pub(super) fn verdict(trailers: &HeaderMap) -> Verdict {
     let Some(status) = trailers.get(GRPC_STATUS) else { return Verdict::Silent };
@@ -53,7 +65,12 @@ pub(super) fn verdict(trailers: &HeaderMap) -> Verdict {
     }
     let message = trailers.get(GRPC_MESSAGE).map(|text| percent_decoded(text.as_bytes())).unwrap_or_default();
     let details = trailers.get(GRPC_STATUS_DETAILS).map(|text| details(text.as_bytes())).unwrap_or_default();
-    Verdict::Failed(Failure::backend(code, reason(&details), message, details))
+    let wait = retry_delay(&details);
+    let failure = Failure::backend(code, reason(&details), message, details);
+    Verdict::Failed(match wait {
+        Some(wait) => failure.retry_after(wait),
+        None => failure,
+    })
 }
 
 fn details(text: &[u8]) -> Vec<Any> {
@@ -69,6 +86,14 @@ fn reason(details: &[Any]) -> Option<String> {
         .filter_map(|any| ErrorInfo::decode(any.value.as_slice()).ok())
         .map(|info| info.reason)
         .find(|reason| !reason.is_empty())
+}
+
+/// How long to wait, as the first RetryInfo says. What is negative or no duration says nothing.
+fn retry_delay(details: &[Any]) -> Option<Duration> {
+    let info = details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
+    let delay = RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay?;
+    let (seconds, nanos) = (u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?);
+    (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos).min(RETRY_DELAY_MAX))
 }
 
 /// Undoes `%XX`; what is not an escape stays as it is, and what is not UTF-8 is replaced.
@@ -167,5 +192,21 @@ mod tests {
             let failure = failed(&[("grpc-status", b"8"), ("grpc-status-details-bin", broken)]);
             assert_eq!((failure.reason(), failure.details().len()), ("RESOURCE_EXHAUSTED", 0));
         }
+    }
+
+    #[test]
+    fn how_long_to_wait_is_read_where_it_makes_sense() {
+        let wait = |seconds, nanos| {
+            let info = RetryInfo { retry_delay: Some(prost_types::Duration { seconds, nanos }) };
+            let details = vec![Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".into(), value: info.encode_to_vec() }];
+            let text = base64::engine::general_purpose::STANDARD.encode(Status { details }.encode_to_vec());
+            failed(&[("grpc-status", b"8"), ("grpc-status-details-bin", text.as_bytes())]).wait()
+        };
+        assert_eq!(wait(1, 500_000_000), Some(Duration::from_millis(1_500)));
+        assert_eq!(wait(i64::MAX, 999_999_999), Some(RETRY_DELAY_MAX));
+        for (seconds, nanos) in [(-1, 0), (0, -1), (1, 1_000_000_000), (i64::MIN, i32::MIN)] {
+            assert_eq!(wait(seconds, nanos), None, "{seconds} {nanos}");
+        }
+        assert_eq!(failed(&[("grpc-status", b"8")]).wait(), None);
     }
 }

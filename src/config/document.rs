@@ -76,6 +76,18 @@ choice! {
 }
 
 choice! {
+    /// How a mail server is spoken to.
+    pub enum SmtpTls {
+        /// In clear text until both sides change to TLS, which they must.
+        StartTls = "starttls",
+        /// Over TLS from the first byte.
+        Tls = "tls",
+        /// In clear text, for a server on this machine.
+        None = "none",
+    }
+}
+
+choice! {
     /// The type of a variable.
     pub enum VarType {
         /// Any text.
@@ -508,6 +520,44 @@ section! {
         issuers: List<Issuer>,
         /// Keys of programs, shown where people show tokens; make one with `protogate token api-key`.
         api_keys: List<ApiKey>,
+        /// Accounts of the built-in service `auth`.
+        accounts: Accounts,
+        /// How the built-in service `auth` sends mail.
+        mail: Mail,
+    }
+}
+
+section! {
+    /// Accounts of the built-in service `auth`.
+    pub struct Accounts {
+        /// The roles of a new account; `player` where nothing is said.
+        default_roles: List<Name>,
+    }
+}
+
+section! {
+    /// How the built-in service `auth` sends mail.
+    pub struct Mail {
+        /// Who it is from, such as `Game <game@example.com>`.
+        from: Text [required],
+        /// The server that takes it. In development mail goes into the folder `outbox` of the data folder where none is given.
+        smtp: SmtpServer,
+    }
+}
+
+section! {
+    /// A mail server.
+    pub struct SmtpServer {
+        /// Its name, which is also the one on its certificate.
+        host: Text [required],
+        /// Its port; 587 where nothing is said, 465 with `tls: tls`, 25 with `tls: none`.
+        port: u32,
+        /// Who the gateway is to it.
+        user: Text,
+        /// The user's password.
+        password: Secret,
+        /// How it is spoken to; `starttls` where nothing is said.
+        tls: SmtpTls,
     }
 }
 

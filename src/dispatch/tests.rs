@@ -9,13 +9,12 @@ use tracing::level_filters::LevelFilter;
 use super::*;
 use crate::config::Environment;
 use crate::failure::Code;
-use crate::pipeline::signing::SigningCell;
 use crate::proto::Pools;
 use crate::reload::{Inputs, Origin, Reloader, check};
-use crate::services::builtins;
+use crate::services::{Context as Services, builtins};
 use crate::session::Sessions;
 use crate::table::compile::Context;
-use crate::table::link::Living;
+use crate::table::link::{Cells, Living};
 use crate::telemetry::log::Format;
 use crate::telemetry::log::tests::lines;
 use crate::wire::Payload;
@@ -30,7 +29,8 @@ fn shipped() -> Arc<Table> {
     };
     let pools = Pools::default();
     let mut checked = check(&inputs, None, &pools);
-    let living = Living::new(Arc::new(builtins(Handle::current())), Sessions::for_tests(), SigningCell::default(), 1);
+    let builtins = Arc::new(builtins(Handle::current(), Services::in_memory()));
+    let living = Living::new(builtins, Sessions::for_tests(), Cells::default(), 1);
     Reloader::start(inputs, pools, &mut checked, living).reader().load()
 }
 

@@ -3,6 +3,7 @@
 //! Promises: what [`Signer::issue`] signs is what a verifier with [`Signer::issuer`] believes, by the same path as anybody else's token;
 //! a token names its key. Nothing here can be printed.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand;
@@ -43,6 +44,8 @@ pub struct NewToken<'a> {
     pub roles: &'a [String],
     /// From now on.
     pub ttl: Duration,
+    /// Its `jti`; a random one where nothing is said.
+    pub token_id: Option<&'a str>,
 }
 
 // === impl Signer ===
@@ -90,7 +93,7 @@ impl Signer {
 
     /// A token of the development issuer, good from now on.
     pub fn issue_development(&self, user: &str, roles: &[String], ttl: Duration) -> String {
-        self.issue(&NewToken { issuer: DEVELOPMENT, audience: DEVELOPMENT, user, roles, ttl }, SystemTime::now())
+        self.issue(&NewToken { issuer: DEVELOPMENT, audience: DEVELOPMENT, user, roles, ttl, token_id: None }, SystemTime::now())
     }
 
     /// Signs a token.
@@ -104,7 +107,7 @@ impl Signer {
             iat: u64,
             iat_ms: u64,
             exp: u64,
-            jti: String,
+            jti: Cow<'a, str>,
         }
 
         let iat_ms = to_millis(now);
@@ -117,7 +120,7 @@ impl Signer {
             iat,
             iat_ms,
             exp: iat.saturating_add(token.ttl.as_secs()),
-            jti: random_id(),
+            jti: token.token_id.map_or_else(|| random_id().into(), Cow::Borrowed),
         };
         let key = EncodingKey::from_ed_der(&self.pkcs8);
         let header = Header { kid: Some(self.public.id()), ..Header::new(Algorithm::EdDsa.in_library()) };
@@ -162,11 +165,14 @@ mod tests {
 
         let verifier = Verifier::new(&[made.issuer("dev", "game")]).ok().unwrap();
         let roles = ["player".to_owned()];
-        let token = NewToken { issuer: "dev", audience: "game", user: "alice", roles: &roles, ttl: Duration::from_secs(60) };
+        let token =
+            NewToken { issuer: "dev", audience: "game", user: "alice", roles: &roles, ttl: Duration::from_secs(60), token_id: None };
         let identity = verifier.verify(&read.issue(&token, now), now).unwrap();
         assert_eq!((&*identity.user, &*identity.roles[0]), ("alice", "player"));
         assert_eq!(identity.expires, now + Duration::from_secs(60));
         assert!(identity.token_id.is_some());
+        let named = verifier.verify(&read.issue(&NewToken { token_id: Some("one.7"), ..token }, now), now).unwrap();
+        assert_eq!(named.token_id.as_deref(), Some("one.7"));
 
         let other = Signer::generate().issue(&token, now);
         assert_eq!(verifier.verify(&other, now).unwrap_err().cause(), Cause::UnknownKey, "it names its key");
@@ -177,7 +183,7 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_millis(1_800_000_000_750);
         let signer = Signer::generate();
         let verifier = Verifier::new(&[signer.issuer("dev", "game")]).ok().unwrap();
-        let token = NewToken { issuer: "dev", audience: "game", user: "alice", roles: &[], ttl: Duration::from_secs(60) };
+        let token = NewToken { issuer: "dev", audience: "game", user: "alice", roles: &[], ttl: Duration::from_secs(60), token_id: None };
         assert_eq!(verifier.verify(&signer.issue(&token, now), now).unwrap().issued_ms, 1_800_000_000_750);
     }
 
@@ -185,7 +191,7 @@ mod tests {
     fn tokens_of_a_previous_key_are_believed_while_it_is_listed() {
         let now = SystemTime::now();
         let (old, new) = (Signer::generate(), Signer::generate());
-        let token = NewToken { issuer: "dev", audience: "game", user: "alice", roles: &[], ttl: Duration::from_secs(60) };
+        let token = NewToken { issuer: "dev", audience: "game", user: "alice", roles: &[], ttl: Duration::from_secs(60), token_id: None };
         let rotated = Verifier::new(&[issuer_of(&[new.public(), old.public()], "dev", "game")]).ok().unwrap();
         let done = Verifier::new(&[issuer_of(&[new.public()], "dev", "game")]).ok().unwrap();
         for signer in [&old, &new] {

@@ -2,18 +2,48 @@
 //!
 //! They are ordinary gRPC services: reached only through [`backend`](crate::backend), and able to run alone.
 
+pub mod auth;
 pub mod echo;
+
+use std::path::PathBuf;
 
 use tokio::runtime::Handle;
 
 use crate::backend::Builtins;
+use crate::clock::Clock;
+use crate::pipeline::signing::SigningCell;
+use crate::store::Store;
 
 /// The names that `builtin:` in a route file may use.
-pub const NAMES: &[&str] = &["echo"];
+pub const NAMES: &[&str] = &["auth", "echo"];
+
+/// What the services stand on.
+#[derive(Clone)]
+pub struct Context {
+    pub store: Store,
+    pub clock: Clock,
+    /// How tokens are signed now.
+    pub signing: SigningCell,
+    /// What the configuration says about accounts now.
+    pub accounts: auth::SettingsCell,
+    /// The folder for mail in development; made when there is a mail.
+    pub outbox: PathBuf,
+}
 
 /// All of them, under [`NAMES`]. They run on `back_room`.
-pub fn builtins(back_room: Handle) -> Builtins {
-    let mut builtins = Builtins::new(back_room);
+pub fn builtins(back_room: Handle, context: Context) -> Builtins {
+    let mut builtins = Builtins::new(back_room.clone());
+    builtins.add("auth", auth::service(context, &back_room));
     builtins.add("echo", echo::service());
     builtins
+}
+
+#[cfg(test)]
+impl Context {
+    /// Over a store in memory, without a signing key.
+    pub fn in_memory() -> Context {
+        let clock = Clock::system();
+        let store = Store::new(crate::store::memory::Memory::new(clock.clone()));
+        Context { store, clock, signing: SigningCell::default(), accounts: auth::SettingsCell::default(), outbox: PathBuf::new() }
+    }
 }

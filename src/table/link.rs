@@ -23,6 +23,7 @@ use crate::pipeline::key_set::{KeySet, KeySetSpec};
 use crate::pipeline::rate_limit::{LimitSpec, LimitUse, Limiter};
 use crate::pipeline::signing::{Signing, SigningCell};
 use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, SESSION, USER};
+use crate::services::auth;
 use crate::session::Sessions;
 
 /// What outlasts a table. Held by the reloader; the data path holds the same parts through its table.
@@ -34,17 +35,25 @@ pub struct Living {
     limiters: HashMap<Arc<str>, Arc<Limiter>>,
     key_sets: HashMap<KeySetSpec, Arc<KeySet>>,
     refusals: Arc<Refusals>,
-    /// How tokens are signed by the last plan that was linked, and where whoever signs them looks.
+    /// What the last plan that was linked tells the services, and where they look.
     signing: Option<Arc<Signing>>,
-    signing_cell: SigningCell,
+    accounts: Arc<auth::Settings>,
+    cells: Cells,
+}
+
+/// Where services of this process find what the live configuration tells them. Clones are the same places.
+#[derive(Clone, Default)]
+pub struct Cells {
+    pub signing: SigningCell,
+    pub accounts: auth::SettingsCell,
 }
 
 // === impl Living ===
 
 impl Living {
     /// Nothing alive yet. Every backend will have one set of connections for each of `workers`; what needs a task runs where the builtins
-    /// do. Whoever signs tokens finds in `signing_cell` how.
-    pub fn new(builtins: Arc<Builtins>, sessions: Sessions, signing_cell: SigningCell, workers: usize) -> Living {
+    /// do. Services find in `cells` what they are told.
+    pub fn new(builtins: Arc<Builtins>, sessions: Sessions, cells: Cells, workers: usize) -> Living {
         Living {
             builtins,
             workers,
@@ -54,7 +63,8 @@ impl Living {
             key_sets: HashMap::new(),
             refusals: Arc::default(),
             signing: None,
-            signing_cell,
+            accounts: Arc::default(),
+            cells,
         }
     }
 
@@ -68,6 +78,7 @@ impl Living {
         self.sessions.set_settings(plan.settings.sessions);
         let verifier = self.verifier(&plan.tokens);
         self.signing = plan.tokens.signing.map(signing);
+        self.accounts = Arc::clone(&plan.settings.accounts);
 
         let generation_header = HeaderValue::from(generation.0);
         let routes = plan
@@ -88,10 +99,11 @@ impl Living {
         }
     }
 
-    /// From now on tokens are signed as the last linked plan says. Called once its table is live: a token must not be younger than the table
-    /// that believes it.
-    pub fn sign(&self) {
-        self.signing_cell.store(self.signing.clone());
+    /// From now on services do as the last linked plan says. Called once its table is live: a token must not be younger than the table that
+    /// believes it.
+    pub fn tell(&self) {
+        self.cells.signing.store(self.signing.clone());
+        self.cells.accounts.store(Arc::clone(&self.accounts));
     }
 
     /// A verifier whose key sets are kept, where the last plan had the same.

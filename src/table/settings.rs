@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::pipeline::public_key::NO_KEYS;
 use crate::session::SessionSettings;
+use crate::services::auth;
 use crate::tls::Certificate;
 
 /// An envelope is at most this much larger than its payload.
@@ -45,6 +46,8 @@ pub struct Settings {
     pub tls: Option<Certificate>,
     /// The public keys of the gateway's own tokens, as a key set (JWKS), for whoever wants to verify them.
     pub jwks: Arc<str>,
+    /// What the built-in auth service is told.
+    pub accounts: Arc<auth::Settings>,
     /// Development shortcuts are in force: every listener is on loopback and nothing here is production.
     pub shortcuts: bool,
     pub log: LogSettings,
@@ -105,6 +108,7 @@ impl Default for Settings {
             sessions: SessionSettings::default(),
             tls: None,
             jwks: NO_KEYS.into(),
+            accounts: Arc::default(),
             shortcuts: false,
             log: LogSettings { json: false, level: tracing::Level::INFO },
             watch: false,

@@ -70,7 +70,7 @@ fn verifier(script: &Script) -> Verifier {
 }
 
 fn token(signer: &Signer) -> String {
-    let token = NewToken { issuer: "id", audience: "game", user: "alice", roles: &[], ttl: Duration::from_secs(600) };
+    let token = NewToken { issuer: "id", audience: "game", user: "alice", roles: &[], ttl: Duration::from_secs(600), token_id: None };
     signer.issue(&token, SystemTime::now())
 }
 

@@ -6,10 +6,12 @@
 //! - `process`: `gateway.yaml`: addresses, bounds, whose tokens are believed
 //! - `names`: what is declared, once each, and whether anybody uses it
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
+//! - `accounts`: what the auth service is told
 //! - `backends`, `limits`, `roles`: the named things
 //! - `routes`: one protocol number after the other, `request` for what it does with the message, `effects` with the reply
 //! - `catalogue`: what clients are told
 
+mod accounts;
 mod api_keys;
 mod backends;
 mod catalogue;

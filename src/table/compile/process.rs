@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::accounts::{self, Outbox};
 use super::backends::read;
 use super::issuers::OpenUrls;
 use super::{Context, api_keys, entries, issuers, items, missing, signing};
@@ -54,6 +55,8 @@ pub fn compile(document: &Document, files: &Files, context: &Context, running: O
     require(document, &fixed, &settings, report);
     bounds(gateway, &settings, report);
     lint_defaults(document, report);
+    let outbox = if settings.shortcuts { Outbox::Allowed } else { Outbox::Refused };
+    settings.accounts = accounts::compile(gateway, outbox, report).into();
     let tokens = tokens(document, files, context, &fixed, &mut settings, report);
     Process { fixed, settings, tokens }
 }

@@ -1,0 +1,241 @@
+//! Argon2id, where it cannot become a flood of memory.
+//!
+//! Promises: at most as many hashes are computed at once as there are processors, each in 19 MiB; at most [`WAITING_MAX`] callers wait for
+//! their turn and the next is refused at once; a caller that goes away frees its place; a user that does not exist costs the same hash.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::random;
+use super::refusal::{Refusal, Result};
+
+/// Callers that may wait for their turn.
+pub const WAITING_MAX: usize = 64;
+
+/// How long one may wait. A turn takes tens of milliseconds, so that who waits longer waits for a machine that does not keep up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The only way to hash a password. Clones share its bounds.
+#[derive(Clone)]
+pub struct Hasher(Arc<Inner>);
+
+struct Inner {
+    cost: Params,
+    /// One for each hash that may be computed at once.
+    turns: Arc<Semaphore>,
+    /// One for each caller that computes or waits.
+    places: Arc<Semaphore>,
+    /// A hash that no password has, at the same cost.
+    nobody: String,
+    done: AtomicU64,
+    running: AtomicUsize,
+    running_max: AtomicUsize,
+}
+
+/// The right to wait for a turn.
+pub struct Place {
+    hasher: Hasher,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Whether a password is the one.
+#[derive(PartialEq, Eq)]
+pub enum Verdict {
+    Right,
+    /// It is, and its hash was made at another cost; this one is to take its place.
+    Outdated(String),
+    Wrong,
+}
+
+// === impl Hasher ===
+
+impl Hasher {
+    /// At today's cost (OWASP: 19 MiB, two passes, one lane), and as many at once as there are processors.
+    pub fn new() -> Hasher {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Hasher::at_cost(Params::new(19 * 1024, 2, 1, None).expect("these are within bounds"), processors)
+    }
+
+    pub(super) fn at_cost(cost: Params, turns: usize) -> Hasher {
+        let (salt, hash) = (STANDARD_NO_PAD.encode(random::bytes::<16>()), STANDARD_NO_PAD.encode(random::bytes::<32>()));
+        let nobody = format!("$argon2id$v=19$m={},t={},p={}${salt}${hash}", cost.m_cost(), cost.t_cost(), cost.p_cost());
+        Hasher(Arc::new(Inner {
+            cost,
+            turns: Arc::new(Semaphore::new(turns)),
+            places: Arc::new(Semaphore::new(turns + WAITING_MAX)),
+            nobody,
+            done: AtomicU64::new(0),
+            running: AtomicUsize::new(0),
+            running_max: AtomicUsize::new(0),
+        }))
+    }
+
+    /// A place in the waiting room, or a refusal at once.
+    pub fn enter(&self) -> Result<Place> {
+        let place = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
+        Ok(Place { hasher: self.clone(), _place: place })
+    }
+
+    /// How many hashes were computed so far.
+    #[cfg(test)]
+    pub fn done(&self) -> u64 {
+        self.0.done.load(Ordering::Relaxed)
+    }
+
+    /// The most that were ever computed at once.
+    #[cfg(test)]
+    pub fn running_max(&self) -> usize {
+        self.0.running_max.load(Ordering::Relaxed)
+    }
+
+    /// Runs `work` when it is its turn. It holds its turn until it ends, also when nobody waits for it any more: it cannot be stopped.
+    async fn turn<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
+        let turn = timeout(PATIENCE, Arc::clone(&self.0.turns).acquire_owned()).await.map_err(|_| Refusal::Overloaded)?;
+        let turn = turn.expect("this semaphore is never closed");
+        let hasher = Arc::clone(&self.0);
+        let worked = spawn_blocking(move || {
+            let _turn = turn;
+            let running = 1 + hasher.running.fetch_add(1, Ordering::Relaxed);
+            hasher.running_max.fetch_max(running, Ordering::Relaxed);
+            let worked = work(&hasher);
+            hasher.running.fetch_sub(1, Ordering::Relaxed);
+            worked
+        });
+        worked.await.unwrap_or_else(|error| Err(Refusal::Internal(format!("a hash was not computed: {error}"))))
+    }
+}
+
+impl Inner {
+    fn hash(&self, password: &[u8]) -> Result<String> {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        let made = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.cost.clone()).hash_password(password);
+        made.map(|hash| hash.to_string()).map_err(|error| Refusal::Internal(format!("a password cannot be hashed: {error}")))
+    }
+
+    fn verify(&self, password: &[u8], hash: &str) -> Result<Verdict> {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        let hash = PasswordHash::new(hash).map_err(|_| Refusal::broken("a password's hash"))?;
+        let cost = Params::try_from(&hash).map_err(|_| Refusal::broken("a password's hash"))?;
+        match Argon2::default().verify_password(password, &hash) {
+            Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
+            Err(error) => Err(Refusal::Internal(format!("a password cannot be verified: {error}"))),
+            Ok(()) if self.is_cost(&cost) => Ok(Verdict::Right),
+            Ok(()) => Ok(Verdict::Outdated(self.hash(password)?)),
+        }
+    }
+
+    fn is_cost(&self, cost: &Params) -> bool {
+        (cost.m_cost(), cost.t_cost(), cost.p_cost()) == (self.cost.m_cost(), self.cost.t_cost(), self.cost.p_cost())
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// A password's hash, as a PHC string with a salt of its own.
+    pub async fn hash(self, password: String) -> Result<String> {
+        self.hasher.turn(move |hasher| hasher.hash(password.as_bytes())).await
+    }
+
+    /// Whether a password has this hash. Without a hash it never has, and that takes as long to find out.
+    pub async fn verify(self, password: String, hash: Option<String>) -> Result<Verdict> {
+        self.hasher
+            .turn(move |hasher| match hash {
+                Some(hash) => hasher.verify(password.as_bytes(), &hash),
+                None => hasher.verify(password.as_bytes(), &hasher.nobody).map(|_| Verdict::Wrong),
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    fn cheap(turns: usize) -> Hasher {
+        Hasher::at_cost(Params::new(8, 1, 1, None).unwrap(), turns)
+    }
+
+    #[tokio::test]
+    async fn a_password_is_recognised_and_no_other() {
+        let hasher = cheap(1);
+        let hash = hasher.enter().unwrap().hash("correct horse\0".to_owned()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
+        assert_ne!(hasher.enter().unwrap().hash("correct horse\0".to_owned()).await.unwrap(), hash, "salted");
+        for (password, right) in [("correct horse\0", true), ("correct horse", false), ("", false)] {
+            let verdict = hasher.enter().unwrap().verify(password.to_owned(), Some(hash.clone())).await.unwrap();
+            assert!(verdict == if right { Verdict::Right } else { Verdict::Wrong }, "{password:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_made_at_another_cost_is_renewed() {
+        let hash = cheap(1).enter().unwrap().hash("correct horse".to_owned()).await.unwrap();
+        let dearer = Hasher::at_cost(Params::new(16, 2, 1, None).unwrap(), 1);
+        let verify = |password: &str, hash: String| dearer.enter().unwrap().verify(password.to_owned(), Some(hash));
+        assert!(verify("wrong horse", hash.clone()).await.unwrap() == Verdict::Wrong);
+        let Verdict::Outdated(renewed) = verify("correct horse", hash).await.unwrap() else { panic!("not renewed") };
+        assert!(renewed.contains("m=16,t=2"), "{renewed}");
+        assert!(verify("correct horse", renewed).await.unwrap() == Verdict::Right);
+    }
+
+    #[tokio::test]
+    async fn nobody_costs_the_same_hash() {
+        let hasher = Hasher::new();
+        let hash = PasswordHash::new(&hasher.0.nobody).unwrap();
+        assert!(hasher.0.is_cost(&Params::try_from(&hash).unwrap()), "at the same cost");
+        let hasher = cheap(1);
+        assert!(hasher.enter().unwrap().verify("anything".to_owned(), None).await.unwrap() == Verdict::Wrong);
+        assert_eq!(hasher.done(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_flood_is_bounded_and_everybody_is_answered() {
+        let hasher = Hasher::at_cost(Params::new(1024, 1, 1, None).unwrap(), 2);
+        let capacity = 2 + WAITING_MAX;
+        let flood: Vec<_> = (0..20 * capacity)
+            .map(|_| {
+                let place = hasher.enter();
+                async { place?.verify("guess".to_owned(), None).await }
+            })
+            .collect();
+        let answers = join_all(flood).await;
+        let (wrong, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.is_ok());
+        assert_eq!((wrong.len(), refused.len()), (capacity, 19 * capacity));
+        assert!(refused.iter().all(|answer| matches!(answer, Err(Refusal::Overloaded))));
+        assert_eq!(hasher.done(), capacity as u64);
+        assert!(hasher.running_max() <= 2, "{}", hasher.running_max());
+        assert!(hasher.enter().is_ok(), "there is room again");
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_frees_its_place_and_never_hashes() {
+        let hasher = cheap(0);
+        let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(hasher.enter().unwrap().verify("guess".to_owned(), None))).collect();
+        assert!(waiting.iter_mut().all(|waits| waits.as_mut().now_or_never().is_none()));
+        assert!(hasher.enter().is_err());
+        waiting.pop();
+        assert!(hasher.enter().is_ok());
+        drop(waiting);
+        assert_eq!((hasher.done(), hasher.0.places.available_permits()), (0, WAITING_MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        let answer = cheap(0).enter().unwrap().hash("password".to_owned()).await;
+        assert!(matches!(answer, Err(Refusal::Overloaded)));
+    }
+}
