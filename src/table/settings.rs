@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::store::StoreSpec;
 use crate::tls::Certificate;
 
 /// An envelope is at most this much larger than its payload.
@@ -60,6 +61,8 @@ pub struct Fixed {
     pub workers: usize,
     /// The operator's token from `gateway.yaml`; without one the development token of the data folder serves.
     pub admin_token: Option<AdminToken>,
+    /// Where users, sessions and revocations are kept.
+    pub store: StoreSpec,
 }
 
 /// The operator's bearer token. It cannot be printed.

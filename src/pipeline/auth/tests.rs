@@ -269,7 +269,10 @@ fn roles_are_a_list_or_a_text_and_have_a_default() {
     assert_eq!(roles(json!({ "roles": "a  b" })), ["a", "b"]);
     assert_eq!(roles(json!({ "roles": [] })), ["player"]);
     assert_eq!(roles(json!({})), ["player"]);
-    assert_eq!(verifier.verify(&token(r#"{"alg":"HS256"}"#, &claims().to_string(), &side.sign), now()).unwrap().roles, [std::sync::Arc::from("player")]);
+    assert_eq!(
+        verifier.verify(&token(r#"{"alg":"HS256"}"#, &claims().to_string(), &side.sign), now()).unwrap().roles,
+        [std::sync::Arc::from("player")]
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A pass reports what is wrong and leaves the broken item out; later passes stay silent about what an earlier one found broken, so one
 //! report holds every independent error. Nothing here opens a socket or starts a task: this is what `check` runs.
 //!
-//! - `process`: `gateway.yaml`: addresses, bounds, whose tokens are believed
+//! - `process`: `gateway.yaml`: addresses, bounds, `issuers` for whose tokens are believed, `stores` for what outlives the process
 //! - `names`: what is declared, once each, and whether anybody uses it
 //! - `backends`, `limits`, `roles`: the named things
 //! - `routes`: one protocol number after the other, `request` for what it does with the message
@@ -18,6 +18,7 @@ mod process;
 mod request;
 mod roles;
 mod routes;
+mod stores;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
