@@ -28,7 +28,7 @@ use crate::proto::Pools;
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
 use crate::session::{Node, Sessions};
-use crate::store::{self, Store, StoreSpec};
+use crate::store::{self, Durability, Key, Store};
 use crate::table::TableReader;
 use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
@@ -95,10 +95,22 @@ impl Gateway {
             return Err(StartError::Configuration(Box::new(checked)));
         }
         let (tasks, clock, cells) = (Arc::new(Tasks::new()), Clock::system(), Cells::default());
-        let store = open_store(&StoreSpec::Embedded, &options.data, &back_room.handle())?;
-        let sessions = Sessions::new(store.clone(), clock.clone(), back_room.handle());
-        let node = back_room.block_on(Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
-        node.start(&tasks, &back_room.handle());
+        let room = back_room.handle();
+        let store = wait_on(&room, store::open(&checked.fixed.store, &options.data))
+            .map_err(|problem| io_error("the store cannot be opened")(io::Error::other(problem)))?;
+        if let Some(signer) = options.inputs.context.development.take() {
+            let shared = share_development_key(&store, &room, &options.data, &signer)?;
+            // With another key other tokens are believed; whether the files are sound does not depend on it.
+            if shared.pkcs8() != signer.pkcs8() {
+                options.inputs.context.development = Some(shared);
+                checked = reload::check(&options.inputs, None, &pools);
+            } else {
+                options.inputs.context.development = Some(signer);
+            }
+        }
+        let sessions = Sessions::new(store.clone(), clock.clone(), room.clone());
+        let node = wait_on(&room, Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
+        node.start(&tasks, &room);
         let services = services::Context {
             store,
             clock,
@@ -106,7 +118,7 @@ impl Gateway {
             accounts: cells.accounts.clone(),
             outbox: options.data.path().join("outbox"),
         };
-        let builtins = Arc::new(services::builtins(back_room.handle(), services));
+        let builtins = Arc::new(services::builtins(room.clone(), services));
         let living = Living::new(builtins, sessions.clone(), cells, checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
@@ -234,12 +246,6 @@ impl BackRoom {
         builder.worker_threads(BACK_ROOM_THREADS).thread_name("back-room").enable_all().build().map(|runtime| BackRoom(Some(runtime)))
     }
 
-    /// Waits for something there. Whoever starts a gateway may itself be on a runtime, on which nothing may wait so; hence the thread.
-    fn block_on<T: Send>(&self, work: impl Future<Output = T> + Send) -> T {
-        let handle = self.handle();
-        std::thread::scope(|scope| scope.spawn(|| handle.block_on(work)).join().expect("what is waited for at the start does not panic"))
-    }
-
     fn handle(&self) -> Handle {
         self.0.as_ref().expect("taken only when the gateway ends").handle().clone()
     }
@@ -295,16 +301,21 @@ fn install_log(reader: &TableReader) -> Result<Log, StartError> {
         .map_err(|error| StartError::Io { what: "the log cannot be installed".to_owned(), error: io::Error::other(error) })
 }
 
-/// Opens the store where its connections are to live. This thread waits, as it may be one on which nothing asynchronous can be waited for.
-fn open_store(spec: &StoreSpec, data: &DataFolder, back_room: &Handle) -> Result<Store, StartError> {
-    let (done, opened) = std::sync::mpsc::channel();
-    let (spec, data) = (spec.clone(), data.clone());
-    back_room.spawn(async move {
-        // Nobody waits for it any more only if the process ends.
-        let _ = done.send(store::open(&spec, &data).await);
-    });
-    let opened = opened.recv().expect("opening a store does not panic");
-    opened.map_err(|problem| StartError::Io { what: "the store cannot be opened".to_owned(), error: io::Error::other(problem) })
+/// Waits for something on the back room. Whoever starts a gateway may itself be on a runtime, on which nothing may wait so; hence the thread.
+fn wait_on<T: Send>(back_room: &Handle, work: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(|| back_room.block_on(work)).join().expect("what is waited for at the start does not panic"))
+}
+
+/// The development key of all gateways that share a store: the first one's. The data folder gets it too, for the command line.
+fn share_development_key(store: &Store, back_room: &Handle, data: &DataFolder, own: &Signer) -> Result<Signer, StartError> {
+    let key = Key::new("key", "development");
+    let (shared, _) = wait_on(back_room, store.get_or_create(&key, own.pkcs8().to_vec().into(), Durability::Durable))
+        .map_err(|error| io_error("the development key cannot be shared")(io::Error::other(error)))?;
+    if *shared != *own.pkcs8() {
+        data.replace(DEVELOPMENT_KEY, &shared).map_err(io_error("the development key cannot be kept"))?;
+    }
+    Signer::from_pkcs8(&shared)
+        .map_err(|error| io_error("the development key in the store is broken")(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
 fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {
