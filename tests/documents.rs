@@ -174,7 +174,7 @@ fn every_fragment_of_the_configuration_page_is_read_without_a_finding() {
         let Step::Other { language, text } = step else { continue };
         assert_eq!(language, "yaml");
         let leak = |text: String| -> &'static str { text.leak() };
-        // An overlay lies over a file of its own; everything else is a part of routes.yaml.
+        // An overlay lies over a file of its own; everything else is a part of routes.yaml, or says that it is one of gateway.yaml.
         let files = if text.starts_with("# game.production.yaml") {
             let base = "defaults: { timeout: 5s }\nroutes:\n  2003: { name: game.join_room, rpc: game.v1.GameService/JoinRoom }\n";
             vec![
@@ -182,6 +182,8 @@ fn every_fragment_of_the_configuration_page_is_read_without_a_finding() {
                 ("routes/game.yaml", base),
                 ("routes/game.production.yaml", leak(text)),
             ]
+        } else if text.starts_with("# gateway.yaml") {
+            vec![("routes/routes.yaml", "version: 1\n"), ("routes/gateway.yaml", leak(format!("version: 1\n{text}\n")))]
         } else {
             vec![("routes/routes.yaml", leak(format!("version: 1\n{text}\n")))]
         };

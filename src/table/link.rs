@@ -120,7 +120,7 @@ impl Living {
         };
         let verifier = Verifier::with_key_sets(&plan.issuers, &mut key_set);
         self.key_sets = key_sets;
-        let verifier = verifier.unwrap_or_else(|_| unreachable!("every issuer was tried when it was compiled"));
+        let verifier = verifier.expect("every issuer was tried when it was compiled");
         verifier.keep_tokens(plan.keep_tokens).with_api_keys(&plan.api_keys).counting(Arc::clone(&self.refusals))
     }
 
