@@ -109,7 +109,8 @@ impl Gateway {
             }
         }
         let sessions = Sessions::new(store.clone(), clock.clone(), room.clone());
-        let node = wait_on(&room, Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
+        let node =
+            wait_on(&room, Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
         node.start(&tasks, &room);
         let services = services::Context {
             store,

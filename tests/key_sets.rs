@@ -305,7 +305,8 @@ async fn what_the_edge_publishes_verifies_what_the_gateway_signs_also_while_the_
         ("routes/routes.yaml", ECHO),
     ]);
     let signed = |pem: &str| {
-        let token = NewToken { issuer: "game.example", audience: "game", user: "alice", roles: &[], token_id: None, ttl: Duration::from_secs(600) };
+        let token =
+            NewToken { issuer: "game.example", audience: "game", user: "alice", roles: &[], token_id: None, ttl: Duration::from_secs(600) };
         Signer::from_pem(pem.as_bytes()).unwrap().issue(&token, SystemTime::now())
     };
     let (old, new) = (signed(&first), signed(&second));

@@ -9,8 +9,8 @@
 use super::grammar::{Edit, List, Map, choice, section};
 use super::value::{
     Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, KeyHash, KeySetPlace, LimitKey, MessageName, MetadataKey,
-    MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, ResponsePath, RouteName, Secret, SocketUrl,
-    Text, UrlPath, VarValue, Version, Workers,
+    MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, ResponsePath, RouteName, Secret,
+    SocketUrl, Text, UrlPath, VarValue, Version, Workers,
 };
 
 choice! {

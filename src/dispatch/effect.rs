@@ -31,7 +31,13 @@ pub enum Effect {
 }
 
 /// Prepares what the route says about a success with this reply. Nothing: the route says nothing, or not about this reply.
-pub(super) async fn prepare(table: &Arc<Table>, route: &Route, held: Option<Held>, reply: &[u8], deadline: Instant) -> Result<Option<Effect>> {
+pub(super) async fn prepare(
+    table: &Arc<Table>,
+    route: &Route,
+    held: Option<Held>,
+    reply: &[u8],
+    deadline: Instant,
+) -> Result<Option<Effect>> {
     let Some(plan) = &route.effect else { return Ok(None) };
     let mut values = Values::default();
     plan.walk.run(reply, &mut values).map_err(|problem| failed(format!("the reply is not of its type: {problem}")))?;

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::failure::{Failure, Reason, Result};
 use crate::clock::Clock;
+use crate::failure::{Failure, Reason, Result};
 use crate::pipeline::Identity;
 use crate::pipeline::cause::Cause;
 use crate::session::secret::ResumeToken;

@@ -106,7 +106,14 @@ impl Conversation {
     }
 
     /// Enters a session, or has a later identity in its own: from the moment at which the client is told so.
-    pub(super) fn enter(&mut self, admitted: Admitted, entry: Entry, tables: &TableReader, settings: &Settings, now: Tick) -> Result<(), End> {
+    pub(super) fn enter(
+        &mut self,
+        admitted: Admitted,
+        entry: Entry,
+        tables: &TableReader,
+        settings: &Settings,
+        now: Tick,
+    ) -> Result<(), End> {
         match admitted {
             Admitted::Granted(grant) => self.take_session(grant, entry, tables, settings, now),
             Admitted::Refreshed(identity) => self.refreshed(identity, entry, settings, now),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::socket::append_message;
 use crate::proto;
+use crate::session::Line;
 use crate::session::outbox::Outbox;
 use crate::session::ring::Entry;
-use crate::session::Line;
 use crate::table::TableReader;
 use crate::wire::{Close, Codec, Envelope, Payload};
 

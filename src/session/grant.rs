@@ -22,8 +22,14 @@ pub struct Grant {
 /// How it came to be.
 pub enum Granted {
     /// `instead` of one that could not be resumed.
-    New { resume_token: String, instead: bool },
-    Resumed { resume_token: String, last_seq: u32 },
+    New {
+        resume_token: String,
+        instead: bool,
+    },
+    Resumed {
+        resume_token: String,
+        last_seq: u32,
+    },
 }
 
 /// What came of asking for a session.
@@ -135,7 +141,6 @@ impl Attachment {
         self.sessions.0.registry.remove(&self.session);
         self.sessions.soil(&self.session);
     }
-
 }
 
 impl Drop for Attachment {

@@ -36,7 +36,9 @@ pub struct Session {
 pub enum Wanted {
     /// A connection has it or is about to, or it waits for its client.
     Alive(Record),
-    Over { generation: u64 },
+    Over {
+        generation: u64,
+    },
 }
 
 /// What a client that comes back gets.

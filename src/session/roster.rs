@@ -77,7 +77,8 @@ impl Roster {
 
     /// The roster in a document; an empty one where there is none. One that cannot be read was written by a newer version of this program.
     pub fn read(document: Option<&Document>) -> Result<Roster, String> {
-        document.map_or_else(|| Ok(Roster::default()), |document| serde_json::from_slice(&document.value).map_err(|error| error.to_string()))
+        document
+            .map_or_else(|| Ok(Roster::default()), |document| serde_json::from_slice(&document.value).map_err(|error| error.to_string()))
     }
 
     pub fn write(&self) -> Vec<u8> {

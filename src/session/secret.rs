@@ -43,7 +43,8 @@ impl ResumeToken {
             return None;
         }
         let mut parts = text.split('.');
-        let (PREFIX, Some(user), Some(session), Some(secret), None) = (parts.next()?, parts.next(), parts.next(), parts.next(), parts.next())
+        let (PREFIX, Some(user), Some(session), Some(secret), None) =
+            (parts.next()?, parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return None;
         };

@@ -9,8 +9,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::pipeline::public_key::NO_KEYS;
-use crate::session::SessionSettings;
 use crate::services::auth;
+use crate::session::SessionSettings;
 use crate::store::StoreSpec;
 use crate::tls::Certificate;
 

@@ -16,7 +16,9 @@ mod quantity;
 mod written;
 
 pub use keys::{KeyHash, KeySetPlace};
-pub use names::{FieldPathText, LimitKey, MessageName, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, ResponsePath, RouteName};
+pub use names::{
+    FieldPathText, LimitKey, MessageName, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, ResponsePath, RouteName,
+};
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
 pub use written::{FilePath, Secret, Text, VarValue};

@@ -57,7 +57,9 @@ impl Reading<'_> {
     fn bind(&mut self, written: &Spanned<BindSession>, report: &mut Report) -> Option<Bind> {
         match (&written.token, &written.user) {
             (Some(token), None) => {
-                for (key, place) in [("roles", written.roles.as_ref().map(|roles| roles.span)), ("ttl", written.ttl.as_ref().map(|ttl| ttl.span))] {
+                for (key, place) in
+                    [("roles", written.roles.as_ref().map(|roles| roles.span)), ("ttl", written.ttl.as_ref().map(|ttl| ttl.span))]
+                {
                     if let Some(place) = place {
                         let what = format!("`{key}` says nothing beside `token`: the token says it");
                         let finding = Diagnostic::new(Rule::BadValue, place, what).help("remove it");
@@ -75,9 +77,7 @@ impl Reading<'_> {
             }
             (None, None) => {
                 let help = "write `token: response.access_token`, or `user: response.user_id`";
-                report.push(
-                    missing(written.span, "a session needs a token or a user", help).path(format!("{}.bind_session", self.at)),
-                );
+                report.push(missing(written.span, "a session needs a token or a user", help).path(format!("{}.bind_session", self.at)));
                 None
             }
             (Some(token), Some(user)) => {
@@ -120,7 +120,12 @@ impl Reading<'_> {
         texts
     }
 
-    fn expectation(&mut self, path: &Spanned<ResponsePath>, value: &Spanned<VarValue>, report: &mut Report) -> Option<(usize, Expectation)> {
+    fn expectation(
+        &mut self,
+        path: &Spanned<ResponsePath>,
+        value: &Spanned<VarValue>,
+        report: &mut Report,
+    ) -> Option<(usize, Expectation)> {
         let at = format!("{}.when.{}", self.at, path.as_str());
         let found = self.resolve(path, &at, report)?;
         let scalar = match &value.value {
