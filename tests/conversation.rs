@@ -93,7 +93,6 @@ async fn what_the_gateway_does_not_do_is_said() {
     let world = Reflected::start(&[]).await;
     let mut client = world.connect().await;
     for (number, expected) in [
-        (4, "NOT_SUPPORTED"),
         (12, "NOT_SUPPORTED"),
         (13, "NOT_SUPPORTED"),
         (999, "UNKNOWN_PROTOCOL"),

@@ -13,6 +13,7 @@
 //! What a node does about it:
 //! - `sessions`: making, resuming, refreshing, ending; `grant`: what a connection is given
 //! - `live`, `ring`, `registry`: a session here, what its client has not got, where to find it
+//! - `push`: messages that nobody asked for
 //! - `node`: what goes on in the background, between this node, the store and other nodes
 //!
 //! What waits for a client:
@@ -31,6 +32,7 @@ pub mod secret;
 
 mod grant;
 mod node;
+mod push;
 mod sessions;
 
 #[cfg(test)]

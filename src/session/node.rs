@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use futures_util::{StreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -141,10 +143,11 @@ impl Node {
                 debug!(%error, "the log of notices cannot be read");
             }
             match &mut pokes {
-                Some(channel) => match timeout_at(looked + LOOK, channel.recv()).await {
-                    Ok(None) => pokes = None,
-                    Ok(Some(_)) | Err(_) => {}
-                },
+                Some(channel) => {
+                    if let Ok(None) = timeout_at(looked + LOOK, channel.recv()).await {
+                        pokes = None;
+                    }
+                }
                 None => sleep(LOOK).await,
             }
         }
@@ -236,6 +239,11 @@ impl Sessions {
                 // If it does not arrive, the other node goes on without.
                 let _ = self.0.store.publish(&mailbox(&by), answer.write().into()).await;
             }
+            Letter::Push { session, number, payload } => {
+                if let Ok(payload) = BASE64_STANDARD.decode(payload) {
+                    self.push_here(&session, number, payload.into());
+                }
+            }
             Letter::Ring { session, ring } => {
                 let awaited = self.0.awaited.lock().expect("nothing that holds the list panics").remove(&session);
                 if let Some(awaited) = awaited {
@@ -296,10 +304,16 @@ impl Sessions {
                         Some((true, true)) => false,
                         Some((true, false)) => roster.change(&session.id, generation, |stored| *stored = record),
                         // It is on another connection by now; or the store lost it, and there is no room for it any more.
-                        Some((false, _)) => return Ok(self.finish(session, generation, Close::Replaced)),
+                        Some((false, _)) => {
+                            self.finish(session, generation, Close::Replaced);
+                            return Ok(());
+                        }
                         None => match roster.restore(record, &rules) {
                             Ok(()) => true,
-                            Err(Full) => return Ok(self.finish(session, generation, Close::Replaced)),
+                            Err(Full) => {
+                                self.finish(session, generation, Close::Replaced);
+                                return Ok(());
+                            }
                         },
                     }
                 }

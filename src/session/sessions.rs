@@ -82,6 +82,8 @@ pub(super) enum Letter {
     TakenOver { session: String, generation: u64, by: String },
     /// The answer.
     Ring { session: String, ring: Option<Parked> },
+    /// A message for a session of the node that gets this, in base64.
+    Push { session: String, number: u32, payload: String },
 }
 
 // === impl Sessions ===
@@ -528,7 +530,7 @@ fn replaced() -> Failure {
     Failure::gateway(Reason::SessionReplaced, "the session is on another connection now")
 }
 
-fn store_failed(error: StoreError) -> Failure {
+pub(super) fn store_failed(error: StoreError) -> Failure {
     unavailable(&error.to_string())
 }
 
