@@ -146,7 +146,7 @@ fn production_says_all_that_is_missing_at_once_with_lines_to_paste() {
     let check = || protogate(folder.path(), &["check", "--env", "production", "--deny-warnings"]);
     fs::write(&routes, fs::read_to_string(&routes).unwrap().replace("access: anonymous", "access: authenticated")).unwrap();
     let told = String::from_utf8(check().stdout).unwrap();
-    assert!(told.contains("production needs an admin token") && told.contains("no issuer's tokens are believed"), "{told}");
+    assert!(told.contains("production needs an admin token") && told.contains("production needs a key that signs tokens"), "{told}");
 
     // What it says to add is added, and then it is content.
     let mut paste = String::new();
@@ -156,7 +156,7 @@ fn production_says_all_that_is_missing_at_once_with_lines_to_paste() {
     let gateway = folder.path().join("routes/gateway.yaml");
     fs::write(&gateway, fs::read_to_string(&gateway).unwrap() + &paste).unwrap();
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-    fs::write(folder.path().join("routes/id.pem"), key.public_key_pem()).unwrap();
+    fs::write(folder.path().join("routes/signing.pem"), key.serialize_pem()).unwrap();
     let mut last = Command::new(env!("CARGO_BIN_EXE_protogate"));
     let output = last
         .args(["check", "--env", "production", "--deny-warnings"])
