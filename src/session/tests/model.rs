@@ -1,0 +1,1 @@
+//! Random interleavings against what may and may not happen.
