@@ -3,8 +3,6 @@
 //! Promises: what is asked for is read strictly, because a misspelt revocation that revokes nothing is worse than none; nothing that is
 //! secret is shown; every answer comes within [`PATIENCE`].
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -17,6 +15,7 @@ use tracing::info;
 use super::{Admin, Reply, body, error, reply};
 use crate::failure::{Code, Failure};
 use crate::proto;
+use crate::session::revocation::Revocation;
 use crate::session::roster::Record;
 use crate::session::{PATIENCE, Sessions};
 
@@ -64,11 +63,12 @@ pub async fn revoke(admin: &Admin, request: Request<Incoming>) -> Reply {
     }
     let (which, sessions) = (name.clone(), sessions(admin));
     let revoked = sessions.ask(PATIENCE, |sessions| async move {
-        match kind {
-            "session" => sessions.revoke_session(&which).await,
-            "user" => sessions.revoke_user(&which).await,
-            _ => sessions.revoke_token(&which).await,
-        }
+        let revocation = match kind {
+            "session" => Revocation::Session(which),
+            "user" => sessions.all_tokens_of(&which),
+            _ => Revocation::Token(which),
+        };
+        sessions.revoke(&revocation).await
     });
     match revoked.await {
         Ok(()) => {
@@ -120,9 +120,9 @@ pub async fn push(admin: &Admin, request: Request<Incoming>) -> Reply {
         return error(StatusCode::UNPROCESSABLE_ENTITY, &what);
     }
     let (user, session, number) = (asked.user, asked.session, asked.protocol);
-    let reached = table.sessions.ask(PATIENCE, |sessions| async move {
-        sessions.push(&user, session.as_deref(), number, Bytes::from(payload)).await
-    });
+    let reached = table
+        .sessions
+        .ask(PATIENCE, |sessions| async move { sessions.push(&user, session.as_deref(), number, Bytes::from(payload)).await });
     match reached.await {
         Ok(reached) => reply(StatusCode::OK, &json!({ "reached": reached })),
         Err(failure) => failed(&failure),
@@ -219,7 +219,8 @@ mod tests {
             token_id: None,
             issued_ms: 0,
         };
-        let expected = json!({ "session": "s", "node": "n", "state": "detached", "detached_until_ms": 5, "expires_ms": 7, "roles": ["player"] });
+        let expected =
+            json!({ "session": "s", "node": "n", "state": "detached", "detached_until_ms": 5, "expires_ms": 7, "roles": ["player"] });
         assert_eq!(shown(&record), expected);
     }
 }

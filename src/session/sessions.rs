@@ -36,6 +36,9 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a revocation is kept of a token whose end is not known.
 pub(super) const REVOKED_KEEP: Duration = Duration::from_secs(31 * 86_400);
 
+/// The same of everything that a user had: refresh tokens are among it.
+const REVOKED_USER_KEEP: Duration = Duration::from_secs(366 * 86_400);
+
 /// What sessions there may be, as configured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SessionSettings {
@@ -224,7 +227,8 @@ impl Sessions {
 
     /// Revokes, on every node, what `revocation` says. To be called on the back room.
     pub async fn revoke(&self, revocation: &Revocation) -> Result<()> {
-        let batch = revocation.write(Batch::new(Durability::Durable), REVOKED_KEEP);
+        let keep = if matches!(revocation, Revocation::User { .. }) { REVOKED_USER_KEEP } else { REVOKED_KEEP };
+        let batch = revocation.write(Batch::new(Durability::Durable), keep);
         self.0.store.write(batch).await.map_err(store_failed)?;
         self.poke().await;
         Ok(())
