@@ -102,6 +102,11 @@ impl Reader {
         self.gateway.as_ref().and_then(|running| running.edge).expect("a gateway was started")
     }
 
+    /// Where its operator's door is.
+    pub fn admin(&self) -> SocketAddr {
+        self.gateway.as_ref().and_then(|running| running.admin).expect("a gateway was started")
+    }
+
     /// What the gateway has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("gateway.log")).unwrap_or_default()
