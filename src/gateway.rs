@@ -24,8 +24,7 @@ use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::files::Fingerprint;
 use crate::pipeline::signer::Signer;
-use crate::proto::Pools;
-use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
+use crate::reload::{Checked, Inputs, Origin, Outcome, Prepared, Reloader, log_findings};
 use crate::services;
 use crate::store::{self, Store, StoreSpec};
 use crate::table::TableReader;
@@ -83,24 +82,21 @@ impl Gateway {
             options.inputs.context.development = Some(development_signer(&options.data)?);
         }
         let back_room = BackRoom::open().map_err(io_error("the back room cannot start"))?;
-        let checked = reload::check(&options.inputs, None, &Pools::default());
-        if checked.plan.is_none() {
-            return Err(StartError::Configuration(Box::new(checked)));
-        }
+        let files = match &options.inputs.origin {
+            Origin::Folder(folder) => folder.display().to_string(),
+            Origin::Shipped => "compiled in, since there is no folder `routes`".to_owned(),
+        };
+        let prepared = Prepared::new(options.inputs).map_err(StartError::Configuration)?;
         let cells = Cells::default();
         let services = services::Context {
-            store: open_store(&StoreSpec::Embedded, &options.data, &back_room.handle())?,
+            store: open_store(&prepared.fixed().store, &options.data, &back_room.handle())?,
             clock: Clock::system(),
             signing: cells.signing.clone(),
             accounts: cells.accounts.clone(),
             outbox: options.data.path().join("outbox"),
         };
         let builtins = Arc::new(services::builtins(back_room.handle(), services));
-        let files = match &options.inputs.origin {
-            Origin::Folder(folder) => folder.display().to_string(),
-            Origin::Shipped => "compiled in, since there is no folder `routes`".to_owned(),
-        };
-        let (reloader, checked) = Reloader::start(options.inputs, builtins, cells).map_err(StartError::Configuration)?;
+        let (reloader, checked) = prepared.start(builtins, cells);
         let reloader = Arc::new(reloader);
         let reader = reloader.reader();
         let log = match options.own_log {

@@ -21,6 +21,7 @@ use protogate::config::{self, Environment, LoadOptions};
 use protogate::diagnostic::{Report, Rule, Sources, render};
 use protogate::files::Files;
 use protogate::proto::Pools;
+use protogate::store::StoreSpec;
 use protogate::table::Fixed;
 use protogate::table::compile::{Context, compile};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
@@ -187,6 +188,7 @@ impl Case {
                 admin: admin.parse().unwrap(),
                 workers: workers.parse().unwrap(),
                 admin_token: None,
+                store: StoreSpec::Embedded,
             });
         } else {
             assert!(word.is_empty() || word.starts_with("//"), "{}: `{word}` is not understood", self.path.display());

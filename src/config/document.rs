@@ -344,7 +344,7 @@ section! {
 }
 
 section! {
-    /// `gateway.yaml`: the process. Addresses, workers, the admin token and the log's format are fixed; all else is hot.
+    /// `gateway.yaml`: the process. Addresses, workers, the store, the admin token and the log's format are fixed; all else is hot.
     pub struct GatewayFile {
         /// The version of the language: 1.
         version: Version [required],
@@ -354,6 +354,8 @@ section! {
         listen: Listen,
         /// The operator's door: health and reload.
         admin: Admin,
+        /// Where users, sessions and revocations are kept.
+        store: StoreKind,
         /// The certificate clients see. Without it the edge speaks clear text.
         tls: EdgeTls,
         /// Web origins whose pages may connect. Empty: none but the gateway's own host.
@@ -394,6 +396,31 @@ section! {
         address: Address,
         /// The bearer token, at least 16 characters. In development one is made in the data folder.
         token: Secret,
+    }
+}
+
+section! {
+    /// Where users, sessions and revocations are kept; give exactly one key.
+    pub struct StoreKind {
+        /// A file in the data folder, for a gateway that is alone. So it is where nothing is said.
+        embedded: EmbeddedStore,
+        /// A Redis, for gateways that are many.
+        redis: RedisStore,
+    }
+}
+
+section! {
+    /// A file in the data folder; there is nothing to say about it.
+    pub struct EmbeddedStore {}
+}
+
+section! {
+    /// A Redis of version 6.2 or later.
+    pub struct RedisStore {
+        /// Where it is: `redis://user:password@host:port/database`, or `rediss://` for TLS.
+        url: Secret [required],
+        /// What the names of all its keys begin with; `protogate` where nothing is said. Gateways that share it say the same.
+        prefix: Name,
     }
 }
 

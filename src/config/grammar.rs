@@ -136,14 +136,19 @@ macro_rules! section {
             }
 
             fn read_entry(&mut self, entry: &$crate::config::tree::Entry, reader: &mut $crate::config::reader::Reader<'_>) -> bool {
+                // A section may have no key at all.
+                let _ = &reader;
                 match entry.key.text.as_str() {
-                    $(section!(@key $field $($key)?) => self.$field = reader.field(entry),)*
-                    _ => return false $(|| self.$inner.read_entry(entry, reader))?,
+                    $(section!(@key $field $($key)?) => {
+                        self.$field = reader.field(entry);
+                        true
+                    })*
+                    _ => false $(|| self.$inner.read_entry(entry, reader))?,
                 }
-                true
             }
 
             fn merge(higher: Self, lower: Self, layers: &mut $crate::config::layers::Layers<'_>) -> Self {
+                let _ = (&higher, &lower, &layers);
                 $name {
                     $($field: layers.field(section!(@key $field $($key)?), higher.$field, lower.$field),)*
                     $($inner: <$inner_type as $crate::config::grammar::Section>::merge(higher.$inner, lower.$inner, layers),)?

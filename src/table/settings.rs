@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::pipeline::public_key::NO_KEYS;
 use crate::services::auth;
+use crate::store::StoreSpec;
 use crate::tls::Certificate;
 
 /// An envelope is at most this much larger than its payload.
@@ -66,6 +67,8 @@ pub struct Fixed {
     pub workers: usize,
     /// The operator's token from `gateway.yaml`; without one the development token of the data folder serves.
     pub admin_token: Option<AdminToken>,
+    /// Where users, sessions and revocations are kept.
+    pub store: StoreSpec,
 }
 
 /// The operator's bearer token. It cannot be printed.

@@ -85,7 +85,7 @@ impl RedisServer {
     fn try_say(&self, command: &[&str]) -> std::io::Result<String> {
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         let mut text = format!("*{}\r\n", command.len());
         for word in command {
             text.push_str(&format!("${}\r\n{word}\r\n", word.len()));

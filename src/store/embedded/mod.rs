@@ -150,4 +150,9 @@ impl Embedded {
     pub fn is_overdue(&self) -> bool {
         self.read_now(read::overdue).unwrap()
     }
+
+    /// Rows of every table that grows.
+    pub fn rows(&self) -> u64 {
+        self.read_now(|transaction, _| read::rows(transaction)).unwrap()
+    }
 }

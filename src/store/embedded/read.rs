@@ -62,3 +62,12 @@ pub fn entries(transaction: &ReadTransaction, log: &Key, after: u64, limit: usiz
 pub fn overdue(transaction: &ReadTransaction, now: u64) -> Result<bool, Broken> {
     Ok(transaction.open_table(EXPIRY)?.first()?.is_some_and(|(row, _)| row.value().0 <= now))
 }
+
+/// Rows of every table that grows.
+#[cfg(test)]
+pub fn rows(transaction: &ReadTransaction) -> Result<u64, Broken> {
+    use redb::ReadableTableMetadata;
+    let documents = transaction.open_table(DOCUMENTS)?.len()? + transaction.open_table(COUNTERS)?.len()?;
+    let logs = transaction.open_table(LOGS)?.len()? + transaction.open_table(ENTRIES)?.len()?;
+    Ok(documents + logs + transaction.open_table(EXPIRY)?.len()?)
+}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bb8_redis::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use bb8_redis::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError};
 
 /// A sound URL. It may hold a password: it has no `Debug`, and shown it is host and port.
 #[derive(Clone)]
@@ -59,12 +59,11 @@ impl fmt::Display for RedisUrl {
     }
 }
 
-/// What the library says, without its category; it does not quote the URL.
-fn plain(error: &bb8_redis::redis::RedisError) -> String {
-    match error.detail() {
-        Some(detail) => format!("{}: {detail}", error.category()),
-        None => error.to_string(),
-    }
+/// What the library says; it does not quote the URL.
+fn plain(error: &RedisError) -> String {
+    let text = error.to_string();
+    // Behind it stands its own name for this kind of error.
+    text.split(" - ").next().unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A pass reports what is wrong and leaves the broken item out; later passes stay silent about what an earlier one found broken, so one
 //! report holds every independent error. Nothing here opens a socket or starts a task: this is what `check` runs.
 //!
-//! - `process`: `gateway.yaml`: addresses, bounds, whose tokens are believed
+//! - `process`: `gateway.yaml`: addresses, bounds, `issuers` for whose tokens are believed, `stores` for what outlives the process
 //! - `names`: what is declared, once each, and whether anybody uses it
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `accounts`: what the auth service is told
@@ -23,6 +23,7 @@ mod request;
 mod roles;
 mod routes;
 mod signing;
+mod stores;
 
 use std::net::SocketAddr;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::accounts::{self, Outbox};
 use super::backends::read;
 use super::issuers::OpenUrls;
-use super::{Context, api_keys, entries, issuers, items, missing, signing};
+use super::{Context, api_keys, entries, issuers, items, missing, signing, stores};
 use crate::config::document::{self, GatewayFile};
 use crate::config::value::{ByteSize, Duration, Secret, UrlPath, Workers};
 use crate::config::{Document, Environment};
@@ -101,6 +101,7 @@ fn fixed(gateway: &GatewayFile, context: &Context, running: Option<&Fixed>, repo
             },
         },
         admin_token,
+        store: stores::compile(gateway, report),
     }
 }
 
@@ -296,6 +297,12 @@ pub fn needs_restart(document: &Document, process: &Process, running: &Fixed, re
             process.fixed.admin_token != running.admin_token,
             admin.and_then(|admin| admin.token.as_ref()).map(|token| token.span),
             "the gateway was started with another one".to_owned(),
+        ),
+        (
+            "store",
+            process.fixed.store != running.store,
+            gateway.store.as_ref().map(|store| store.span),
+            format!("the gateway keeps what it keeps in another one ({})", running.store.name()),
         ),
     ];
     for (key, changed, place, now) in changes {
