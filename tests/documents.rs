@@ -109,7 +109,7 @@ fn every_key_of_a_policy_that_has_a_built_in_value_stands_in_the_table() {
 fn every_help_text_has_an_example_that_works() {
     let gateway = TestGateway::start(crate::support::ECHO);
     let (url, admin) = (format!("ws://{}/ws", gateway.edge()), gateway.admin().to_string());
-    for command in ["", "serve", "check", "reload", "call", "token", "token issue"] {
+    for command in ["", "serve", "check", "reload", "call", "token", "token issue", "token api-key"] {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = String::from_utf8(protogate(gateway.folder(), &words).stdout).unwrap();
         let example =
@@ -146,7 +146,7 @@ fn production_says_all_that_is_missing_at_once_with_lines_to_paste() {
     let check = || protogate(folder.path(), &["check", "--env", "production", "--deny-warnings"]);
     fs::write(&routes, fs::read_to_string(&routes).unwrap().replace("access: anonymous", "access: authenticated")).unwrap();
     let told = String::from_utf8(check().stdout).unwrap();
-    assert!(told.contains("production needs an admin token") && told.contains("no issuer's tokens are believed"), "{told}");
+    assert!(told.contains("production needs an admin token") && told.contains("production needs a key that signs tokens"), "{told}");
 
     // What it says to add is added, and then it is content.
     let mut paste = String::new();
@@ -156,7 +156,7 @@ fn production_says_all_that_is_missing_at_once_with_lines_to_paste() {
     let gateway = folder.path().join("routes/gateway.yaml");
     fs::write(&gateway, fs::read_to_string(&gateway).unwrap() + &paste).unwrap();
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-    fs::write(folder.path().join("routes/id.pem"), key.public_key_pem()).unwrap();
+    fs::write(folder.path().join("routes/signing.pem"), key.serialize_pem()).unwrap();
     let mut last = Command::new(env!("CARGO_BIN_EXE_protogate"));
     let output = last
         .args(["check", "--env", "production", "--deny-warnings"])
@@ -174,7 +174,7 @@ fn every_fragment_of_the_configuration_page_is_read_without_a_finding() {
         let Step::Other { language, text } = step else { continue };
         assert_eq!(language, "yaml");
         let leak = |text: String| -> &'static str { text.leak() };
-        // An overlay lies over a file of its own; everything else is a part of routes.yaml.
+        // An overlay lies over a file of its own; everything else is a part of routes.yaml, or says that it is one of gateway.yaml.
         let files = if text.starts_with("# game.production.yaml") {
             let base = "defaults: { timeout: 5s }\nroutes:\n  2003: { name: game.join_room, rpc: game.v1.GameService/JoinRoom }\n";
             vec![
@@ -182,6 +182,8 @@ fn every_fragment_of_the_configuration_page_is_read_without_a_finding() {
                 ("routes/game.yaml", base),
                 ("routes/game.production.yaml", leak(text)),
             ]
+        } else if text.starts_with("# gateway.yaml") {
+            vec![("routes/routes.yaml", "version: 1\n"), ("routes/gateway.yaml", leak(format!("version: 1\n{text}\n")))]
         } else {
             vec![("routes/routes.yaml", leak(format!("version: 1\n{text}\n")))]
         };

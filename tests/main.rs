@@ -13,6 +13,15 @@ mod conversation;
 // Who a client is, and for how long.
 mod identity;
 
+// Tokens that no gateway may believe.
+mod tokens;
+
+// Keys that are fetched, and keys that are published.
+mod key_sets;
+
+// Accounts: registering, logging in, forgetting a password.
+mod accounts;
+
 // What lies between a client and the gateway: certificates, proxies, origins, and room for so many.
 mod network;
 

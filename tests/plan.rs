@@ -9,6 +9,7 @@ use protogate::config::{self, Environment, LoadOptions};
 use protogate::diagnostic::render::{self, Color};
 use protogate::diagnostic::{Report, Sources};
 use protogate::files::Files;
+use protogate::pipeline::signer::Signer;
 use protogate::proto::Pools;
 use protogate::table::compile::{Context, compile};
 use protogate::table::plan::{Access, LogPayload, Plan, RoutePlan, SessionValue};
@@ -303,7 +304,9 @@ proptest! {
     ) {
         let mut files = if shipped {
             let read = |path: &'static str| (path, std::fs::read_to_string(path).unwrap());
-            ["routes/gateway.yaml", "routes/routes.yaml", "routes/gateway.development.yaml", "proto/protogate/echo/v1/echo.proto"].map(read).to_vec()
+            let routes = ["routes/gateway.yaml", "routes/routes.yaml", "routes/auth.yaml", "routes/gateway.development.yaml"];
+            let proto = ["proto/protogate/echo/v1/echo.proto", "proto/protogate/auth/v1/auth.proto"];
+            routes.into_iter().chain(proto).map(read).collect()
         } else {
             written()
         };
@@ -315,4 +318,52 @@ proptest! {
         let (_, report, sources) = plan_of(&files, environment, &[]);
         render::human(&report, &sources, Color::Plain);
     }
+}
+
+/// What is said of `auth.signing`, and of the service that needs it, outside of development.
+#[test]
+fn whoever_signs_in_production_needs_a_key() {
+    let routes = "version: 1\nbackends: { accounts: { builtin: auth } }\n";
+    for environment in Environment::ALL {
+        let files = vec![("routes/gateway.yaml", "version: 1\n"), ("routes/routes.yaml", routes)];
+        let options = LoadOptions { folder: PathBuf::from("routes"), environment, variables: &|_| None };
+        let files = Files::in_memory(files.leak());
+        let (mut document, mut report) = config::load(&files, &options);
+        compile(&mut document, &files, &Pools::default(), &Context::default(), None, &mut report);
+        let found = report.sorted().iter().any(|finding| finding.message.contains("production needs a key that signs tokens"));
+        assert_eq!(found, environment == Environment::Production, "{}", render::human(&report, &document.sources, Color::Plain));
+    }
+}
+
+#[test]
+fn how_tokens_are_signed_has_defaults_and_a_key_of_its_own_or_of_development() {
+    let plan = |signing: &str, development: Option<Signer>| {
+        let gateway: &'static str = format!("version: 1\n{signing}").leak();
+        let key: &'static str = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem().leak();
+        let files = vec![("routes/gateway.yaml", gateway), ("routes/routes.yaml", "version: 1\n"), ("routes/signing.pem", key)];
+        let options = LoadOptions { folder: PathBuf::from("routes"), environment: Environment::Development, variables: &|_| None };
+        let files = Files::in_memory(files.leak());
+        let (mut document, mut report) = config::load(&files, &options);
+        let context = Context { development, ..Context::default() };
+        let plan = compile(&mut document, &files, &Pools::default(), &context, None, &mut report).plan;
+        (plan.unwrap_or_else(|| panic!("{}", render::human(&report, &document.sources, Color::Plain))), key)
+    };
+    let (nothing, _) = plan("", None);
+    assert!(nothing.tokens.signing.is_none());
+    assert_eq!(&*nothing.settings.jwks, "{\"keys\":[]}");
+
+    let development = Signer::generate();
+    let (by_default, _) = plan("", Some(development.clone()));
+    let signing = by_default.tokens.signing.unwrap();
+    assert!(signing.signer.public() == development.public());
+    assert_eq!((&*signing.issuer, &*signing.audience), ("protogate", "protogate"));
+    assert_eq!((signing.access_ttl, signing.refresh_ttl), (Duration::from_secs(900), Duration::from_secs(30 * 86_400)));
+    assert_eq!(by_default.tokens.issuers.iter().map(|spec| &*spec.issuer).collect::<Vec<_>>(), ["protogate-development", "protogate"]);
+
+    let written = "auth: { signing: { key: signing.pem, issuer: game, access_ttl: 5m, refresh_ttl: 1h } }";
+    let (by_file, key) = plan(written, Some(development));
+    let signing = by_file.tokens.signing.unwrap();
+    assert!(signing.signer.public() == Signer::from_pem(key.as_bytes()).unwrap().public());
+    assert_eq!((&*signing.issuer, signing.access_ttl, signing.refresh_ttl), ("game", Duration::from_secs(300), Duration::from_secs(3600)));
+    assert!(by_file.settings.jwks.contains(&signing.signer.public().id()));
 }

@@ -1,7 +1,7 @@
 //! The operator's door: its own listener, on loopback unless told otherwise, closed without the token.
 //!
 //! - `health`: `GET /healthz`, `GET /readyz`, the only paths that need no token
-//! - `api`: `POST /api/v1/reload`
+//! - `api`: `POST /api/v1/reload`, `GET /api/v1/statistics`
 //!
 //! Promises: a web page cannot reach it (the Host must be an address or `localhost`, a foreign Origin is refused, writes must be JSON);
 //! every answer is JSON; a wrong path or method is answered, never dropped.
@@ -117,7 +117,9 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
             false => error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "writes need `Content-Type: application/json`"),
         },
         (_, "/api/v1/reload") => error(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered here"),
-        _ => error(StatusCode::NOT_FOUND, "there is /healthz, /readyz and /api/v1/reload"),
+        (&Method::GET | &Method::HEAD, "/api/v1/statistics") => api::statistics(admin),
+        (_, "/api/v1/statistics") => error(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here"),
+        _ => error(StatusCode::NOT_FOUND, "there is /healthz, /readyz, /api/v1/reload and /api/v1/statistics"),
     }
 }
 

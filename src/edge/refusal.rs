@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, VARY};
+use http::header::{
+    ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, VARY,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use super::jitter::jitter;
 use super::seats::Full as NoSeat;
+use crate::table::Settings;
 
 /// The span over which refused clients are asked to come back: they came together, and should not come back together.
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
@@ -18,6 +21,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs
 pub enum Refusal {
     /// Somebody looks in with a browser; this is no mistake.
     Welcome,
+    /// Somebody wants to verify tokens by itself; this is no mistake either.
+    KeySet,
     /// The request is not a handshake; the text says what is missing.
     Bad(&'static str),
     NotFound,
@@ -34,10 +39,12 @@ pub enum Refusal {
 // === impl Refusal ===
 
 impl Refusal {
-    /// The answer to a request with these headers, on a gateway whose WebSocket is at `path`.
-    pub fn response(&self, headers: &HeaderMap, path: &str) -> Response<Full<Bytes>> {
+    /// The answer to a request with these headers.
+    pub fn response(&self, headers: &HeaderMap, settings: &Settings) -> Response<Full<Bytes>> {
+        let path = &settings.path;
         let mut response = match self {
             Refusal::Welcome if wants_html(headers) => page(path),
+            Refusal::KeySet => return key_set(settings),
             _ => text(self.text(path)),
         };
         *response.status_mut() = self.status();
@@ -54,7 +61,7 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
-            Refusal::Welcome => StatusCode::OK,
+            Refusal::Welcome | Refusal::KeySet => StatusCode::OK,
             Refusal::Bad(_) | Refusal::Subprotocol | Refusal::Contradiction => StatusCode::BAD_REQUEST,
             Refusal::NotFound => StatusCode::NOT_FOUND,
             Refusal::Version => StatusCode::UPGRADE_REQUIRED,
@@ -67,6 +74,7 @@ impl Refusal {
     fn text(&self, path: &str) -> String {
         match self {
             Refusal::Welcome => format!("This is protogate, a gateway to services.\n\n{}", how_to_connect(path)),
+            Refusal::KeySet => String::new(),
             Refusal::Bad(what) => format!("{what}\n"),
             Refusal::NotFound => format!("nothing is here; the WebSocket is at {path}\n"),
             Refusal::Version => "this gateway speaks version 13 of the WebSocket protocol\n".to_owned(),
@@ -79,6 +87,20 @@ impl Refusal {
             Refusal::Full(NoSeat::Address) => "too many connections from your address\n".to_owned(),
         }
     }
+}
+
+/// The public keys of our own tokens, for everybody. Five minutes: a key is published before it signs, if its operator is patient.
+fn key_set(settings: &Settings) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(settings.jwks.as_bytes().to_vec()));
+    for (name, value) in [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "public, max-age=300"),
+        (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (CONNECTION, "close"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 fn how_to_connect(path: &str) -> String {
@@ -123,7 +145,8 @@ mod tests {
 
     async fn answer(refusal: &Refusal, accept: &'static str) -> (u16, HeaderMap, String) {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
-        let (head, body) = refusal.response(&headers, "/ws<").into_parts();
+        let settings = Settings { path: "/ws<".to_owned(), ..Settings::default() };
+        let (head, body) = refusal.response(&headers, &settings).into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (head.status.as_u16(), head.headers, String::from_utf8(body.to_vec()).unwrap())
     }
@@ -148,5 +171,13 @@ mod tests {
         let (status, headers, body) = answer(&Refusal::Subprotocol, "text/html").await;
         assert_eq!((status, headers[CONNECTION].as_bytes()), (400, &b"close"[..]));
         assert!(body.contains("protogate.v1.json"));
+    }
+
+    #[tokio::test]
+    async fn the_key_set_may_be_read_by_any_page_and_kept_for_a_while() {
+        let (status, headers, body) = answer(&Refusal::KeySet, "text/html").await;
+        assert_eq!((status, &*body), (200, r#"{"keys":[]}"#));
+        assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        assert_eq!(headers[CACHE_CONTROL], "public, max-age=300");
     }
 }

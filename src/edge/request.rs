@@ -20,6 +20,9 @@ use crate::wire::Codec;
 /// How a token travels where a client can set no header: as a subprotocol that is never chosen.
 const BEARER_PREFIX: &str = "protogate.bearer.";
 
+/// Where backends find the keys of the gateway's own tokens.
+const KEY_SET_PATH: &str = "/.well-known/jwks.json";
+
 /// What a client asks for.
 #[derive(PartialEq, Eq)]
 pub struct Offer {
@@ -38,6 +41,10 @@ pub fn judge<B>(request: &Request<B>, settings: &Settings) -> Result<Offer, Refu
         return Err(Refusal::Bad("a WebSocket handshake is HTTP/1.1"));
     }
     let host = only(headers, HOST).ok_or(Refusal::Bad("send exactly one `Host`"))?;
+    if request.uri().path() == KEY_SET_PATH {
+        let reads = [Method::GET, Method::HEAD].contains(request.method());
+        return Err(if reads { Refusal::KeySet } else { Refusal::Bad("the key set is read, with GET") });
+    }
     let is_upgrade = lists(headers, CONNECTION, "upgrade") && lists(headers, UPGRADE, "websocket");
     if !is_upgrade && request.uri().path() == "/" && request.method() == Method::GET {
         return Err(Refusal::Welcome);
@@ -210,6 +217,19 @@ mod tests {
         assert!(matches!(at("/"), Err(Refusal::Welcome)));
         assert!(matches!(at("/ws/"), Err(Refusal::NotFound)));
         assert!(matches!(at("/favicon.ico"), Err(Refusal::NotFound)));
+    }
+
+    #[test]
+    fn the_key_set_is_read_by_anybody_and_nothing_else_is_done_with_it() {
+        let by = |method: Method| {
+            let mut request = with("origin", &["https://elsewhere.example"]);
+            *request.uri_mut() = KEY_SET_PATH.parse().unwrap();
+            *request.method_mut() = method;
+            verdict(&request).err().unwrap()
+        };
+        assert_eq!(by(Method::GET), Refusal::KeySet);
+        assert_eq!(by(Method::HEAD), Refusal::KeySet);
+        assert!(matches!(by(Method::POST), Refusal::Bad(_)));
     }
 
     #[test]

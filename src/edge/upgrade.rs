@@ -120,7 +120,7 @@ impl Service<Request<Incoming>> for Gate<'_> {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let answer = match self.agree(&request) {
             Ok(offer) => self.switch(&mut request, offer),
-            Err(refusal) => refusal.response(request.headers(), &self.settings.path),
+            Err(refusal) => refusal.response(request.headers(), self.settings),
         };
         ready(Ok(answer))
     }

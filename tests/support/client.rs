@@ -98,15 +98,25 @@ impl TestClient {
         let connector = Connector::Rustls(Arc::new(tls.with_root_certificates(roots).with_no_client_auth()));
         let (socket, answer) = client_async_tls_with_config(request, stream, None, Some(connector)).await?;
         assert_eq!(answer.headers()["sec-websocket-protocol"], "protogate.v1.json", "a token is never echoed");
+        Ok(TestClient::over(socket).await)
+    }
+
+    /// Takes the greeting over a socket that is connected.
+    pub async fn over(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> TestClient {
         let mut client = TestClient { socket, hello: Value::Null, pings: 0, next_id: 0 };
         client.hello = client.hear_message().await;
         assert_eq!(client.hello["protocol"], 1, "Hello comes first");
-        Ok(client)
+        client
     }
 
     /// Binary, which a client that chose JSON should not say.
     pub async fn say_bytes(&mut self, bytes: &[u8]) {
         self.socket.send(Message::binary(bytes.to_vec())).await.unwrap();
+    }
+
+    /// Says something that the gateway may not want to hear to its end.
+    pub async fn try_say(&mut self, text: impl Into<String>) -> Result<(), Error> {
+        self.socket.send(Message::text(text.into())).await
     }
 
     pub async fn say(&mut self, text: impl Into<String>) {

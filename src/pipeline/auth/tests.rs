@@ -6,13 +6,14 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use aws_lc_rs::{hmac, rsa};
 use base64::engine::general_purpose::STANDARD;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 use crate::pipeline::refused::REFUSED;
+
+mod bytes;
 
 const NOW: u64 = 1_800_000_000;
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
@@ -376,14 +377,43 @@ fn settings_that_would_believe_too_much_are_refused() {
     assert!(problems[1].1.contains("declared twice"));
 }
 
-proptest! {
-    #[test]
-    fn no_token_panics(text in "[ -~]{0,80}", header in "[ -~]{0,40}", body in "[ -~]{0,60}") {
-        let side = hs256();
-        let verifier = verifier(&side);
-        let odd = with("exp", json!(body));
-        for token in [text, token(&header, &body, &side.sign), token(r#"{"alg":"HS256"}"#, &odd, &side.sign)] {
-            prop_assert!(verifier.verify(&token, now()).is_err());
-        }
-    }
+#[test]
+fn a_token_says_when_it_was_issued_and_not_that_it_will_be() {
+    let side = hs256();
+    let verifier = verifier(&side);
+    let issued = |claims: String| verifier.verify(&token(r#"{"alg":"HS256"}"#, &claims, &side.sign), now()).map(|found| found.issued_ms);
+    let text = |claims: &Value| claims.to_string();
+    assert_eq!(issued(text(&claims())).unwrap(), 0, "nobody says");
+    assert_eq!(issued(with("iat", json!(NOW - 60))).unwrap(), (NOW - 60) * 1000);
+    assert_eq!(issued(with("iat", json!(NOW as f64 - 0.5))).unwrap(), NOW * 1000 - 500);
+    assert_eq!(issued(with("iat", json!(NOW + 30))).unwrap(), (NOW + 30) * 1000, "within the leeway");
+    assert_eq!(issued(with("iat", json!(NOW + 31))).unwrap_err().cause(), Cause::NotYetValid);
+    let mut precise = claims();
+    (precise["iat"], precise["iat_ms"]) = (json!(NOW - 60), json!((NOW - 60) * 1000 + 250));
+    assert_eq!(issued(text(&precise)).unwrap(), (NOW - 60) * 1000 + 250);
+    precise["iat_ms"] = json!((NOW + 3600) * 1000);
+    assert_eq!(issued(text(&precise)).unwrap(), (NOW - 60) * 1000, "one that says something else is not heard");
+}
+
+#[tokio::test]
+async fn a_refusal_is_counted_once_and_only_when_it_is_an_answer() {
+    let side = eddsa();
+    let refusals: Arc<Refusals> = Arc::default();
+    let verifier = verifier(&side).counting(Arc::clone(&refusals));
+    drop(verifier.verify("nonsense", now()));
+    assert_eq!(refusals.of(Cause::Malformed), 0);
+    let failure = verifier.verify_patiently("nonsense", now).await.unwrap_err();
+    assert_eq!((failure.reason(), failure.message(), refusals.of(Cause::Malformed)), ("INVALID_TOKEN", REFUSED, 1));
+    assert_eq!(verifier.refuse(Cause::Revoked, "its session was").message(), REFUSED);
+    assert_eq!(refusals.all().filter(|(_, count)| *count > 0).collect::<Vec<_>>(), [("malformed", 1), ("revoked", 1)]);
+}
+
+#[test]
+fn a_key_set_by_url_that_nobody_fetches_believes_nobody_and_promises_nothing() {
+    let side = eddsa();
+    let spec = IssuerSpec { keys: KeySource::Url("https://id.example/keys".into()), ..spec(&side) };
+    let verifier = Verifier::new(std::slice::from_ref(&spec)).ok().unwrap();
+    let refused = verifier.verify(&token(r#"{"alg":"EdDSA"}"#, &claims().to_string(), &side.sign), now()).unwrap_err();
+    assert_eq!((refused.cause(), refused.is_curable()), (Cause::NoKeys, false));
+    assert!(problem(|spec| (spec.algorithm, spec.keys) = (Algorithm::Hs256, KeySource::Url("https://a".into()))).contains("shared secret"));
 }

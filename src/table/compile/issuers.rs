@@ -85,6 +85,9 @@ fn spec(issuer: &Spanned<Issuer>, path: &str, open_urls: OpenUrls, files: &Files
         report.push(Diagnostic::new(Rule::BadValue, leeway.span, what).help("write `5m` or less").path(format!("{path}.leeway")));
         return None;
     }
+    if ["public_key", "jwks", "secret"].into_iter().any(|key| report.speaks_of(&format!("{path}.{key}"))) {
+        return None;
+    }
     let (keys, place) = keys(issuer, open_urls, files).map_err(|finding| report.push(finding.path(path))).ok()?;
     let spec = IssuerSpec {
         issuer: issuer.issuer.as_ref()?.as_str().to_owned(),

@@ -1,0 +1,122 @@
+//! The shipped accounts, from outside: registering, logging in, and what follows from it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use protogate::gateway::Gateway;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::client::TestClient;
+use crate::support::redis::RedisServer;
+use crate::support::{copy, folder_with, options, told, top};
+
+/// A folder with the shipped routes.
+fn shipped(gateway: &str) -> TempDir {
+    let folder = folder_with(&[]);
+    copy(&top().join("routes"), &folder.path().join("routes"));
+    std::fs::write(folder.path().join("routes/gateway.yaml"), format!("version: 1\nreload: {{ watch: false }}\n{gateway}")).unwrap();
+    folder
+}
+
+fn serve(folder: &Path) -> Gateway {
+    Gateway::start(options(folder)).unwrap_or_else(|error| panic!("the gateway does not start: {}", told(error)))
+}
+
+async fn stop(gateway: Gateway) {
+    tokio::task::spawn_blocking(move || gateway.stop()).await.unwrap();
+}
+
+async fn payload(client: &mut TestClient, protocol: u32, request: Value) -> Value {
+    let answer = client.call(protocol, request).await;
+    assert!(answer["status"].is_null(), "{answer}");
+    answer["payload"].clone()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
+
+/// Registers on one run of a gateway, and goes on on the next.
+async fn accounts_survive_a_restart(folder: &Path) {
+    let gateway = serve(folder);
+    let mut client = TestClient::connect(gateway.edge_address()).await;
+    let alice = json!({ "username": "alice", "password": "correct horse", "email": "alice@example.com" });
+    let registered = payload(&mut client, 1002, alice.clone()).await;
+    assert_eq!((&registered["user"]["username"], &registered["expiresIn"]), (&json!("alice"), &json!("900")));
+    assert_eq!(client.refused(1002, alice).await, "USERNAME_TAKEN");
+    assert_eq!(client.refused(1001, json!({ "username": "alice", "password": "wrong horse" })).await, "INVALID_CREDENTIALS");
+    assert_eq!(client.refused(1007, json!({})).await, "UNAUTHENTICATED", "a login binds no connection that does not show its token");
+    stop(gateway).await;
+
+    let gateway = serve(folder);
+    let mut client = TestClient::connect(gateway.edge_address()).await;
+    let login = payload(&mut client, 1001, json!({ "username": "ALICE", "password": "correct horse" })).await;
+    let mut hers = TestClient::connect_as(gateway.edge_address(), text(&login["accessToken"])).await;
+    let info = payload(&mut hers, 1007, json!({ "userId": "somebody-else" })).await;
+    assert_eq!(info["user"], registered["user"], "the gateway says who asks, not the client");
+    assert_eq!(payload(&mut hers, 1005, json!({ "clientTimeMs": "7" })).await["clientTimeMs"], json!("7"));
+
+    let next = payload(&mut client, 1004, json!({ "refreshToken": registered["refreshToken"] })).await;
+    assert_eq!(client.refused(1004, json!({ "refreshToken": registered["refreshToken"] })).await, "INVALID_REFRESH_TOKEN");
+    assert_eq!(client.refused(1004, json!({ "refreshToken": next["refreshToken"] })).await, "INVALID_REFRESH_TOKEN");
+    payload(&mut hers, 1006, json!({})).await;
+    assert_eq!(client.refused(1004, json!({ "refreshToken": login["refreshToken"] })).await, "INVALID_REFRESH_TOKEN");
+    stop(gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_survive_a_restart_in_the_embedded_store() {
+    let folder = shipped("");
+    accounts_survive_a_restart(folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_survive_a_restart_in_redis() {
+    let redis = RedisServer::start();
+    let folder = shipped(&format!("store: {{ redis: {{ url: \"{}\" }} }}\n", redis.url()));
+    accounts_survive_a_restart(folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_says_which_field_and_how_long() {
+    let folder = shipped("");
+    let gateway = serve(folder.path());
+    let mut client = TestClient::connect(gateway.edge_address()).await;
+    let answer = client.call(1002, json!({ "username": "bob", "password": "12345678", "email": "bob@example.com" })).await;
+    assert_eq!((&answer["status"]["reason"], &answer["status"]["code"]), (&json!("WEAK_PASSWORD"), &json!(3)), "{answer}");
+    assert!(answer["status"]["details"].to_string().contains("BadRequest"), "{answer}");
+    for _ in 0..3 {
+        payload(&mut client, 1003, json!({ "email": "nobody@example.com" })).await;
+    }
+    let answer = client.call(1003, json!({ "email": "nobody@example.com" })).await;
+    assert_eq!(answer["status"]["reason"], "TOO_MANY_ATTEMPTS", "{answer}");
+    let wait = answer["status"]["retryAfterMs"].as_u64().unwrap_or_else(|| panic!("{answer}"));
+    assert!((3_500_000..=3_600_000).contains(&wait), "{wait}");
+    stop(gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_development_a_code_lies_in_the_outbox() {
+    let folder = shipped("");
+    let gateway = serve(folder.path());
+    let mut client = TestClient::connect(gateway.edge_address()).await;
+    payload(&mut client, 1002, json!({ "username": "alice", "password": "correct horse", "email": "alice@example.com" })).await;
+    payload(&mut client, 1003, json!({ "email": "alice@example.com" })).await;
+    let outbox = folder.path().join("data/outbox");
+    let began = Instant::now();
+    let mail = loop {
+        assert!(began.elapsed() < Duration::from_secs(30), "no mail");
+        let file = std::fs::read_dir(&outbox).into_iter().flatten().next();
+        match file.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()) {
+            Some(mail) if mail.contains("nothing changes") => break mail,
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let code = mail.lines().find_map(|line| line.strip_prefix("    ")).unwrap().trim();
+    let confirm = json!({ "email": "alice@example.com", "code": code, "newPassword": "another horse" });
+    payload(&mut client, 1003, confirm.clone()).await;
+    assert_eq!(client.refused(1003, confirm).await, "INVALID_CODE");
+    payload(&mut client, 1001, json!({ "username": "alice", "password": "another horse" })).await;
+    stop(gateway).await;
+}
