@@ -1,6 +1,7 @@
 //! The shipped accounts, from outside: registering, logging in, and what follows from it.
 
 use std::path::Path;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use protogate::gateway::Gateway;
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::client::TestClient;
 use crate::support::redis::RedisServer;
+use crate::support::walkthrough::wait_for;
 use crate::support::{copy, folder_with, options, told, top};
 
 /// A folder with the shipped routes.
@@ -118,5 +120,49 @@ async fn in_development_a_code_lies_in_the_outbox() {
     payload(&mut client, 1003, confirm.clone()).await;
     assert_eq!(client.refused(1003, confirm).await, "INVALID_CODE");
     payload(&mut client, 1001, json!({ "username": "alice", "password": "another horse" })).await;
+    stop(gateway).await;
+}
+
+/// `protogate services auth` as a process, which ends with the test.
+struct Alone(Child);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_are_served_by_a_process_of_their_own() {
+    let redis = RedisServer::start();
+    let process = format!("store: {{ redis: {{ url: \"{}\" }} }}\nauth: {{ signing: {{ key: signing.pem }} }}\n", redis.url());
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
+    let theirs = shipped(&process);
+    std::fs::write(theirs.path().join("routes/signing.pem"), &key).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_protogate"));
+    command.args(["services", "auth", "--listen", "127.0.0.1:0", "--ready-file", "ready.json"]);
+    let mut alone = Alone(command.current_dir(theirs.path()).env_remove("GATEWAY_MODE").spawn().unwrap());
+    let ready = theirs.path().join("ready.json");
+    wait_for("the service is ready", || ready.exists());
+    let ready: Value = serde_json::from_str(&std::fs::read_to_string(ready).unwrap()).unwrap();
+
+    let ours = shipped(&process);
+    std::fs::write(ours.path().join("routes/signing.pem"), &key).unwrap();
+    let routes = ours.path().join("routes/auth.yaml");
+    let remote = format!("auth: {{ grpc: {{ endpoints: [\"http://{}\"] }} }}", text(&ready["services"]));
+    std::fs::write(&routes, std::fs::read_to_string(&routes).unwrap().replace("auth: { builtin: auth }", &remote)).unwrap();
+    let gateway = serve(ours.path());
+    let mut client = TestClient::connect(gateway.edge_address()).await;
+    let alice = json!({ "username": "alice", "password": "correct horse", "email": "alice@example.com" });
+    let registered = payload(&mut client, 1002, alice.clone()).await;
+    let answer = client.call(1002, alice).await;
+    assert_eq!((&answer["status"]["reason"], &answer["status"]["code"]), (&json!("USERNAME_TAKEN"), &json!(6)), "{answer}");
+    let mut hers = TestClient::connect_as(gateway.edge_address(), text(&registered["accessToken"])).await;
+    assert_eq!(payload(&mut hers, 1007, json!({})).await["user"], registered["user"]);
+
+    rustix::process::kill_process(rustix::process::Pid::from_child(&alone.0), rustix::process::Signal::TERM).unwrap();
+    wait_for("the service ends", || alone.0.try_wait().unwrap().is_some());
+    assert!(alone.0.wait().unwrap().success(), "gently");
     stop(gateway).await;
 }

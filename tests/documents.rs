@@ -109,13 +109,13 @@ fn every_key_of_a_policy_that_has_a_built_in_value_stands_in_the_table() {
 fn every_help_text_has_an_example_that_works() {
     let gateway = TestGateway::start(crate::support::ECHO);
     let (url, admin) = (format!("ws://{}/ws", gateway.edge()), gateway.admin().to_string());
-    for command in ["", "serve", "check", "reload", "call", "token", "token issue", "token api-key"] {
+    for command in ["", "serve", "check", "reload", "call", "services", "services auth", "token", "token issue", "token api-key"] {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = String::from_utf8(protogate(gateway.folder(), &words).stdout).unwrap();
         let example =
             help.lines().find_map(|line| line.strip_prefix("Example: protogate ")).unwrap_or_else(|| panic!("`{command}`:\n{help}"));
         assert!(example.starts_with(command), "the example of `{command}` is of another command: {example}");
-        if example.starts_with("serve") {
+        if ["serve", "services"].iter().any(|serves| example.starts_with(serves)) {
             continue;
         }
         let mut shell = Command::new("sh");
