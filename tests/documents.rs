@@ -62,6 +62,20 @@ fn every_reason_and_its_code_stands_in_the_protocol() {
 }
 
 #[test]
+fn every_reason_of_the_accounts_stands_in_the_protocol() {
+    let source = read("src/services/auth/refusal.rs");
+    let written: BTreeSet<String> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Refusal::")?.split_once(" => \"")?.1.strip_suffix("\","))
+        .filter(|token| token.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+        .map(str::to_owned)
+        .collect();
+    let listed = table(&read("docs/protocol.md"), "| reason of accounts | code | when |").iter().flat_map(|row| quoted(&row[0])).collect();
+    assert!(written.len() > 10, "the reasons are found");
+    assert_eq!(written, listed);
+}
+
+#[test]
 fn every_close_code_and_its_verdict_stands_in_the_protocol() {
     let listed: BTreeSet<(u16, String, bool)> = table(&read("docs/protocol.md"), "| code | reason | | again |")
         .iter()
