@@ -48,12 +48,7 @@ impl DataFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             read => return read,
         }
-        self.make()?;
-        // A name nobody else has: two containers that share a volume may well share a process id.
-        let draft = self.path.join(format!("{name}.{}.new", random_token()));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(&make())?;
-        file.sync_all()?;
+        let draft = self.draft(name, &make())?;
         // A link is atomic and refuses to replace: of two that start together one wins, and both read the winner's.
         let linked = fs::hard_link(&draft, self.path.join(name));
         fs::remove_file(&draft)?;
@@ -63,11 +58,27 @@ impl DataFolder {
         }
     }
 
+    /// Puts another secret in the place of one.
+    pub fn replace(&self, name: &str, secret: &[u8]) -> io::Result<()> {
+        let draft = self.draft(name, secret)?;
+        fs::rename(&draft, self.path.join(name))
+    }
+
     /// Where something of this name belongs, in a folder that is there and is ours alone.
     pub fn private_path(&self, name: &str) -> io::Result<PathBuf> {
         self.make()?;
         self.belongs_to_us()?;
         Ok(self.path.join(name))
+    }
+
+    fn draft(&self, name: &str, secret: &[u8]) -> io::Result<PathBuf> {
+        self.make()?;
+        // A name nobody else has: two containers that share a volume may well share a process id.
+        let draft = self.path.join(format!("{name}.{}.new", random_token()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(secret)?;
+        file.sync_all()?;
+        Ok(draft)
     }
 
     fn make(&self) -> io::Result<()> {

@@ -24,11 +24,13 @@ use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::files::Fingerprint;
 use crate::pipeline::signer::Signer;
-use crate::reload::{Checked, Inputs, Origin, Outcome, Prepared, Reloader, log_findings};
+use crate::proto::Pools;
+use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
-use crate::store::{self, Store, StoreSpec};
+use crate::session::{Node, Sessions};
+use crate::store::{self, Durability, Key, Store};
 use crate::table::TableReader;
-use crate::table::link::Cells;
+use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
 use crate::telemetry::log::{Format, Log};
 use crate::watch;
@@ -57,6 +59,7 @@ pub struct Gateway {
     edge: Edge,
     admin: SocketAddr,
     reloader: Arc<Reloader>,
+    sessions: Sessions,
     ready: Ready,
     ready_file: Option<PathBuf>,
     tasks: Arc<Tasks>,
@@ -86,18 +89,39 @@ impl Gateway {
             Origin::Folder(folder) => folder.display().to_string(),
             Origin::Shipped => "compiled in, since there is no folder `routes`".to_owned(),
         };
-        let prepared = Prepared::new(options.inputs).map_err(StartError::Configuration)?;
-        let cells = Cells::default();
+        let pools = Pools::default();
+        let mut checked = reload::check(&options.inputs, None, &pools);
+        if checked.plan.is_none() {
+            return Err(StartError::Configuration(Box::new(checked)));
+        }
+        let (tasks, clock, cells) = (Arc::new(Tasks::new()), Clock::system(), Cells::default());
+        let room = back_room.handle();
+        let store = wait_on(&room, store::open(&checked.fixed.store, &options.data))
+            .map_err(|problem| io_error("the store cannot be opened")(io::Error::other(problem)))?;
+        if let Some(signer) = options.inputs.context.development.take() {
+            let shared = share_development_key(&store, &room, &options.data, &signer)?;
+            // With another key other tokens are believed; whether the files are sound does not depend on it.
+            if shared.pkcs8() != signer.pkcs8() {
+                options.inputs.context.development = Some(shared);
+                checked = reload::check(&options.inputs, None, &pools);
+            } else {
+                options.inputs.context.development = Some(signer);
+            }
+        }
+        let sessions = Sessions::new(store.clone(), clock.clone(), room.clone());
+        let node =
+            wait_on(&room, Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
+        node.start(&tasks, &room);
         let services = services::Context {
-            store: open_store(&prepared.fixed().store, &options.data, &back_room.handle())?,
-            clock: Clock::system(),
+            store,
+            clock,
             signing: cells.signing.clone(),
             accounts: cells.accounts.clone(),
             outbox: options.data.path().join("outbox"),
         };
-        let builtins = Arc::new(services::builtins(back_room.handle(), services));
-        let (reloader, checked) = prepared.start(builtins, cells);
-        let reloader = Arc::new(reloader);
+        let builtins = Arc::new(services::builtins(room.clone(), services));
+        let living = Living::new(builtins, sessions.clone(), cells, checked.fixed.workers);
+        let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
         let log = match options.own_log {
             true => Some(install_log(&reader)?),
@@ -112,7 +136,6 @@ impl Gateway {
         };
         let edge =
             Edge::start(fixed.listen, fixed.workers, reader.clone()).map_err(io_error(format!("cannot listen on {}", fixed.listen)))?;
-        let tasks = Arc::new(Tasks::new());
         let ready = Ready::default();
         let listener =
             std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
@@ -122,7 +145,7 @@ impl Gateway {
         tasks.spawn(&back_room.handle(), follow_log_settings(log, reader));
 
         ready.set(true);
-        let gateway = Gateway { edge, admin, reloader, ready, ready_file: options.ready_file, tasks, back_room };
+        let gateway = Gateway { edge, admin, reloader, sessions, ready, ready_file: options.ready_file, tasks, back_room };
         let routes = gateway.reloader.reader().load().routes().count();
         info!(edge = %gateway.edge_address(), admin = %admin, files, routes, "protogate is ready");
         Ok(gateway)
@@ -197,7 +220,9 @@ impl Gateway {
 
     async fn drain(&self) {
         self.ready.set(false);
+        self.sessions.begin_drain();
         self.edge.drain(DRAIN_PATIENCE).await;
+        self.sessions.finish_drain(BACK_ROOM_PATIENCE).await;
         self.tasks.drain(BACK_ROOM_PATIENCE).await;
     }
 
@@ -277,19 +302,25 @@ fn install_log(reader: &TableReader) -> Result<Log, StartError> {
         .map_err(|error| StartError::Io { what: "the log cannot be installed".to_owned(), error: io::Error::other(error) })
 }
 
-/// Opens the store where its connections are to live. This thread waits, as it may be one on which nothing asynchronous can be waited for.
-fn open_store(spec: &StoreSpec, data: &DataFolder, back_room: &Handle) -> Result<Store, StartError> {
-    let (done, opened) = std::sync::mpsc::channel();
-    let (spec, data) = (spec.clone(), data.clone());
-    back_room.spawn(async move {
-        // Nobody waits for it any more only if the process ends.
-        let _ = done.send(store::open(&spec, &data).await);
-    });
-    let opened = opened.recv().expect("opening a store does not panic");
-    opened.map_err(|problem| StartError::Io { what: "the store cannot be opened".to_owned(), error: io::Error::other(problem) })
+/// Waits for something on the back room. Whoever starts a gateway may itself be on a runtime, on which nothing may wait so; hence the thread.
+fn wait_on<T: Send>(back_room: &Handle, work: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(|| back_room.block_on(work)).join().expect("what is waited for at the start does not panic"))
 }
 
-fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {
+/// The development key of all gateways that share a store: the first one's. The data folder gets it too, for the command line.
+pub fn share_development_key(store: &Store, back_room: &Handle, data: &DataFolder, own: &Signer) -> Result<Signer, StartError> {
+    let key = Key::new("key", "development");
+    let (shared, _) = wait_on(back_room, store.get_or_create(&key, own.pkcs8().to_vec().into(), Durability::Durable))
+        .map_err(|error| io_error("the development key cannot be shared")(io::Error::other(error)))?;
+    if *shared != *own.pkcs8() {
+        data.replace(DEVELOPMENT_KEY, &shared).map_err(io_error("the development key cannot be kept"))?;
+    }
+    Signer::from_pkcs8(&shared)
+        .map_err(|error| io_error("the development key in the store is broken")(io::Error::new(io::ErrorKind::InvalidData, error)))
+}
+
+/// The development key of this data folder; made now if there is none.
+pub fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {
     let key = data
         .read_or_create(DEVELOPMENT_KEY, || Signer::generate().pkcs8().to_vec())
         .map_err(io_error("the development key cannot be made"))?;

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use crate::backend::Builtins;
 use crate::config::{self, Environment, LoadOptions};
 use crate::diagnostic::render::{self, Summary};
 use crate::diagnostic::{Report, Sources};
@@ -20,7 +19,7 @@ use crate::files::{Files, Fingerprint};
 use crate::id::Generation;
 use crate::proto::Pools;
 use crate::table::compile::{self, Context};
-use crate::table::link::{Cells, Living};
+use crate::table::link::Living;
 use crate::table::plan::Plan;
 use crate::table::{Fixed, TableReader, TableWriter, live};
 
@@ -91,14 +90,6 @@ pub struct Swapped {
     pub took: Duration,
 }
 
-/// The first table, compiled and not yet alive: what stands on the fixed part can be made before it is.
-pub struct Prepared {
-    inputs: Inputs,
-    pools: Pools,
-    plan: Plan,
-    checked: Checked,
-}
-
 /// Holds the pen. Everything in it is used by one reload at a time.
 pub struct Reloader {
     inputs: Inputs,
@@ -160,44 +151,18 @@ impl Origin {
     }
 }
 
-// === impl Prepared ===
+// === impl Reloader ===
 
-impl Prepared {
-    /// Compiles the first table, or says what is wrong.
-    pub fn new(inputs: Inputs) -> Result<Prepared, Box<Checked>> {
-        let pools = Pools::default();
-        let mut checked = check(&inputs, None, &pools);
-        match checked.plan.take() {
-            Some(plan) => Ok(Prepared { inputs, pools, plan, checked }),
-            None => Err(Box::new(checked)),
-        }
-    }
-
-    /// What only a restart changes: where to listen, which store.
-    pub fn fixed(&self) -> &Fixed {
-        &self.plan.fixed
-    }
-
-    /// Makes it live. Services find in `cells` what the live table tells them.
-    pub fn start(self, builtins: Arc<Builtins>, cells: Cells) -> (Reloader, Checked) {
-        let Prepared { inputs, pools, plan, mut checked } = self;
+impl Reloader {
+    /// Links the first table out of a plan that was checked, with all that is alive.
+    pub fn start(inputs: Inputs, pools: Pools, checked: &mut Checked, mut living: Living) -> Reloader {
+        let plan = checked.plan.take().expect("whoever starts has looked whether there is a plan");
         let fixed = plan.fixed.clone();
-        let mut living = Living::new(builtins, fixed.workers, cells);
         let table = living.link(plan, Generation(1), checked.fingerprint);
         let (writer, reader) = live(Arc::new(table));
         living.tell();
         let state = Mutex::new(State { living, seen: std::mem::take(&mut checked.seen) });
-        (Reloader { inputs, fixed, pools, writer, reader, state }, checked)
-    }
-}
-
-// === impl Reloader ===
-
-impl Reloader {
-    /// Compiles the first table. What `check` says comes back either way: in an error, or for a log that is not there yet. Services
-    /// find in `cells` what the live table tells them.
-    pub fn start(inputs: Inputs, builtins: Arc<Builtins>, cells: Cells) -> Result<(Reloader, Checked), Box<Checked>> {
-        Ok(Prepared::new(inputs)?.start(builtins, cells))
+        Reloader { inputs, fixed, pools, writer, reader, state }
     }
 
     /// Reads everything again, and makes it live if it is sound. Blocks while it compiles: call it from the back room.

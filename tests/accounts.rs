@@ -48,7 +48,8 @@ async fn accounts_survive_a_restart(folder: &Path) {
     assert_eq!((&registered["user"]["username"], &registered["expiresIn"]), (&json!("alice"), &json!("900")));
     assert_eq!(client.refused(1002, alice).await, "USERNAME_TAKEN");
     assert_eq!(client.refused(1001, json!({ "username": "alice", "password": "wrong horse" })).await, "INVALID_CREDENTIALS");
-    assert_eq!(client.refused(1007, json!({})).await, "UNAUTHENTICATED", "a login binds no connection that does not show its token");
+    let info = payload(&mut client, 1007, json!({})).await;
+    assert_eq!(info["user"], registered["user"], "registering has logged this connection in");
     stop(gateway).await;
 
     let gateway = serve(folder);
@@ -59,11 +60,16 @@ async fn accounts_survive_a_restart(folder: &Path) {
     assert_eq!(info["user"], registered["user"], "the gateway says who asks, not the client");
     assert_eq!(payload(&mut hers, 1005, json!({ "clientTimeMs": "7" })).await["clientTimeMs"], json!("7"));
 
-    let next = payload(&mut client, 1004, json!({ "refreshToken": registered["refreshToken"] })).await;
-    assert_eq!(client.refused(1004, json!({ "refreshToken": registered["refreshToken"] })).await, "INVALID_REFRESH_TOKEN");
-    assert_eq!(client.refused(1004, json!({ "refreshToken": next["refreshToken"] })).await, "INVALID_REFRESH_TOKEN");
+    // On a connection of its own: it ends with the login.
+    let mut other = TestClient::connect(gateway.edge_address()).await;
+    let next = payload(&mut other, 1004, json!({ "refreshToken": registered["refreshToken"] })).await;
+    let mut thief = TestClient::connect(gateway.edge_address()).await;
+    assert_eq!(thief.refused(1004, json!({ "refreshToken": registered["refreshToken"] })).await, "INVALID_REFRESH_TOKEN");
+    assert_eq!(thief.refused(1004, json!({ "refreshToken": next["refreshToken"] })).await, "INVALID_REFRESH_TOKEN");
     payload(&mut hers, 1006, json!({})).await;
-    assert_eq!(client.refused(1004, json!({ "refreshToken": login["refreshToken"] })).await, "INVALID_REFRESH_TOKEN");
+    assert_eq!(hers.refused(1007, json!({})).await, "UNAUTHENTICATED", "who logs out is answered, and stays as nobody");
+    client.assert_sent_away(4501).await;
+    assert_eq!(thief.refused(1004, json!({ "refreshToken": login["refreshToken"] })).await, "INVALID_REFRESH_TOKEN");
     stop(gateway).await;
 }
 
@@ -117,9 +123,11 @@ async fn in_development_a_code_lies_in_the_outbox() {
     };
     let code = mail.lines().find_map(|line| line.strip_prefix("    ")).unwrap().trim();
     let confirm = json!({ "email": "alice@example.com", "code": code, "newPassword": "another horse" });
-    payload(&mut client, 1003, confirm.clone()).await;
-    assert_eq!(client.refused(1003, confirm).await, "INVALID_CODE");
-    payload(&mut client, 1001, json!({ "username": "alice", "password": "another horse" })).await;
+    let mut other = TestClient::connect(gateway.edge_address()).await;
+    payload(&mut other, 1003, confirm.clone()).await;
+    client.assert_sent_away(4501).await;
+    assert_eq!(other.refused(1003, confirm).await, "INVALID_CODE");
+    payload(&mut other, 1001, json!({ "username": "alice", "password": "another horse" })).await;
     stop(gateway).await;
 }
 
@@ -136,10 +144,8 @@ impl Drop for Alone {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn accounts_are_served_by_a_process_of_their_own() {
     let redis = RedisServer::start();
-    let process = format!("store: {{ redis: {{ url: \"{}\" }} }}\nauth: {{ signing: {{ key: signing.pem }} }}\n", redis.url());
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
+    let process = format!("store: {{ redis: {{ url: \"{}\" }} }}\n", redis.url());
     let theirs = shipped(&process);
-    std::fs::write(theirs.path().join("routes/signing.pem"), &key).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_protogate"));
     command.args(["services", "auth", "--listen", "127.0.0.1:0", "--ready-file", "ready.json"]);
     let mut alone = Alone(command.current_dir(theirs.path()).env_remove("GATEWAY_MODE").spawn().unwrap());
@@ -148,7 +154,6 @@ async fn accounts_are_served_by_a_process_of_their_own() {
     let ready: Value = serde_json::from_str(&std::fs::read_to_string(ready).unwrap()).unwrap();
 
     let ours = shipped(&process);
-    std::fs::write(ours.path().join("routes/signing.pem"), &key).unwrap();
     let routes = ours.path().join("routes/auth.yaml");
     let remote = format!("auth: {{ grpc: {{ endpoints: [\"http://{}\"] }} }}", text(&ready["services"]));
     std::fs::write(&routes, std::fs::read_to_string(&routes).unwrap().replace("auth: { builtin: auth }", &remote)).unwrap();

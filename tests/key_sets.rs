@@ -1,5 +1,6 @@
 //! Keys that the gateway fetches from an issuer, and keys that others fetch from it, over real sockets.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -20,6 +21,7 @@ use protogate::pipeline::fetch::Server;
 use protogate::pipeline::key_set::KeySet;
 use protogate::pipeline::public_key::{PublicKey, key_set};
 use protogate::pipeline::signer::{NewToken, Signer, issuer_of};
+use rcgen::generate_simple_self_signed;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,7 +29,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::support::client::TestClient;
-use crate::support::{ECHO, TestGateway, reload};
+use crate::support::walkthrough::{Reader, wait_for};
+use crate::support::{ECHO, TestGateway, folder_with, reload};
 
 /// An issuer's web server.
 struct Issuer {
@@ -103,7 +106,7 @@ async fn serve(listener: TcpListener, told: Arc<Told>) {
 }
 
 fn token(signer: &Signer) -> String {
-    let token = NewToken { issuer: "id", audience: "game", user: "alice", roles: &[], ttl: Duration::from_secs(600), token_id: None };
+    let token = NewToken { issuer: "id", audience: "game", user: "alice", roles: &[], token_id: None, ttl: Duration::from_secs(600) };
     signer.issue(&token, SystemTime::now())
 }
 
@@ -197,11 +200,7 @@ async fn a_gateway_believes_an_issuer_whose_keys_it_fetches_over_reloads() {
         issuer.url
     );
     let gateway = TestGateway::start_with(&[("routes/gateway.yaml", &process), ("routes/routes.yaml", ECHO)]);
-    while issuer.asked() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let mut client = TestClient::connect_as(gateway.edge(), &token(&signer)).await;
+    let mut client = until_believed(gateway.edge(), &token(&signer)).await;
     assert_eq!(client.echo(9002, "hi").await, "hi");
 
     gateway.write("routes/routes.yaml", &format!("{ECHO}\n# changed"));
@@ -209,6 +208,54 @@ async fn a_gateway_believes_an_issuer_whose_keys_it_fetches_over_reloads() {
     let mut client = TestClient::connect_as(gateway.edge(), &token(&signer)).await;
     assert_eq!(client.echo(9002, "hi").await, "hi");
     assert_eq!(issuer.asked(), 1, "the keys outlived the table");
+}
+
+#[tokio::test]
+async fn one_gateway_believes_the_tokens_of_another_by_what_that_publishes_over_tls() {
+    let certificate = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
+    let issuer = TestGateway::start_with(&[
+        (
+            "routes/gateway.yaml",
+            "version: 1\ntls: { cert: server.pem, key: server.key }\nauth: { signing: { key: signing.pem, issuer: id, audience: game } }\n",
+        ),
+        ("routes/routes.yaml", ECHO),
+        ("routes/server.pem", &certificate.cert.pem()),
+        ("routes/server.key", &certificate.signing_key.serialize_pem()),
+        ("routes/signing.pem", &key),
+    ]);
+    let process = format!(
+        "version: 1\nauth: {{ issuers: [{{ issuer: id, audience: [game], algorithm: EdDSA, jwks: \"https://localhost:{}/.well-known/jwks.json\" }}] }}\n",
+        issuer.edge().port()
+    );
+    let folder = folder_with(&[("routes/gateway.yaml", &process), ("routes/routes.yaml", ECHO), ("ca.pem", &certificate.cert.pem())]);
+    let token = token(&Signer::from_pem(key.as_bytes()).unwrap());
+
+    let mut believing = Reader::new(folder.path());
+    believing.set("SSL_CERT_FILE", folder.path().join("ca.pem").to_str().unwrap());
+    believing.types("protogate serve", &[]);
+    let mut client = until_believed(believing.edge(), &token).await;
+    assert_eq!(client.echo(9002, "hi").await, "hi");
+
+    // Who does not know the certificate does not take keys from whoever shows it, and says why.
+    let stranger = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("ca.pem"), stranger.cert.pem()).unwrap();
+    believing.types("protogate serve", &[]);
+    wait_for("the log says why", || believing.log().contains("the key set cannot be fetched"));
+    TestClient::connect_with_token(believing.edge(), &token).await.assert_sent_away(4500).await;
+}
+
+/// Connects as soon as the issuer's keys have been fetched.
+async fn until_believed(edge: SocketAddr, token: &str) -> TestClient {
+    for _ in 0..500 {
+        let mut client = TestClient::connect_with_token(edge, token).await;
+        if client.hear_message().await["protocol"] == 3 {
+            return client;
+        }
+        // Not to synchronise: only so that asking does not keep both processors busy.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the keys were not fetched in time");
 }
 
 /// One request to the edge, and the whole answer.
@@ -259,7 +306,7 @@ async fn what_the_edge_publishes_verifies_what_the_gateway_signs_also_while_the_
     ]);
     let signed = |pem: &str| {
         let token =
-            NewToken { issuer: "game.example", audience: "game", user: "alice", roles: &[], ttl: Duration::from_secs(600), token_id: None };
+            NewToken { issuer: "game.example", audience: "game", user: "alice", roles: &[], token_id: None, ttl: Duration::from_secs(600) };
         Signer::from_pem(pem.as_bytes()).unwrap().issue(&token, SystemTime::now())
     };
     let (old, new) = (signed(&first), signed(&second));

@@ -293,6 +293,18 @@ async fn every_bad_token_is_refused_with_one_text_and_counted_by_its_cause() {
 }
 
 #[tokio::test]
+async fn what_was_refused_is_for_the_operator_alone() {
+    let gateway = TestGateway::start(ECHO);
+    let token = gateway.admin_token();
+    for (method, token, status) in [("GET", "", 401), ("GET", "guess", 401), ("POST", &*token, 405), ("GET", &*token, 200)] {
+        let head = format!(
+            "{method} /api/v1/statistics HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        assert_eq!(admin_request(&gateway, &head).await.0, status, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn good_tokens_of_the_same_issuers_are_believed() {
     let world = World::new();
     let random = SystemRandom::new();

@@ -11,18 +11,16 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-use super::check::{error_code, summary};
+use super::serve::refused;
 use super::{CANNOT_START, Config, Data, Exit};
 use crate::clock::Clock;
 use crate::config::Environment;
-use crate::data::DEVELOPMENT_KEY;
-use crate::diagnostic::render::{self, Color};
 use crate::drain::Tasks;
-use crate::pipeline::signer::Signer;
+use crate::gateway::{StartError, development_signer, share_development_key};
 use crate::proto::Pools;
-use crate::reload::{self, Checked, Inputs, log_findings};
+use crate::reload::{self, Inputs, log_findings};
 use crate::services::{self, alone, auth};
-use crate::store;
+use crate::store::{self, Store};
 use crate::table::compile::Context;
 use crate::table::link::Cells;
 use crate::table::plan::Plan;
@@ -79,9 +77,10 @@ impl Services {
 
 impl Auth {
     fn run(self) -> Result<(), Exit> {
-        let inputs = self.inputs()?;
-        let mut checked = reload::check(&inputs, None, &Pools::default());
-        let Some(plan) = checked.plan.take() else { return Err(refused(&checked)) };
+        let mut inputs = self.inputs()?;
+        let pools = Pools::default();
+        let mut checked = reload::check(&inputs, None, &pools);
+        let Some(plan) = checked.plan.take() else { return Err(refused(StartError::Configuration(Box::new(checked)))) };
         let log = plan.settings.log;
         Log::install(if log.json { Format::Json } else { Format::Human }, log.level.into())
             .map_err(cannot("the log cannot be installed"))?;
@@ -89,7 +88,17 @@ impl Auth {
 
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
         let runtime = runtime.map_err(cannot("it cannot start"))?;
-        let ran = runtime.block_on(self.serve(&inputs, plan));
+        let store = runtime.block_on(store::open(&plan.fixed.store, &self.data.folder())).map_err(cannot("the store cannot be opened"))?;
+        let plan = match inputs.context.development.take() {
+            None => plan,
+            // Gateways that share this store believe the key in it.
+            Some(own) => {
+                let shared = share_development_key(&store, runtime.handle(), &self.data.folder(), &own).map_err(refused)?;
+                inputs.context.development = Some(shared);
+                reload::check(&inputs, None, &pools).plan.unwrap_or(plan)
+            }
+        };
+        let ran = runtime.block_on(self.serve(&inputs, store, plan));
         runtime.shutdown_timeout(Duration::from_secs(2));
         ran
     }
@@ -98,28 +107,24 @@ impl Auth {
     fn inputs(&self) -> Result<Inputs, Exit> {
         let mut context = Context::default();
         if self.config.environment != Environment::Production {
-            let key = self.data.folder().read_or_create(DEVELOPMENT_KEY, || Signer::generate().pkcs8().to_vec());
-            let key = key.map_err(cannot("the development key cannot be made"))?;
-            context.development = Some(Signer::from_pkcs8(&key).map_err(cannot("the development key is broken"))?);
+            context.development = Some(development_signer(&self.data.folder()).map_err(refused)?);
         }
         Ok(self.config.inputs(context))
     }
 
-    async fn serve(&self, inputs: &Inputs, plan: Plan) -> Result<(), Exit> {
+    async fn serve(&self, inputs: &Inputs, store: Store, plan: Plan) -> Result<(), Exit> {
         let cannot_hear = cannot("signals cannot be received");
         let mut terminate = signal(SignalKind::terminate()).map_err(&cannot_hear)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(&cannot_hear)?;
         let mut again = signal(SignalKind::hangup()).map_err(&cannot_hear)?;
 
-        let data = self.data.folder();
-        let store = store::open(&plan.fixed.store, &data).await.map_err(cannot("the store cannot be opened"))?;
         let cells = Cells::default();
         let context = services::Context {
             store,
             clock: Clock::system(),
             signing: cells.signing.clone(),
             accounts: cells.accounts.clone(),
-            outbox: data.path().join("outbox"),
+            outbox: self.data.folder().path().join("outbox"),
         };
         cells.tell(plan);
         let tasks = Arc::new(Tasks::new());
@@ -165,12 +170,6 @@ fn write_ready_file(path: &Path, address: SocketAddr) -> std::io::Result<()> {
     let draft = path.with_extension("new");
     std::fs::write(&draft, format!("{}\n", json!({ "services": address.to_string() })))?;
     std::fs::rename(&draft, path)
-}
-
-fn refused(checked: &Checked) -> Exit {
-    let told = render::human(&checked.report, &checked.sources, Color::Plain);
-    let what = "not started, because the configuration has errors";
-    Exit::new(error_code(&checked.report), format!("{told}{}\nerror: {what}", summary(checked)))
 }
 
 fn cannot<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl Fn(E) -> Exit {

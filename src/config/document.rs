@@ -9,8 +9,8 @@
 use super::grammar::{Edit, List, Map, choice, section};
 use super::value::{
     Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, KeyHash, KeySetPlace, LimitKey, MessageName, MetadataKey,
-    MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, RouteName, Secret, Text, UrlPath,
-    VarValue, Version, Workers,
+    MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, ResponsePath, RouteName, Secret,
+    SocketUrl, Text, UrlPath, VarValue, Version, Workers,
 };
 
 choice! {
@@ -142,6 +142,8 @@ choice! {
     pub enum SessionPath {
         /// The user that the token names.
         User = "session.user",
+        /// The session's own id.
+        Id = "session.id",
         /// The token's own id.
         TokenId = "session.token_id",
         /// The address the connection comes from.
@@ -179,6 +181,8 @@ section! {
         defaults: Policy,
         /// One entry a protocol number.
         routes: Map<ProtocolNumber, Route>,
+        /// Messages that nobody asked for, one entry a protocol number that no route has.
+        pushes: Map<ProtocolNumber, Push>,
     }
 }
 
@@ -339,7 +343,45 @@ section! {
         request: MessageName,
         /// The reply's type; checked against the method.
         response: MessageName,
+        /// What a success changes here, such as that the client is logged in.
+        on_success: OnSuccess,
         ..policy: Policy,
+    }
+}
+
+section! {
+    /// What a success changes here. A client that sees the reply can rely on it.
+    pub struct OnSuccess {
+        /// The connection is in a session of the user that the reply names.
+        bind_session: BindSession,
+        /// The connection is nobody's again; its session ends, and its token is revoked.
+        unbind_session: bool,
+        /// Only if the reply holds these values, for services that answer OK with a code inside, such as `response.code: 0`.
+        when: Map<ResponsePath, VarValue>,
+    }
+}
+
+section! {
+    /// Who a client is by a reply: from a token in it, or from fields of it.
+    pub struct BindSession {
+        /// A token, which is verified like any other.
+        token: ResponsePath,
+        /// The user.
+        user: ResponsePath,
+        /// The user's roles.
+        roles: ResponsePath,
+        /// How long the session lasts; 24h where nothing is said.
+        ttl: Duration,
+    }
+}
+
+section! {
+    /// A message that the gateway sends without being asked. A session keeps it until its client has acknowledged it.
+    pub struct Push {
+        /// The name in logs and metrics, such as `game.event`.
+        name: RouteName [required],
+        /// Its type.
+        message: MessageName [required],
     }
 }
 
@@ -368,6 +410,8 @@ section! {
         connections: Connections,
         /// Bounds on memory, over all connections.
         memory: Memory,
+        /// How many sessions a user may have, and how long one waits for its client.
+        sessions: Sessions,
         /// Whose tokens are believed.
         auth: Auth,
         /// What the operator sees.
@@ -386,6 +430,8 @@ section! {
         path: UrlPath,
         /// Threads that carry connections: a number, or `auto` for one a processor.
         workers: Workers,
+        /// Where clients come back to after they were cut off, such as `wss://play.example/ws`; where nothing is said, to the same URL.
+        public_url: SocketUrl,
     }
 }
 
@@ -465,6 +511,30 @@ section! {
         outboxes: ByteSize,
         /// Bytes of messages that have not fully arrived.
         partial_messages: ByteSize,
+    }
+}
+
+choice! {
+    /// What happens to a user who has as many sessions as may be and makes another.
+    pub enum WhenFull {
+        /// The oldest session gives way.
+        ReplaceOldest = "replace_oldest",
+        /// The new one is refused.
+        Refuse = "refuse",
+    }
+}
+
+section! {
+    /// How many sessions a user may have, and how long one waits for its client.
+    pub struct Sessions {
+        /// The most sessions of one user, over all nodes; 1 is a single login.
+        per_user_max: u32,
+        /// What happens to the next one.
+        when_full: WhenFull,
+        /// How long a session waits for its client after the connection was lost.
+        resume_window: Duration,
+        /// The most bytes of unacknowledged pushes that a session keeps for its client.
+        ring_bytes_max: ByteSize,
     }
 }
 

@@ -5,8 +5,10 @@
 //! Promises: one table snapshot a call; exactly one [`Answer`] a call, even when something panics; a refusal costs no backend anything.
 //!
 //! - `request`: what the backend is sent
+//! - `effect`: what a success changes here
 //! - `reply`: what the client is sent
 
+mod effect;
 mod reply;
 mod request;
 
@@ -20,6 +22,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
+pub use self::effect::Effect;
 pub use self::reply::Reply;
 
 use crate::backend;
@@ -30,6 +33,7 @@ use crate::pipeline::call::Caller;
 use crate::pipeline::identity::Identity;
 use crate::pipeline::rate_limit::{self, Facts};
 use crate::proto::Values;
+use crate::session::Held;
 use crate::table::plan::LogPayload;
 use crate::table::{Access, Route, Table};
 use crate::wire::{Codec, Envelope, Status};
@@ -39,7 +43,15 @@ pub struct Call {
     codec: Codec,
     request: backend::Request,
     worker: WorkerId,
+    /// What a success needs that changes something here; most routes change nothing.
+    after: Option<Box<After>>,
     log: Logged,
+}
+
+/// The table that the call was admitted by, and the session that the caller was in.
+struct After {
+    table: Arc<Table>,
+    held: Option<Held>,
 }
 
 /// The one end of a call.
@@ -50,6 +62,8 @@ pub struct Answer {
     pub result: std::result::Result<Reply, Status>,
     /// Nothing is sent: the route answers failures only, and this is none.
     pub silent: bool,
+    /// What the success changes here, to be committed before the reply is said.
+    pub effect: Option<Effect>,
 }
 
 /// What the access log will say about a call, known from its beginning. It says it once: when the call ends, or is dropped before.
@@ -105,7 +119,8 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
     let path = route.method.path.clone();
     let headers = Arc::clone(&route.headers);
     let request = backend::Request { path, headers, metadata, body, deadline: now + patience, reply_bytes_max: route.reply_bytes_max };
-    Ok(Call { codec, request, worker: caller.worker, log })
+    let after = route.effect.is_some().then(|| Box::new(After { table: Arc::clone(table), held: caller.held().cloned() }));
+    Ok(Call { codec, request, worker: caller.worker, after, log })
 }
 
 fn find<'t>(table: &'t Table, envelope: &Envelope<'_>) -> Result<&'t Arc<Route>> {
@@ -187,12 +202,16 @@ impl Call {
 
     /// Waits for the backend. Never fails and never panics: whatever happens is an answer. Dropping it cancels the call.
     pub async fn run(self) -> Answer {
-        let Call { codec, request, worker, mut log } = self;
+        let Call { codec, request, worker, after, mut log } = self;
         let (route, id) = (Arc::clone(&log.route), log.id);
-        let mut endpoint = None;
+        let (mut endpoint, mut effect) = (None, None);
+        let deadline = request.deadline;
         let result = contained(async {
             let answer = route.backend.call(worker, request).await.map_err(|failure| reply::presentable(&route, failure))?;
             endpoint = Some(answer.endpoint);
+            if let Some(After { table, held }) = after.map(|after| *after) {
+                effect = effect::prepare(&table, &route, held, &answer.message, deadline).await?;
+            }
             reply::encode(&route, codec, answer.message)
         })
         .await;
@@ -201,7 +220,7 @@ impl Call {
             Ok(result.map_err(|failure| reply::status(&route, codec, &failure)))
         });
         let result = told.unwrap_or_else(|failure| Err(Status::from(&failure)));
-        Answer { protocol: route.number, id, silent: !route.answers_success && result.is_ok(), result }
+        Answer { protocol: route.number, id, silent: !route.answers_success && result.is_ok(), effect, result }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::failure::{Failure, Reason, Result};
 use crate::pipeline::call::Caller;
 use crate::pipeline::metadata as client_metadata;
 use crate::pipeline::rate_limit::KeyValue;
-use crate::pipeline::told::{PEER, ROLES, USER, told};
+use crate::pipeline::told::{PEER, ROLES, SESSION, USER, told};
 use crate::proto::{self, Unconvertible, Value, Values};
 use crate::table::Route;
 use crate::table::plan::SessionValue;
@@ -24,7 +24,7 @@ pub(super) const FRAME: usize = backend::frame(0).len();
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Entries that are added to a client's.
-const OWN_ENTRIES: usize = 5;
+const OWN_ENTRIES: usize = 6;
 
 /// The request as protobuf bytes, whatever the client speaks.
 pub(super) fn message<'e>(route: &Route, codec: Codec, envelope: &Envelope<'e>) -> Result<Cow<'e, [u8]>> {
@@ -90,6 +90,7 @@ pub(super) fn metadata(route: &Route, caller: &mut Caller, envelope: &Envelope<'
     if known {
         metadata.push((USER, told.user.clone()));
         metadata.push((ROLES, told.roles.clone()));
+        metadata.push((SESSION, told.session.clone()));
     }
     metadata.push((PEER, told.peer.clone()));
     Ok(metadata)
@@ -143,6 +144,7 @@ fn write_stamped(route: &Route, caller: &Caller, message: &[u8], body: &mut Byte
     for (stamp, source) in &route.stamps {
         let value = match source {
             SessionValue::User => caller.identity().map(|identity| &*identity.user),
+            SessionValue::Id => caller.session().map(|id| &**id),
             SessionValue::TokenId => caller.identity().and_then(|identity| identity.token_id.as_deref()),
             SessionValue::PeerIp => Some(peer.as_str()),
         };

@@ -9,10 +9,12 @@ use tracing::level_filters::LevelFilter;
 use super::*;
 use crate::config::Environment;
 use crate::failure::Code;
-use crate::reload::{Inputs, Origin, Reloader};
+use crate::proto::Pools;
+use crate::reload::{Inputs, Origin, Reloader, check};
 use crate::services::{Context as Services, builtins};
+use crate::session::Sessions;
 use crate::table::compile::Context;
-use crate::table::link::Cells;
+use crate::table::link::{Cells, Living};
 use crate::telemetry::log::Format;
 use crate::telemetry::log::tests::lines;
 use crate::wire::Payload;
@@ -25,10 +27,11 @@ fn shipped() -> Arc<Table> {
         variables: Box::new(|_| None),
         context: Context::default(),
     };
-    let Ok((reloader, _)) = Reloader::start(inputs, Arc::new(builtins(Handle::current(), Services::in_memory())), Cells::default()) else {
-        panic!("the shipped routes are sound")
-    };
-    reloader.reader().load()
+    let pools = Pools::default();
+    let mut checked = check(&inputs, None, &pools);
+    let builtins = Arc::new(builtins(Handle::current(), Services::in_memory()));
+    let living = Living::new(builtins, Sessions::for_tests(), Cells::default(), 1);
+    Reloader::start(inputs, pools, &mut checked, living).reader().load()
 }
 
 fn anonymous() -> Caller {

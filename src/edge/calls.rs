@@ -118,7 +118,7 @@ mod tests {
     use crate::wire::Status;
 
     fn answer(id: u32) -> Answer {
-        Answer { protocol: Protocol(1000), id: CallId(id), result: Err(Status::default()), silent: false }
+        Answer { protocol: Protocol(1000), id: CallId(id), result: Err(Status::default()), silent: false, effect: None }
     }
 
     fn call(id: u32) -> (InFlight, oneshot::Sender<()>) {

@@ -29,7 +29,7 @@ use super::worker::Worker;
 use crate::id::ConnectionId;
 use crate::pipeline::Caller;
 use crate::session::outbox::{Full, Outbox, Ready};
-use crate::table::Settings;
+use crate::table::Table;
 use crate::wire::Close;
 
 /// Reads of one wake-up, a scratch buffer each, before others have their turn.
@@ -88,6 +88,8 @@ enum Reading {
     Enough,
     /// Too much waits to be written.
     PutOff,
+    /// It has to be found out first who the client is.
+    Waiting,
 }
 
 // === impl Connection ===
@@ -142,6 +144,7 @@ impl Connection {
             Phase::New { token } => {
                 let token = token.take();
                 self.place.set_waker(cx.waker());
+                self.conversation.speaker.outbox.set_owner(cx.waker());
                 self.phase = Phase::Open;
                 self.conversation.greet(token.as_deref(), &self.worker.shared.node, &self.worker.batch()).and_then(|()| self.turn(cx))
             }
@@ -161,12 +164,17 @@ impl Connection {
             self.check_time()?;
         }
         loop {
-            let reading = self.read(cx)?;
+            let admitted = self.conversation.poll_admission(cx, self.worker.tables(), self.place.now())?;
+            let reading = if admitted.is_ready() { self.read(cx)? } else { Reading::Waiting };
+            if reading == Reading::Waiting && admitted.is_ready() {
+                // It has only just begun; what it waits for has to know whom to wake.
+                continue;
+            }
             // After it, for if the gateway itself was not running, what the client said meanwhile has only now been heard.
             if self.place.now() >= self.heartbeat_due {
-                self.heartbeat_due = self.check_heartbeat(self.place.now(), &self.worker.tables().load().settings)?;
+                self.heartbeat_due = self.check_heartbeat(self.place.now(), &self.worker.tables().load())?;
             }
-            if let Poll::Ready(answered) = self.conversation.poll_answer(cx) {
+            if let Poll::Ready(answered) = self.conversation.poll_answer(cx, self.worker.tables(), self.place.now()) {
                 answered?;
                 if self.conversation.draining {
                     return Err(End::close(Close::Shutdown, "the gateway stops"));
@@ -189,6 +197,9 @@ impl Connection {
     fn read(&mut self, cx: &mut Context<'_>) -> Result<Reading, End> {
         let mut loaded = None;
         for _ in 0..READS_MAX {
+            if self.conversation.is_being_admitted() {
+                return Ok(Reading::Waiting);
+            }
             if self.conversation.is_backed_up() {
                 return Ok(Reading::PutOff);
             }
@@ -214,9 +225,6 @@ impl Connection {
                 return Err(end);
             }
             decoded.map_err(|violation| End::close(violation.close, violation.what))?;
-            if self.conversation.take_verified() {
-                return Ok(Reading::Enough);
-            }
         }
         Ok(Reading::Enough)
     }
@@ -279,9 +287,14 @@ impl Connection {
         self.conversation.check_standing(now)
     }
 
-    /// A client that is not read from cannot be heard; whether it lives is then for [`STALL_WAIT`] to say.
-    fn check_heartbeat(&mut self, now: Tick, settings: &Settings) -> Result<Tick, End> {
-        if self.stalled_since.is_some() {
+    /// A client that is not read from cannot be heard; whether it lives is then for [`STALL_WAIT`] to say, or for the time that an
+    /// admission may take.
+    fn check_heartbeat(&mut self, now: Tick, table: &Table) -> Result<Tick, End> {
+        let settings = &table.settings;
+        if self.conversation.caller.identity().is_some_and(|identity| !table.verifier.still_lists(identity)) {
+            return Err(End::close(Close::Revoked, "the API key is listed no longer"));
+        }
+        if self.stalled_since.is_some() || self.conversation.is_being_admitted() {
             self.heartbeat.hear(now);
         }
         loop {
@@ -368,7 +381,7 @@ mod tests {
     use crate::edge::request::Offer;
     use crate::edge::seats::Seats;
     use crate::edge::socket::Stream;
-    use crate::table::{Table, live};
+    use crate::table::live;
     use crate::wire::Codec;
 
     #[tokio::test]

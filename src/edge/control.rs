@@ -1,16 +1,21 @@
 //! The gateway's own protocol numbers, 1 to 999: who the client is, whether it lives, and what it no longer wants.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use super::admission::{Admission, Way};
 use super::conversation::{Batch, Conversation};
 use super::end::End;
+use super::line::SocketLine;
 use super::pulse::Tick;
 use super::standing::{self, Standing};
-use crate::failure::{Failure, Reason};
+use crate::clock::to_millis;
+use crate::failure::{Code, Failure, Reason};
 use crate::id::CallId;
-use crate::pipeline::cause::Cause;
-use crate::pipeline::{Identity, auth};
+use crate::pipeline::Identity;
+use crate::session::{Admitted, Grant, Held, Line};
+use crate::table::{Settings, TableReader};
 use crate::wire::{Close, Envelope, number, v1};
 
 /// A message that makes a connection's task panic, in tests alone.
@@ -20,7 +25,7 @@ pub const PANIC: u32 = 998;
 // === impl Conversation ===
 
 impl Conversation {
-    /// The gateway's first words: Hello, and what came of a token that the handshake brought.
+    /// The gateway's first words: Hello. What comes of a token that the handshake brought follows.
     pub fn greet(&mut self, token: Option<&str>, node: &str, batch: &Batch) -> Result<(), End> {
         let settings = &batch.table.settings;
         self.speaker.say(
@@ -34,24 +39,26 @@ impl Conversation {
                 stream_credit: 0,
                 catalogue_hash: batch.table.catalogue_hash.clone(),
                 node: node.to_owned(),
-                server_time_ms: since_epoch(SystemTime::now()),
+                server_time_ms: to_millis(SystemTime::now()),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
         )?;
-        let Some(token) = token else { return Ok(()) };
-        let ready = self.authenticate(token, batch).map_err(bad_token)?;
-        self.speaker.say(0, &ready)
+        if let Some(token) = token {
+            self.begin(Admission::by_token(Way::Handshake, 0, token.to_owned(), None, &batch.table));
+        }
+        Ok(())
     }
 
     /// A message with one of the gateway's own numbers.
     pub(super) fn hear_control(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), End> {
         let heard = match envelope.protocol {
-            number::AUTHENTICATE => return self.hear_authenticate(envelope, batch),
+            number::AUTHENTICATE => self.hear_authenticate(envelope, batch),
+            number::RESUME => self.hear_resume(envelope, batch),
             number::REFRESH_TOKEN => self.hear_refresh(envelope, batch),
             number::PING => self.hear_ping(envelope),
             number::PONG => return Ok(()),
             number::CANCEL => self.hear_cancel(envelope),
-            number::RESUME | number::SUBSCRIBE | number::UNSUBSCRIBE => Err(Refused::not_supported(envelope.protocol)),
+            number::SUBSCRIBE | number::UNSUBSCRIBE => Err(Refused::not_supported(envelope.protocol)),
             #[cfg(test)]
             PANIC => panic!("a test asked for it"),
             unknown => Err(Refused::unknown(unknown)),
@@ -63,14 +70,31 @@ impl Conversation {
         }
     }
 
+    /// What came of finding out who the client is. Ready when nothing is being found out.
+    pub fn poll_admission(&mut self, cx: &mut Context<'_>, tables: &TableReader, now: Tick) -> Result<Poll<()>, End> {
+        let Some(admission) = &mut self.admission else { return Ok(Poll::Ready(())) };
+        let Poll::Ready(outcome) = admission.poll(cx) else { return Ok(Poll::Pending) };
+        let (way, id) = (admission.way, admission.id);
+        self.admission = None;
+        let settings = &tables.load().settings;
+        match outcome {
+            Ok(admitted) => self.enter(admitted, Entry { way, id }, tables, settings, now)?,
+            Err(failure) => self.not_admitted(way, id, failure, now)?,
+        }
+        // Verifying a token costs as much as many calls.
+        self.count_token(now)?;
+        Ok(Poll::Ready(()))
+    }
+
     /// What time brings about for the identity.
     pub fn check_standing(&mut self, now: Tick) -> Result<(), End> {
         match self.standing.check(now) {
             standing::Verdict::Fine => Ok(()),
             standing::Verdict::Warn => {
-                let expires_ms = self.caller.identity().map_or(0, |identity| since_epoch(identity.expires));
+                let expires_ms = self.caller.identity().map_or(0, |identity| to_millis(identity.expires));
                 self.speaker.say(0, &v1::TokenExpiring { expires_ms })
             }
+            standing::Verdict::Unknown if self.is_being_admitted() => Ok(()),
             standing::Verdict::Unknown => Err(End::close(Close::BadToken, "no token came in time; send Authenticate first")),
             standing::Verdict::Expired => Err(End::close(Close::TokenExpired, "the token expired; connect with a new one")),
         }
@@ -78,38 +102,125 @@ impl Conversation {
 
     /// Asks whether the client is alive.
     pub fn ask(&self) -> Result<(), End> {
-        self.speaker.ask(&v1::Ping { time_ms: since_epoch(SystemTime::now()) })
+        self.speaker.ask(&v1::Ping { time_ms: to_millis(SystemTime::now()) })
     }
 
-    /// A token that is refused ends the connection: trying many is not for clients.
-    fn hear_authenticate(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), End> {
+    /// Enters a session, or has a later identity in its own: from the moment at which the client is told so.
+    pub(super) fn enter(
+        &mut self,
+        admitted: Admitted,
+        entry: Entry,
+        tables: &TableReader,
+        settings: &Settings,
+        now: Tick,
+    ) -> Result<(), End> {
+        match admitted {
+            Admitted::Granted(grant) => self.take_session(grant, entry, tables, settings, now),
+            Admitted::Refreshed(identity) => self.refreshed(identity, entry, settings, now),
+        }
+    }
+
+    fn take_session(&mut self, grant: Grant, entry: Entry, tables: &TableReader, settings: &Settings, now: Tick) -> Result<(), End> {
+        let identity = Arc::clone(grant.identity());
+        let line = Arc::new(SocketLine { codec: self.speaker.codec, outbox: Arc::clone(&self.speaker.outbox), tables: tables.clone() });
+        let speaker = &self.speaker;
+        let attachment = grant.take(Arc::clone(&line) as Arc<dyn Line>, |grant, replay| {
+            let ready = ready(grant.identity(), grant.session_id(), grant.resume_token(), settings);
+            if entry.way != Way::Resume {
+                return speaker.say(entry.id, &ready);
+            }
+            let resumed = v1::Resumed {
+                recovered: replay.recovered,
+                replayed: clamped(replay.missed.len()),
+                lost_topics: Vec::new(),
+                ready: Some(ready),
+            };
+            speaker.say(entry.id, &resumed)?;
+            let fits = replay.missed.into_iter().all(|missed| line.push(missed));
+            if fits { Ok(()) } else { Err(End::close(Close::Slow, "what was missed is more than may wait for you")) }
+        })?;
+        let held = attachment.held();
+        if let Some(before) = self.attachment.replace(attachment) {
+            // The client speaks for somebody else now, and nobody will come back to what it was.
+            before.abandon();
+        }
+        self.standing = Standing::known(now, SystemTime::now(), identity.expires);
+        self.seat.show();
+        self.caller.identify(identity, held);
+        Ok(())
+    }
+
+    /// The connection is nobody's again, because its client asked for it.
+    pub(super) fn leave_session(&mut self, left: &Held, settings: &Settings, now: Tick) -> Result<(), End> {
+        if self.caller.held().is_none_or(|held| !Arc::ptr_eq(&held.session, &left.session)) {
+            return Ok(());
+        }
+        self.attachment = None;
+        self.caller.forget();
+        self.standing = Standing::anonymous(now, settings);
+        self.seat.hide(settings).map_err(|_| End::close(Close::Overloaded, "there is no room for clients without a token"))
+    }
+
+    fn refreshed(&mut self, identity: Arc<Identity>, entry: Entry, settings: &Settings, now: Tick) -> Result<(), End> {
+        let Some(held) = self.caller.held().filter(|held| held.session.user == identity.user).cloned() else { return Ok(()) };
+        held.session.refresh(Arc::clone(&identity));
+        let ready = ready(&identity, &held.session.id, "", settings);
+        self.standing = Standing::known(now, SystemTime::now(), identity.expires);
+        self.caller.identify(identity, held);
+        let number = if entry.way == Way::Refresh { number::REFRESH_TOKEN } else { number::READY };
+        self.speaker.say_as(number, entry.id, &ready)
+    }
+
+    /// A token that is refused ends the connection: trying many is not for clients. One that was only a refresh leaves the old in force.
+    fn not_admitted(&mut self, way: Way, id: u32, failure: Failure, now: Tick) -> Result<(), End> {
+        let request = match way {
+            Way::Handshake => return Err(shut_out(&failure)),
+            Way::Authenticate => number::AUTHENTICATE,
+            Way::Refresh => number::REFRESH_TOKEN,
+            Way::Resume => number::RESUME,
+        };
+        let bad_token = failure.reason() == Reason::InvalidToken.parts().1;
+        match failure.code() {
+            // Not the client's doing.
+            Code::Unavailable => self.speaker.refuse(request, id, &failure)?,
+            _ => self.refuse(request, id, &failure, now)?,
+        }
+        if bad_token && way != Way::Refresh { Err(shut_out(&failure)) } else { Ok(()) }
+    }
+
+    fn begin(&mut self, admission: Admission) {
+        self.admission = Some(Box::new(admission));
+    }
+
+    fn hear_authenticate(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), Refused> {
         let read = self.speaker.read::<v1::Authenticate>(envelope.payload).map_err(unreadable);
-        match read.and_then(|message| self.authenticate(&message.token, batch)) {
-            Ok(ready) => {
-                self.speaker.say(envelope.id, &ready)?;
-                self.count_token(batch.tick)
+        match read {
+            Ok(message) => {
+                let held = self.caller.held().cloned();
+                self.begin(Admission::by_token(Way::Authenticate, envelope.id, message.token, held, &batch.table));
+                Ok(())
             }
             Err(failure) => {
                 self.speaker.refuse(envelope.protocol, envelope.id, &failure)?;
-                Err(bad_token(failure))
+                Err(Refused::End(End::close(Close::BadToken, failure.message().to_owned())))
             }
         }
+    }
+
+    fn hear_resume(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), Refused> {
+        let message: v1::Resume = self.speaker.read(envelope.payload).map_err(unreadable)?;
+        self.begin(Admission::by_resumption(envelope.id, &message.resume_token, message.token, message.last_seq, &batch.table));
+        Ok(())
     }
 
     /// A token that is refused leaves the old one in force.
     fn hear_refresh(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), Refused> {
         let message: v1::RefreshToken = self.speaker.read(envelope.payload).map_err(unreadable)?;
-        let Some(before) = self.caller.identity().map(|identity| Arc::clone(&identity.user)) else {
+        let Some(held) = self.caller.held().cloned() else {
             return Err(Failure::gateway(Reason::Unauthenticated, "there is no token to refresh; send Authenticate (protocol 2)").into());
         };
-        let identity = self.verify(&message.token, batch)?;
-        if identity.user != before {
-            batch.table.verifier.refusals().count(Cause::WrongUser);
-            return Err(Failure::gateway(Reason::InvalidToken, "the token is another user's; open a connection of its own for it").into());
-        }
-        let ready = self.become_known(identity, batch.tick);
-        self.speaker.say_as(number::REFRESH_TOKEN, envelope.id, &ready)?;
-        Ok(self.count_token(batch.tick)?)
+        self.begin(Admission::by_token(Way::Refresh, envelope.id, message.token, Some(held), &batch.table));
+        Ok(())
     }
 
     fn hear_ping(&mut self, envelope: &Envelope<'_>) -> Result<(), Refused> {
@@ -123,29 +234,13 @@ impl Conversation {
         self.cancel(CallId(cancel.id))?;
         Ok(())
     }
+}
 
-    fn authenticate(&mut self, token: &str, batch: &Batch) -> Result<v1::Ready, Failure> {
-        let identity = self.verify(token, batch)?;
-        Ok(self.become_known(identity, batch.tick))
-    }
-
-    fn verify(&mut self, token: &str, batch: &Batch) -> Result<Identity, Failure> {
-        self.verified = true;
-        batch.table.verifier.verify(token, SystemTime::now()).map_err(auth::Refused::finally)
-    }
-
-    fn become_known(&mut self, identity: Identity, tick: Tick) -> v1::Ready {
-        let ready = v1::Ready {
-            user: identity.user.to_string(),
-            roles: identity.roles.iter().map(ToString::to_string).collect(),
-            expires_ms: since_epoch(identity.expires),
-            ..v1::Ready::default()
-        };
-        self.standing = Standing::known(tick, SystemTime::now(), identity.expires);
-        self.seat.show();
-        self.caller.identify(Some(Arc::new(identity)));
-        ready
-    }
+/// What a client is answered that enters a session: by which way it came, and the id of its request.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    pub way: Way,
+    pub id: u32,
 }
 
 /// Why a control message was not obeyed.
@@ -182,12 +277,26 @@ fn unreadable(what: String) -> Failure {
     Failure::gateway(Reason::InvalidMessage, format!("the payload is not the message of this number: {what}"))
 }
 
-fn bad_token(failure: Failure) -> End {
-    End::close(Close::BadToken, failure.message().to_owned())
+/// Why a connection ends whose token made no session: for good if the token is bad, else to be tried again.
+fn shut_out(failure: &Failure) -> End {
+    let close = match failure.reason() {
+        "INVALID_TOKEN" => Close::BadToken,
+        "SESSION_LIMIT" => Close::Limit,
+        _ => Close::Overloaded,
+    };
+    End::close(close, failure.message().to_owned())
 }
 
-fn since_epoch(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+fn ready(identity: &Identity, session: &str, resume_token: &str, settings: &Settings) -> v1::Ready {
+    v1::Ready {
+        session_id: session.to_owned(),
+        user: identity.user.to_string(),
+        roles: identity.roles.iter().map(ToString::to_string).collect(),
+        expires_ms: to_millis(identity.expires),
+        resume_token: resume_token.to_owned(),
+        resume_url: settings.public_url.clone().unwrap_or_default(),
+        resume_window_ms: milliseconds(settings.sessions.resume_window),
+    }
 }
 
 fn milliseconds(duration: Duration) -> u32 {

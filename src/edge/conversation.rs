@@ -9,7 +9,9 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 use tracing::trace;
 
+use super::admission::{Admission, Way};
 use super::calls::{Calls, InFlight};
+use super::control::Entry;
 use super::end::{End, aborted, goodbye};
 use super::frames::{Event, Flow};
 use super::patience::{Exhausted, Patience};
@@ -17,12 +19,13 @@ use super::pulse::Tick;
 use super::seats::Seat;
 use super::speaker::Speaker;
 use super::standing::Standing;
-use crate::dispatch::{self, Answer};
+use crate::dispatch::{self, Answer, Effect};
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, Protocol};
 use crate::pipeline::Caller;
+use crate::session::Attachment;
 use crate::session::outbox::Full;
-use crate::table::Table;
+use crate::table::{Table, TableReader};
 use crate::wire::{Close, Codec, Envelope, number};
 
 /// What all messages that were read together have in common.
@@ -43,8 +46,10 @@ pub struct Conversation {
     put_off: Option<Box<(Answer, Full)>>,
     /// New calls are refused, for the gateway is about to end.
     pub(super) draining: bool,
-    /// A token was verified since [`Conversation::take_verified`].
-    pub(super) verified: bool,
+    /// The session that the connection is in.
+    pub(super) attachment: Option<Attachment>,
+    /// What is being found out about who the client is. Until it is, nothing is read.
+    pub(super) admission: Option<Box<Admission>>,
     patience: Patience,
 }
 
@@ -60,7 +65,8 @@ impl Conversation {
             calls: Calls::default(),
             put_off: None,
             draining: false,
-            verified: false,
+            attachment: None,
+            admission: None,
             patience: Patience::default(),
         }
     }
@@ -73,12 +79,12 @@ impl Conversation {
             Event::Pong => {}
             Event::Close(code) => return Err(End::Client(code)),
         }
-        Ok(if self.verified || self.is_backed_up() { Flow::Pause } else { Flow::Continue })
+        Ok(if self.is_being_admitted() || self.is_backed_up() { Flow::Pause } else { Flow::Continue })
     }
 
-    /// Whether a token was verified since this was last asked. That costs as much as many messages, so others should have their turn.
-    pub fn take_verified(&mut self) -> bool {
-        std::mem::take(&mut self.verified)
+    /// Whether it is being found out who the client is. What it says next may depend on that, so that it is read afterwards.
+    pub fn is_being_admitted(&self) -> bool {
+        self.admission.is_some()
     }
 
     /// Whether so much waits to be written that no more should be read.
@@ -90,15 +96,19 @@ impl Conversation {
     ///
     /// Answers that come together may be larger than the outbox without the client being slow. The one that does not fit any more is put
     /// off until what waits is written, or until there is room in all outboxes. One that fits not even alone is refused.
-    pub fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    pub fn poll_answer(&mut self, cx: &mut Context<'_>, tables: &TableReader, now: Tick) -> Poll<Result<(), End>> {
         loop {
-            let answer = match self.put_off.take() {
+            let mut answer = match self.put_off.take() {
                 Some(put_off) => put_off.0,
                 None => match ready!(self.calls.poll_next(cx)) {
                     Some(answer) => answer,
                     None => return Poll::Ready(Ok(())),
                 },
             };
+            // Before the reply: whoever sees it can rely on what it changed.
+            if let Some(effect) = answer.effect.take() {
+                self.commit(effect, tables, now)?;
+            }
             match self.speaker.answer(&answer) {
                 Ok(()) => {}
                 Err(Full::Own) if self.speaker.outbox.is_empty() => {
@@ -110,6 +120,14 @@ impl Conversation {
                     return Poll::Pending;
                 }
             }
+        }
+    }
+
+    fn commit(&mut self, effect: Effect, tables: &TableReader, now: Tick) -> Result<(), End> {
+        let settings = &tables.load().settings;
+        match effect {
+            Effect::Enter(admitted) => self.enter(admitted, Entry { way: Way::Authenticate, id: 0 }, tables, settings, now),
+            Effect::Leave(left) => self.leave_session(&left, settings, now),
         }
     }
 
@@ -134,6 +152,9 @@ impl Conversation {
     /// Says the last words that this end deserves, and gives up the calls that are open.
     pub fn part(&mut self, end: &End) -> Vec<InFlight> {
         let open = self.calls.take_all();
+        self.admission = None;
+        // From here on the session waits for its client; what is pushed meanwhile is kept.
+        let resumable = self.attachment.take().is_some_and(|attachment| attachment.is_current());
         match end {
             End::Gone => {}
             End::Client(code) => self.speaker.echo_close(*code),
@@ -141,7 +162,7 @@ impl Conversation {
                 let text = format!("{}: {what}", close.reason());
                 let late = self.put_off.take().map(|put_off| (put_off.0.protocol.0, put_off.0.id.0));
                 let ids = open.iter().map(|call| (call.protocol.0, call.id.0)).chain(late);
-                self.speaker.farewell(ids, &aborted(*close), &goodbye(*close), *close, &text);
+                self.speaker.farewell(ids, &aborted(*close), &goodbye(*close, resumable), *close, &text);
             }
         }
         open
@@ -180,6 +201,11 @@ impl Conversation {
                 return self.refuse(0, malformed.id.unwrap_or(0), &failure, batch.tick);
             }
         };
+        if envelope.ack != 0
+            && let Some(attachment) = &self.attachment
+        {
+            attachment.session().acknowledge(envelope.ack);
+        }
         match envelope.protocol {
             number::STREAM => {
                 trace!(connection = %self.caller.connection, id = envelope.id, "dropped a message for a stream that is not open");

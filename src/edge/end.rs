@@ -30,8 +30,17 @@ impl End {
     }
 }
 
+impl From<Close> for End {
+    /// A session that ended while the connection was about to enter it.
+    fn from(close: Close) -> End {
+        End::close(close, "the session ended")
+    }
+}
+
 /// What Goodbye says about a close.
-pub fn goodbye(close: Close) -> v1::Goodbye {
+///
+/// `resumable`: the connection has a session that will wait for its client.
+pub fn goodbye(close: Close, resumable: bool) -> v1::Goodbye {
     let retry_after = match close {
         Close::GoingAway | Close::Restart | Close::Shutdown | Close::Rebalance | Close::Overloaded => jitter(Duration::ZERO, RETURN_WITHIN),
         _ => Duration::ZERO,
@@ -40,7 +49,7 @@ pub fn goodbye(close: Close) -> v1::Goodbye {
         code: close.code().into(),
         reason: close.reason().to_owned(),
         reconnect: close.reconnect(),
-        can_resume: false,
+        can_resume: resumable && close.reconnect(),
         retry_after_ms: u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX),
     }
 }
@@ -48,6 +57,8 @@ pub fn goodbye(close: Close) -> v1::Goodbye {
 /// How the calls end that are open when the gateway closes.
 pub fn aborted(close: Close) -> Failure {
     match close {
+        Close::Replaced => Failure::gateway(Reason::SessionReplaced, "the session went to another connection before the call ended"),
+        Close::Revoked => Failure::gateway(Reason::Revoked, "the session was revoked before the call ended"),
         Close::TokenExpired => Failure::gateway(Reason::Expired, "the token expired before the call ended"),
         Close::GoingAway | Close::Restart | Close::Shutdown => {
             Failure::gateway(Reason::Shutdown, "the gateway stopped before the call ended")

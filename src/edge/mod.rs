@@ -10,8 +10,10 @@
 //! - `upgrade`, `proxy`, `tls`, `request`, `refusal`: its handshakes
 //! - `connection`, `socket`, `frames`: its one task, from bytes to messages and back
 //! - `conversation`, `control`, `calls`, `speaker`, `own`: what it says, and what is said to it
+//! - `admission`, `line`: who it is, and the way from its session to it
 //! - `heartbeat`, `standing`, `end`, `jitter`: how long, and how it ends
 
+mod admission;
 mod calls;
 mod connection;
 mod control;
@@ -20,6 +22,7 @@ mod end;
 mod frames;
 mod heartbeat;
 mod jitter;
+mod line;
 mod listener;
 mod own;
 mod patience;

@@ -26,6 +26,8 @@ own! {
     Ready = READY,
     Ping = PING,
     Pong = PONG,
+    Resume = RESUME,
+    Resumed = RESUMED,
     RefreshToken = REFRESH_TOKEN,
     TokenExpiring = TOKEN_EXPIRING,
     Goodbye = GOODBYE,

@@ -64,9 +64,9 @@ impl ApiKeys {
         self.0.is_empty()
     }
 
-    /// Whether exactly this key is among them.
-    pub fn lists(&self, key: &ApiKeySpec) -> bool {
-        self.0.get(&key.name).is_some_and(|listed| **listed == *key)
+    /// Whether the key of this hash is among them, and speaks for this user in these roles.
+    pub fn lists(&self, hash: &[u8; 32], user: &str, roles: &[Arc<str>]) -> bool {
+        self.0.values().any(|key| key.hash == *hash && *key.user == *user && key.roles == roles)
     }
 
     /// Who shows this key.
@@ -91,7 +91,7 @@ fn identity(key: &Arc<ApiKeySpec>, now: SystemTime) -> Identity {
         issued_ms: 0,
         expires: now + LIFETIME_MAX,
         token: None,
-        api_key: Some(Arc::clone(key)),
+        api_key: Some(Arc::new(key.hash)),
     }
 }
 

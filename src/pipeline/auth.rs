@@ -119,7 +119,7 @@ impl Verifier {
     /// Whether that by which this identity came is still listed: an API key that was taken out of the configuration, or changed, is not.
     /// Of a token its expiry and its revocation say everything.
     pub fn still_lists(&self, identity: &Identity) -> bool {
-        identity.api_key.as_ref().is_none_or(|key| self.api_keys.lists(key))
+        identity.api_key.as_ref().is_none_or(|hash| self.api_keys.lists(hash, &identity.user, &identity.roles))
     }
 
     fn read(&self, token: &str, now: SystemTime) -> Checked<Identity> {

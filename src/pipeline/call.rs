@@ -9,6 +9,7 @@ use super::identity::Identity;
 use super::permission::{Grants, Permissions};
 use super::told::Told;
 use crate::id::{ConnectionId, Generation, WorkerId};
+use crate::session::Held;
 
 /// The caller behind one connection. Owned by the connection's task.
 pub struct Caller {
@@ -17,6 +18,8 @@ pub struct Caller {
     /// The client's address, as trusted proxies told it.
     pub peer: IpAddr,
     identity: Option<Arc<Identity>>,
+    /// The session it is in.
+    held: Option<Held>,
     /// What the identity may do by the table of this generation. Dropped when the identity changes.
     grants: Option<(Generation, Grants)>,
     /// Made for the first call, given back by [`Caller::tidy`], and dropped when the identity changes.
@@ -28,7 +31,7 @@ pub struct Caller {
 impl Caller {
     /// A caller who has not said who it is.
     pub fn new(connection: ConnectionId, worker: WorkerId, peer: IpAddr) -> Caller {
-        Caller { connection, worker, peer, identity: None, grants: None, told: None }
+        Caller { connection, worker, peer, identity: None, held: None, grants: None, told: None }
     }
 
     /// Who the connection speaks for; None while it is anonymous.
@@ -36,11 +39,26 @@ impl Caller {
         self.identity.as_ref()
     }
 
-    /// The connection speaks for somebody else from now on, or for nobody.
-    pub fn identify(&mut self, identity: Option<Arc<Identity>>) {
-        self.identity = identity;
-        self.grants = None;
-        self.told = None;
+    /// The id of the session it is in; None while it is anonymous.
+    pub fn session(&self) -> Option<&Arc<str>> {
+        self.held.as_ref().map(|held| &held.session.id)
+    }
+
+    /// The session it is in; None while it is anonymous.
+    pub fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+
+    /// The connection speaks for this identity from now on, in this session.
+    pub fn identify(&mut self, identity: Arc<Identity>, held: Held) {
+        (self.identity, self.held) = (Some(identity), Some(held));
+        (self.grants, self.told) = (None, None);
+    }
+
+    /// The connection speaks for nobody from now on.
+    pub fn forget(&mut self) {
+        (self.identity, self.held) = (None, None);
+        (self.grants, self.told) = (None, None);
     }
 
     /// What the caller may do by `permissions`, which belong to the table of `generation`.
@@ -61,8 +79,9 @@ impl Caller {
 
     /// What backends are told about the caller.
     pub fn told(&mut self) -> &Told {
+        let session = self.held.as_ref().map(|held| &*held.session.id);
         let (identity, peer) = (self.identity.as_deref(), self.peer);
-        self.told.get_or_insert_with(|| Box::new(Told::new(identity, peer)))
+        self.told.get_or_insert_with(|| Box::new(Told::new(identity, session, peer)))
     }
 
     /// Whether there is memory to give back with [`Caller::tidy`].
@@ -84,6 +103,7 @@ mod tests {
     use super::*;
     use crate::pipeline::identity::Token;
     use crate::pipeline::permission::{PermissionId, RoleSpec};
+    use crate::session::Session;
 
     fn permissions(role: &str) -> Permissions {
         let role = RoleSpec { name: role.into(), grant: vec!["**".into()], deny: vec![], inherit: vec![] };
@@ -97,7 +117,7 @@ mod tests {
         assert!(caller.grants(Generation(1), &permissions("anonymous")).permits(play));
         assert!(!caller.grants(Generation(2), &permissions("player")).permits(play));
 
-        caller.identify(Some(Arc::new(Identity {
+        let alice = Arc::new(Identity {
             user: "alice".into(),
             roles: vec!["player".into()],
             token_id: None,
@@ -105,12 +125,14 @@ mod tests {
             expires: SystemTime::UNIX_EPOCH,
             token: Some(Token::new("secret")),
             api_key: None,
-        })));
+        });
+        let session = Session::new("s1", Arc::clone(&alice), String::new(), None);
+        caller.identify(alice, Held { session, generation: 1 });
         assert!(caller.grants(Generation(2), &permissions("player")).permits(play));
         assert!(!caller.grants(Generation(3), &permissions("anonymous")).permits(play));
         assert!(!format!("{:?}", caller.identity()).contains("secret"));
 
-        caller.identify(None);
+        caller.forget();
         assert!(caller.grants(Generation(3), &permissions("anonymous")).permits(play));
     }
 }

@@ -4,6 +4,7 @@
 //! server says about how long the answer is good counts within [`Freshness`]'s bounds.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,9 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tokio::task::spawn_blocking;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::key_set::Source;
 
@@ -80,9 +83,17 @@ impl Server {
 
     async fn client(&mut self) -> Result<&Client<HttpsConnector<HttpConnector>, Empty<Bytes>>, String> {
         if self.client.is_none() {
-            let connector = HttpsConnectorBuilder::new().with_provider_and_native_roots(aws_lc_rs::default_provider());
-            let connector = connector.map_err(|error| format!("the system's certificates cannot be read: {error}"))?;
-            let connector = connector.https_or_http().enable_http1().build();
+            let mut roots = RootCertStore::empty();
+            if self.url.starts_with("https:") {
+                let system = spawn_blocking(rustls_native_certs::load_native_certs).await.map_err(|error| error.to_string())?;
+                // Systems carry certificates that nobody can use; what matters is that some are left.
+                if roots.add_parsable_certificates(system.certs).0 == 0 {
+                    return Err("this system has no certificate authorities; name them in `SSL_CERT_FILE`".to_owned());
+                }
+            }
+            let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions();
+            let tls = tls.expect("the library's own versions are supported").with_root_certificates(roots).with_no_client_auth();
+            let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
             // Minutes pass between two questions; a connection would only wait to be closed.
             self.client = Some(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector));
         }

@@ -52,7 +52,8 @@ pub trait Source: Send + 'static {
 pub struct KeySet {
     spec: KeySetSpec,
     shared: Arc<Shared>,
-    _task: Option<AbortOnDropHandle<()>>,
+    /// Ends with this. Nothing: nobody fetches.
+    task: Option<AbortOnDropHandle<()>>,
 }
 
 /// An attempt that is under way.
@@ -94,12 +95,12 @@ impl KeySet {
         let shared = Arc::new(Shared::new(true));
         let keeper = Keeper { spec: spec.clone(), source, tag: None, failures: 0, down: None };
         let task = runtime.spawn(keeper.keep(Arc::clone(&shared)));
-        KeySet { spec, shared, _task: Some(AbortOnDropHandle::new(task)) }
+        KeySet { spec, shared, task: Some(AbortOnDropHandle::new(task)) }
     }
 
     /// One that stays empty: enough to see whether a configuration makes sense.
     pub fn never_fetched(spec: KeySetSpec) -> KeySet {
-        KeySet { spec, shared: Arc::new(Shared::new(false)), _task: None }
+        KeySet { spec, shared: Arc::new(Shared::new(false)), task: None }
     }
 
     pub fn spec(&self) -> &KeySetSpec {
@@ -115,7 +116,7 @@ impl KeySet {
         };
         keys.verify(key_id, message, signature).map_err(|mut flaw| {
             // A token that names no key cannot name a new one.
-            if flaw.cause == Cause::UnknownKey && key_id.is_some() && self._task.is_some() {
+            if flaw.cause == Cause::UnknownKey && key_id.is_some() && self.task.is_some() {
                 flaw.cure = self.shared.ask();
             }
             flaw

@@ -6,7 +6,6 @@
 //! back room); none knows a socket, a backend or protobuf.
 //!
 //! - `call`: the caller, with the permissions it was found to have
-//! - `identity`: what a good token says
 //! - `told`: the caller as backends are told
 //! - `auth`: tokens into identities, over `issuer`, `keys` and `claims`, and `api_key`
 //! - `refused`, `cause`: tokens that are not believed, and how many
@@ -23,7 +22,6 @@ pub mod auth;
 pub mod call;
 pub mod cause;
 pub mod fetch;
-pub mod identity;
 pub mod issuer;
 pub mod key_set;
 pub mod metadata;
@@ -40,9 +38,9 @@ mod claims;
 mod gcra;
 mod keys;
 
+pub use crate::session::identity::{self, Identity};
 pub use auth::Verifier;
 pub use call::Caller;
-pub use identity::Identity;
 pub use permission::{Grants, PermissionId, Permissions};
 pub use rate_limit::{Facts, LimitSpec, LimitUse, Limiter};
 pub use signer::Signer;

@@ -181,7 +181,11 @@ impl LimitUse {
                 },
                 KeyPart::User => key.part(2, user().unwrap_or_default()),
                 KeyPart::PeerIp => key.part(3, &network(facts.caller.peer)),
-                KeyPart::Session | KeyPart::Connection => key.part(4, &facts.caller.connection.0.to_le_bytes()),
+                KeyPart::Connection => key.part(4, &facts.caller.connection.0.to_le_bytes()),
+                KeyPart::Session => match facts.caller.session() {
+                    Some(session) => key.part(6, session.as_bytes()),
+                    None => key.part(4, &facts.caller.connection.0.to_le_bytes()),
+                },
                 KeyPart::Field(_) => {
                     let value = fields.next().and_then(|&index| facts.fields.get(index)).unwrap_or(&KeyValue::Absent);
                     value.as_bytes(|bytes| key.part(5, bytes));

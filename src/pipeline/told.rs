@@ -14,6 +14,7 @@ use super::identity::Identity;
 pub const USER: HeaderName = HeaderName::from_static("protogate-user");
 pub const ROLES: HeaderName = HeaderName::from_static("protogate-roles");
 pub const PEER: HeaderName = HeaderName::from_static("protogate-peer");
+pub const SESSION: HeaderName = HeaderName::from_static("protogate-session");
 pub const ROUTE: HeaderName = HeaderName::from_static("protogate-route");
 pub const GENERATION: HeaderName = HeaderName::from_static("protogate-generation");
 
@@ -23,6 +24,7 @@ pub struct Told {
     /// Separated by commas; one inside a role is `%2C`, so that no role can pass for two.
     pub roles: HeaderValue,
     pub peer: HeaderValue,
+    pub session: HeaderValue,
 }
 
 /// A text as gRPC metadata, which is ASCII: what is not, and `%`, is percent-encoded.
@@ -49,12 +51,13 @@ fn list(roles: &[Arc<str>]) -> HeaderValue {
 // === impl Told ===
 
 impl Told {
-    pub fn new(identity: Option<&Identity>, peer: IpAddr) -> Told {
+    pub fn new(identity: Option<&Identity>, session: Option<&str>, peer: IpAddr) -> Told {
         let empty = || HeaderValue::from_static("");
         Told {
             user: identity.map_or_else(empty, |identity| told(&identity.user)),
             roles: identity.map_or_else(empty, |identity| list(&identity.roles)),
             peer: told(&peer.to_string()),
+            session: session.map_or_else(empty, told),
         }
     }
 }

@@ -14,6 +14,7 @@
 //! - `read`: the wire format itself
 //! - `program`, `walk`, `value`: checks a message in one pass without allocating, and reads the fields a route needs
 //! - `stamp`: writes a field that the client must not choose
+//! - `expectation`, `texts`: whether a field holds what an operator wrote, and all texts under a path
 //! - `redact`: hides fields before a message is logged
 //!
 //! Text:
@@ -21,6 +22,7 @@
 
 mod blame;
 mod closure;
+mod expectation;
 mod link;
 mod method;
 mod path;
@@ -32,6 +34,7 @@ mod redact;
 mod source;
 mod stamp;
 mod strict_json;
+mod texts;
 mod transcode;
 mod value;
 mod walk;
@@ -40,12 +43,14 @@ mod walk;
 mod tests;
 
 pub use closure::closure_hash;
+pub use expectation::{Expectation, Scalar};
 pub use method::{Kind, MessageType, Method};
 pub use path::{FieldKind, FieldPath, PathProblem};
 pub use pool::{Missing, Pool, Pools};
 pub use redact::Redact;
 pub use source::DescriptorSource;
 pub use stamp::{Stamp, Unconvertible, copy_stamped};
+pub use texts::Texts;
 pub use transcode::{any_to_json, from_json, to_json};
 pub use value::{Value, Values};
 pub use walk::{DEPTH_MAX, ELEMENTS_MAX, UNKNOWN_MAX, UnknownFields, Walk, WalkOptions, WalkProblem};

@@ -1,15 +1,47 @@
 //! Who is connected, whatever the transport.
 //!
-//! So far a session is its connection, and what lives here is what others may do to a connection without knowing its socket:
-//! put messages into its outbox, or ask it to end. There is no registry, no resumption and no push yet.
+//! A session is an authenticated user's presence. It outlives a connection: whoever comes back in time goes on with it, on any node.
+//! Promises: knows no socket; a session has at most one connection, the newest; it is listed as long as its guard lives or its client may
+//! come back; nobody waits for a slow client.
 //!
+//! What everybody agrees on:
+//! - `identity`: what a good token says
+//! - `roster`: all sessions of one user, one document in the store
+//! - `revocation`: what is no longer believed
+//! - `secret`: what names and resumes a session
+//!
+//! What a node does about it:
+//! - `sessions`: making, resuming, refreshing, ending; `grant`: what a connection is given
+//! - `live`, `ring`, `registry`: a session here, what its client has not got, where to find it
+//! - `push`: messages that nobody asked for
+//! - `node`: what goes on in the background, between this node, the store and other nodes
+//!
+//! What waits for a client:
 //! - `outbox`: what waits to be written to one connection
 //! - `budget`: the bounds that all outboxes share
-//! - `revocation`: what is no longer believed
 
 pub mod budget;
+pub mod identity;
+pub mod live;
 pub mod outbox;
+pub mod registry;
 pub mod revocation;
+pub mod ring;
+pub mod roster;
+pub mod secret;
+
+mod grant;
+mod node;
+mod push;
+mod sessions;
+
+#[cfg(test)]
+mod tests;
 
 pub use budget::Budget;
+pub use grant::{Admitted, Attachment, Grant, Held};
+pub use identity::Identity;
+pub use live::{Line, Session};
+pub use node::Node;
 pub use outbox::{Full, Outbox, Ready};
+pub use sessions::{PATIENCE, SessionSettings, Sessions};

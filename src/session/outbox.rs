@@ -52,6 +52,8 @@ struct State {
     end: End,
     /// The connection's task, while it sleeps on this outbox.
     sleeper: Option<Waker>,
+    /// The same, wherever it sleeps.
+    owner: Option<Waker>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -104,15 +106,21 @@ impl Outbox {
         state.commit();
     }
 
+    /// Says whose outbox this is, so that it can be asked to end wherever it sleeps.
+    pub fn set_owner(&self, owner: &Waker) {
+        self.lock().owner = Some(owner.clone());
+    }
+
     /// Asks the connection to end with this code. Only the first to ask is heard.
     pub fn close(&self, close: Close) {
-        let sleeper = {
+        let owner = {
             let mut state = self.lock();
             let End::NotAsked = state.end else { return };
             state.end = End::Asked(close);
-            state.sleeper.take()
+            // A client that does not read keeps its task asleep on the socket, not in here.
+            state.sleeper.take().or_else(|| state.owner.clone())
         };
-        wake(sleeper);
+        wake(owner);
     }
 
     /// With which code the connection was asked to end, if it was.

@@ -89,6 +89,10 @@ impl State {
             Change::Check { .. } => None,
             Change::Append { log, entry, bounds } => {
                 let log = self.logs.entry(log).or_default();
+                // One that a batch lets go may be begun again by the same batch.
+                if log.gone <= now {
+                    *log = Log::default();
+                }
                 log.last += 1;
                 log.gone = now + millis(bounds.age);
                 log.entries.push_back((log.last, log.gone, entry));

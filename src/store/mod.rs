@@ -129,7 +129,7 @@ pub enum Signal {
 pub enum StoreError {
     /// A document was not what the batch expected: the index of the change that said so.
     Conflict(usize),
-    /// The store cannot be reached, or did not answer in time. The text is for the log alone.
+    /// The store cannot be reached, or did not answer in time. A change may have happened nevertheless. The text is for the log alone.
     Unavailable(String),
 }
 

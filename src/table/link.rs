@@ -22,13 +22,15 @@ use crate::pipeline::fetch::Server;
 use crate::pipeline::key_set::{KeySet, KeySetSpec};
 use crate::pipeline::rate_limit::{LimitSpec, LimitUse, Limiter};
 use crate::pipeline::signing::{Signing, SigningCell};
-use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, USER};
+use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, SESSION, USER};
 use crate::services::auth;
+use crate::session::Sessions;
 
 /// What outlasts a table. Held by the reloader; the data path holds the same parts through its table.
 pub struct Living {
     builtins: Arc<Builtins>,
     workers: usize,
+    sessions: Sessions,
     backends: HashMap<Arc<str>, Arc<Backend>>,
     limiters: HashMap<Arc<str>, Arc<Limiter>>,
     key_sets: HashMap<KeySetSpec, Arc<KeySet>>,
@@ -61,10 +63,11 @@ impl Cells {
 impl Living {
     /// Nothing alive yet. Every backend will have one set of connections for each of `workers`; what needs a task runs where the builtins
     /// do. Services find in `cells` what they are told.
-    pub fn new(builtins: Arc<Builtins>, workers: usize, cells: Cells) -> Living {
+    pub fn new(builtins: Arc<Builtins>, sessions: Sessions, cells: Cells, workers: usize) -> Living {
         Living {
             builtins,
             workers,
+            sessions,
             backends: HashMap::new(),
             limiters: HashMap::new(),
             key_sets: HashMap::new(),
@@ -82,6 +85,7 @@ impl Living {
         self.backends = backends.iter().map(|backend| (Arc::clone(backend.name()), Arc::clone(backend))).collect();
         self.limiters = limiters.iter().map(|limiter| (Arc::clone(&limiter.spec().name), Arc::clone(limiter))).collect();
 
+        self.sessions.set_settings(plan.settings.sessions);
         let verifier = self.verifier(&plan.tokens);
         self.signing = plan.tokens.signing.map(signing);
         self.accounts = Arc::clone(&plan.settings.accounts);
@@ -97,9 +101,11 @@ impl Living {
             fingerprint,
             settings: plan.settings,
             verifier: Arc::new(verifier),
+            sessions: self.sessions.clone(),
             permissions: plan.permissions,
             catalogue_hash: plan.catalogue_hash,
             routes: Index::new(routes),
+            pushes: Index::new(plan.pushes.into_iter().map(|push| (push.number.0, Arc::new(push))).collect()),
         }
     }
 
@@ -124,7 +130,7 @@ impl Living {
         };
         let verifier = Verifier::with_key_sets(&plan.issuers, &mut key_set);
         self.key_sets = key_sets;
-        let verifier = verifier.unwrap_or_else(|_| unreachable!("every issuer was tried when it was compiled"));
+        let verifier = verifier.expect("every issuer was tried when it was compiled");
         verifier.keep_tokens(plan.keep_tokens).with_api_keys(&plan.api_keys).counting(Arc::clone(&self.refusals))
     }
 
@@ -151,7 +157,7 @@ fn signing(plan: SigningPlan) -> Arc<Signing> {
 fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limiter>], generation_header: HeaderValue) -> Route {
     let name_header = HeaderValue::from_str(&plan.name).expect("a route's name is lower-case ASCII, digits, `_` and `.`");
     // Room for what every call says. An identity is certain only where it is asked for.
-    let certain: &[_] = if plan.access == Access::Authenticated { &[PEER, USER, ROLES] } else { &[PEER] };
+    let certain: &[_] = if plan.access == Access::Authenticated { &[PEER, USER, ROLES, SESSION] } else { &[PEER] };
     let room = certain.iter().map(|name| (name.clone(), HeaderValue::from_static("")));
     let headers = backend::headers(room.chain([(ROUTE, name_header), (GENERATION, generation_header)]));
     Route {
@@ -178,5 +184,6 @@ fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limite
         forward_token: plan.forward_token,
         expose_errors: plan.expose_errors,
         log: plan.log,
+        effect: plan.effect,
     }
 }

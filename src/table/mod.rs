@@ -23,7 +23,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 pub use live::{TableReader, TableWriter, live};
-pub use plan::Access;
+pub use plan::{Access, PushPlan};
 pub use settings::{Fixed, Settings};
 
 use self::index::Index;
@@ -34,6 +34,7 @@ use crate::pipeline::auth::Verifier;
 use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitUse;
 use crate::proto::{Method, Redact, Stamp, Walk};
+use crate::session::Sessions;
 use crate::tls::Certificate;
 
 /// Everything the data path needs to know, of one generation. A clone has the same rules and shares what is alive.
@@ -44,10 +45,13 @@ pub struct Table {
     pub fingerprint: Fingerprint,
     pub settings: Settings,
     pub verifier: Arc<Verifier>,
+    /// The sessions of this node; the same in every table.
+    pub sessions: Sessions,
     pub permissions: Permissions,
     /// What Hello tells clients, so that they can see whether they agree: numbers, names, kinds and messages.
     pub catalogue_hash: String,
     routes: Index<Arc<Route>>,
+    pushes: Index<Arc<PushPlan>>,
 }
 
 /// One protocol number and its whole policy, ready to be used.
@@ -76,6 +80,8 @@ pub struct Route {
     pub forward_token: bool,
     pub expose_errors: bool,
     pub log: plan::LogPlan,
+    /// What a success changes here.
+    pub effect: Option<plan::EffectPlan>,
 }
 
 // === impl Table ===
@@ -95,15 +101,22 @@ impl Table {
             fingerprint: Fingerprint([0; 32]),
             settings: Settings::default(),
             verifier: Arc::default(),
+            sessions: Sessions::for_tests(),
             permissions: Permissions::compile(&[], &[]),
             catalogue_hash: String::new(),
             routes: Index::new(Vec::new()),
+            pushes: Index::new(Vec::new()),
         }
     }
 
     /// The route of a number.
     pub fn route(&self, number: u32) -> Option<&Arc<Route>> {
         self.routes.get(number)
+    }
+
+    /// The message that is pushed under a number.
+    pub fn push(&self, number: u32) -> Option<&Arc<PushPlan>> {
+        self.pushes.get(number)
     }
 
     /// Every route, by number.

@@ -13,7 +13,7 @@ use crate::pipeline::auth::IssuerSpec;
 use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitSpec;
 use crate::pipeline::signer::Signer;
-use crate::proto::{Method, Redact, Stamp, Walk};
+use crate::proto::{Expectation, MessageType, Method, Redact, Stamp, Texts, Walk};
 
 /// A whole configuration, as meant.
 pub struct Plan {
@@ -25,7 +25,16 @@ pub struct Plan {
     pub limits: Vec<LimitSpec>,
     /// By number, ascending.
     pub routes: Vec<RoutePlan>,
+    /// By number, ascending.
+    pub pushes: Vec<PushPlan>,
     pub catalogue_hash: String,
+}
+
+/// A message that nobody asked for.
+pub struct PushPlan {
+    pub number: Protocol,
+    pub name: Arc<str>,
+    pub message: MessageType,
 }
 
 /// Whose tokens are believed, and how those of our own are signed.
@@ -68,6 +77,28 @@ pub struct RoutePlan {
     pub forward_token: bool,
     pub expose_errors: bool,
     pub log: LogPlan,
+    pub effect: Option<EffectPlan>,
+}
+
+/// What a success changes here.
+pub struct EffectPlan {
+    /// Reads the reply.
+    pub walk: Walk,
+    /// Which value of the walk must be what.
+    pub when: Vec<(usize, Expectation)>,
+    pub kind: EffectKind,
+}
+
+/// Whether a session is made or ended.
+pub enum EffectKind {
+    Bind(Bind),
+    Unbind,
+}
+
+/// Who the session is of. Numbers are values of the walk.
+pub enum Bind {
+    Token { token: usize },
+    Fields { user: usize, roles: Option<Texts>, ttl: Duration },
 }
 
 /// One use of a limit by one route.
@@ -89,6 +120,8 @@ pub enum Access {
 pub enum SessionValue {
     /// `session.user`: the token's subject.
     User,
+    /// `session.id`: the session's own id.
+    Id,
     /// `session.token_id`: the token's `jti`.
     TokenId,
     /// `peer.ip`: the client's address.
@@ -118,6 +151,7 @@ impl SessionValue {
     pub fn name(self) -> &'static str {
         match self {
             SessionValue::User => "session.user",
+            SessionValue::Id => "session.id",
             SessionValue::TokenId => "session.token_id",
             SessionValue::PeerIp => "peer.ip",
         }

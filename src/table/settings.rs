@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::pipeline::public_key::NO_KEYS;
 use crate::services::auth;
+use crate::session::SessionSettings;
 use crate::store::StoreSpec;
 use crate::tls::Certificate;
 
@@ -39,6 +40,9 @@ pub struct Settings {
     pub memory_outboxes: usize,
     /// Bytes of incomplete messages, over all connections.
     pub memory_partial: usize,
+    /// Where clients come back to resume, if it is another URL than the one they used first.
+    pub public_url: Option<String>,
+    pub sessions: SessionSettings,
     /// The certificate clients see; none: clear text.
     pub tls: Option<Certificate>,
     /// The public keys of the gateway's own tokens, as a key set (JWKS), for whoever wants to verify them.
@@ -103,6 +107,8 @@ impl Default for Settings {
             outbox_bytes_max: 256 << 10,
             memory_outboxes: 256 << 20,
             memory_partial: 64 << 20,
+            public_url: None,
+            sessions: SessionSettings::default(),
             tls: None,
             jwks: NO_KEYS.into(),
             accounts: Arc::default(),

@@ -94,6 +94,11 @@ impl Reader {
         self.variables.push((variable.to_owned(), value.to_owned()));
     }
 
+    /// Where the gateway that was started listens.
+    pub fn edge(&self) -> SocketAddr {
+        self.gateway.as_ref().and_then(|running| running.edge).expect("a gateway was started")
+    }
+
     /// What the gateway has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("gateway.log")).unwrap_or_default()

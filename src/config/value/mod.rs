@@ -16,8 +16,10 @@ mod quantity;
 mod written;
 
 pub use keys::{KeyHash, KeySetPlace};
-pub use names::{FieldPathText, LimitKey, MessageName, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, RouteName};
-pub use net::{Address, Cidr, EndpointUrl, Origin, UrlPath};
+pub use names::{
+    FieldPathText, LimitKey, MessageName, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, ResponsePath, RouteName,
+};
+pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
 pub use written::{FilePath, Secret, Text, VarValue};
 
@@ -197,6 +199,7 @@ mod tests {
             &["http://a:1", "https://[::1]:443"],
             &["a:1", "http://a", "http://a:1/", "http://u@a:1", "grpc://a:1", "http://:1", "http://a:0", "http://[::g]:1"],
         );
+        check::<SocketUrl>(&["ws://a", "wss://a.b:1/ws"], &["", "http://a", "wss://", "wss://u@a/ws", "wss://a/ws?x", "wss://a b"]);
         check::<Cidr>(&["127.0.0.1", "::1", "0.0.0.0/0"], &["", "a", "10.0.0.1/8", "10.0.0.0/33"]);
         check::<Origin>(
             &["https://a.b", "tauri://localhost", "http://[::1]:3000"],

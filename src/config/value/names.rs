@@ -60,6 +60,8 @@ names! {
     MessageName: "a message type", "`game.v1.JoinRoomRequest`", r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", check_message;
     /// A field of the request: `request.room.id`.
     FieldPathText: "a field of the request", "`request.room.id`", r"request(\.[A-Za-z_][A-Za-z0-9_]*)+", check_field;
+    /// A field of the reply: `response.access_token`.
+    ResponsePath: "a field of the reply", "`response.access_token`", r"response(\.[A-Za-z_][A-Za-z0-9_]*)+", check_response_field;
     /// A metadata key that clients may set for a backend.
     MetadataKey: "a metadata key that clients may set", "`x-client-version`", r"[a-z0-9][a-z0-9.\-]*", check_metadata;
 }
@@ -102,6 +104,15 @@ impl FieldPathText {
     /// The path below the request: `room.id` of `request.room.id`.
     pub fn below_request(&self) -> &str {
         self.0.strip_prefix("request.").unwrap_or(&self.0)
+    }
+}
+
+// === impl ResponsePath ===
+
+impl ResponsePath {
+    /// The path below the reply: `user.id` of `response.user.id`.
+    pub fn below_response(&self) -> &str {
+        self.0.strip_prefix("response.").unwrap_or(&self.0)
     }
 }
 
@@ -183,6 +194,11 @@ fn check_message(text: &str) -> Result<(), Problem> {
 
 fn check_field(text: &str) -> Result<(), Problem> {
     let path = text.strip_prefix("request.").ok_or_else(|| Problem::new("does not begin with `request.`"))?;
+    path.split('.').try_for_each(check_identifier)
+}
+
+fn check_response_field(text: &str) -> Result<(), Problem> {
+    let path = text.strip_prefix("response.").ok_or_else(|| Problem::new("does not begin with `response.`"))?;
     path.split('.').try_for_each(check_identifier)
 }
 

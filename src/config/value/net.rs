@@ -24,6 +24,10 @@ pub struct EndpointUrl {
     pub port: u16,
 }
 
+/// The URL of a WebSocket: `wss://play.example/ws`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SocketUrl(String);
+
 /// A network, or one address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Cidr(pub IpNet);
@@ -114,6 +118,32 @@ impl fmt::Display for EndpointUrl {
             write!(f, "{scheme}://[{}]:{}", self.host, self.port)
         } else {
             write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+// === impl SocketUrl ===
+
+impl SocketUrl {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for SocketUrl {
+    const WHAT: &'static str = "the URL of a WebSocket";
+    const EXAMPLE: &'static str = "`wss://play.example/ws`";
+    const PATTERN: &'static str = r"wss?://[^\s@?#]+";
+
+    fn parse(text: &str) -> Result<SocketUrl, Problem> {
+        let rest = text.strip_prefix("wss://").or_else(|| text.strip_prefix("ws://"));
+        let rest = rest.ok_or_else(|| Problem::new("neither `wss://` nor `ws://` at its beginning"))?;
+        if rest.contains(['@', '?', '#']) {
+            return Err(Problem::new("carries a user, a query or a fragment").help("leave all but host, port and path out"));
+        }
+        match text.parse::<http::Uri>() {
+            Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Ok(SocketUrl(text.to_owned())),
+            _ => Err(Problem::new("no URL")),
         }
     }
 }

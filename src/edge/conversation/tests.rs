@@ -1,6 +1,6 @@
 //! One conversation without a socket: what it says where there is no room, and what it holds against its client.
 
-use std::future::ready;
+use std::future::{poll_fn, ready};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::pipeline::signer::Signer;
 use crate::proto::Pool;
 use crate::session::budget::Budget;
 use crate::session::outbox::Outbox;
-use crate::table::Settings;
+use crate::table::{Settings, live};
 
 fn conversation(budget: &Arc<Budget>) -> Conversation {
     let settings = Settings::default();
@@ -33,12 +33,13 @@ fn batch(table: Table) -> Batch {
 /// A call that ends with a reply of so many bytes.
 fn replied(id: u32, bytes: usize) -> InFlight {
     let (protocol, id) = (Protocol(1000), CallId(id));
-    let answer = Answer { protocol, id, result: Ok(Reply::Json(format!("\"{}\"", "x".repeat(bytes)))), silent: false };
+    let answer = Answer { protocol, id, result: Ok(Reply::Json(format!("\"{}\"", "x".repeat(bytes)))), silent: false, effect: None };
     InFlight { protocol, id, running: ready(answer).boxed() }
 }
 
 fn poll(conversation: &mut Conversation) -> Poll<bool> {
-    conversation.poll_answer(&mut Context::from_waker(noop_waker_ref())).map(|end| end.is_ok())
+    let (_writer, tables) = live(Arc::new(Table::empty()));
+    conversation.poll_answer(&mut Context::from_waker(noop_waker_ref()), &tables, Tick::ZERO).map(|end| end.is_ok())
 }
 
 fn written(conversation: &Conversation) -> String {
@@ -83,18 +84,33 @@ fn calls_that_come_while_the_gateway_ends_are_not_held_against_the_client() {
     assert!(written(&conversation).contains("SHUTDOWN"));
 }
 
-#[test]
-fn a_token_is_verified_and_then_others_have_their_turn() {
+#[tokio::test]
+async fn nothing_is_read_until_it_is_known_who_the_client_is() {
     let signer = Signer::generate();
     let mut table = Table::empty();
     table.verifier = Arc::new(Verifier::new(&[signer.development_issuer()]).unwrap_or_else(|_| panic!("the signer's issuer is sound")));
+    let (_writer, tables) = live(Arc::new(table.clone()));
     let mut conversation = conversation(&Arc::new(Budget::new(1 << 20, 1 << 20)));
     let batch = batch(table);
     let token = signer.issue_development("alice", &[], Duration::from_secs(60));
     let [authenticate, refresh] = [2, 8].map(|number| format!(r#"{{"protocol":{number},"id":1,"payload":{{"token":"{token}"}}}}"#));
-    let mut hear = |message: &str| conversation.hear(Event::Message { text: true, payload: message.as_bytes() }, &batch);
-    assert!(hear(&authenticate).is_ok_and(|flow| flow == Flow::Pause));
-    let heard = (0..200).take_while(|_| hear(&refresh).is_ok()).count();
+    let mut say = async |message: &str| {
+        let flow = conversation.hear(Event::Message { text: true, payload: message.as_bytes() }, &batch)?;
+        assert!(flow == Flow::Pause && conversation.is_being_admitted());
+        poll_fn(|cx| match conversation.poll_admission(cx, &tables, Tick::ZERO) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+            Err(end) => Poll::Ready(Err(end)),
+        })
+        .await?;
+        let said = written(&conversation);
+        assert!(!conversation.is_being_admitted() && said.contains("alice"), "{said}");
+        Ok::<(), End>(())
+    };
+    say(&authenticate).await.unwrap();
+    let mut heard = 0;
+    while say(&refresh).await.is_ok() {
+        heard += 1;
+    }
     assert_eq!(heard, 108, "ten good tokens are free, and a hundred strikes the end");
-    assert!(conversation.take_verified() && !conversation.take_verified());
 }

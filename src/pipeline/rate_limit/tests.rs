@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::id::{ConnectionId, WorkerId};
 use crate::pipeline::identity::Identity;
+use crate::session::{Held, Session};
 
 fn limit(name: &str, key: &[KeyPart], count: u32, burst: u32, now: Instant) -> LimitUse {
     limit_in(Mode::Enforce, name, key, count, burst, now)
@@ -30,10 +31,13 @@ fn limit_in(mode: Mode, name: &str, key: &[KeyPart], count: u32, burst: u32, now
 
 fn caller(connection: u64, user: Option<&str>, peer: &str) -> Caller {
     let mut caller = Caller::new(ConnectionId(connection), WorkerId(0), peer.parse().unwrap());
-    caller.identify(user.map(|user| {
+    if let Some(user) = user {
         let (roles, expires) = (Vec::new(), SystemTime::UNIX_EPOCH);
-        Arc::new(Identity { user: user.into(), roles, token_id: None, issued_ms: 0, expires, token: None, api_key: None })
-    }));
+        let identity = Identity { user: user.into(), roles, token_id: None, issued_ms: 0, expires, token: None, api_key: None };
+        let identity = Arc::new(identity);
+        let session = Session::new(&format!("session {connection}"), Arc::clone(&identity), String::new(), None);
+        caller.identify(identity, Held { session, generation: 1 });
+    }
     caller
 }
 

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 use redb::{Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageError, WriteTransaction};
-use tracing::error;
 
 use super::layout::{Broken, Tables};
 
@@ -60,15 +59,16 @@ impl File {
         self.database.read().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
-    /// Closes the file and opens it again. Whether that went well.
-    pub fn reopen(&self) -> bool {
+    pub fn close(&self) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Opens it again.
+    pub fn reopen(&self) -> Result<(), DatabaseError> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         *database = None;
-        match ready(&self.open) {
-            Ok(opened) => *database = Some(opened),
-            Err(broken) => error!("the store cannot be opened again: {broken}"),
-        }
-        database.is_some()
+        *database = Some(ready(&self.open)?);
+        Ok(())
     }
 }
 

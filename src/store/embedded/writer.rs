@@ -37,6 +37,8 @@ pub struct Writer {
     queue: Receiver<Ask>,
     /// Since when there is something in the file that its disk may not have.
     unflushed: Option<Instant>,
+    /// When the file was last opened again after its disk had failed.
+    reopened: Option<Instant>,
 }
 
 /// Asks that share a transaction; more would make the first wait for the last.
@@ -97,7 +99,7 @@ impl Ask {
 
 impl Writer {
     pub fn new(file: Arc<File>, clock: Clock, queue: Receiver<Ask>) -> Writer {
-        Writer { file, clock, queue, unflushed: None }
+        Writer { file, clock, queue, unflushed: None, reopened: None }
     }
 
     /// Until the queue is closed and empty; then everything is flushed.
@@ -125,8 +127,8 @@ impl Writer {
     }
 
     fn turn(&mut self, group: Vec<Ask>) {
-        if self.file.is_closed() && self.file.reopen() {
-            info!("the store is available again");
+        if self.file.is_closed() && !self.reopen() {
+            return group.into_iter().for_each(|ask| ask.refuse("its disk has failed"));
         }
         let due = self.unflushed.is_some_and(|since| since.elapsed() >= FLUSH_AFTER);
         if group.is_empty() && !due && !self.overdue() {
@@ -166,10 +168,21 @@ impl Writer {
     fn fail(&mut self, group: Vec<Ask>, broken: &Broken) {
         error!("the store is not available: {broken}");
         self.unflushed = None;
-        if self.file.reopen() {
-            info!("the store is available again");
-        }
+        self.file.close();
         group.into_iter().for_each(|ask| ask.refuse(&broken.to_string()));
+    }
+
+    /// Opens the file again, at most once a tick: it reads all of the file, and a disk that failed will often fail again.
+    fn reopen(&mut self) -> bool {
+        if self.reopened.is_some_and(|last| last.elapsed() < TICK) {
+            return false;
+        }
+        self.reopened = Some(Instant::now());
+        match self.file.reopen() {
+            Ok(()) => info!("the store is available again"),
+            Err(broken) => error!("the store cannot be opened again: {broken}"),
+        }
+        !self.file.is_closed()
     }
 
     fn overdue(&self) -> bool {

@@ -16,14 +16,13 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::RedisUrl;
 use crate::store::{Result, StoreError};
-use crate::tls;
 
 /// The most connections at once. One carries one operation at a time, some 5,000 a second on a network worth the name.
 const CONNECTIONS_MAX: u32 = 16;
@@ -80,10 +79,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 // === impl Dialer ===
 
 impl Dialer {
-    /// One whose connections live on this runtime.
-    pub fn new(url: RedisUrl, runtime: Handle) -> std::result::Result<Dialer, String> {
+    /// One whose connections live on this runtime. Where the URL wants TLS, a certificate is checked against `roots`.
+    pub fn new(url: RedisUrl, roots: impl FnOnce() -> RootCertStore, runtime: Handle) -> std::result::Result<Dialer, String> {
         let tls = match url.tls {
-            true => Some((tls_connector()?, server_name(&url.host)?)),
+            true => Some((tls_connector(roots())?, server_name(&url.host)?)),
             false => None,
         };
         Ok(Dialer { url, tls, runtime })
@@ -153,8 +152,7 @@ fn settle(tcp: &TcpStream) -> std::io::Result<()> {
     socket.set_tcp_keepalive(&KEEPALIVE)
 }
 
-fn tls_connector() -> std::result::Result<TlsConnector, String> {
-    let roots = tls::native_roots();
+fn tls_connector(roots: RootCertStore) -> std::result::Result<TlsConnector, String> {
     if roots.is_empty() {
         return Err("this system has no certificate authorities, so no certificate of a Redis can be checked".to_owned());
     }
@@ -202,10 +200,9 @@ pub fn is_no_script(error: &bb8_redis::redis::RedisError) -> bool {
 // === impl Connections ===
 
 impl Connections {
+    /// To be called on the dialer's runtime, where the pool's own task then runs; it closes what is idle.
     pub fn new(dialer: Arc<Dialer>) -> Connections {
         let trouble = Trouble::default();
-        // The pool's own task, which closes idle connections, belongs to the same runtime.
-        let _guard = dialer.runtime.enter();
         let pool = Pool::builder()
             .max_size(CONNECTIONS_MAX)
             .connection_timeout(CHECK_OUT_PATIENCE)
@@ -216,8 +213,7 @@ impl Connections {
             // Whoever needs a connection next tries again.
             .retry_connection(false)
             .error_sink(trouble.boxed_clone())
-            .build_unchecked(Lender(Arc::clone(&dialer)));
-        drop(_guard);
+            .build_unchecked(Lender(dialer));
         Connections { pool, trouble }
     }
 

@@ -27,11 +27,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio_rustls::rustls::RootCertStore;
 
 use self::connection::{Connections, Dialer};
 use self::ears::Ears;
 use self::scripts::Scripts;
 use super::{Batch, Change, Count, Document, Engine, Entries, Expect, Key, Result, Signal, StoreError};
+use crate::tls;
 
 /// The engine on a server.
 pub struct Redis {
@@ -59,8 +61,13 @@ impl Redis {
     /// Connects, and looks whether this is a server that can serve. Connections live on the runtime that this runs on. The error is for
     /// a person.
     pub async fn open(url: &RedisUrl, prefix: &str) -> std::result::Result<Redis, String> {
+        Redis::open_trusting(url, prefix, tls::native_roots).await
+    }
+
+    /// The same with other authorities than the system's.
+    async fn open_trusting(url: &RedisUrl, prefix: &str, roots: impl FnOnce() -> RootCertStore) -> std::result::Result<Redis, String> {
         let unreachable = |why: String| format!("the redis at {url} cannot be used: {why}");
-        let dialer = Arc::new(Dialer::new(url.clone(), Handle::current()).map_err(unreachable)?);
+        let dialer = Arc::new(Dialer::new(url.clone(), roots, Handle::current()).map_err(unreachable)?);
         let mut first = dialer.dial().await.map_err(unreachable)?;
         let info = first.ask(cmd("INFO").arg("server")).await.map_err(|error| unreachable(error.to_string()))?;
         suits(&bytes_of(info).unwrap_or_default()).map_err(unreachable)?;
@@ -254,4 +261,64 @@ fn strange() -> StoreError {
 
 fn unavailable(error: RedisError) -> StoreError {
     StoreError::Unavailable(format!("redis: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::store::tests::server::RedisServer;
+
+    #[test]
+    fn what_cannot_serve_is_named() {
+        let says = |version: &str, mode: &str| suits(format!("# Server\r\nredis_version:{version}\r\nredis_mode:{mode}\r\n").as_bytes());
+        for (version, mode) in [("6.2.0", "standalone"), ("7.0.15", "sentinel"), ("8", "standalone"), ("10.1.1", "standalone")] {
+            assert_eq!(says(version, mode), Ok(()), "{version} {mode}");
+        }
+        for version in ["6.0.16", "5.9", "2", "", "x"] {
+            assert!(says(version, "standalone").unwrap_err().contains("6.2 or later"), "{version}");
+        }
+        assert!(says("7.0.15", "cluster").unwrap_err().contains("cluster"));
+        assert!(suits(b"").is_err());
+    }
+
+    #[tokio::test]
+    async fn tls_is_spoken_and_the_certificate_is_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        std::fs::write(&cert, pair.cert.pem()).unwrap();
+        std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (cert, key, tls_port) = (cert.display().to_string(), key.display().to_string(), port.to_string());
+        let options = [
+            "--tls-port",
+            &tls_port,
+            "--tls-cert-file",
+            &cert,
+            "--tls-key-file",
+            &key,
+            "--tls-auth-clients",
+            "no",
+            "--tls-ca-cert-file",
+            &cert,
+        ];
+        let _server = RedisServer::start_with(&options);
+
+        let trust = || {
+            let mut roots = RootCertStore::empty();
+            roots.add(pair.cert.der().clone()).unwrap();
+            roots
+        };
+        let url = |host: &str| RedisUrl::parse(&format!("rediss://{host}:{port}")).ok().unwrap();
+        let store = Store::new(Redis::open_trusting(&url("localhost"), "test", trust).await.unwrap_or_else(|error| panic!("{error}")));
+        store.write(Batch::default().put(Key::new("test", "a"), "x", Expect::Absent, None)).await.unwrap();
+        store.listen("news").await.unwrap();
+        assert_eq!(store.get(&Key::new("test", "a")).await.unwrap().unwrap().value, "x");
+
+        let Err(why) = Redis::open_trusting(&url("127.0.0.1"), "test", trust).await else { panic!("the name is another") };
+        assert!(why.contains("TLS"), "{why}");
+        let Err(why) = Redis::open(&url("localhost"), "test").await else { panic!("nobody vouches for it") };
+        assert!(why.contains("TLS") || why.contains("certificate"), "{why}");
+    }
 }

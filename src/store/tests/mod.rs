@@ -6,7 +6,7 @@ mod random;
 mod redis;
 #[path = "../../../tests/support/redis.rs"]
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)] // It waits for another process, in real time.
-mod server;
+pub mod server;
 
 use std::time::{Duration, SystemTime};
 

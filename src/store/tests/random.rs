@@ -43,7 +43,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_embedded_store_does_as_the_model_does(steps in proptest::collection::vec(step(0..400u32), 1..60)) {
+    fn the_embedded_store_does_as_the_model_does(steps in proptest::collection::vec(step(prop_oneof![1 => Just(0), 9 => 1..400u32]), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let clock = Clock::by_hand(SystemTime::now());
@@ -63,7 +63,7 @@ fn the_store_in_redis_does_as_the_model_does() {
     let lives = prop_oneof![1 => Just(0u32), 4 => Just(3_600_000u32)];
     let steps =
         proptest::collection::vec(step(lives).prop_filter("its clock cannot be moved", |step| !matches!(step, Step::Pass(_))), 1..60);
-    let mut runner = TestRunner::new(ProptestConfig { cases: 60, ..ProptestConfig::default() });
+    let mut runner = TestRunner::new(ProptestConfig { cases: 100, ..ProptestConfig::default() });
     let agreed = runner.run(&steps, |steps| {
         server.say(&["FLUSHALL"]);
         let clock = Clock::by_hand(SystemTime::now());

@@ -5,10 +5,10 @@
 use sha2::{Digest, Sha256};
 
 use crate::proto::{MessageType, closure_hash};
-use crate::table::plan::RoutePlan;
+use crate::table::plan::{PushPlan, RoutePlan};
 
 /// Sixteen hexadecimal digits: enough to tell that something changed, short enough to read out.
-pub fn hash(routes: &[RoutePlan]) -> String {
+pub fn hash(routes: &[RoutePlan], pushes: &[PushPlan]) -> String {
     let mut hash = Sha256::new();
     let mut types: Vec<MessageType> = Vec::new();
     for route in routes {
@@ -18,6 +18,14 @@ pub fn hash(routes: &[RoutePlan]) -> String {
         }
         hash.update(route.number.0.to_le_bytes());
         types.extend([route.method.input.clone(), route.method.output.clone()]);
+    }
+    for push in pushes {
+        for text in [&*push.name, push.message.name()] {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
+        hash.update(push.number.0.to_le_bytes());
+        types.push(push.message.clone());
     }
     hash.update(closure_hash(&types).0);
     hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()

@@ -8,13 +8,14 @@
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `accounts`: what the auth service is told
 //! - `backends`, `limits`, `roles`: the named things
-//! - `routes`: one protocol number after the other, `request` for what it does with the message
+//! - `routes`: one protocol number after the other, `request` for what it does with the message, `effects` with the reply
 //! - `catalogue`: what clients are told
 
 mod accounts;
 mod api_keys;
 mod backends;
 mod catalogue;
+mod effects;
 mod issuers;
 mod limits;
 mod names;
@@ -99,7 +100,7 @@ pub fn compile(
         document.sources.mask(place);
     }
 
-    let catalogue_hash = catalogue::hash(&routes.routes);
+    let catalogue_hash = catalogue::hash(&routes.routes, &routes.pushes);
     let permissions = Permissions::compile(&roles, &routes.permissions);
     let fixed = process.fixed.clone();
     let plan = (!report.has_errors()).then(|| Plan {
@@ -110,6 +111,7 @@ pub fn compile(
         backends: backends.into_items(),
         limits: limits::into_specs(limits),
         routes: routes.routes,
+        pushes: routes.pushes,
         catalogue_hash,
     });
     Compiled { plan, fixed }

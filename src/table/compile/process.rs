@@ -7,11 +7,12 @@ use super::backends::read;
 use super::issuers::OpenUrls;
 use super::{Context, api_keys, entries, issuers, items, missing, signing, stores};
 use crate::config::document::{self, GatewayFile};
-use crate::config::value::{ByteSize, Duration, Secret, UrlPath, Workers};
+use crate::config::value::{ByteSize, Duration, Secret, SocketUrl, UrlPath, Workers};
 use crate::config::{Document, Environment};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::Files;
 use crate::pipeline::signer::Signer;
+use crate::session::roster::WhenFull;
 use crate::table::plan::{Access, RoutePlan, TokenPlan};
 use crate::table::settings::{AdminToken, ENVELOPE_BYTES, Fixed, LogSettings, Settings};
 use crate::tls::{self, Certificate};
@@ -120,6 +121,7 @@ fn apply(gateway: &GatewayFile, settings: &mut Settings) {
     take!(settings.proxy_protocol, &gateway.proxy_protocol, |on: &bool| *on);
     if let Some(listen) = &gateway.listen {
         take!(settings.path, &listen.path, |path: &UrlPath| path.as_str().to_owned());
+        take!(settings.public_url, &listen.public_url, |url: &SocketUrl| Some(url.as_str().to_owned()));
     }
     let bytes = |size: &ByteSize| bytes(*size);
     if let Some(connections) = &gateway.connections {
@@ -137,6 +139,16 @@ fn apply(gateway: &GatewayFile, settings: &mut Settings) {
     if let Some(memory) = &gateway.memory {
         take!(settings.memory_outboxes, &memory.outboxes, bytes);
         take!(settings.memory_partial, &memory.partial_messages, bytes);
+    }
+    if let Some(written) = &gateway.sessions {
+        let sessions = &mut settings.sessions;
+        take!(sessions.per_user_max, &written.per_user_max, |number: &u32| *number as usize);
+        take!(sessions.resume_window, &written.resume_window, |duration: &Duration| duration.0);
+        take!(sessions.ring_bytes_max, &written.ring_bytes_max, bytes);
+        take!(sessions.when_full, &written.when_full, |full: &document::WhenFull| match full {
+            document::WhenFull::ReplaceOldest => WhenFull::ReplaceOldest,
+            document::WhenFull::Refuse => WhenFull::Refuse,
+        });
     }
     if let Some(log) = gateway.telemetry.as_ref().and_then(|telemetry| telemetry.log.as_ref()) {
         settings.log = LogSettings {
@@ -240,8 +252,34 @@ pub fn somebody_can_authenticate(document: &Document, process: &Process, routes:
     report.push(Diagnostic::new(rule, place, what).help(lines).path("auth.issuers"));
 }
 
+/// The most sessions of one user that may be: they are one document, which is written whenever one of them changes.
+const PER_USER_MAX: u32 = 64;
+
+/// The longest that a session may wait for its client.
+const RESUME_WINDOW_MAX: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+/// The most that one session may keep; it travels from node to node as one message.
+const RING_BYTES_MAX: u64 = 1 << 20;
+
+fn session_bounds(gateway: &GatewayFile, report: &mut Report) {
+    let Some(sessions) = &gateway.sessions else { return };
+    let mut refuse = |place: Span, key: &str, what: &str, help: &str| {
+        report.push(Diagnostic::new(Rule::Bounds, place, what).help(help).path(format!("sessions.{key}")));
+    };
+    if let Some(written) = sessions.per_user_max.as_ref().filter(|written| !(1..=PER_USER_MAX).contains(&written.value)) {
+        refuse(written.span, "per_user_max", "a user may have 1 to 64 sessions", "write a number from 1 to 64");
+    }
+    if let Some(written) = sessions.resume_window.as_ref().filter(|written| written.0 > RESUME_WINDOW_MAX) {
+        refuse(written.span, "resume_window", "a session waits for its client at most a day", "write `24h` or less");
+    }
+    if let Some(written) = sessions.ring_bytes_max.as_ref().filter(|written| written.0 > RING_BYTES_MAX) {
+        refuse(written.span, "ring_bytes_max", "a session keeps at most 1 MiB for its client", "write `1MiB` or less");
+    }
+}
+
 /// Byte bounds that must fit into each other whatever the routes say.
 fn bounds(gateway: &GatewayFile, settings: &Settings, report: &mut Report) {
+    session_bounds(gateway, report);
     let Some(connections) = &gateway.connections else { return };
     let zero = |place: Span, key: &str| {
         Diagnostic::new(Rule::Bounds, place, format!("`{key}` is 0, so nobody could connect"))

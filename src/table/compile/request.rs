@@ -109,6 +109,7 @@ fn stamp(
     }
     let source = match source.value {
         SessionPath::User => SessionValue::User,
+        SessionPath::Id => SessionValue::Id,
         SessionPath::TokenId => SessionValue::TokenId,
         SessionPath::PeerIp => SessionValue::PeerIp,
     };

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use super::backends::Backends;
 use super::limits::Limits;
 use super::process::bytes;
-use super::{entries, missing, request, size as shown};
+use super::{effects, entries, missing, request, size as shown};
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
 use crate::config::layers;
-use crate::config::value::{ByteSize, MessageName, PermissionName, ProtocolNumber};
+use crate::config::value::{ByteSize, MessageName, PermissionName, ProtocolNumber, RouteName};
 use crate::config::{Document, Group};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::id::Protocol;
 use crate::pipeline::permission::PermissionId;
 use crate::proto::{Kind, MessageType, Method, Pool};
-use crate::table::plan::{Access, LogPayload, LogPlan, RoutePlan};
+use crate::table::plan::{Access, LogPayload, LogPlan, PushPlan, RoutePlan};
 use crate::table::settings::{ENVELOPE_BYTES, Settings};
 
 /// Built-in values of a policy.
@@ -44,6 +44,7 @@ pub struct Scope<'a> {
 #[derive(Default)]
 pub struct Routes {
     pub routes: Vec<RoutePlan>,
+    pub pushes: Vec<PushPlan>,
     /// The index is the permission's bit.
     pub permissions: Vec<Arc<str>>,
     /// Where each of them is asked for first, and the path of that.
@@ -103,21 +104,78 @@ impl Routes {
 /// Compiles every route of every group.
 pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> Routes {
     let mut routes = Routes::default();
-    for written in collect(document, report) {
+    let mut taken = Taken::default();
+    for written in collect(document, &mut taken, report) {
         if let Some(plan) = route(&written, scope, &mut routes, report)
             && !written.again
         {
             routes.routes.push(plan);
         }
     }
+    routes.pushes = pushes(document, scope.pool, &mut taken, report);
     routes
 }
 
+/// Numbers and names, and where each was used first. Routes and pushes share both.
+#[derive(Default)]
+struct Taken<'a> {
+    numbers: BTreeMap<u32, Span>,
+    names: BTreeMap<&'a str, Span>,
+}
+
+// === impl Taken ===
+
+impl<'a> Taken<'a> {
+    /// Takes number and name; false if the number was taken, which is reported.
+    fn take(&mut self, number: u32, place: Span, name: Option<&'a Spanned<RouteName>>, path: &str, report: &mut Report) -> bool {
+        if let Some(name) = name {
+            let first = *self.names.entry(name.value.as_str()).or_insert(name.span);
+            if first != name.span {
+                report.push(named_twice(name.as_str(), name.span, first, path));
+            }
+        }
+        let first = *self.numbers.entry(number).or_insert(place);
+        if first != place {
+            report.push(
+                Diagnostic::new(Rule::DuplicateNumber, place, format!("the protocol number {number} is declared twice"))
+                    .label("declared again here")
+                    .related(first, "declared first here")
+                    .help("give one of them another number")
+                    .path(path),
+            );
+        }
+        first == place
+    }
+}
+
+/// Every sound push, by number.
+fn pushes<'a>(document: &'a Document, pool: &Pool, taken: &mut Taken<'a>, report: &mut Report) -> Vec<PushPlan> {
+    let mut found = Vec::new();
+    for group in &document.groups {
+        for (number, push) in entries(&group.routes.pushes) {
+            let (ProtocolNumber(value), path) = (number.value, format!("pushes.{}", number.value.0));
+            in_range(group, value, number.span, &path, report);
+            let first = taken.take(value, number.span, push.name.as_ref(), &path, report);
+            let (Some(name), Some(message)) = (&push.name, &push.message) else { continue };
+            match pool.message(message.as_str()) {
+                Ok(kind) if first => found.push(PushPlan { number: Protocol(value), name: name.shared(), message: kind }),
+                Ok(_) => {}
+                Err(missing) if pool.is_complete() => report.push(
+                    Diagnostic::new(Rule::UnknownMessage, message.span, missing.what)
+                        .did_you_mean(message.as_str(), missing.known.iter().map(String::as_str))
+                        .path(format!("{path}.message")),
+                ),
+                Err(_) => {}
+            }
+        }
+    }
+    found.sort_by_key(|push| push.number);
+    found
+}
+
 /// Every route, by number; what is declared twice or out of range is reported.
-fn collect<'a>(document: &'a Document, report: &mut Report) -> Vec<Written<'a>> {
+fn collect<'a>(document: &'a Document, taken: &mut Taken<'a>, report: &mut Report) -> Vec<Written<'a>> {
     let mut found: Vec<Written<'a>> = Vec::new();
-    let mut numbers: BTreeMap<u32, Span> = BTreeMap::new();
-    let mut names: BTreeMap<&'a str, Span> = BTreeMap::new();
     let base = document.groups.first().and_then(|group| group.routes.defaults.as_ref());
     for (index, group) in document.groups.iter().enumerate() {
         let own = if index == 0 { None } else { group.routes.defaults.as_ref() };
@@ -128,23 +186,7 @@ fn collect<'a>(document: &'a Document, report: &mut Report) -> Vec<Written<'a>> 
             let ProtocolNumber(number) = number.value;
             let path = format!("routes.{number}");
             in_range(group, number, place, &path, report);
-            if let Some(name) = &route.name {
-                let first = *names.entry(name.value.as_str()).or_insert(name.span);
-                if first != name.span {
-                    report.push(named_twice(name.as_str(), name.span, first, &path));
-                }
-            }
-            let first = *numbers.entry(number).or_insert(place);
-            let again = first != place;
-            if again {
-                report.push(
-                    Diagnostic::new(Rule::DuplicateNumber, place, format!("the protocol number {number} is declared twice"))
-                        .label("declared again here")
-                        .related(first, "declared first here")
-                        .help("give one of them another number")
-                        .path(path.as_str()),
-                );
-            }
+            let again = !taken.take(number, place, route.name.as_ref(), &path, report);
             let policy = layers::resolve(&[&below, &route.policy], &path, report);
             found.push(Written { number, place, route, policy, path, again });
         }
@@ -198,6 +240,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
 
     let method = method?;
     let request = request::compile(&method.input, policy, path, access, &used, scope.limits, report);
+    let effect = effects::compile(&method.output, route.on_success.as_ref(), path, report);
     let log = policy.log.as_ref();
     Some(RoutePlan {
         number: Protocol(*number),
@@ -224,6 +267,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
             },
             slow: log.and_then(|log| log.slow.as_ref()).map_or(built_in::SLOW, |slow| slow.0),
         },
+        effect,
         method,
     })
 }

@@ -6,8 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::api_key::ApiKeySpec;
-
 /// Who a connection speaks for.
 #[derive(Clone)]
 pub struct Identity {
@@ -24,8 +22,8 @@ pub struct Identity {
     pub expires: SystemTime,
     /// The token itself, where some route forwards it. Otherwise it would be a third of what a connection costs, for nothing.
     pub token: Option<Token>,
-    /// The API key it came by, so that it can be asked whether that is still listed.
-    pub api_key: Option<Arc<ApiKeySpec>>,
+    /// The hash of the API key it came by, so that it can be asked whether that is still listed.
+    pub api_key: Option<Arc<[u8; 32]>>,
 }
 
 /// A token. It prints as nothing but its name.

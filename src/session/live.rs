@@ -1,0 +1,298 @@
+//! One session on the node that has it: who it is, which connection speaks for it, and what waits for its client.
+//!
+//! Promises: at most one connection has a session, and the newest does; what is pushed is kept for a client that comes back, whether it
+//! could be written or not; a session that is over takes no connection any more.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+
+use super::identity::Identity;
+use super::ring::{Entry, Parked, Ring};
+use super::roster::Record;
+use crate::clock;
+use crate::wire::Close;
+
+/// The way to a connection, whatever it is made of. Nobody waits on it.
+pub trait Line: Send + Sync {
+    /// Writes a push. False: there is no room.
+    fn push(&self, entry: &Entry) -> bool;
+
+    /// Asks the connection to end.
+    fn close(&self, close: Close);
+}
+
+/// A session of this node.
+pub struct Session {
+    pub id: Arc<str>,
+    pub user: Arc<str>,
+    /// Whether it waits for its change to be stored. Set by who changes it, cleared by who stores it.
+    dirty: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// What a session is to the store.
+pub enum Wanted {
+    /// A connection has it or is about to, or it waits for its client.
+    Alive(Record),
+    Over {
+        generation: u64,
+    },
+}
+
+/// What a client that comes back gets.
+pub struct Replay<'a> {
+    /// Whether nothing was lost.
+    pub recovered: bool,
+    /// What it has not got yet; nothing unless all of it is there.
+    pub missed: Vec<&'a Entry>,
+}
+
+struct State {
+    generation: u64,
+    identity: Arc<Identity>,
+    /// Of the resume token, as the store has it.
+    resume: Box<str>,
+    line: Option<Arc<dyn Line>>,
+    /// While no connection has it, in milliseconds since 1970.
+    detached_until_ms: Option<u64>,
+    over: Option<Close>,
+    /// Its own connection is saying farewell to it: what others are told of its end is nothing to it.
+    leaving: bool,
+    ring: Ring,
+    /// Pushes were lost with another node.
+    lost: bool,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// A session that no connection has yet.
+    pub fn new(id: &str, identity: Arc<Identity>, resume: String, ring: Option<Ring>) -> Arc<Session> {
+        let lost = ring.is_none();
+        Arc::new(Session {
+            id: id.into(),
+            user: Arc::clone(&identity.user),
+            dirty: AtomicBool::new(false),
+            state: Mutex::new(State {
+                generation: 0,
+                identity,
+                resume: resume.into(),
+                line: None,
+                detached_until_ms: None,
+                over: None,
+                leaving: false,
+                ring: ring.unwrap_or_default(),
+                lost,
+            }),
+        })
+    }
+
+    /// Notes whether it waits to be stored, and says whether it did before.
+    pub fn set_dirty(&self, dirty: bool) -> bool {
+        self.dirty.swap(dirty, Ordering::AcqRel)
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    pub fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.lock().identity)
+    }
+
+    /// The session belongs to whoever was given this generation. Older ones have no say any more.
+    pub fn promise(&self, generation: u64) {
+        let mut state = self.lock();
+        state.generation = state.generation.max(generation);
+    }
+
+    /// Gives the session to a connection, if it is still promised to it. `greet` says the first words before any push can, told what the
+    /// client missed behind `last_seq`; `None` is a client that cannot have missed anything. Whoever had the session is sent away.
+    pub fn attach<E: From<Close>>(
+        &self,
+        generation: u64,
+        line: Arc<dyn Line>,
+        identity: Arc<Identity>,
+        last_seq: Option<u32>,
+        greet: impl FnOnce(Replay<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut state = self.lock();
+        if let Some(close) = state.over {
+            return Err(close.into());
+        }
+        if state.generation != generation {
+            return Err(Close::Replaced.into());
+        }
+        if let Some(last_seq) = last_seq {
+            let lost = std::mem::take(&mut state.lost);
+            if lost || state.ring.behind_of(last_seq).is_none() {
+                let last = state.ring.last().max(last_seq);
+                state.ring = Ring::behind(last);
+                greet(Replay { recovered: false, missed: Vec::new() })?;
+            } else {
+                state.ring.acknowledge(last_seq);
+                let missed = state.ring.behind_of(last_seq).into_iter().flatten().collect();
+                greet(Replay { recovered: true, missed })?;
+            }
+        } else {
+            state.lost = false;
+            greet(Replay { recovered: true, missed: Vec::new() })?;
+        }
+        state.identity = identity;
+        state.detached_until_ms = None;
+        let before = state.line.replace(line);
+        drop(state);
+        if let Some(before) = before {
+            before.close(Close::Replaced);
+        }
+        Ok(())
+    }
+
+    /// The identity was refreshed in place.
+    pub fn refresh(&self, identity: Arc<Identity>) {
+        self.lock().identity = identity;
+    }
+
+    /// Its connection is gone; it waits for its client until then. False: it is another connection's by now, or over.
+    pub fn detach(&self, generation: u64, until_ms: u64) -> bool {
+        let mut state = self.lock();
+        if state.generation != generation || state.over.is_some() {
+            return false;
+        }
+        let line = state.line.take();
+        state.detached_until_ms = Some(until_ms);
+        drop(state);
+        // Its own connection is leaving anyway; another one was promised away and has no session any more.
+        if let Some(line) = line {
+            line.close(Close::Replaced);
+        }
+        true
+    }
+
+    /// It is over, if it is of no later generation than this. Its connection is asked to end. False: it is not, or was already.
+    pub fn end(&self, generation: u64, close: Close) -> bool {
+        let mut state = self.lock();
+        if state.leaving || state.over.is_some() || state.generation > generation {
+            return false;
+        }
+        state.over = Some(close);
+        let line = state.line.take();
+        drop(state);
+        if let Some(line) = line {
+            line.close(close);
+        }
+        true
+    }
+
+    /// It is over if it waited for longer than until now. False: it does not wait, or longer.
+    pub fn give_up(&self, now_ms: u64) -> bool {
+        let mut state = self.lock();
+        let waited = state.over.is_none() && state.detached_until_ms.is_some_and(|until| until <= now_ms);
+        if waited {
+            state.over = Some(Close::GoingAway);
+        }
+        waited
+    }
+
+    /// Its own connection is about to take leave of it, or does not after all.
+    pub fn set_leaving(&self, leaving: bool) {
+        self.lock().leaving = leaving;
+    }
+
+    /// Its own connection took leave of it, and goes on without.
+    pub fn leave(&self) {
+        let mut state = self.lock();
+        state.over = Some(Close::GoingAway);
+        state.line = None;
+    }
+
+    /// Hands the ring over to the node that has the session from now on, as this generation. Nothing: it is not older here.
+    pub fn hand_over(&self, generation: u64) -> Option<Parked> {
+        let parked = {
+            let state = self.lock();
+            (state.generation < generation && !state.lost).then(|| state.ring.park())
+        };
+        self.end(generation - 1, Close::Replaced);
+        parked
+    }
+
+    /// The ring, if there is something in it.
+    pub fn park(&self) -> Option<Parked> {
+        let state = self.lock();
+        (!state.ring.is_empty()).then(|| state.ring.park())
+    }
+
+    /// Sends a message and keeps it until the client has it. A client that has no room is sent away and may come back for it. False: the
+    /// session is over.
+    pub fn push(&self, number: u32, payload: Bytes, ring_bytes_max: usize) -> bool {
+        let mut state = self.lock();
+        if state.over.is_some() {
+            return false;
+        }
+        let State { ring, line, .. } = &mut *state;
+        match ring.push(number, payload, ring_bytes_max) {
+            Some(entry) => {
+                if let Some(line) = line.take_if(|line| !line.push(entry)) {
+                    line.close(Close::Slow);
+                }
+                true
+            }
+            // It has used up its numbers; the client gets a new session.
+            None => {
+                state.over = Some(Close::Internal);
+                if let Some(line) = state.line.take() {
+                    line.close(Close::Internal);
+                }
+                false
+            }
+        }
+    }
+
+    /// The client has every push up to this one.
+    pub fn acknowledge(&self, seq: u32) {
+        self.lock().ring.acknowledge(seq);
+    }
+
+    /// Whether it is alive and of this generation.
+    pub fn is_of(&self, generation: u64) -> bool {
+        let state = self.lock();
+        state.over.is_none() && state.generation == generation
+    }
+
+    /// Whether a connection has it.
+    pub fn is_attached(&self) -> bool {
+        self.lock().line.is_some()
+    }
+
+    /// What the store should hold of it.
+    pub fn wanted(&self, node: &str) -> Wanted {
+        let state = self.lock();
+        let generation = state.generation;
+        if state.over.is_some() {
+            return Wanted::Over { generation };
+        }
+        let record = record(&self.id, generation, node, &state.identity, state.resume.to_string());
+        Wanted::Alive(Record { detached_until_ms: state.detached_until_ms, ..record })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing that holds a session panics")
+    }
+}
+
+/// A session as the store has it.
+pub fn record(id: &str, generation: u64, node: &str, identity: &Identity, resume: String) -> Record {
+    Record {
+        id: id.to_owned(),
+        generation,
+        node: node.to_owned(),
+        detached_until_ms: None,
+        expires_ms: clock::to_millis(identity.expires),
+        resume,
+        roles: identity.roles.iter().map(ToString::to_string).collect(),
+        token_id: identity.token_id.as_ref().map(ToString::to_string),
+        issued_ms: identity.issued_ms,
+    }
+}

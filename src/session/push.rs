@@ -1,0 +1,40 @@
+//! Messages to a user that nobody asked for, on whichever nodes the user's sessions are.
+//!
+//! A session of this node gets it at once; for those of others a letter goes to their node. Promise: a session that has it keeps it until
+//! its client has acknowledged it. A letter that is lost is lost: who must know asks for what was missed.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+
+use super::roster::Roster;
+use super::sessions::{Letter, Sessions, mailbox, store_failed};
+use crate::failure::Result;
+
+// === impl Sessions ===
+
+impl Sessions {
+    /// Sends a message to every session of a user, or to one of them. How many were reached, or sent a letter. To be called on the back
+    /// room.
+    pub async fn push(&self, user: &str, session: Option<&str>, number: u32, payload: Bytes) -> Result<usize> {
+        let rules = self.rules();
+        let document = self.0.store.get(&Roster::key(user)).await.map_err(store_failed)?;
+        let roster = self.roster(document.as_ref(), &rules).await?;
+        let mut reached = 0;
+        for record in roster.records().iter().filter(|record| session.is_none_or(|wanted| wanted == record.id)) {
+            if record.node == self.0.node {
+                reached += usize::from(self.push_here(&record.id, number, payload.clone()));
+            } else {
+                let letter = Letter::Push { session: record.id.clone(), number, payload: BASE64_STANDARD.encode(&payload) };
+                let heard = self.0.store.publish(&mailbox(&record.node), letter.write().into()).await.map_err(store_failed)?;
+                reached += usize::from(heard > 0);
+            }
+        }
+        Ok(reached)
+    }
+
+    /// Sends a message to a session of this node. False: there is none, or it is over.
+    pub(super) fn push_here(&self, session: &str, number: u32, payload: Bytes) -> bool {
+        self.get(session).is_some_and(|session| session.push(number, payload, self.settings().ring_bytes_max))
+    }
+}

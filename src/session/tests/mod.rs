@@ -1,0 +1,1 @@
+//! What is promised of sessions, on one node and on several.
