@@ -19,6 +19,9 @@ mod tokens;
 // Keys that are fetched, and keys that are published.
 mod key_sets;
 
+// Accounts: registering, logging in, forgetting a password.
+mod accounts;
+
 // What lies between a client and the gateway: certificates, proxies, origins, and room for so many.
 mod network;
 

@@ -9,6 +9,7 @@ mod call;
 mod check;
 mod reload;
 mod serve;
+mod services;
 mod token;
 
 use std::ffi::OsString;
@@ -57,6 +58,8 @@ enum Command {
     Reload(reload::Reload),
     Call(call::Call),
     #[command(subcommand)]
+    Services(services::Services),
+    #[command(subcommand)]
     Token(token::Token),
 }
 
@@ -104,6 +107,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Reload(reload) => reload.run(),
         Command::Call(call) => call.run(),
+        Command::Services(services) => services.run(),
         Command::Token(token) => token.run(),
     };
     match ended {
