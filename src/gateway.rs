@@ -308,7 +308,7 @@ fn wait_on<T: Send>(back_room: &Handle, work: impl Future<Output = T> + Send) ->
 }
 
 /// The development key of all gateways that share a store: the first one's. The data folder gets it too, for the command line.
-fn share_development_key(store: &Store, back_room: &Handle, data: &DataFolder, own: &Signer) -> Result<Signer, StartError> {
+pub fn share_development_key(store: &Store, back_room: &Handle, data: &DataFolder, own: &Signer) -> Result<Signer, StartError> {
     let key = Key::new("key", "development");
     let (shared, _) = wait_on(back_room, store.get_or_create(&key, own.pkcs8().to_vec().into(), Durability::Durable))
         .map_err(|error| io_error("the development key cannot be shared")(io::Error::other(error)))?;
@@ -319,7 +319,8 @@ fn share_development_key(store: &Store, back_room: &Handle, data: &DataFolder, o
         .map_err(|error| io_error("the development key in the store is broken")(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
-fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {
+/// The development key of this data folder; made now if there is none.
+pub fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {
     let key = data
         .read_or_create(DEVELOPMENT_KEY, || Signer::generate().pkcs8().to_vec())
         .map_err(io_error("the development key cannot be made"))?;

@@ -62,6 +62,20 @@ fn every_reason_and_its_code_stands_in_the_protocol() {
 }
 
 #[test]
+fn every_reason_of_the_accounts_stands_in_the_protocol() {
+    let source = read("src/services/auth/refusal.rs");
+    let written: BTreeSet<String> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Refusal::")?.split_once(" => \"")?.1.strip_suffix("\","))
+        .filter(|token| token.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+        .map(str::to_owned)
+        .collect();
+    let listed = table(&read("docs/protocol.md"), "| reason of accounts | code | when |").iter().flat_map(|row| quoted(&row[0])).collect();
+    assert!(written.len() > 10, "the reasons are found");
+    assert_eq!(written, listed);
+}
+
+#[test]
 fn every_close_code_and_its_verdict_stands_in_the_protocol() {
     let listed: BTreeSet<(u16, String, bool)> = table(&read("docs/protocol.md"), "| code | reason | | again |")
         .iter()
@@ -110,13 +124,15 @@ fn every_help_text_has_an_example_that_works() {
     let routes = format!("{}pushes:\n  2101: {{ name: echo.said, message: protogate.echo.v1.EchoResponse }}\n", crate::support::ECHO);
     let gateway = TestGateway::start(&routes);
     let (url, admin) = (format!("ws://{}/ws", gateway.edge()), gateway.admin().to_string());
-    for command in ["", "serve", "check", "reload", "revoke", "push", "call", "token", "token issue", "token api-key"] {
+    for command in
+        ["", "serve", "check", "reload", "revoke", "push", "call", "services", "services auth", "token", "token issue", "token api-key"]
+    {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = String::from_utf8(protogate(gateway.folder(), &words).stdout).unwrap();
         let example =
             help.lines().find_map(|line| line.strip_prefix("Example: protogate ")).unwrap_or_else(|| panic!("`{command}`:\n{help}"));
         assert!(example.starts_with(command), "the example of `{command}` is of another command: {example}");
-        if example.starts_with("serve") {
+        if ["serve", "services"].iter().any(|serves| example.starts_with(serves)) {
             continue;
         }
         let mut shell = Command::new("sh");

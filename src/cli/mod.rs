@@ -11,6 +11,7 @@ mod push;
 mod reload;
 mod revoke;
 mod serve;
+mod services;
 mod token;
 
 use std::ffi::OsString;
@@ -61,6 +62,8 @@ enum Command {
     Push(push::Push),
     Call(call::Call),
     #[command(subcommand)]
+    Services(services::Services),
+    #[command(subcommand)]
     Token(token::Token),
 }
 
@@ -110,6 +113,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Revoke(revoke) => revoke.run(),
         Command::Push(push) => push.run(),
         Command::Call(call) => call.run(),
+        Command::Services(services) => services.run(),
         Command::Token(token) => token.run(),
     };
     match ended {

@@ -22,7 +22,7 @@ use super::letter::{Letter, mailbox};
 use super::live::Session;
 use super::revocation::{Notice, Revocation};
 use super::rosters::lease_key;
-use super::sessions::Sessions;
+use super::sessions::{Sessions, later};
 use super::storing::keep_storing;
 use crate::drain::Tasks;
 use crate::store::{Batch, Entries, Expect, Signal, StoreError};
@@ -54,8 +54,8 @@ pub struct Node {
     sessions: Sessions,
     /// The last notice that was obeyed.
     position: u64,
-    /// The version of the lease as it was last written.
-    lease: Option<u64>,
+    /// The lease as it was last written: its version, and until when it is.
+    lease: Option<(u64, u64)>,
 }
 
 // === impl Node ===
@@ -109,23 +109,24 @@ impl Node {
         }
     }
 
-    /// Says that this node lives. If the store has forgotten what it said before, it may have forgotten everything.
+    /// Says that this node lives. If the store has forgotten what it said before, it may have forgotten everything; if it said nothing for
+    /// so long that others took it for dead, they may have given its sessions up. Either way they are told again.
     pub(super) async fn renew(&mut self) -> Result<(), StoreError> {
         let inner = &self.sessions.0;
-        let until = super::sessions::later(&inner.clock, LEASE).to_string();
+        let (now, until) = (inner.clock.now_ms(), later(&inner.clock, LEASE));
         let (key, ttl) = (lease_key(&inner.node), Some(LEASE + REMEMBERED));
-        let expect = self.lease.map_or(Expect::Anything, Expect::Version);
-        let batch = |expect| Batch::default().put(key.clone(), until.clone(), expect, ttl);
-        let versions = match inner.store.write(batch(expect)).await {
-            Err(StoreError::Conflict(_)) => {
-                warn!("the store has lost what it knew; this node tells it again which sessions it has");
-                let versions = inner.store.write(batch(Expect::Anything)).await?;
-                self.sessions.soil_all();
-                versions
-            }
-            written => written?,
+        let batch = |expect| Batch::default().put(key.clone(), until.to_string(), expect, ttl);
+        let expect = self.lease.map_or(Expect::Anything, |(version, _)| Expect::Version(version));
+        let lapsed = self.lease.is_some_and(|(_, until)| until <= now);
+        let (versions, forgotten) = match inner.store.write(batch(expect)).await {
+            Err(StoreError::Conflict(_)) => (inner.store.write(batch(Expect::Anything)).await?, true),
+            written => (written?, false),
         };
-        self.lease = versions.first().copied();
+        self.lease = versions.first().map(|version| (*version, until));
+        if lapsed || forgotten {
+            warn!(forgotten, "this node was taken for dead; it tells the store again which sessions it has");
+            self.sessions.soil_all();
+        }
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod mirror;
+#[allow(dead_code)] // The tests of the store use all of it.
 pub mod redis;
 pub mod walkthrough;
 
@@ -165,7 +166,7 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn told(error: StartError) -> String {
+pub fn told(error: StartError) -> String {
     match error {
         StartError::Configuration(checked) => {
             protogate::diagnostic::render::human(&checked.report, &checked.sources, protogate::diagnostic::render::Color::Plain)

@@ -132,6 +132,7 @@ impl Families {
                 match self.end(&family).await? {
                     Outcome::Outrun(_) => continue,
                     Outcome::Done => {
+                        self.tell().await;
                         warn!(user = family.value.user, "a spent refresh token was shown again, and its login was ended");
                         return Err(Refusal::InvalidRefreshToken);
                     }
@@ -177,6 +178,9 @@ impl Families {
     }
 
     /// Ends the login that a user's access token belongs to. A token of somebody else's making is revoked by itself.
+    ///
+    /// Here and in the next two nobody is woken: nodes look by themselves within a second, and whoever logs out shall hear the answer before
+    /// their connection ends.
     pub async fn end_of_access(&self, user: &str, token_id: &str) -> Result<()> {
         for _ in 0..TRIES {
             let of_family = match token_id.split_once('.') {
@@ -188,7 +192,7 @@ impl Families {
                 None => {
                     let revoked = Revocation::Token(token_id.to_owned());
                     let batch = revoked.write(Batch::new(Durability::Durable), self.keep());
-                    self.write_and_tell(batch).await?
+                    documents::outcome(self.store.write(batch).await)?
                 }
             };
             if matches!(ended, Outcome::Done) {
@@ -224,7 +228,7 @@ impl Families {
                 }
                 None => self.revoke_all(user, now_ms + 1, batch),
             };
-            if matches!(self.write_and_tell(batch).await?, Outcome::Done) {
+            if matches!(documents::outcome(self.store.write(batch).await)?, Outcome::Done) {
                 return Ok(());
             }
         }
@@ -261,7 +265,8 @@ impl Families {
         let now_ms = self.clock.now_ms();
         let batch = Batch::new(Durability::Durable).delete(key(&family.value.id), family.unchanged());
         let living = family.value.living.iter().filter(|living| living.ends_ms > now_ms);
-        self.write_and_tell(living.fold(batch, |batch, living| living.revoke(&family.value.id, batch, now_ms))).await
+        let batch = living.fold(batch, |batch, living| living.revoke(&family.value.id, batch, now_ms));
+        documents::outcome(self.store.write(batch).await)
     }
 
     /// When a token of this user says that it was issued: now, and never before the moment at which every login was ended.
