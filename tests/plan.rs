@@ -367,3 +367,25 @@ fn how_tokens_are_signed_has_defaults_and_a_key_of_its_own_or_of_development() {
     assert_eq!((&*signing.issuer, signing.access_ttl, signing.refresh_ttl), ("game", Duration::from_secs(300), Duration::from_secs(3600)));
     assert!(by_file.settings.jwks.contains(&signing.signer.public().id()));
 }
+
+#[test]
+fn sessions_and_pushes_are_as_written_and_else_as_the_shipped_file_shows() {
+    let gateway = format!("{GATEWAY}sessions: {{ per_user_max: 1, when_full: refuse, resume_window: 10s, ring_bytes_max: 1KiB }}\n");
+    let pushes = format!("{ROUTES}pushes:\n  2101: {{ name: game.left, message: game.v1.LeaveReply }}\n");
+    let files = |gateway: &str, routes: &str| {
+        let leak = |text: &str| -> &'static str { text.to_owned().leak() };
+        let (gateway, routes) = (leak(gateway), leak(routes));
+        vec![("routes/gateway.yaml", gateway), ("routes/routes.yaml", routes), ("routes/game.yaml", GAME), ("proto/game.proto", PROTO)]
+    };
+    let written = planned(files(&gateway, &pushes));
+    let sessions = written.settings.sessions;
+    assert_eq!((sessions.per_user_max, sessions.when_full, sessions.ring_bytes_max), (1, WhenFull::Refuse, 1024));
+    assert_eq!(sessions.resume_window, Duration::from_secs(10));
+    let push = &written.pushes[0];
+    assert_eq!((push.number.0, &*push.name, push.message.name()), (2101, "game.left", "game.v1.LeaveReply"));
+
+    let silent = planned(files(GATEWAY, ROUTES));
+    let sessions = silent.settings.sessions;
+    assert_eq!((sessions.per_user_max, sessions.when_full, sessions.ring_bytes_max), (8, WhenFull::ReplaceOldest, 64 << 10));
+    assert_eq!((sessions.resume_window, silent.pushes.len()), (Duration::from_secs(120), 0));
+}
