@@ -19,6 +19,9 @@ mod tokens;
 // Keys that are fetched, and keys that are published.
 mod key_sets;
 
+// Sessions on several gateways that share one Redis, and what becomes of them when one dies, or Redis does.
+mod nodes;
+
 // What lies between a client and the gateway: certificates, proxies, origins, and room for so many.
 mod network;
 

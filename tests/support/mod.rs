@@ -2,6 +2,9 @@
 
 pub mod client;
 pub mod mirror;
+pub mod nodes;
+pub mod player;
+pub mod redis;
 pub mod walkthrough;
 
 use std::fs;
