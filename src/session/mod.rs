@@ -11,10 +11,10 @@
 //! - `secret`: what names and resumes a session
 //!
 //! What a node does about it:
-//! - `sessions`: making, resuming, refreshing, ending; `grant`: what a connection is given
-//! - `live`, `ring`, `registry`: a session here, what its client has not got, where to find it
+//! - `sessions`: making, refreshing, ending; `resume`: coming back; over `rosters`, the rosters in the store
+//! - `grant`: what a connection is given; `live`, `ring`, `registry`: a session here, what its client has not got, where to find it
 //! - `push`: messages that nobody asked for
-//! - `node`: what goes on in the background, between this node, the store and other nodes
+//! - `node`, `storing`, `letter`: what goes on in the background between this node, the store, and other nodes
 //!
 //! What waits for a client:
 //! - `outbox`: what waits to be written to one connection
@@ -31,9 +31,13 @@ pub mod roster;
 pub mod secret;
 
 mod grant;
+mod letter;
 mod node;
 mod push;
+mod resume;
+mod rosters;
 mod sessions;
+mod storing;
 
 #[cfg(test)]
 mod tests;

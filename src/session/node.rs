@@ -9,23 +9,23 @@
 //! Promise: whatever was missed, because the store was away, lost its memory, or a signal went astray, is found out and mended.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use futures_util::{StreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::live::{Session, Wanted};
-use super::revocation::{Notice, Revocation, session_key};
-use super::roster::{Full, Roster};
-use super::sessions::{Letter, Sessions, lease_key, mailbox, revocation_keys, ring_key, still_good};
+use super::letter::{Letter, mailbox};
+use super::live::Session;
+use super::revocation::{Notice, Revocation};
+use super::rosters::lease_key;
+use super::sessions::{Sessions, later};
+use super::storing::keep_storing;
 use crate::drain::Tasks;
-use crate::store::{Batch, Durability, Entries, Expect, Signal, StoreError};
+use crate::store::{Batch, Entries, Expect, Signal, StoreError};
 use crate::wire::Close;
 
 /// How long a node is believed to live that says nothing.
@@ -35,7 +35,7 @@ const LEASE: Duration = Duration::from_secs(10);
 const RENEWAL: Duration = Duration::from_millis(2500);
 
 /// How long it is remembered when a node died.
-const REMEMBERED: Duration = Duration::from_secs(2 * 86_400);
+pub(super) const REMEMBERED: Duration = Duration::from_secs(2 * 86_400);
 
 /// How often the log of notices is looked into though nobody poked. With the time it takes to close, this keeps revocation within 2 s.
 const LOOK: Duration = Duration::from_millis(750);
@@ -43,10 +43,7 @@ const LOOK: Duration = Duration::from_millis(750);
 /// Notices that are read at once.
 const NOTICES_MAX: usize = 500;
 
-/// Changes that are stored at the same time.
-const STORED_AT_ONCE: usize = 64;
-
-/// The pause after the store did not take a change.
+/// The pause before listening is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// How often it is looked for sessions whose clients did not come back.
@@ -57,8 +54,8 @@ pub struct Node {
     sessions: Sessions,
     /// The last notice that was obeyed.
     position: u64,
-    /// The version of the lease as it was last written.
-    lease: Option<u64>,
+    /// The lease as it was last written: its version, and until when it is.
+    lease: Option<(u64, u64)>,
 }
 
 // === impl Node ===
@@ -112,23 +109,24 @@ impl Node {
         }
     }
 
-    /// Says that this node lives. If the store has forgotten what it said before, it may have forgotten everything.
-    async fn renew(&mut self) -> Result<(), StoreError> {
+    /// Says that this node lives. If the store has forgotten what it said before, it may have forgotten everything; if it said nothing for
+    /// so long that others took it for dead, they may have given its sessions up. Either way they are told again.
+    pub(super) async fn renew(&mut self) -> Result<(), StoreError> {
         let inner = &self.sessions.0;
-        let until = super::sessions::later(&inner.clock, LEASE).to_string();
+        let (now, until) = (inner.clock.now_ms(), later(&inner.clock, LEASE));
         let (key, ttl) = (lease_key(&inner.node), Some(LEASE + REMEMBERED));
-        let expect = self.lease.map_or(Expect::Anything, Expect::Version);
-        let batch = |expect| Batch::default().put(key.clone(), until.clone(), expect, ttl);
-        let versions = match inner.store.write(batch(expect)).await {
-            Err(StoreError::Conflict(_)) => {
-                warn!("the store has lost what it knew; this node tells it again which sessions it has");
-                let versions = inner.store.write(batch(Expect::Anything)).await?;
-                self.sessions.soil_all();
-                versions
-            }
-            written => written?,
+        let batch = |expect| Batch::default().put(key.clone(), until.to_string(), expect, ttl);
+        let expect = self.lease.map_or(Expect::Anything, |(version, _)| Expect::Version(version));
+        let lapsed = self.lease.is_some_and(|(_, until)| until <= now);
+        let (versions, forgotten) = match inner.store.write(batch(expect)).await {
+            Err(StoreError::Conflict(_)) => (inner.store.write(batch(Expect::Anything)).await?, true),
+            written => (written?, false),
         };
-        self.lease = versions.first().copied();
+        self.lease = versions.first().map(|version| (*version, until));
+        if lapsed || forgotten {
+            warn!(forgotten, "this node was taken for dead; it tells the store again which sessions it has");
+            self.sessions.soil_all();
+        }
         Ok(())
     }
 
@@ -204,7 +202,7 @@ impl Sessions {
     }
 
     /// Ends a session here, and has the store know.
-    fn finish(&self, session: &Arc<Session>, generation: u64, close: Close) {
+    pub(super) fn finish(&self, session: &Arc<Session>, generation: u64, close: Close) {
         if session.end(generation, close) {
             self.0.registry.remove(session);
             self.soil(session);
@@ -222,7 +220,7 @@ impl Sessions {
         }
     }
 
-    fn soil_all(&self) {
+    pub(super) fn soil_all(&self) {
         self.0.registry.all().iter().for_each(|session| self.soil(session));
     }
 
@@ -253,108 +251,10 @@ impl Sessions {
             }
         }
     }
-
-    /// Stores what has changed, once each. What the store does not take stays for the next time.
-    pub(super) async fn store_changes(&self) -> Result<(), StoreError> {
-        loop {
-            let batch: Vec<Arc<Session>> = {
-                let mut dirty = self.0.dirty.lock().expect("nothing that holds the list panics");
-                let count = dirty.len().min(STORED_AT_ONCE);
-                dirty.drain(..count).collect()
-            };
-            if batch.is_empty() {
-                return Ok(());
-            }
-            let stored = stream::iter(batch).map(|session| async move {
-                session.set_dirty(false);
-                let stored = self.store_change(&session).await;
-                if stored.is_err() {
-                    self.soil(&session);
-                }
-                stored
-            });
-            let stored: Vec<Result<(), StoreError>> = stored.buffer_unordered(STORED_AT_ONCE).collect().await;
-            stored.into_iter().collect::<Result<(), StoreError>>()?;
-        }
-    }
-
-    /// Makes the store agree with this node about one session, or this node with the store.
-    async fn store_change(&self, session: &Arc<Session>) -> Result<(), StoreError> {
-        let rules = self.rules();
-        loop {
-            let identity = session.identity();
-            let mut keys = vec![Roster::key(&session.user), session_key(&session.id)];
-            keys.extend(revocation_keys(&identity));
-            let found = self.0.store.get_all(&keys).await?;
-            let document = found[0].as_ref();
-            let lost = |failure: crate::failure::Failure| StoreError::Unavailable(failure.cause().unwrap_or_default().to_owned());
-            let mut roster = self.roster(document, &rules).await.map_err(lost)?;
-            let changed = match session.wanted(&self.0.node) {
-                Wanted::Over { generation: 0 } => roster.withdraw(&session.id),
-                Wanted::Over { generation } => roster.remove(&session.id, generation),
-                // Nobody has it yet; whoever makes it tells the store.
-                Wanted::Alive(record) if record.generation == 0 => false,
-                Wanted::Alive(record) => {
-                    let generation = record.generation;
-                    if found[1].is_some() || still_good(&identity, &keys[2..], &found[2..]).is_err() {
-                        self.finish(session, generation, Close::Revoked);
-                        continue;
-                    }
-                    match roster.find(&session.id).map(|stored| (stored.generation == generation, *stored == record)) {
-                        Some((true, true)) => false,
-                        Some((true, false)) => roster.change(&session.id, generation, |stored| *stored = record),
-                        // It is on another connection by now; or the store lost it, and there is no room for it any more.
-                        Some((false, _)) => {
-                            self.finish(session, generation, Close::Replaced);
-                            return Ok(());
-                        }
-                        None => match roster.restore(record, &rules) {
-                            Ok(()) => true,
-                            Err(Full) => {
-                                self.finish(session, generation, Close::Replaced);
-                                return Ok(());
-                            }
-                        },
-                    }
-                }
-            };
-            let parked = if self.is_draining() { session.park() } else { None };
-            if !changed && parked.is_none() {
-                return Ok(());
-            }
-            let mut batch = self.roster_batch(&session.user, &roster, document, &rules);
-            if let Some(ring) = parked {
-                let ring = serde_json::to_vec(&ring).expect("a ring is numbers and texts");
-                batch = batch.put(ring_key(&session.id), ring, Expect::Anything, Some(Duration::from_millis(rules.resume_window_ms)));
-            }
-            match self.0.store.write(batch).await {
-                Ok(_) => return Ok(()),
-                Err(StoreError::Conflict(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// From now on sessions that lose their connection are handed to the store, for other nodes.
-    pub fn begin_drain(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Stores what is still to be stored, within `patience`, and says that this node is gone.
-    pub async fn finish_drain(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
-        // Also those that have waited for longer: nothing about them has changed, and their rings are to be parked.
-        self.soil_all();
-        // What cannot be stored in time is over when this node's lease is.
-        let _ = timeout_at(deadline, self.store_changes()).await;
-        let gone = self.0.clock.now_ms().to_string();
-        let batch = Batch::new(Durability::Durable).put(lease_key(&self.0.node), gone, Expect::Anything, Some(REMEMBERED));
-        let _ = timeout_at(deadline, self.0.store.write(batch)).await;
-    }
 }
 
 /// Opens every letter of other nodes.
-async fn keep_receiving(sessions: &Sessions) {
+pub(super) async fn keep_receiving(sessions: &Sessions) {
     let mut letters: Option<mpsc::Receiver<Signal>> = None;
     loop {
         match &mut letters {
@@ -372,16 +272,6 @@ async fn keep_receiving(sessions: &Sessions) {
                 Some(Signal::Gap) => {}
                 None => letters = None,
             },
-        }
-    }
-}
-
-async fn keep_storing(sessions: &Sessions) {
-    loop {
-        sessions.0.dirt.notified().await;
-        while let Err(error) = sessions.store_changes().await {
-            debug!(%error, "sessions cannot be stored, and will be");
-            sleep(RETRY).await;
         }
     }
 }

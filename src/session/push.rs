@@ -7,8 +7,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
+use super::letter::{Letter, mailbox};
 use super::roster::Roster;
-use super::sessions::{Letter, Sessions, mailbox, store_failed};
+use super::sessions::{Sessions, store_failed};
 use crate::failure::Result;
 
 // === impl Sessions ===

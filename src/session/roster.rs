@@ -181,7 +181,7 @@ impl Record {
         match (self.detached_until_ms, life) {
             (Some(until), _) => until <= now_ms,
             (None, Life::Alive) => waited(self.expires_ms),
-            (None, Life::DeadSince(since)) => waited(since),
+            (None, Life::DeadSince(since)) => waited(since.min(self.expires_ms)),
             (None, Life::Forgotten) => true,
         }
     }

@@ -6,12 +6,11 @@
 //! - What was promised to a connection that is gone by then is taken back.
 //! - Work runs on the back room, at most [`ASKED_MAX`] at once and each within [`PATIENCE`], and goes on to its end whoever waits for it.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
@@ -20,14 +19,13 @@ use super::grant::{Admitted, Grant, Granted, Held};
 use super::identity::Identity;
 use super::live::{self, Session};
 use super::registry::Registry;
-use super::revocation::{Notice, Revocation, session_key, token_key, user_key};
+use super::revocation::{Notice, Revocation};
 use super::ring::{Parked, Ring};
-use super::roster::{Full, Life, Record, Roster, Rules, WhenFull};
+use super::roster::{Full, Rules, WhenFull};
 use super::secret::{ResumeToken, random_name};
-use crate::clock::{Clock, from_millis, to_millis};
+use crate::clock::{Clock, to_millis};
 use crate::failure::{Failure, Reason, Result};
-use crate::store::{Batch, Document, Durability, Expect, Key, Store, StoreError};
-use crate::wire::Close;
+use crate::store::{Batch, Durability, Store, StoreError};
 
 /// How much may be asked of the back room at once. Beyond it one waits, and in the end is told that there is no room.
 const ASKED_MAX: usize = 1024;
@@ -35,14 +33,8 @@ const ASKED_MAX: usize = 1024;
 /// How long somebody waits for a session, key sets and store included.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long another node may take to hand over what it holds of a session.
-const HAND_OVER_WAIT: Duration = Duration::from_millis(300);
-
-/// Attempts at one change of a roster. Each failure means that somebody else's change succeeded.
-const ATTEMPTS_MAX: u32 = 32;
-
 /// How long a revocation is kept of a token whose end is not known.
-const REVOKED_KEEP: Duration = Duration::from_secs(31 * 86_400);
+pub(super) const REVOKED_KEEP: Duration = Duration::from_secs(31 * 86_400);
 
 /// What sessions there may be, as configured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,26 +65,6 @@ pub(super) struct Inner {
     pub awaited: Mutex<HashMap<String, oneshot::Sender<Option<Parked>>>>,
     /// The process is about to end: rings are parked in the store.
     pub draining: AtomicBool,
-}
-
-/// A session that is about to be this node's. It is taken off the list again if that comes to nothing.
-struct Expected {
-    sessions: Sessions,
-    session: Arc<Session>,
-    /// It was not listed before.
-    is_new: bool,
-}
-
-/// What nodes say to each other.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Letter {
-    /// Another node has the session from now on, as this generation; it asks for the ring.
-    TakenOver { session: String, generation: u64, by: String },
-    /// The answer.
-    Ring { session: String, ring: Option<Parked> },
-    /// A message for a session of the node that gets this, in base64.
-    Push { session: String, number: u32, payload: String },
 }
 
 // === impl Sessions ===
@@ -219,59 +191,6 @@ impl Sessions {
         Ok(grant)
     }
 
-    /// The session that a resume token names, for the connection that shows it. With an identity that is fresh, or else with its own.
-    /// To be called on the back room.
-    pub async fn resume(&self, token: &ResumeToken, fresh: Option<Identity>, last_seq: u32) -> Result<Grant> {
-        if fresh.as_ref().is_some_and(|identity| *identity.user != *token.user) {
-            return Err(Failure::gateway(Reason::ResumeFailed, "the session is another user's; authenticate instead"));
-        }
-        let ring_key = ring_key(&token.session);
-        let (roster_key, rules) = (Roster::key(&token.user), self.rules());
-        for _ in 0..ATTEMPTS_MAX {
-            let keys = [roster_key.clone(), ring_key.clone(), session_key(&token.session)];
-            let found = self.0.store.get_all(&keys).await.map_err(store_failed)?;
-            let [document, parked, revoked] = &found[..] else { return Err(unavailable("the store answered something else")) };
-            let mut roster = self.roster(document.as_ref(), &rules).await?;
-            let Some(record) = roster.find(&token.session).filter(|record| revoked.is_none() && token.fits(&record.resume)) else {
-                return Err(not_resumable());
-            };
-            let identity = match &fresh {
-                Some(identity) => identity.clone(),
-                None if from_millis(record.expires_ms) <= self.0.clock.now() => return Err(not_resumable()),
-                None => identity_of(&token.user, record),
-            };
-            let keys = revocation_keys(&identity);
-            let checks = still_good(&identity, &keys, &self.0.store.get_all(&keys).await.map_err(store_failed)?)?;
-            let resume = record.resume.clone();
-            let (generation, before) = roster.take_over(&token.session, &self.0.node).expect("it was found just now");
-            roster.change(&token.session, generation, |record| {
-                *record = live::record(&token.session, generation, &self.0.node, &identity, resume.clone());
-            });
-            let mut batch = self.roster_batch(&token.user, &roster, document.as_ref(), &rules);
-            batch.changes.extend(checks.changes);
-            if parked.is_some() {
-                batch = batch.delete(ring_key.clone(), Expect::unchanged(parked.as_ref()));
-            }
-            let identity = Arc::new(identity);
-            let expected = self.expect(&before, &identity);
-            match self.0.store.write(batch).await {
-                Ok(_) => {}
-                Err(StoreError::Conflict(_)) => continue,
-                Err(error) => return Err(store_failed(error)),
-            }
-            let session = Arc::clone(&expected.session);
-            session.promise(generation);
-            if expected.is_new {
-                self.fill(&session, &before, generation, parked.as_ref()).await?;
-            }
-            expected.has_come();
-            let mut grant = Grant::new(self.clone(), session, identity, Granted::Resumed { resume_token: token.reveal(), last_seq });
-            grant.promise(generation);
-            return Ok(grant);
-        }
-        Err(unavailable("others changed the roster again and again"))
-    }
-
     /// The same session with another identity of the same user. To be called on the back room.
     pub async fn refresh(&self, held: &Held, identity: &Identity) -> Result<()> {
         let (Held { session, generation }, rules) = (held.clone(), self.rules());
@@ -303,27 +222,6 @@ impl Sessions {
         left
     }
 
-    async fn leave_roster(&self, session: &Arc<Session>, generation: u64, identity: &Identity, rules: &Rules) -> Result<()> {
-        for _ in 0..ATTEMPTS_MAX {
-            let document = self.0.store.get(&Roster::key(&session.user)).await.map_err(store_failed)?;
-            let mut roster = self.roster(document.as_ref(), rules).await?;
-            roster.remove(&session.id, generation);
-            let mut batch = self.roster_batch(&session.user, &roster, document.as_ref(), rules);
-            batch.durability = Durability::Durable;
-            if let Some(token_id) = &identity.token_id {
-                let left = identity.expires.duration_since(self.0.clock.now()).unwrap_or_default();
-                // A moment longer than the token, for clocks that differ.
-                batch = Revocation::Token(token_id.to_string()).write(batch, (left + Duration::from_secs(300)).min(REVOKED_KEEP));
-            }
-            match self.0.store.write(batch).await {
-                Ok(_) => return Ok(()),
-                Err(StoreError::Conflict(_)) => {}
-                Err(error) => return Err(store_failed(error)),
-            }
-        }
-        Err(unavailable("others changed the roster again and again"))
-    }
-
     /// Revokes, on every node, what `revocation` says. To be called on the back room.
     pub async fn revoke(&self, revocation: &Revocation) -> Result<()> {
         let batch = revocation.write(Batch::new(Durability::Durable), REVOKED_KEEP);
@@ -350,116 +248,6 @@ impl Sessions {
         }
     }
 
-    /// Changes the roster of somebody whose identity is good, and tells those who had to give way.
-    async fn change_roster(
-        &self,
-        identity: &Identity,
-        rules: &Rules,
-        change: impl Fn(&mut Roster) -> Result<(u64, Vec<Record>)>,
-    ) -> Result<(u64, Vec<Record>)> {
-        let mut keys = vec![Roster::key(&identity.user)];
-        keys.extend(revocation_keys(identity));
-        for _ in 0..ATTEMPTS_MAX {
-            let found = self.0.store.get_all(&keys).await.map_err(store_failed)?;
-            let document = found[0].as_ref();
-            let checks = still_good(identity, &keys[1..], &found[1..])?;
-            let mut roster = self.roster(document, rules).await?;
-            let (generation, replaced) = change(&mut roster)?;
-            let mut batch = self.roster_batch(&identity.user, &roster, document, rules);
-            batch.changes.extend(checks.changes);
-            for record in &replaced {
-                batch = Notice::Replaced { session: record.id.clone(), generation: record.generation }.write(batch);
-            }
-            match self.0.store.write(batch).await {
-                Ok(_) => return Ok((generation, replaced)),
-                Err(StoreError::Conflict(_)) => {}
-                Err(error) => return Err(store_failed(error)),
-            }
-        }
-        Err(unavailable("others changed the roster again and again"))
-    }
-
-    /// The roster in a document, without what is over.
-    pub(super) async fn roster(&self, document: Option<&Document>, rules: &Rules) -> Result<Roster> {
-        let mut roster = Roster::read(document).map_err(|error| unavailable(&format!("a roster cannot be read: {error}")))?;
-        let lives = self.lives(roster.records()).await?;
-        roster.prune(self.0.clock.now_ms(), rules, |node| lives.get(node).copied().unwrap_or(Life::Forgotten));
-        Ok(roster)
-    }
-
-    /// Which nodes of these sessions live.
-    async fn lives(&self, records: &[Record]) -> Result<HashMap<String, Life>> {
-        let mut lives = HashMap::from([(self.0.node.clone(), Life::Alive)]);
-        let others: BTreeSet<&str> = records.iter().map(|record| &*record.node).filter(|node| **node != *self.0.node).collect();
-        if others.is_empty() {
-            return Ok(lives);
-        }
-        let keys: Vec<Key> = others.iter().map(|node| lease_key(node)).collect();
-        let found = self.0.store.get_all(&keys).await.map_err(store_failed)?;
-        let now = self.0.clock.now_ms();
-        for (node, document) in others.into_iter().zip(found) {
-            let life = match document.map(|document| issued_before(&document)) {
-                None => Life::Forgotten,
-                Some(until) if until <= now => Life::DeadSince(until),
-                Some(_) => Life::Alive,
-            };
-            lives.insert(node.to_owned(), life);
-        }
-        Ok(lives)
-    }
-
-    pub(super) fn roster_batch(&self, user: &str, roster: &Roster, document: Option<&Document>, rules: &Rules) -> Batch {
-        let ttl = Duration::from_millis(roster.ttl_ms(self.0.clock.now_ms(), rules));
-        Batch::new(Durability::Flushed).put(Roster::key(user), roster.write(), Expect::unchanged(document), Some(ttl))
-    }
-
-    /// The session on this node, where it may not have been until now. It is listed before the store gives it to this node: whoever is
-    /// told to end it, or to push to it, will find it.
-    fn expect(&self, before: &Record, identity: &Arc<Identity>) -> Expected {
-        let listed = self.0.registry.get(&before.id);
-        if let Some(session) = listed.as_ref().filter(|_| before.node == self.0.node) {
-            return Expected { sessions: self.clone(), session: Arc::clone(session), is_new: false };
-        }
-        let session = Session::expected(&before.id, Arc::clone(identity), before.resume.clone(), before.generation);
-        if let Some(stale) = self.0.registry.insert(&session) {
-            // Another node has it, or had; nobody has told this one.
-            stale.end(before.generation - 1, Close::Replaced);
-        }
-        Expected { sessions: self.clone(), session, is_new: true }
-    }
-
-    /// Fetches what a session's client has not got from wherever that is, and sees to it that no other node holds on to the session.
-    async fn fill(&self, session: &Arc<Session>, before: &Record, generation: u64, parked: Option<&Document>) -> Result<()> {
-        let ring = match parked.and_then(|document| serde_json::from_slice(&document.value).ok()) {
-            Some(parked) => Some(parked),
-            // It was given to this node, which did not hear of that or lost it. Which node had it before, nobody knows any more.
-            None if before.node == self.0.node => None,
-            None => self.ask_for_ring(before, generation).await,
-        };
-        match ring.and_then(Parked::unpark) {
-            Some(ring) => session.adopt(generation, ring, self.settings().ring_bytes_max),
-            None => {
-                // Should another node have it after all, it learns from the log that it has the session no longer.
-                let notice = Notice::Replaced { session: before.id.clone(), generation: before.generation };
-                self.0.store.write(notice.write(Batch::default())).await.map_err(store_failed)?;
-            }
-        }
-        // What was revoked while it was on its way, this node has heard of; by the store it is found out whether that was so before.
-        self.soil(session);
-        Ok(())
-    }
-
-    /// Asks the node that had a session for its ring, and has it send its connection away.
-    async fn ask_for_ring(&self, before: &Record, generation: u64) -> Option<Parked> {
-        let (send, receive) = oneshot::channel();
-        self.0.awaited.lock().expect("nothing that holds the list panics").insert(before.id.clone(), send);
-        let letter = Letter::TakenOver { session: before.id.clone(), generation, by: self.0.node.clone() };
-        let listeners = self.0.store.publish(&mailbox(&before.node), letter.write().into()).await.unwrap_or(0);
-        let ring = if listeners == 0 { None } else { timeout(HAND_OVER_WAIT, receive).await.ok().and_then(|ring| ring.ok()).flatten() };
-        self.0.awaited.lock().expect("nothing that holds the list panics").remove(&before.id);
-        ring
-    }
-
     /// Has every node look into the log of notices at once. If that fails they look within a second by themselves.
     async fn poke(&self) {
         let _ = self.0.store.publish(Notice::CHANNEL, bytes::Bytes::new()).await;
@@ -468,22 +256,6 @@ impl Sessions {
     /// Whether rings are to be parked when their clients go.
     pub(super) fn is_draining(&self) -> bool {
         self.0.draining.load(Ordering::Relaxed)
-    }
-}
-
-// === impl Expected ===
-
-impl Expected {
-    fn has_come(mut self) {
-        self.is_new = false;
-    }
-}
-
-impl Drop for Expected {
-    fn drop(&mut self) {
-        if self.is_new {
-            self.sessions.0.registry.remove(&self.session);
-        }
     }
 }
 
@@ -501,73 +273,6 @@ impl Default for SessionSettings {
     }
 }
 
-// === impl Letter ===
-
-impl Letter {
-    pub fn write(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a letter is texts and numbers")
-    }
-
-    /// A letter of another node. Nothing: a newer version of this program wrote it.
-    pub fn read(bytes: &[u8]) -> Option<Letter> {
-        serde_json::from_slice(bytes).ok()
-    }
-}
-
-/// The channel of a node's letters.
-pub(super) fn mailbox(node: &str) -> String {
-    format!("node:{node}")
-}
-
-/// Where it stands until when a node lives.
-pub(super) fn lease_key(node: &str) -> Key {
-    Key::new("node", node)
-}
-
-/// Where a ring waits whose node is gone.
-pub(super) fn ring_key(session: &str) -> Key {
-    Key::new("ring", session)
-}
-
-/// A moment that is all that a document says. One that cannot be read is as late as can be: then everything is revoked.
-fn issued_before(document: &Document) -> u64 {
-    std::str::from_utf8(&document.value).ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
-}
-
-/// Where it would stand that an identity is revoked.
-pub(super) fn revocation_keys(identity: &Identity) -> Vec<Key> {
-    std::iter::once(user_key(&identity.user)).chain(identity.token_id.as_deref().map(token_key)).collect()
-}
-
-/// Refuses an identity that was revoked by what was found under its [`revocation_keys`]. What it yields makes a batch fail if it is
-/// revoked before that happens.
-pub(super) fn still_good(identity: &Identity, keys: &[Key], found: &[Option<Document>]) -> Result<Batch> {
-    let user = found.first().and_then(Option::as_ref).map(issued_before);
-    let token = found.get(1).and_then(Option::as_ref);
-    if token.is_some() || user.is_some_and(|moment| identity.issued_ms < moment) {
-        let failure = Failure::gateway(Reason::InvalidToken, "the token was refused; get a new one and authenticate with it");
-        return Err(failure.because("token refused: it was revoked"));
-    }
-    let check = |batch: Batch, (key, document): (&Key, &Option<Document>)| batch.check(key.clone(), Expect::unchanged(document.as_ref()));
-    Ok(keys.iter().zip(found).fold(Batch::default(), check))
-}
-
-fn identity_of(user: &str, record: &Record) -> Identity {
-    Identity {
-        user: user.into(),
-        roles: record.roles.iter().map(|role| role.as_str().into()).collect(),
-        token_id: record.token_id.as_deref().map(Into::into),
-        issued_ms: record.issued_ms,
-        expires: from_millis(record.expires_ms),
-        token: None,
-        api_key: None,
-    }
-}
-
-fn not_resumable() -> Failure {
-    Failure::gateway(Reason::ResumeFailed, "there is no such session any more; authenticate, and begin anew")
-}
-
 fn replaced() -> Failure {
     Failure::gateway(Reason::SessionReplaced, "the session is on another connection now")
 }
@@ -576,7 +281,7 @@ pub(super) fn store_failed(error: StoreError) -> Failure {
     unavailable(&error.to_string())
 }
 
-fn unavailable(cause: &str) -> Failure {
+pub(super) fn unavailable(cause: &str) -> Failure {
     Failure::gateway(Reason::Unavailable, "sessions cannot be looked after at the moment; try again")
         .retry_after(Duration::from_secs(1))
         .because(cause)

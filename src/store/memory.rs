@@ -50,6 +50,13 @@ impl Memory {
         self.state.lock().unwrap().broken = broken;
     }
 
+    /// As a server that was started again without persistence.
+    pub fn forget_everything(&self) {
+        let mut state = self.state.lock().unwrap();
+        let listeners = std::mem::take(&mut state.listeners);
+        *state = State { listeners, ..State::default() };
+    }
+
     /// The state, without what has expired.
     fn now(&self) -> Result<(MutexGuard<'_, State>, u64)> {
         let now = self.clock.now_ms();

@@ -167,6 +167,12 @@ impl Store {
         Store(Arc::new(engine))
     }
 
+    /// Over an engine that somebody else holds as well.
+    #[cfg(test)]
+    pub fn sharing(engine: Arc<impl Engine + 'static>) -> Store {
+        Store(engine)
+    }
+
     /// The document of a key.
     pub async fn get(&self, key: &Key) -> Result<Option<Document>> {
         Ok(self.get_all(std::slice::from_ref(key)).await?.pop().flatten())

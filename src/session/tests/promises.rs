@@ -1,0 +1,230 @@
+//! One promise a test, as a conversation between clients and nodes.
+
+use super::*;
+use crate::session::revocation::Revocation;
+use crate::session::roster::WhenFull;
+
+fn settings() -> SessionSettings {
+    SessionSettings { per_user_max: 2, ..SessionSettings::default() }
+}
+
+fn payload() -> Bytes {
+    Bytes::from_static(b"event")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_too_many_ends_the_oldest_on_whatever_node_it_is() {
+    let mut world = World::of(2, settings()).await;
+    let first = world.login(0, "alice").await.unwrap();
+    let second = world.login(1, "alice").await.unwrap();
+    let third = world.login(1, "alice").await.unwrap();
+    world.settle().await;
+    assert_eq!([&first, &second, &third].map(Client::closed), [Some(Close::Replaced), None, None]);
+    assert!(!first.attachment.is_current() && world.sessions(0).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_next_is_refused_the_first_stays() {
+    let world = World::of(2, SessionSettings { per_user_max: 1, when_full: WhenFull::Refuse, ..settings() }).await;
+    let first = world.login(0, "alice").await.unwrap();
+    assert_eq!(reason(world.login(1, "alice").await), "SESSION_LIMIT");
+    assert_eq!(reason(world.login(1, "bob").await), "OK");
+    assert_eq!(first.closed(), None);
+    assert!(world.sessions(1).of_user("alice").is_empty(), "what was refused left nothing behind");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_comes_back_gets_what_it_missed_and_nothing_twice() {
+    let mut world = World::of(2, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(world.sessions(1).push("alice", None, 2101, payload()).await.unwrap(), 1);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(client.pushed(), [1, 2, 3]);
+    client.attachment.session().acknowledge(1);
+    let token = client.resume_token.clone();
+    drop(client);
+    world.settle().await;
+    assert_eq!(world.sessions(0).push("alice", None, 2101, payload()).await.unwrap(), 1, "it is kept while nobody is connected");
+
+    let back = world.resume(0, &token, 2).await.unwrap();
+    assert_eq!((back.recovered, back.replayed, back.pushed()), (true, 2, vec![3, 4]));
+    let elsewhere = world.resume(1, &token, 3).await.unwrap();
+    assert_eq!((elsewhere.recovered, elsewhere.pushed()), (true, vec![4]), "the ring was handed over");
+    assert_eq!(back.closed(), Some(Close::Replaced), "and the old connection sent away, though it seemed to live");
+    world.sessions(0).push("alice", None, 2101, payload()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(elsewhere.pushed(), [4, 5]);
+    drop(back);
+    world.settle().await;
+    assert_eq!(elsewhere.closed(), None, "a dying old connection does not remove the new session");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_node_held_is_said_to_be_lost() {
+    let mut world = World::of(2, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    world.sessions(0).push("alice", None, 2101, payload()).await.unwrap();
+    world.kill(0).await;
+    let back = world.resume(1, &client.resume_token, 0).await.unwrap();
+    assert_eq!((back.recovered, back.replayed, back.id()), (false, 0, client.id()));
+    world.sessions(1).push("alice", None, 2101, payload()).await.unwrap();
+    assert_eq!(back.pushed().len(), 1, "from here on it is complete");
+    std::mem::forget(client.attachment);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_nodes_sessions_are_over_after_lease_and_window() {
+    let mut world = World::of(2, SessionSettings { per_user_max: 1, when_full: WhenFull::Refuse, ..settings() }).await;
+    let client = world.login(0, "alice").await.unwrap();
+    world.kill(0).await;
+    world.clock.advance(Duration::from_secs(125));
+    world.settle().await;
+    assert_eq!(reason(world.login(1, "alice").await), "SESSION_LIMIT", "its client may still come back");
+    world.clock.advance(Duration::from_secs(10));
+    assert_eq!(reason(world.resume(1, &client.resume_token, 0).await), "RESUME_FAILED");
+    assert_eq!(reason(world.login(1, "alice").await), "OK");
+    std::mem::forget(client.attachment);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_node_parks_what_its_clients_have_not_got() {
+    let mut world = World::of(2, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    world.sessions(0).push("alice", None, 2101, payload()).await.unwrap();
+    let token = client.resume_token.clone();
+    world.sessions(0).begin_drain();
+    drop(client);
+    world.sessions(0).finish_drain(Duration::from_secs(1)).await;
+    world.kill(0).await;
+    let back = world.resume(1, &token, 0).await.unwrap();
+    assert_eq!((back.recovered, back.pushed()), (true, vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_comes_back_after_the_window_or_with_a_wrong_secret() {
+    let mut world = World::of(1, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    let token = client.resume_token.clone();
+    let forged = ResumeToken::make("alice", client.id()).reveal();
+    assert_eq!(reason(world.resume(0, &forged, 0).await), "RESUME_FAILED");
+    drop(client);
+    world.clock.advance(Duration::from_secs(121));
+    world.settle().await;
+    assert!(world.sessions(0).is_empty());
+    assert_eq!(reason(world.resume(0, &token, 0).await), "RESUME_FAILED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_ends_sessions_everywhere_and_prevents_the_next() {
+    let mut world = World::of(2, settings()).await;
+    let (first, second) = (world.login(0, "alice").await.unwrap(), world.login(1, "alice").await.unwrap());
+    let bob = world.login(1, "bob").await.unwrap();
+    world.sessions(0).revoke(&Revocation::Session(second.id().to_owned())).await.unwrap();
+    world.settle().await;
+    assert_eq!([&first, &second, &bob].map(Client::closed), [None, Some(Close::Revoked), None]);
+    assert_eq!(reason(world.resume(0, &second.resume_token, 0).await), "RESUME_FAILED");
+
+    world.sessions(1).revoke(&Revocation::Token("token of bob".to_owned())).await.unwrap();
+    world.settle().await;
+    assert_eq!([&first, &bob].map(Client::closed), [None, Some(Close::Revoked)]);
+    assert_eq!(reason(world.login(0, "bob").await), "INVALID_TOKEN");
+
+    let before = world.identity("alice");
+    world.clock.advance(Duration::from_secs(1));
+    let issued_before_ms = world.clock.now_ms();
+    world.sessions(0).revoke(&Revocation::User { user: "alice".to_owned(), issued_before_ms }).await.unwrap();
+    world.settle().await;
+    assert_eq!(first.closed(), Some(Close::Revoked));
+    let old = world.sessions(0).bind(before).await.and_then(|grant| Client::enter(grant).map_err(|_| unreachable!("it was refused")));
+    assert_eq!(reason(old), "INVALID_TOKEN", "a token from before is refused");
+    assert_eq!(reason(world.login(0, "alice").await), "OK", "a later one is not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_is_gone_and_its_token_with_it_but_its_own_connection_goes_on() {
+    let mut world = World::of(2, settings()).await;
+    let (leaving, other) = (world.login(0, "alice").await.unwrap(), world.login(1, "alice").await.unwrap());
+    world.sessions(0).leave(&leaving.attachment.held()).await.unwrap();
+    world.settle().await;
+    assert_eq!([&leaving, &other].map(Client::closed), [None, Some(Close::Revoked)], "the same token was on another connection");
+    assert_eq!(reason(world.resume(0, &leaving.resume_token, 0).await), "RESUME_FAILED");
+    assert_eq!(reason(world.login(0, "alice").await), "INVALID_TOKEN");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_promised_to_nobody_is_taken_back() {
+    let mut world = World::of(2, SessionSettings { per_user_max: 1, when_full: WhenFull::Refuse, ..settings() }).await;
+    drop(world.sessions(0).bind(world.identity("alice")).await.unwrap());
+    world.settle().await;
+    let client = world.login(1, "alice").await.unwrap();
+    let token = client.resume_token.clone();
+    drop(client);
+    drop(world.sessions(0).resume(&ResumeToken::parse(&token).unwrap(), None, 0).await.unwrap());
+    world.settle().await;
+    assert_eq!(reason(world.resume(1, &token, 0).await), "OK", "its client may come back once more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_store_nobody_enters_and_nobody_is_sent_away() {
+    let mut world = World::of(1, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    let gone = world.login(0, "alice").await.unwrap();
+    let token = gone.resume_token.clone();
+    world.memory.set_broken(true);
+    drop(gone);
+    assert!(world.sessions(0).store_changes().await.is_err());
+    assert_eq!(reason(world.login(0, "bob").await), "UNAVAILABLE");
+    assert_eq!(reason(world.resume(0, &token, 0).await), "UNAVAILABLE");
+    assert!(world.sessions(0).leave(&client.attachment.held()).await.is_err());
+    assert!(client.attachment.is_current() && client.closed().is_none());
+    world.memory.set_broken(false);
+    world.settle().await;
+    assert!(world.sessions(0).of_user("bob").is_empty());
+    assert_eq!(reason(world.resume(0, &token, 0).await), "OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lost_its_memory_is_told_again() {
+    let mut world = World::of(2, SessionSettings { per_user_max: 1, ..settings() }).await;
+    let client = world.login(0, "alice").await.unwrap();
+    let waiting = world.login(1, "bob").await.unwrap();
+    let token = waiting.resume_token.clone();
+    drop(waiting);
+    world.memory.forget_everything();
+    world.settle().await;
+    assert_eq!(client.closed(), None);
+    assert_eq!(reason(world.resume(1, &token, 0).await), "OK");
+    let next = world.login(1, "alice").await.unwrap();
+    world.settle().await;
+    assert_eq!((client.closed(), next.closed()), (Some(Close::Replaced), None), "so that a limit still holds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_without_room_is_sent_away_and_finds_what_it_missed() {
+    let world = World::of(1, settings()).await;
+    let grant = world.sessions(0).bind(world.identity("alice")).await.unwrap();
+    let slow = Client::enter_by(grant, Arc::new(Wire { full: true, ..Wire::default() })).unwrap();
+    world.sessions(0).push("alice", None, 2101, payload()).await.unwrap();
+    assert_eq!(slow.closed(), Some(Close::Slow));
+    let back = world.resume(0, &slow.resume_token, 0).await.unwrap();
+    assert_eq!((back.recovered, back.pushed()), (true, vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_identity_of_the_same_user_stays_in_the_session() {
+    let world = World::of(1, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    let later = world.identity("alice");
+    let expires = later.expires;
+    let Ok(Admitted::Refreshed(identity)) = world.sessions(0).admit(Some(client.attachment.held()), later).await else {
+        panic!("the session was refreshed in place")
+    };
+    assert_eq!(identity.expires, expires);
+    assert_eq!(world.sessions(0).len(), 1);
+    let Ok(Admitted::Granted(_)) = world.sessions(0).admit(Some(client.attachment.held()), world.identity("bob")).await else {
+        panic!("another user gets another session")
+    };
+}
