@@ -20,49 +20,24 @@ const SLOTS: usize = 5;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Login {
-        slot: usize,
-        node: usize,
-    },
+    Login { slot: usize, node: usize },
     /// The connection is gone, and its node knows.
-    Drop {
-        slot: usize,
-    },
+    Drop { slot: usize },
+    /// Those that were sent away notice.
+    DropStale,
     /// On whatever node, whether the old connection is known to be gone or not.
-    Resume {
-        slot: usize,
-        node: usize,
-    },
-    Logout {
-        slot: usize,
-    },
-    RevokeSession {
-        slot: usize,
-    },
-    RevokeToken {
-        slot: usize,
-    },
-    RevokeUser {
-        user: usize,
-    },
-    Push {
-        user: usize,
-        node: usize,
-    },
-    Acknowledge {
-        slot: usize,
-    },
-    Wait {
-        seconds: u64,
-    },
+    Resume { slot: usize, node: usize },
+    Logout { slot: usize },
+    RevokeSession { slot: usize },
+    RevokeToken { slot: usize },
+    RevokeUser { user: usize },
+    Push { user: usize, node: usize },
+    Acknowledge { slot: usize },
+    Wait { seconds: u64 },
     Settle,
-    Kill {
-        node: usize,
-    },
+    Kill { node: usize },
     /// The store fails, or works again.
-    Break {
-        broken: bool,
-    },
+    Break { broken: bool },
 }
 
 /// Where clients sit, each with what it knows.
@@ -98,6 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (slot.clone(), node.clone()).prop_map(|(slot, node)| Step::Login { slot, node }),
         4 => slot.clone().prop_map(|slot| Step::Drop { slot }),
+        2 => Just(Step::DropStale),
         6 => (slot.clone(), node.clone()).prop_map(|(slot, node)| Step::Resume { slot, node }),
         1 => slot.clone().prop_map(|slot| Step::Logout { slot }),
         1 => slot.clone().prop_map(|slot| Step::RevokeSession { slot }),
@@ -114,6 +90,15 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// What somebody may be told who has no session to come back to.
 const GONE: [&str; 2] = ["RESUME_FAILED", "INVALID_TOKEN"];
+
+// === impl Slot ===
+
+impl Slot {
+    /// Whether its client is connected, and in this session.
+    fn is_in(&self, id: &str) -> bool {
+        self.client.as_ref().is_some_and(|client| client.id() == id)
+    }
+}
 
 // === impl Game ===
 
@@ -165,9 +150,11 @@ impl Game {
         let before = self.records().await;
         let was_broken = self.broken;
         let in_vain = self.waited_in_vain();
+        let open = self.open();
         match step {
             Step::Login { slot, node } => self.login(slot, node).await,
             Step::Drop { slot } => drop(self.slots[slot].client.take()),
+            Step::DropStale => self.stale.clear(),
             Step::Resume { slot, node } => self.resume(slot, node, &before).await,
             Step::Logout { slot } => self.logout(slot).await,
             Step::RevokeSession { slot } => {
@@ -230,7 +217,17 @@ impl Game {
         if !was_broken && !self.broken {
             self.check_what_is_gone(step, &before, &in_vain).await;
         }
+        if let Step::Drop { .. } | Step::DropStale | Step::Push { .. } | Step::Acknowledge { .. } | Step::Break { .. } = step {
+            let closed = open.difference(&self.open()).filter(|id| self.slots.iter().any(|slot| slot.is_in(id))).count();
+            assert_eq!(closed, 0, "{step:?} sent somebody away");
+        }
         self.check_that_nothing_is_twice();
+    }
+
+    /// The sessions whose clients are connected and have not been sent away.
+    fn open(&self) -> BTreeSet<String> {
+        let clients = self.slots.iter().filter_map(|slot| slot.client.as_ref());
+        clients.filter(|client| client.closed().is_none()).map(|client| client.id().to_owned()).collect()
     }
 
     /// The sessions whose clients did not come back in time, as their nodes know; the store need not know yet.
@@ -278,10 +275,7 @@ impl Game {
         self.look(slot);
         let Some((id, token)) = self.slots[slot].known.clone() else { return };
         let there = before.get(&id).is_some_and(|record| {
-            !self.is_over(record)
-                && record.expires_ms > self.world.clock.now_ms()
-                && !self.revoked.contains(&id)
-                && !self.left.contains(&id)
+            !self.is_over(record) && record.expires_ms > self.world.clock.now_ms() && !self.revoked.contains(&id) && !self.left.contains(&id)
         });
         let last_seq = self.slots[slot].seen.unwrap_or(0);
         match self.world.resume(node, &token, last_seq).await {

@@ -50,12 +50,18 @@ async fn a_client_that_comes_back_gets_what_it_missed_and_nothing_twice() {
 
     let back = world.resume(0, &token, 2).await.unwrap();
     assert_eq!((back.recovered, back.replayed, back.pushed()), (true, 2, vec![3, 4]));
-    let elsewhere = world.resume(1, &token, 3).await.unwrap();
-    assert_eq!((elsewhere.recovered, elsewhere.pushed()), (true, vec![4]), "the ring was handed over");
+    let again = world.resume(0, &token, 4).await.unwrap();
+    assert_eq!(back.closed(), Some(Close::Replaced));
+    drop(back);
+    assert_eq!((again.closed(), again.attachment.is_current()), (None, true), "a dying old connection takes nothing with it");
+    let back = again;
+    world.sessions(0).push("alice", None, 2101, payload()).await.unwrap();
+    let elsewhere = world.resume(1, &token, 4).await.unwrap();
+    assert_eq!((elsewhere.recovered, elsewhere.pushed()), (true, vec![5]), "the ring was handed over");
     assert_eq!(back.closed(), Some(Close::Replaced), "and the old connection sent away, though it seemed to live");
     world.sessions(0).push("alice", None, 2101, payload()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(elsewhere.pushed(), [4, 5]);
+    assert_eq!(elsewhere.pushed(), [5, 6]);
     drop(back);
     world.settle().await;
     assert_eq!(elsewhere.closed(), None, "a dying old connection does not remove the new session");
