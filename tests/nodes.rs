@@ -14,6 +14,15 @@ mod resume;
 // Sent away: revoked elsewhere, or expired.
 mod revoked;
 
+// A node dies under load.
+mod killed;
+
+// Anything in any order, against a model.
+mod interleavings;
+
+// Redis stops, is stopped, is full, loses its memory.
+mod lost;
+
 /// A route for whoever is known.
 const KNOWN: u32 = 9002;
 

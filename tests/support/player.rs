@@ -170,6 +170,11 @@ impl Player {
         self.pushes.iter().map(|push| push.1.clone()).collect()
     }
 
+    /// The next message that is no push. Nothing: the connection ended.
+    pub async fn try_hear(&mut self) -> Option<Said> {
+        if self.kept.is_empty() { self.next().await } else { Some(self.kept.remove(0)) }
+    }
+
     /// Hears what nobody waited for until there is a message of this number.
     pub async fn hear(&mut self, protocol: u32) -> Said {
         if let Some(place) = self.kept.iter().position(|said| said.protocol == protocol) {
