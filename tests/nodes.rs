@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::support::TestGateway;
+use crate::support::client::TestClient;
 use crate::support::nodes::{Cluster, eventually, roster};
 use crate::support::player::{Player, Session};
 
@@ -55,7 +56,7 @@ async fn of_one_user_the_latest_login_stays_whatever_node_it_is_on() {
         // Either node believes the other's tokens.
         let player = Player::login(gateway.edge(), &token(&a, "alice")).await;
         let ended = std::mem::replace(&mut before, player).hear_sent_away(4502).await;
-        assert_eq!(ended.goodbye.unwrap()["canResume"].as_bool().unwrap_or(false), false);
+        assert!(!ended.goodbye.unwrap()["canResume"].as_bool().unwrap_or(false));
         assert_eq!(before.echo(KNOWN, "still").await.unwrap(), "still");
         let listed: Vec<String> = roster(&store, "alice").await.into_iter().map(|record| record.id).collect();
         assert_eq!(listed, [before.session.id.as_str()]);
@@ -105,9 +106,7 @@ async fn where_the_next_is_refused_it_waits_until_the_first_has_gone() {
     let mut second = Player::connect(b.edge()).await;
     assert_eq!(second.authenticate(&token(&a, "alice")).await.unwrap_err(), "SESSION_LIMIT");
     assert_eq!(second.echo(ECHO, "nobody").await.unwrap(), "nobody", "it may go on as nobody");
-    let shut_out = crate::support::client::TestClient::connect_with_token(b.edge(), &token(&a, "alice")).await;
-    let mut shut_out = shut_out;
-    shut_out.assert_sent_away(4505).await;
+    TestClient::connect_with_token(b.edge(), &token(&a, "alice")).await.assert_sent_away(4505).await;
     assert_eq!(first.echo(KNOWN, "mine").await.unwrap(), "mine");
 
     let left = first.vanish();

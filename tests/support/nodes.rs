@@ -23,8 +23,7 @@ use super::{TestGateway, folder_with};
 /// A Redis, and what a gateway on it is told.
 pub struct Cluster {
     pub redis: RedisServer,
-    process: String,
-    routes: String,
+    files: Vec<(String, String)>,
 }
 
 /// A gateway in a process of its own. It is killed when dropped.
@@ -67,11 +66,17 @@ impl Cluster {
              store: {{ redis: {{ url: \"{}\", prefix: nodes }} }}\n",
             redis.url()
         );
-        Cluster { redis, process, routes: routes.to_owned() }
+        Cluster { redis, files: Vec::new() }.with_file("routes/gateway.yaml", &process).with_file("routes/routes.yaml", routes)
     }
 
-    fn files(&self) -> [(&str, &str); 2] {
-        [("routes/gateway.yaml", &self.process), ("routes/routes.yaml", &self.routes)]
+    /// The same with one more file.
+    pub fn with_file(mut self, name: &str, text: &str) -> Cluster {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    fn files(&self) -> Vec<(&str, &str)> {
+        self.files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
     }
 
     /// A gateway in this process.
