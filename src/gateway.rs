@@ -139,7 +139,7 @@ impl Gateway {
         let ready = Ready::default();
         let listener =
             std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
-        let door = Admin { token, reloader: Arc::clone(&reloader), ready: ready.clone() };
+        let door = Admin { token, reloader: Arc::clone(&reloader), ready: ready.clone(), connections: Box::new(edge.counter()) };
         let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
         tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
         tasks.spawn(&back_room.handle(), follow_log_settings(log, reader));

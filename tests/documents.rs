@@ -121,9 +121,12 @@ fn every_key_of_a_policy_that_has_a_built_in_value_stands_in_the_table() {
 
 #[test]
 fn every_help_text_has_an_example_that_works() {
-    let gateway = TestGateway::start(crate::support::ECHO);
+    let routes = format!("{}pushes:\n  2101: {{ name: echo.said, message: protogate.echo.v1.EchoResponse }}\n", crate::support::ECHO);
+    let gateway = TestGateway::start(&routes);
     let (url, admin) = (format!("ws://{}/ws", gateway.edge()), gateway.admin().to_string());
-    for command in ["", "serve", "check", "reload", "call", "services", "services auth", "token", "token issue", "token api-key"] {
+    for command in
+        ["", "serve", "check", "reload", "revoke", "push", "call", "services", "services auth", "token", "token issue", "token api-key"]
+    {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = String::from_utf8(protogate(gateway.folder(), &words).stdout).unwrap();
         let example =
@@ -133,8 +136,7 @@ fn every_help_text_has_an_example_that_works() {
             continue;
         }
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("\"$0\" {example} $MORE"), env!("CARGO_BIN_EXE_protogate")]);
-        shell.env("MORE", if command == "reload" { format!("--admin {admin}") } else { String::new() });
+        shell.args(["-c", &format!("\"$0\" {example}"), env!("CARGO_BIN_EXE_protogate")]).env("PROTOGATE_ADMIN", &admin);
         let output = shell.current_dir(gateway.folder()).env("PROTOGATE_URL", &url).env_remove("GATEWAY_MODE").output().unwrap();
         assert!(output.status.success(), "protogate {example}\n{}", String::from_utf8_lossy(&output.stderr));
     }

@@ -19,8 +19,17 @@ mod tokens;
 // Keys that are fetched, and keys that are published.
 mod key_sets;
 
-// Accounts: registering, logging in, forgetting a password.
+// Accounts, from registering to a forgotten password, on the shipped files and both stores.
 mod accounts;
+
+// The auth service in a process of its own.
+mod alone;
+
+// What an operator sees of sessions, and does about them; and what nobody else does.
+mod operator;
+
+// No secret reaches the log, by whatever way it came.
+mod secrets;
 
 // What lies between a client and the gateway: certificates, proxies, origins, and room for so many.
 mod network;

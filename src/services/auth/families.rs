@@ -21,7 +21,7 @@ use crate::clock::{Clock, from_millis, to_millis};
 use crate::pipeline::issuer::LEEWAY_MAX;
 use crate::pipeline::signer::NewToken;
 use crate::pipeline::signing::{Signing, SigningCell};
-use crate::session::revocation::{Notice, Revocation};
+use crate::session::revocation::{Notice, Revocation, issued_before, user_key};
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
 /// Access tokens of one family that may be good at once. One more and the oldest is revoked, so that ending a family is bounded work.
@@ -145,6 +145,12 @@ impl Families {
             if family.value.created_ms < user.value.tokens_since_ms {
                 return Err(Refusal::InvalidRefreshToken);
             }
+            // What an operator revokes of a user is every token, also this kind.
+            let revoked_key = user_key(&user.value.id);
+            let revoked = self.store.get(&revoked_key).await?;
+            if revoked.as_ref().is_some_and(|moment| family.value.created_ms < issued_before(moment)) {
+                return Err(Refusal::InvalidRefreshToken);
+            }
             let now = self.moment(&user.value);
             let unchanged = family.unchanged();
             let tokens = family.value.next(shown.holder, &user.value, &signing, now);
@@ -155,7 +161,8 @@ impl Families {
             // The account is checked too: a password that is changed at this moment ends this login.
             let batch = Batch::new(Durability::Durable)
                 .put(key(shown.family), written(&family.value), unchanged, Some(ttl))
-                .check(accounts::key(&user.value.id), user.unchanged());
+                .check(accounts::key(&user.value.id), user.unchanged())
+                .check(revoked_key, Expect::unchanged(revoked.as_ref()));
             let batch = surplus.iter().fold(batch, |batch, living| living.revoke(shown.family, batch, now_ms));
             match documents::outcome(self.store.write(batch).await)? {
                 Outcome::Outrun(_) => {}

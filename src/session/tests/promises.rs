@@ -152,7 +152,8 @@ async fn a_revocation_ends_sessions_everywhere_and_prevents_the_next() {
 async fn whoever_leaves_is_gone_and_its_token_with_it_but_its_own_connection_goes_on() {
     let mut world = World::of(2, settings()).await;
     let (leaving, other) = (world.login(0, "alice").await.unwrap(), world.login(1, "alice").await.unwrap());
-    world.sessions(0).leave(&leaving.attachment.held()).await.unwrap();
+    let farewell = world.sessions(0).leaving(leaving.attachment.held());
+    world.sessions(0).leave(farewell).await.unwrap();
     world.settle().await;
     assert_eq!([&leaving, &other].map(Client::closed), [None, Some(Close::Revoked)], "the same token was on another connection");
     assert_eq!(reason(world.resume(0, &leaving.resume_token, 0).await), "RESUME_FAILED");
@@ -183,7 +184,8 @@ async fn without_a_store_nobody_enters_and_nobody_is_sent_away() {
     assert!(world.sessions(0).store_changes().await.is_err());
     assert_eq!(reason(world.login(0, "bob").await), "UNAVAILABLE");
     assert_eq!(reason(world.resume(0, &token, 0).await), "UNAVAILABLE");
-    assert!(world.sessions(0).leave(&client.attachment.held()).await.is_err());
+    let farewell = world.sessions(0).leaving(client.attachment.held());
+    assert!(world.sessions(0).leave(farewell).await.is_err());
     assert!(client.attachment.is_current() && client.closed().is_none());
     world.memory.set_broken(false);
     world.settle().await;
@@ -233,4 +235,18 @@ async fn a_later_identity_of_the_same_user_stays_in_the_session() {
     let Ok(Admitted::Granted(_)) = world.sessions(0).admit(Some(client.attachment.held()), world.identity("bob")).await else {
         panic!("another user gets another session")
     };
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_about_to_leave_hears_the_answer_before_the_end_that_it_brings_about() {
+    let mut world = World::of(1, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    let farewell = world.sessions(0).leaving(client.attachment.held());
+    // A service that logs people out revokes the token itself.
+    world.sessions(0).revoke(&Revocation::Token("token of alice".to_owned())).await.unwrap();
+    world.settle().await;
+    assert_eq!(client.closed(), None);
+    drop(farewell);
+    world.settle().await;
+    assert_eq!(client.closed(), Some(Close::Revoked), "if it does not leave after all, it is ended like everybody");
 }
