@@ -142,7 +142,7 @@ impl Gateway {
         let ready = Ready::default();
         let listener =
             std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
-        let door = Admin { token, reloader: Arc::clone(&reloader), ready: ready.clone() };
+        let door = Admin { token, reloader: Arc::clone(&reloader), ready: ready.clone(), connections: Box::new(edge.counter()) };
         let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
         tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
         tasks.spawn(&back_room.handle(), follow_log_settings(log, reader));
@@ -323,7 +323,7 @@ fn wait_on<T: Send>(back_room: &Handle, work: impl Future<Output = T> + Send) ->
 }
 
 /// The development key of all gateways that share a store: the first one's. The data folder gets it too, for the command line.
-fn share_development_key(store: &Store, back_room: &Handle, data: &DataFolder, own: &Signer) -> Result<Signer, StartError> {
+pub fn share_development_key(store: &Store, back_room: &Handle, data: &DataFolder, own: &Signer) -> Result<Signer, StartError> {
     let key = Key::new("key", "development");
     let (shared, _) = wait_on(back_room, store.get_or_create(&key, own.pkcs8().to_vec().into(), Durability::Durable))
         .map_err(|error| io_error("the development key cannot be shared")(io::Error::other(error)))?;
@@ -334,7 +334,8 @@ fn share_development_key(store: &Store, back_room: &Handle, data: &DataFolder, o
         .map_err(|error| io_error("the development key in the store is broken")(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
-fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {
+/// The development key of this data folder; made now if there is none.
+pub fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {
     let key = data
         .read_or_create(DEVELOPMENT_KEY, || Signer::generate().pkcs8().to_vec())
         .map_err(io_error("the development key cannot be made"))?;

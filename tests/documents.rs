@@ -62,6 +62,20 @@ fn every_reason_and_its_code_stands_in_the_protocol() {
 }
 
 #[test]
+fn every_reason_of_the_accounts_stands_in_the_protocol() {
+    let source = read("src/services/auth/refusal.rs");
+    let written: BTreeSet<String> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Refusal::")?.split_once(" => \"")?.1.strip_suffix("\","))
+        .filter(|token| token.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+        .map(str::to_owned)
+        .collect();
+    let listed = table(&read("docs/protocol.md"), "| reason of accounts | code | when |").iter().flat_map(|row| quoted(&row[0])).collect();
+    assert!(written.len() > 10, "the reasons are found");
+    assert_eq!(written, listed);
+}
+
+#[test]
 fn every_close_code_and_its_verdict_stands_in_the_protocol() {
     let listed: BTreeSet<(u16, String, bool)> = table(&read("docs/protocol.md"), "| code | reason | | again |")
         .iter()
@@ -107,20 +121,22 @@ fn every_key_of_a_policy_that_has_a_built_in_value_stands_in_the_table() {
 
 #[test]
 fn every_help_text_has_an_example_that_works() {
-    let gateway = TestGateway::start(crate::support::ECHO);
+    let routes = format!("{}pushes:\n  2101: {{ name: echo.said, message: protogate.echo.v1.EchoResponse }}\n", crate::support::ECHO);
+    let gateway = TestGateway::start(&routes);
     let (url, admin) = (format!("ws://{}/ws", gateway.edge()), gateway.admin().to_string());
-    for command in ["", "serve", "check", "reload", "call", "token", "token issue", "token api-key"] {
+    for command in
+        ["", "serve", "check", "reload", "revoke", "push", "call", "services", "services auth", "token", "token issue", "token api-key"]
+    {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = String::from_utf8(protogate(gateway.folder(), &words).stdout).unwrap();
         let example =
             help.lines().find_map(|line| line.strip_prefix("Example: protogate ")).unwrap_or_else(|| panic!("`{command}`:\n{help}"));
         assert!(example.starts_with(command), "the example of `{command}` is of another command: {example}");
-        if example.starts_with("serve") {
+        if ["serve", "services"].iter().any(|serves| example.starts_with(serves)) {
             continue;
         }
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("\"$0\" {example} $MORE"), env!("CARGO_BIN_EXE_protogate")]);
-        shell.env("MORE", if command == "reload" { format!("--admin {admin}") } else { String::new() });
+        shell.args(["-c", &format!("\"$0\" {example}"), env!("CARGO_BIN_EXE_protogate")]).env("PROTOGATE_ADMIN", &admin);
         let output = shell.current_dir(gateway.folder()).env("PROTOGATE_URL", &url).env_remove("GATEWAY_MODE").output().unwrap();
         assert!(output.status.success(), "protogate {example}\n{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -146,7 +162,7 @@ fn production_says_all_that_is_missing_at_once_with_lines_to_paste() {
     let check = || protogate(folder.path(), &["check", "--env", "production", "--deny-warnings"]);
     fs::write(&routes, fs::read_to_string(&routes).unwrap().replace("access: anonymous", "access: authenticated")).unwrap();
     let told = String::from_utf8(check().stdout).unwrap();
-    assert!(told.contains("production needs an admin token") && told.contains("no issuer's tokens are believed"), "{told}");
+    assert!(told.contains("production needs an admin token") && told.contains("production needs a key that signs tokens"), "{told}");
 
     // What it says to add is added, and then it is content.
     let mut paste = String::new();
@@ -156,7 +172,7 @@ fn production_says_all_that_is_missing_at_once_with_lines_to_paste() {
     let gateway = folder.path().join("routes/gateway.yaml");
     fs::write(&gateway, fs::read_to_string(&gateway).unwrap() + &paste).unwrap();
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-    fs::write(folder.path().join("routes/id.pem"), key.public_key_pem()).unwrap();
+    fs::write(folder.path().join("routes/signing.pem"), key.serialize_pem()).unwrap();
     let mut last = Command::new(env!("CARGO_BIN_EXE_protogate"));
     let output = last
         .args(["check", "--env", "production", "--deny-warnings"])

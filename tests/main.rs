@@ -22,6 +22,18 @@ mod key_sets;
 // Sessions on several gateways that share one Redis, and what becomes of them when one dies, or Redis does.
 mod nodes;
 
+// Accounts, from registering to a forgotten password, on the shipped files and both stores.
+mod accounts;
+
+// The auth service in a process of its own.
+mod alone;
+
+// What an operator sees of sessions, and does about them; and what nobody else does.
+mod operator;
+
+// No secret reaches the log, by whatever way it came.
+mod secrets;
+
 // What lies between a client and the gateway: certificates, proxies, origins, and room for so many.
 mod network;
 

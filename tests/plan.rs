@@ -304,7 +304,9 @@ proptest! {
     ) {
         let mut files = if shipped {
             let read = |path: &'static str| (path, std::fs::read_to_string(path).unwrap());
-            ["routes/gateway.yaml", "routes/routes.yaml", "routes/gateway.development.yaml", "proto/protogate/echo/v1/echo.proto"].map(read).to_vec()
+            let routes = ["routes/gateway.yaml", "routes/routes.yaml", "routes/auth.yaml", "routes/gateway.development.yaml"];
+            let proto = ["proto/protogate/echo/v1/echo.proto", "proto/protogate/auth/v1/auth.proto"];
+            routes.into_iter().chain(proto).map(read).collect()
         } else {
             written()
         };

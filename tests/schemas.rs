@@ -55,9 +55,11 @@ fn every_default_that_the_shipped_gateway_file_shows_can_be_uncommented() {
         .collect();
     let gateway: &'static str = format!("{head}version: 1\n{uncommented}").leak();
     let routes: &'static str = fs::read_to_string("routes/routes.yaml").unwrap().leak();
-    let files = vec![("routes/gateway.yaml", gateway), ("routes/routes.yaml", routes)].leak();
+    let auth: &'static str = fs::read_to_string("routes/auth.yaml").unwrap().leak();
+    let files = vec![("routes/gateway.yaml", gateway), ("routes/routes.yaml", routes), ("routes/auth.yaml", auth)].leak();
     let options = LoadOptions { folder: PathBuf::from("routes"), environment: Environment::Development, variables: &|_| None };
     let (document, report) = config::load(&Files::in_memory(files), &options);
     assert!(report.is_empty(), "{}", render::human(&report, &document.sources, render::Color::Plain));
-    assert!(document.gateway.reload.is_some() && document.gateway.tls.is_some(), "{gateway}");
+    let shown = &document.gateway;
+    assert!(shown.reload.is_some() && shown.tls.is_some() && shown.sessions.is_some() && shown.auth.is_some(), "{gateway}");
 }

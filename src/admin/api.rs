@@ -38,11 +38,13 @@ pub async fn reload(admin: &Arc<Admin>, request: &Request<Incoming>) -> Reply {
     }
 }
 
-/// `GET /api/v1/statistics`: what was counted since the process began. Every label is there from the start, and none is a client's.
+/// `GET /api/v1/statistics`: what there is on this node, and what was counted since the process began. Every label is there from the
+/// start, and none is a client's.
 pub fn statistics(admin: &Admin) -> Reply {
     let live = admin.reloader.reader().load();
     let refused: Map<String, Value> = live.verifier.refusals().all().map(|(cause, count)| (cause.to_owned(), count.into())).collect();
-    reply(StatusCode::OK, &json!({ "tokens_refused": refused }))
+    let statistics = json!({ "connections": (admin.connections)(), "sessions": live.sessions.len(), "tokens_refused": refused });
+    reply(StatusCode::OK, &statistics)
 }
 
 fn loaded(outcome: &str, live: &Swapped) -> Reply {

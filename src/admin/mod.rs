@@ -2,12 +2,14 @@
 //!
 //! - `health`: `GET /healthz`, `GET /readyz`, the only paths that need no token
 //! - `api`: `POST /api/v1/reload`, `GET /api/v1/statistics`
+//! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
 //!
 //! Promises: a web page cannot reach it (the Host must be an address or `localhost`, a foreign Origin is refused, writes must be JSON);
-//! every answer is JSON; a wrong path or method is answered, never dropped.
+//! every answer is JSON; a wrong path or method is answered, never dropped; a body has a bound, and little time.
 
 mod api;
 mod health;
+mod sessions;
 
 use std::convert::Infallible;
 use std::io;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -44,11 +46,26 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a client may take to send its request's body, and how large that may be.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Every path that needs the token, and its one method.
+const API: [(&str, Method); 5] = [
+    ("/api/v1/reload", Method::POST),
+    ("/api/v1/statistics", Method::GET),
+    ("/api/v1/sessions", Method::GET),
+    ("/api/v1/revoke", Method::POST),
+    ("/api/v1/push", Method::POST),
+];
+
 /// What the door leads to.
 pub struct Admin {
     pub token: AdminToken,
     pub reloader: Arc<Reloader>,
     pub ready: Ready,
+    /// How many sockets are connected.
+    pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
 }
 
 /// Whether the gateway takes connections: set once it listens, cleared when it begins to drain.
@@ -103,23 +120,47 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
     if let Err(refusal) = from_here(&request) {
         return *refusal;
     }
-    let path = request.uri().path();
-    match (request.method(), path) {
-        (&Method::GET | &Method::HEAD, "/healthz") => health::alive(),
-        (&Method::GET | &Method::HEAD, "/readyz") => health::ready(admin.ready.is_set()),
-        (_, "/healthz" | "/readyz") => error(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here"),
-        _ if !is_operator(&admin.token, &request) => error(
-            StatusCode::UNAUTHORIZED,
-            "send `Authorization: Bearer TOKEN` with the token of `admin.token` in gateway.yaml, or of the data folder's admin.token in development",
-        ),
-        (&Method::POST, "/api/v1/reload") => match is_json(&request) {
-            true => api::reload(admin, &request).await,
-            false => error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "writes need `Content-Type: application/json`"),
-        },
-        (_, "/api/v1/reload") => error(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered here"),
-        (&Method::GET | &Method::HEAD, "/api/v1/statistics") => api::statistics(admin),
-        (_, "/api/v1/statistics") => error(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here"),
-        _ => error(StatusCode::NOT_FOUND, "there is /healthz, /readyz, /api/v1/reload and /api/v1/statistics"),
+    let path = request.uri().path().to_owned();
+    match (request.method(), &*path) {
+        (&Method::GET | &Method::HEAD, "/healthz") => return health::alive(),
+        (&Method::GET | &Method::HEAD, "/readyz") => return health::ready(admin.ready.is_set()),
+        (_, "/healthz" | "/readyz") => return error(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here"),
+        _ => {}
+    }
+    if !is_operator(&admin.token, &request) {
+        let what = "send `Authorization: Bearer TOKEN` with the token of `admin.token` in gateway.yaml, or of the data folder's admin.token in development";
+        return error(StatusCode::UNAUTHORIZED, what);
+    }
+    let Some((_, method)) = API.into_iter().find(|(known, _)| *known == path) else {
+        let known: Vec<&str> = API.iter().map(|(path, _)| *path).collect();
+        return error(StatusCode::NOT_FOUND, &format!("there is /healthz, /readyz, {}", known.join(", ")));
+    };
+    let asked = if request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
+    if asked != method {
+        return error(StatusCode::METHOD_NOT_ALLOWED, &format!("only {method} is answered here"));
+    }
+    if method == Method::POST && !is_json(&request) {
+        return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "writes need `Content-Type: application/json`");
+    }
+    match &*path {
+        "/api/v1/reload" => api::reload(admin, &request).await,
+        "/api/v1/statistics" => api::statistics(admin),
+        "/api/v1/sessions" => sessions::list(admin, request.uri().query()).await,
+        "/api/v1/revoke" => sessions::revoke(admin, request).await,
+        "/api/v1/push" => sessions::push(admin, request).await,
+        _ => unreachable!("every path of the list is answered here"),
+    }
+}
+
+/// The whole body, or why not.
+async fn body(request: Request<Incoming>) -> Result<Bytes, Box<Reply>> {
+    match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), BODY_BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(problem)) if problem.is::<LengthLimitError>() => {
+            Err(Box::new(error(StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 64 KiB")))
+        }
+        Ok(Err(_)) => Err(Box::new(error(StatusCode::BAD_REQUEST, "the body broke off"))),
+        Err(_) => Err(Box::new(error(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))),
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use clap::Args;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
@@ -23,6 +24,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest answer: the diagnostics of a large configuration.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// How a person says which gateway is meant, and that they may.
+#[derive(Args)]
+pub struct Door {
+    #[command(flatten)]
+    config: Config,
+
+    #[command(flatten)]
+    data: Data,
+
+    /// The operator's door of the gateway; over `admin.address` of gateway.yaml.
+    #[arg(long, value_name = "ADDRESS", env = "PROTOGATE_ADMIN")]
+    admin: Option<SocketAddr>,
+
+    /// The operator's token [default: admin.token of the data folder].
+    #[arg(long, value_name = "TOKEN", env = "PROTOGATE_ADMIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
 /// Knows where the door is and has the key.
 pub struct AdminClient {
     address: SocketAddr,
@@ -32,8 +51,13 @@ pub struct AdminClient {
 // === impl AdminClient ===
 
 impl AdminClient {
+    /// Whose door, by what the command line says.
+    pub fn of(door: Door) -> Result<AdminClient, Exit> {
+        AdminClient::new(&door.config, &door.data, door.admin, door.token)
+    }
+
     /// The address from the command line, else from gateway.yaml; the token likewise, else from the data folder.
-    pub fn new(config: &Config, data: &Data, address: Option<SocketAddr>, token: Option<String>) -> Result<AdminClient, Exit> {
+    fn new(config: &Config, data: &Data, address: Option<SocketAddr>, token: Option<String>) -> Result<AdminClient, Exit> {
         if let (Some(address), Some(token)) = (address, &token) {
             return Ok(AdminClient { address, token: token.clone() });
         }
@@ -59,8 +83,13 @@ impl AdminClient {
         Ok(AdminClient { address, token })
     }
 
-    /// Posts an empty document and returns what came back, whatever its status.
-    pub fn post(&self, path: &str) -> Result<Value, Exit> {
+    /// Posts a document and returns what came back, whatever its status.
+    pub fn post(&self, path: &str, document: &Value) -> Result<Value, Exit> {
+        self.post_text(path, document.to_string())
+    }
+
+    /// The same with a document that is written already.
+    pub fn post_text(&self, path: &str, document: String) -> Result<Value, Exit> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for one request");
         let exchange = async {
             let stream = TcpStream::connect(self.address).await.map_err(|error| error.to_string())?;
@@ -69,7 +98,7 @@ impl AdminClient {
                 .header(header::HOST, self.address.to_string())
                 .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
                 .header(header::CONTENT_TYPE, "application/json")
-                .body(Full::new(Bytes::from_static(b"{}")))
+                .body(Full::new(Bytes::from(document)))
                 .map_err(|_| "the token cannot be sent: it holds characters that HTTP does not allow".to_owned())?;
             let exchange = async {
                 let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;

@@ -7,8 +7,11 @@
 mod admin_client;
 mod call;
 mod check;
+mod push;
 mod reload;
+mod revoke;
 mod serve;
+mod services;
 mod token;
 
 use std::ffi::OsString;
@@ -55,7 +58,11 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Reload(reload::Reload),
+    Revoke(revoke::Revoke),
+    Push(push::Push),
     Call(call::Call),
+    #[command(subcommand)]
+    Services(services::Services),
     #[command(subcommand)]
     Token(token::Token),
 }
@@ -103,7 +110,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Reload(reload) => reload.run(),
+        Command::Revoke(revoke) => revoke.run(),
+        Command::Push(push) => push.run(),
         Command::Call(call) => call.run(),
+        Command::Services(services) => services.run(),
         Command::Token(token) => token.run(),
     };
     match ended {
@@ -166,5 +176,11 @@ impl Data {
 impl Exit {
     fn new(code: u8, message: impl Into<String>) -> Exit {
         Exit { code, message: message.into() }
+    }
+
+    /// What the operator's door said instead of doing what it was asked.
+    fn refused(answer: &serde_json::Value) -> Exit {
+        let why = answer["error"].as_str().map_or_else(|| answer.to_string(), str::to_owned);
+        Exit::new(1, harmless(&format!("error: the gateway refused: {why}")))
     }
 }

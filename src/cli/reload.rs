@@ -1,12 +1,10 @@
 //! `protogate reload`: ask the running gateway to read its files again.
 
-use std::net::SocketAddr;
-
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::admin_client::AdminClient;
-use super::{Config, Data, Exit, harmless};
+use super::admin_client::{AdminClient, Door};
+use super::{Exit, harmless};
 
 /// Make the running gateway read its files again, and say what came of it.
 ///
@@ -14,26 +12,14 @@ use super::{Config, Data, Exit, harmless};
 #[derive(Args)]
 pub struct Reload {
     #[command(flatten)]
-    config: Config,
-
-    #[command(flatten)]
-    data: Data,
-
-    /// The operator's door of the gateway; over `admin.address` of gateway.yaml.
-    #[arg(long, value_name = "ADDRESS")]
-    admin: Option<SocketAddr>,
-
-    /// The operator's token [default: admin.token of the data folder].
-    #[arg(long, value_name = "TOKEN", env = "PROTOGATE_ADMIN_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    door: Door,
 }
 
 // === impl Reload ===
 
 impl Reload {
     pub fn run(self) -> Result<(), Exit> {
-        let admin = AdminClient::new(&self.config, &self.data, self.admin, self.token)?;
-        let answer = admin.post("/api/v1/reload")?;
+        let answer = AdminClient::of(self.door)?.post("/api/v1/reload", &json!({}))?;
         let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
         match text("outcome").as_str() {
             "swapped" => println!("reloaded: generation {}, {}, {} ms", answer["generation"], routes(&answer), answer["took_ms"]),

@@ -46,7 +46,8 @@ impl Serve {
     }
 }
 
-fn refused(error: StartError) -> Exit {
+/// Why something did not start, for the terminal.
+pub(super) fn refused(error: StartError) -> Exit {
     match error {
         StartError::Configuration(checked) => {
             let told = render::human(&checked.report, &checked.sources, Color::Plain);

@@ -122,6 +122,12 @@ impl Edge {
         self.seats.taken()
     }
 
+    /// The same for whoever outlives this borrow.
+    pub fn counter(&self) -> impl Fn() -> u32 + Send + Sync + use<> {
+        let seats = Arc::clone(&self.seats);
+        move || seats.taken()
+    }
+
     /// Ends gently: no new connections, no new calls, calls in flight are answered within `patience`, then every client is sent away.
     pub async fn drain(&self, patience: Duration) {
         self.accepting.cancel();

@@ -1,7 +1,7 @@
 //! All message types, methods and services that one configuration's descriptors define.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
 
 use prost_reflect::DescriptorPool;
 
@@ -87,6 +87,15 @@ impl Pool {
         let pool = Pool::make(source::compiled_in(OWN), &[], &mut Report::default(), &mut Sources::default());
         assert!(pool.is_complete(), "the build compiled these descriptors");
         pool
+    }
+
+    /// What every service may add to a failure, whatever its own descriptors hold: google.rpc's details. Decoded when the first is told.
+    pub(super) fn of_details() -> &'static Pool {
+        static POOL: LazyLock<Pool> = LazyLock::new(|| {
+            let set = source::compiled_in(tonic_types::pb::FILE_DESCRIPTOR_SET);
+            Pool::make(set, &[], &mut Report::default(), &mut Sources::default())
+        });
+        &POOL
     }
 
     /// The method `pkg.Service/Method`.

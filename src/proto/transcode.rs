@@ -8,7 +8,7 @@ use prost_reflect::{DeserializeOptions, DynamicMessage};
 use prost_types::Any;
 
 use super::print_json::Printed;
-use super::{MessageType, Values, Walk, strict_json};
+use super::{MessageType, Pool, Values, Walk, strict_json};
 
 /// Appends the JSON of a message: names in camelCase, 64-bit integers as strings, enum values by name, default values left out,
 /// unknown fields left out. An `Any` that cannot be printed as its type is printed as `{"@type": …, "value": "<base64>"}`.
@@ -18,11 +18,13 @@ pub fn to_json(kind: &MessageType, message: &[u8], out: &mut Vec<u8>) -> Result<
     serde_json::to_writer(out, &Printed::new(kind.pool(), &message)).map_err(|error| error.to_string())
 }
 
-/// A detail of a failure as JSON, where the descriptors that `near` comes from know its type.
+/// A detail of a failure as JSON, where the descriptors that `near` comes from know its type, or it is one of google.rpc's.
 pub fn any_to_json(near: &MessageType, any: &Any) -> Option<String> {
     let name = any.type_url.rsplit('/').next()?;
-    near.pool().find_message(name)?;
-    let kind = near.pool().find_message("google.protobuf.Any")?;
+    let own = near.pool().find_message(name).is_some();
+    let pool = if own { near.pool() } else { Pool::of_details() };
+    pool.find_message(name)?;
+    let kind = pool.find_message("google.protobuf.Any")?;
     let mut json = Vec::new();
     to_json(&kind, &any.encode_to_vec(), &mut json).ok()?;
     String::from_utf8(json).ok()

@@ -2,6 +2,7 @@
 //!
 //! They are ordinary gRPC services: reached only through [`backend`](crate::backend), and able to run alone.
 
+pub mod alone;
 pub mod auth;
 pub mod echo;
 

@@ -13,7 +13,7 @@
 //! What a node does about it:
 //! - `sessions`: making, refreshing, ending; `resume`: coming back; over `rosters`, the rosters in the store
 //! - `grant`: what a connection is given; `live`, `ring`, `registry`: a session here, what its client has not got, where to find it
-//! - `push`: messages that nobody asked for
+//! - `push`: messages that nobody asked for; `operate`: what an operator asks
 //! - `node`, `storing`, `letter`: what goes on in the background between this node, the store, and other nodes
 //!
 //! What waits for a client:
@@ -33,6 +33,7 @@ pub mod secret;
 mod grant;
 mod letter;
 mod node;
+mod operate;
 mod push;
 mod resume;
 mod rosters;
@@ -43,7 +44,7 @@ mod storing;
 mod tests;
 
 pub use budget::Budget;
-pub use grant::{Admitted, Attachment, Grant, Held};
+pub use grant::{Admitted, Attachment, Grant, Held, Leaving};
 pub use identity::Identity;
 pub use live::{Line, Session};
 pub use node::Node;

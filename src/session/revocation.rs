@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Batch, Bounds, Expect, Key};
+use crate::store::{Batch, Bounds, Document, Expect, Key};
 
 /// Notices that are kept for nodes that fall behind. A node that missed some looks at every session that it has.
 const LOG: Bounds = Bounds { count: 10_000, age: Duration::from_secs(3600) };
@@ -95,4 +95,9 @@ pub fn token_key(id: &str) -> Key {
 /// Where the moment stands before which a user's tokens are revoked.
 pub fn user_key(user: &str) -> Key {
     Key::new("revoked-user", user)
+}
+
+/// A moment that is all that a document says. One that cannot be read is as late as can be: then everything is revoked.
+pub fn issued_before(document: &Document) -> u64 {
+    std::str::from_utf8(&document.value).ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
 }

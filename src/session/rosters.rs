@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::identity::Identity;
 use super::live::Session;
-use super::revocation::{Notice, Revocation, token_key, user_key};
+use super::revocation::{Notice, Revocation, issued_before, token_key, user_key};
 use super::roster::{Life, Record, Roster, Rules};
 use super::sessions::{REVOKED_KEEP, Sessions, store_failed, unavailable};
 use crate::failure::{Failure, Reason, Result};
@@ -129,9 +129,4 @@ pub(super) fn still_good(identity: &Identity, keys: &[Key], found: &[Option<Docu
     }
     let check = |batch: Batch, (key, document): (&Key, &Option<Document>)| batch.check(key.clone(), Expect::unchanged(document.as_ref()));
     Ok(keys.iter().zip(found).fold(Batch::default(), check))
-}
-
-/// A moment that is all that a document says. One that cannot be read is as late as can be: then everything is revoked.
-fn issued_before(document: &Document) -> u64 {
-    std::str::from_utf8(&document.value).ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
 }

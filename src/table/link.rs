@@ -48,6 +48,16 @@ pub struct Cells {
     pub accounts: auth::SettingsCell,
 }
 
+// === impl Cells ===
+
+impl Cells {
+    /// Tells services what a plan says, where no table is made of it.
+    pub fn tell(&self, plan: Plan) {
+        self.signing.store(plan.tokens.signing.map(signing));
+        self.accounts.store(plan.settings.accounts);
+    }
+}
+
 // === impl Living ===
 
 impl Living {

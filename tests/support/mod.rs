@@ -55,6 +55,28 @@ impl TestGateway {
         TestGateway { gateway: Some(gateway), folder }
     }
 
+    /// Starts on the shipped files, with more in `gateway.yaml`.
+    pub fn start_shipped(process: &str) -> TestGateway {
+        let shipped = |name: &str| fs::read_to_string(top().join(name)).unwrap();
+        let gateway = format!("version: 1\nreload: {{ watch: false }}\n{process}\n");
+        TestGateway::start_with(&[
+            ("routes/gateway.yaml", &gateway),
+            ("routes/routes.yaml", &shipped("routes/routes.yaml")),
+            ("routes/auth.yaml", &shipped("routes/auth.yaml")),
+        ])
+    }
+
+    /// Ends gently, and starts again in the same folder.
+    pub async fn restart(&mut self) {
+        let gateway = self.gateway.take().expect("it runs");
+        let options = options(self.folder.path());
+        let again = tokio::task::spawn_blocking(move || {
+            gateway.stop();
+            Gateway::start(options).unwrap_or_else(|error| panic!("the gateway does not start again: {}", told(error)))
+        });
+        self.gateway = Some(again.await.unwrap());
+    }
+
     pub fn edge(&self) -> SocketAddr {
         self.gateway().edge_address()
     }
@@ -145,7 +167,7 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn told(error: StartError) -> String {
+pub fn told(error: StartError) -> String {
     match error {
         StartError::Configuration(checked) => {
             protogate::diagnostic::render::human(&checked.report, &checked.sources, protogate::diagnostic::render::Color::Plain)
@@ -166,11 +188,17 @@ pub async fn admin_request(gateway: &TestGateway, head: &str) -> (u16, Value) {
     (status, serde_json::from_str(body).unwrap_or(Value::Null))
 }
 
-/// `POST /api/v1/reload` as the operator.
-pub async fn reload(gateway: &TestGateway) -> (u16, Value) {
-    let token = gateway.admin_token();
+/// A request of the operator: `POST` with a body, else `GET`.
+pub async fn operator(gateway: &TestGateway, path: &str, body: Option<&str>) -> (u16, Value) {
+    let (method, body) = (if body.is_some() { "POST" } else { "GET" }, body.unwrap_or_default());
+    let (token, length) = (gateway.admin_token(), body.len());
     let head = format!(
-        "POST /api/v1/reload HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     );
     admin_request(gateway, &head).await
+}
+
+/// `POST /api/v1/reload` as the operator.
+pub async fn reload(gateway: &TestGateway) -> (u16, Value) {
+    operator(gateway, "/api/v1/reload", Some("{}")).await
 }

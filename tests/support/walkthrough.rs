@@ -40,12 +40,15 @@ pub struct Reader {
     client: Option<TestClient>,
     /// What a document calls `eyJ…`, once a command has printed it.
     token: Option<String>,
+    /// What it calls `USER_ID`.
+    user: Option<String>,
 }
 
 /// A process that ends with the test.
 pub struct Running {
     child: Child,
     edge: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
 }
 
 /// Every block of a document, in its order.
@@ -87,7 +90,7 @@ pub fn python() -> PathBuf {
 
 impl Reader {
     pub fn new(folder: &Path) -> Reader {
-        Reader { folder: folder.to_owned(), variables: Vec::new(), gateway: None, client: None, token: None }
+        Reader { folder: folder.to_owned(), variables: Vec::new(), gateway: None, client: None, token: None, user: None }
     }
 
     pub fn set(&mut self, variable: &str, value: &str) {
@@ -97,6 +100,11 @@ impl Reader {
     /// Where the gateway that was started listens.
     pub fn edge(&self) -> SocketAddr {
         self.gateway.as_ref().and_then(|running| running.edge).expect("a gateway was started")
+    }
+
+    /// Where its operator's door is.
+    pub fn admin(&self) -> SocketAddr {
+        self.gateway.as_ref().and_then(|running| running.admin).expect("a gateway was started")
     }
 
     /// What the gateway has logged.
@@ -112,6 +120,9 @@ impl Reader {
             self.gateway = Some(self.serve(command));
             return;
         }
+        let known = [("eyJ…", &self.token), ("USER_ID", &self.user)];
+        let named = known.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        let command = &named.fold(command.to_owned(), |command, (name, value)| command.replace(name, value));
         let output = self.shell(command).output().unwrap();
         let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
         let lines: Vec<&str> = told.trim_end().lines().collect();
@@ -124,6 +135,10 @@ impl Reader {
         );
         if let Some(token) = lines.first().filter(|line| line.starts_with("eyJ")) {
             self.token = Some((*token).to_owned());
+        }
+        let reply: Value = lines.last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+        if let (Some(token), Some(user)) = (reply["accessToken"].as_str(), reply["user"]["userId"].as_str()) {
+            (self.token, self.user) = (Some(token.to_owned()), Some(user.to_owned()));
         }
     }
 
@@ -155,8 +170,8 @@ impl Reader {
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).current_dir(&self.folder).env("PATH", path).env_remove("GATEWAY_MODE").stdin(Stdio::null());
         shell.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        if let Some(edge) = self.gateway.as_ref().and_then(|gateway| gateway.edge) {
-            shell.env("PROTOGATE_URL", format!("ws://{edge}/ws"));
+        if let Some(Running { edge: Some(edge), admin: Some(admin), .. }) = &self.gateway {
+            shell.env("PROTOGATE_URL", format!("ws://{edge}/ws")).env("PROTOGATE_ADMIN", admin.to_string());
         }
         shell
     }
@@ -166,13 +181,14 @@ impl Reader {
         let _ = std::fs::remove_file(&ready);
         let log = File::create(self.folder.join("gateway.log")).unwrap();
         let command = format!("exec {command} --listen 127.0.0.1:0 --admin 127.0.0.1:0 --ready-file ready.json");
-        let mut running = Running { child: self.shell(&command).stderr(log).spawn().unwrap(), edge: None };
+        let mut running = Running { child: self.shell(&command).stderr(log).spawn().unwrap(), edge: None, admin: None };
         wait_for("the gateway is ready", || {
             assert!(running.child.try_wait().unwrap().is_none(), "{command} ended:\n{}", self.log());
             ready.exists()
         });
         let addresses: Value = serde_json::from_str(&std::fs::read_to_string(ready).unwrap()).unwrap();
-        running.edge = Some(addresses["edge"].as_str().unwrap().parse().unwrap());
+        let address = |side: &str| Some(addresses[side].as_str().unwrap().parse().unwrap());
+        (running.edge, running.admin) = (address("edge"), address("admin"));
         running
     }
 }
@@ -182,7 +198,7 @@ impl Reader {
 impl Running {
     /// Starts a service that says where it listens on the first line of standard error, and returns that address.
     pub fn service(command: &mut Command, log: &Path) -> (Running, String) {
-        let running = Running { child: command.stderr(File::create(log).unwrap()).spawn().unwrap(), edge: None };
+        let running = Running { child: command.stderr(File::create(log).unwrap()).spawn().unwrap(), edge: None, admin: None };
         let said = || std::fs::read_to_string(log).unwrap();
         wait_for("the service listens", || said().contains(" listens on ") && said().ends_with('\n'));
         let address = said().lines().next().unwrap().rsplit(' ').next().unwrap().to_owned();

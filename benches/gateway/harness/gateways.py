@@ -1,6 +1,7 @@
 """The gateways that are compared: how each is started in front of a backend, and who its client is."""
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -8,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .programs import GATEWAY_CORE, TOP, Program
+from .programs import BENCH, GATEWAY_CORE, TOP, Program
 
 REFERENCE = "reference"
 OFF = "policies off"
@@ -16,6 +17,7 @@ EVERY = "every policy"
 
 ISSUER = "https://bench.example"
 AUDIENCE = "bench"
+USERS = 20_000
 SECRET = "a secret of the bench, which guards nothing at all"
 SECRET_VARIABLE = "PROTOGATE_BENCH_SECRET"
 
@@ -63,8 +65,8 @@ class Gateway:
 
     @property
     def client(self):
-        """What the load generator must say to be let in."""
-        return ["--token", token()] if self.name == EVERY else []
+        """What the load generator must say to be let in: a user for each connection, because a user may have a few sessions only."""
+        return ["--tokens", tokens()] if self.name == EVERY else []
 
     def start(self, backend: str, folder: Path, under=()):
         """Starts it in an empty folder; `under` is a program that runs it, such as valgrind."""
@@ -85,10 +87,17 @@ class Gateway:
         return Program([*under, *command], GATEWAY_CORE, env=env, ready_file=ready).wait_until_ready()
 
 
-def token():
-    """A JWT that outlives the measurement."""
+@functools.cache
+def tokens():
+    """A file with a JWT for each of as many users as there are ever connections; they outlive the measurement."""
+    path = BENCH / "target" / "tokens.txt"
+    path.write_text("".join(f"{token(f'user{number}')}\n" for number in range(USERS)))
+    return path
+
+
+def token(user):
     now = int(time.time())
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "roles": ["player"], "iat": now, "exp": now + 6 * 3600}
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "roles": ["player"], "iat": now, "exp": now + 6 * 3600}
     signed = ".".join(_base64(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
     return f"{signed}.{_base64(hmac.new(SECRET.encode(), signed.encode(), hashlib.sha256).digest())}"
 

@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 use prost_reflect::SerializeOptions;
+use prost_types::Any;
 use serde_json::json;
 
 use super::message::bytes_of;
 use super::{decode, message_type};
-use crate::proto::{from_json, to_json};
+use crate::proto::{any_to_json, from_json, to_json};
 
 fn print(name: &str, bytes: &[u8]) -> Result<serde_json::Value, String> {
     let mut out = Vec::new();
@@ -52,6 +53,23 @@ fn an_any_that_is_not_of_its_type_is_printed_as_its_bytes() {
     // The value is an unfinished field.
     let bytes = b"\x0a\x13\x0a\x0ex/test.v1.Leaf\x12\x01\x08";
     assert_eq!(print("test.v1.Special", bytes).unwrap(), json!({ "any": { "@type": "x/test.v1.Leaf", "value": "CA==" } }));
+}
+
+#[test]
+fn the_details_of_googles_own_are_known_whatever_the_descriptors_hold() {
+    // google.rpc.ErrorInfo { reason: "WHY", domain: "here" }, and google.rpc.RetryInfo { retry_delay: 1.5s }
+    let detail = |name: &str, value: &[u8]| Any { type_url: format!("type.googleapis.com/google.rpc.{name}"), value: value.to_vec() };
+    let told = |name: &str, value: &[u8]| any_to_json(&message_type("test.v1.Kinds"), &detail(name, value));
+    let info = r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"WHY","domain":"here"}"#;
+    assert_eq!(told("ErrorInfo", b"\x0a\x03WHY\x12\x04here").as_deref(), Some(info));
+    let retry = r#"{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"1.500s"}"#;
+    assert_eq!(told("RetryInfo", b"\x0a\x08\x08\x01\x10\x80\xca\xb5\xee\x01").as_deref(), Some(retry));
+    for name in
+        ["BadRequest", "QuotaFailure", "PreconditionFailure", "DebugInfo", "ResourceInfo", "RequestInfo", "Help", "LocalizedMessage"]
+    {
+        assert!(told(name, b"").is_some(), "{name}");
+    }
+    assert_eq!(told("NoSuch", b""), None);
 }
 
 #[test]

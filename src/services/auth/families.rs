@@ -21,7 +21,7 @@ use crate::clock::{Clock, from_millis, to_millis};
 use crate::pipeline::issuer::LEEWAY_MAX;
 use crate::pipeline::signer::NewToken;
 use crate::pipeline::signing::{Signing, SigningCell};
-use crate::session::revocation::{Notice, Revocation};
+use crate::session::revocation::{Notice, Revocation, issued_before, user_key};
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
 /// Access tokens of one family that may be good at once. One more and the oldest is revoked, so that ending a family is bounded work.
@@ -132,6 +132,7 @@ impl Families {
                 match self.end(&family).await? {
                     Outcome::Outrun(_) => continue,
                     Outcome::Done => {
+                        self.tell().await;
                         warn!(user = family.value.user, "a spent refresh token was shown again, and its login was ended");
                         return Err(Refusal::InvalidRefreshToken);
                     }
@@ -144,6 +145,12 @@ impl Families {
             if family.value.created_ms < user.value.tokens_since_ms {
                 return Err(Refusal::InvalidRefreshToken);
             }
+            // What an operator revokes of a user is every token, also this kind.
+            let revoked_key = user_key(&user.value.id);
+            let revoked = self.store.get(&revoked_key).await?;
+            if revoked.as_ref().is_some_and(|moment| family.value.created_ms < issued_before(moment)) {
+                return Err(Refusal::InvalidRefreshToken);
+            }
             let now = self.moment(&user.value);
             let unchanged = family.unchanged();
             let tokens = family.value.next(shown.holder, &user.value, &signing, now);
@@ -154,7 +161,8 @@ impl Families {
             // The account is checked too: a password that is changed at this moment ends this login.
             let batch = Batch::new(Durability::Durable)
                 .put(key(shown.family), written(&family.value), unchanged, Some(ttl))
-                .check(accounts::key(&user.value.id), user.unchanged());
+                .check(accounts::key(&user.value.id), user.unchanged())
+                .check(revoked_key, Expect::unchanged(revoked.as_ref()));
             let batch = surplus.iter().fold(batch, |batch, living| living.revoke(shown.family, batch, now_ms));
             match documents::outcome(self.store.write(batch).await)? {
                 Outcome::Outrun(_) => {}
@@ -170,6 +178,9 @@ impl Families {
     }
 
     /// Ends the login that a user's access token belongs to. A token of somebody else's making is revoked by itself.
+    ///
+    /// Here and in the next two nobody is woken: nodes look by themselves within a second, and whoever logs out shall hear the answer before
+    /// their connection ends.
     pub async fn end_of_access(&self, user: &str, token_id: &str) -> Result<()> {
         for _ in 0..TRIES {
             let of_family = match token_id.split_once('.') {
@@ -181,7 +192,7 @@ impl Families {
                 None => {
                     let revoked = Revocation::Token(token_id.to_owned());
                     let batch = revoked.write(Batch::new(Durability::Durable), self.keep());
-                    self.write_and_tell(batch).await?
+                    documents::outcome(self.store.write(batch).await)?
                 }
             };
             if matches!(ended, Outcome::Done) {
@@ -217,7 +228,7 @@ impl Families {
                 }
                 None => self.revoke_all(user, now_ms + 1, batch),
             };
-            if matches!(self.write_and_tell(batch).await?, Outcome::Done) {
+            if matches!(documents::outcome(self.store.write(batch).await)?, Outcome::Done) {
                 return Ok(());
             }
         }
@@ -254,7 +265,8 @@ impl Families {
         let now_ms = self.clock.now_ms();
         let batch = Batch::new(Durability::Durable).delete(key(&family.value.id), family.unchanged());
         let living = family.value.living.iter().filter(|living| living.ends_ms > now_ms);
-        self.write_and_tell(living.fold(batch, |batch, living| living.revoke(&family.value.id, batch, now_ms))).await
+        let batch = living.fold(batch, |batch, living| living.revoke(&family.value.id, batch, now_ms));
+        documents::outcome(self.store.write(batch).await)
     }
 
     /// When a token of this user says that it was issued: now, and never before the moment at which every login was ended.

@@ -20,24 +20,51 @@ const SLOTS: usize = 5;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Login { slot: usize, node: usize },
+    Login {
+        slot: usize,
+        node: usize,
+    },
     /// The connection is gone, and its node knows.
-    Drop { slot: usize },
+    Drop {
+        slot: usize,
+    },
     /// Those that were sent away notice.
     DropStale,
     /// On whatever node, whether the old connection is known to be gone or not.
-    Resume { slot: usize, node: usize },
-    Logout { slot: usize },
-    RevokeSession { slot: usize },
-    RevokeToken { slot: usize },
-    RevokeUser { user: usize },
-    Push { user: usize, node: usize },
-    Acknowledge { slot: usize },
-    Wait { seconds: u64 },
+    Resume {
+        slot: usize,
+        node: usize,
+    },
+    Logout {
+        slot: usize,
+    },
+    RevokeSession {
+        slot: usize,
+    },
+    RevokeToken {
+        slot: usize,
+    },
+    RevokeUser {
+        user: usize,
+    },
+    Push {
+        user: usize,
+        node: usize,
+    },
+    Acknowledge {
+        slot: usize,
+    },
+    Wait {
+        seconds: u64,
+    },
     Settle,
-    Kill { node: usize },
+    Kill {
+        node: usize,
+    },
     /// The store fails, or works again.
-    Break { broken: bool },
+    Break {
+        broken: bool,
+    },
 }
 
 /// Where clients sit, each with what it knows.
@@ -275,7 +302,10 @@ impl Game {
         self.look(slot);
         let Some((id, token)) = self.slots[slot].known.clone() else { return };
         let there = before.get(&id).is_some_and(|record| {
-            !self.is_over(record) && record.expires_ms > self.world.clock.now_ms() && !self.revoked.contains(&id) && !self.left.contains(&id)
+            !self.is_over(record)
+                && record.expires_ms > self.world.clock.now_ms()
+                && !self.revoked.contains(&id)
+                && !self.left.contains(&id)
         });
         let last_seq = self.slots[slot].seen.unwrap_or(0);
         match self.world.resume(node, &token, last_seq).await {
@@ -308,8 +338,9 @@ impl Game {
     async fn logout(&mut self, slot: usize) {
         let Some(client) = &self.slots[slot].client else { return };
         let id = client.id().to_owned();
-        match self.world.sessions(self.slots[slot].node).leave(&client.attachment.held()).await {
-            Ok(()) => {
+        let sessions = self.world.sessions(self.slots[slot].node);
+        match sessions.leave(sessions.leaving(client.attachment.held())).await {
+            Ok(_) => {
                 self.left.insert(id);
                 self.slots[slot] = Slot::default();
             }

@@ -57,6 +57,9 @@ fn mail(written: &Spanned<document::Mail>, outbox: Outbox, report: &mut Report) 
 }
 
 fn server(written: &Spanned<document::SmtpServer>, report: &mut Report) -> Option<Smtp> {
+    if let Some(password) = &written.password {
+        lint_secret(password, "auth.mail.smtp.password", report);
+    }
     let mut bad = |finding: Diagnostic, key: &str| report.push(finding.path(format!("auth.mail.smtp.{key}")));
     let tls = match written.tls.as_ref().map(|tls| tls.value) {
         Some(document::SmtpTls::StartTls) | None => SmtpTls::StartTls,
@@ -89,9 +92,6 @@ fn server(written: &Spanned<document::SmtpServer>, report: &mut Report) -> Optio
         let what = "the password would travel in clear text";
         bad(Diagnostic::new(Rule::BadValue, written.span, what).help("write `tls: starttls`, or leave out `user` and `password`"), "tls");
         return None;
-    }
-    if let Some(password) = &written.password {
-        lint_secret(password, "auth.mail.smtp.password", report);
     }
     let host = written.host.as_ref()?.as_str().to_owned();
     Some(Smtp { host, port: port?, login, tls })

@@ -1,7 +1,10 @@
 //! Forgotten passwords.
 
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+
 use super::*;
-use crate::services::auth::mail::{MailSettings, Way};
+use crate::services::auth::mail::{MailSettings, Smtp, SmtpTls, Way};
 
 const NEW: &str = "another horse";
 
@@ -178,4 +181,51 @@ async fn a_password_that_changes_during_a_login_leaves_no_login_of_the_old_one()
         assert_eq!(refused(world.refresh(&login.refresh_token).await), "INVALID_REFRESH_TOKEN");
     }
     assert_eq!(world.info(&alice.user_id).await.unwrap(), Some(alice));
+}
+
+/// A mail server that takes one mail after it has refused so many; what it was told.
+async fn mail_server(listener: TcpListener, refusals: usize) -> String {
+    for turn in 0.. {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let (mut told, mut line, mut in_data) = (String::new(), String::new(), false);
+        stream.write_all(b"220 here\r\n").await.unwrap();
+        while stream.read_line(&mut line).await.is_ok_and(|length| length > 0) {
+            told += &line;
+            let answer: &[u8] = match line.trim_end() {
+                "." => return told,
+                _ if in_data => b"",
+                hello if hello.starts_with("EHLO") => b"250-here\r\n250 AUTH PLAIN\r\n",
+                _ if turn < refusals => b"451 not now\r\n",
+                "DATA" => {
+                    in_data = true;
+                    b"354 go on\r\n"
+                }
+                quit if quit.starts_with("QUIT") => break,
+                _ => b"250 fine\r\n",
+            };
+            stream.write_all(answer).await.unwrap();
+            line.clear();
+        }
+    }
+    unreachable!("a mail comes or the test's patience ends")
+}
+
+#[tokio::test]
+async fn a_code_goes_to_the_mail_server_again_if_it_must() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let login = Some(("game".to_owned(), "correct horse".to_owned()));
+    let way = Way::Smtp(Smtp { host: "127.0.0.1".to_owned(), port, login, tls: SmtpTls::None });
+    let mail = MailSettings { from: "Game <game@example.com>".parse().unwrap(), way };
+    world.settings.store(Arc::new(Settings { mail: Some(mail), ..Settings::default() }));
+    world.register("alice").await;
+    let told = tokio::spawn(mail_server(listener, 1));
+    request(&world, "alice@example.com").await;
+    let told = tokio::time::timeout(Duration::from_secs(30), told).await.expect("in time").unwrap();
+    for line in ["AUTH PLAIN ", "MAIL FROM:<game@example.com>", "RCPT TO:<alice@example.com>", "Subject: Your code for a new password"] {
+        assert!(told.lines().any(|told| told.starts_with(line)), "no `{line}` in\n{told}");
+    }
+    confirm(&world, "alice@example.com", &code(&told)).await.unwrap();
 }

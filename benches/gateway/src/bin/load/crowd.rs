@@ -38,7 +38,7 @@ impl Crowd {
         let mut scratch = vec![0; SCRATCH_BYTES];
         let mut sockets: Vec<Socket> = Vec::with_capacity(count);
         for index in 0..count {
-            let mut socket = Socket::open(target)?;
+            let mut socket = Socket::open(target, index)?;
             let patience = match sockets.first() {
                 None => FIRST_PATIENCE,
                 Some(first) if first.greeted => PATIENCE,

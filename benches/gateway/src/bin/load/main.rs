@@ -2,7 +2,7 @@
 //!
 //! `load run --address A --connections C --pipelining P --seconds S` (or `--calls N`) prints one line of JSON;
 //! `load idle --address A --connections N` holds connections until standard input closes.
-//! Both take `--path` (`/ws`) and `--token` (sent as a bearer); `run` takes `--warm-up` seconds and `--watch` PID.
+//! Both take `--path` (`/ws`) and `--tokens` FILE (a line for each connection, sent as a bearer); `run` takes `--warm-up` seconds and `--watch` PID.
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +26,7 @@ fn main() -> Outcome {
     let target = Target {
         address: args.required("address")?,
         path: args.optional("path")?.unwrap_or_else(|| "/ws".to_owned()),
-        token: args.optional("token")?,
+        tokens: tokens(args.optional("tokens")?)?,
     };
     let connections = args.required("connections")?;
     match std::env::args().nth(1).as_deref() {
@@ -38,6 +38,13 @@ fn main() -> Outcome {
         _ => return Err("say `run` or `idle` first".into()),
     }
     Ok(())
+}
+
+/// The lines of a file, each of them who a connection is.
+fn tokens(path: Option<String>) -> Result<Vec<String>, String> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
 fn plan(args: &Args) -> Result<Plan, String> {

@@ -24,7 +24,8 @@ const HEAD_BYTES_MAX: usize = 4096;
 pub struct Target {
     pub address: String,
     pub path: String,
-    pub token: Option<String>,
+    /// A connection takes its own, by its number; without any, nobody says who it is.
+    pub tokens: Vec<String>,
 }
 
 pub struct Socket {
@@ -45,11 +46,11 @@ pub struct Reply {
 // === impl Socket ===
 
 impl Socket {
-    /// Connects and shakes hands, blocking.
-    pub fn open(target: &Target) -> io::Result<Socket> {
+    /// Connects and shakes hands, blocking, as the connection of this number.
+    pub fn open(target: &Target, number: usize) -> io::Result<Socket> {
         let mut stream = TcpStream::connect(&target.address)?;
         stream.set_nodelay(true)?;
-        let authorization = target.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let authorization = target.tokens.get(number % target.tokens.len().max(1)).map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n{authorization}\r\n",
@@ -183,7 +184,7 @@ mod tests {
             stream.read_to_end(&mut said).expect("the client leaves");
             (String::from_utf8_lossy(&request[..count]).into_owned(), said)
         });
-        (Target { address, path: "/ws".to_owned(), token: Some("a.b.c".to_owned()) }, gateway)
+        (Target { address, path: "/ws".to_owned(), tokens: vec!["a.b.c".to_owned()] }, gateway)
     }
 
     fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
@@ -199,7 +200,7 @@ mod tests {
     fn a_hello_is_heard_a_ping_answered_and_a_ready_is_no_reply() {
         let (target, gateway) =
             gateway_says([message(HELLO, 0, None), message(3, 0, None), message(6, 0, None), frame(PING, b"?")].concat());
-        let mut socket = Socket::open(&target).expect("101");
+        let mut socket = Socket::open(&target, 0).expect("101");
         socket.greet(Duration::from_secs(5), &mut [0; 1024]).expect("still open");
         assert!(socket.greeted);
         while socket.outbox.is_empty() {
@@ -216,7 +217,7 @@ mod tests {
     fn replies_are_told_from_failures_and_a_close_says_why() {
         let frames = [message(9001, 4, None), message(9001, 5, Some(8)), frame(CLOSE, b"\x11\x94bad token")].concat();
         let (target, _gateway) = gateway_says(frames);
-        let mut socket = Socket::open(&target).expect("101");
+        let mut socket = Socket::open(&target, 0).expect("101");
         let mut replies = Vec::new();
         let mut on_reply = |_: &mut Socket, reply: Reply| replies.push((reply.id, reply.ok));
         // The frames may have come together with the handshake's answer; then there is nothing more to read.

@@ -1,0 +1,226 @@
+//! What an operator does about sessions: sees those of a user, ends them, sends them a message. On whichever node they are.
+//!
+//! Promises: what is asked for is read strictly, because a misspelt revocation that revokes nothing is worse than none; nothing that is
+//! secret is shown; every answer comes within [`PATIENCE`].
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::{Admin, Reply, body, error, reply};
+use crate::failure::{Code, Failure};
+use crate::proto;
+use crate::session::revocation::Revocation;
+use crate::session::roster::Record;
+use crate::session::{PATIENCE, Sessions};
+
+/// The longest name of a user, or id of a session or token.
+const NAME_BYTES_MAX: usize = 256;
+
+/// What is to be believed no longer: exactly one of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Revoke {
+    session: Option<String>,
+    user: Option<String>,
+    token: Option<String>,
+}
+
+/// A message for the sessions of a user, or for one of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Push<'a> {
+    user: String,
+    session: Option<String>,
+    protocol: u32,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
+/// `POST /api/v1/revoke` with `{"session": …}`, `{"user": …}` or `{"token": …}`.
+pub async fn revoke(admin: &Admin, request: Request<Incoming>) -> Reply {
+    let body = match body(request).await {
+        Ok(body) => body,
+        Err(refusal) => return *refusal,
+    };
+    let asked: Revoke = match read(&body) {
+        Ok(asked) => asked,
+        Err(refusal) => return *refusal,
+    };
+    let (kind, name) = match (asked.session, asked.user, asked.token) {
+        (Some(session), None, None) => ("session", session),
+        (None, Some(user), None) => ("user", user),
+        (None, None, Some(token)) => ("token", token),
+        _ => return error(StatusCode::BAD_REQUEST, "say exactly one of `session`, `user` and `token`"),
+    };
+    if let Err(refusal) = sound(kind, &name) {
+        return *refusal;
+    }
+    let (which, sessions) = (name.clone(), sessions(admin));
+    let revoked = sessions.ask(PATIENCE, |sessions| async move {
+        let revocation = match kind {
+            "session" => Revocation::Session(which),
+            "user" => sessions.all_tokens_of(&which),
+            _ => Revocation::Token(which),
+        };
+        sessions.revoke(&revocation).await
+    });
+    match revoked.await {
+        Ok(()) => {
+            info!(kind, name, "revoked by the operator");
+            reply(StatusCode::OK, &json!({ "revoked": { kind: name } }))
+        }
+        Err(failure) => failed(&failure),
+    }
+}
+
+/// `GET /api/v1/sessions?user=…`: those of one user, oldest first.
+pub async fn list(admin: &Admin, query: Option<&str>) -> Reply {
+    let Some(user) = query.and_then(|query| query.strip_prefix("user=")).filter(|user| !user.contains(['&', '='])).and_then(unescaped)
+    else {
+        return error(StatusCode::BAD_REQUEST, "say whose: `?user=…`, with `%` and two digits for what a URL cannot hold");
+    };
+    if let Err(refusal) = sound("user", &user) {
+        return *refusal;
+    }
+    let found = sessions(admin).ask(PATIENCE, |sessions| async move { sessions.list(&user).await }).await;
+    match found {
+        Ok(records) => reply(StatusCode::OK, &json!({ "sessions": records.iter().map(shown).collect::<Vec<_>>() })),
+        Err(failure) => failed(&failure),
+    }
+}
+
+/// `POST /api/v1/push` with `{"user": …, "protocol": 2101, "payload": {…}}`, and `"session": …` for one of them alone.
+pub async fn push(admin: &Admin, request: Request<Incoming>) -> Reply {
+    let body = match body(request).await {
+        Ok(body) => body,
+        Err(refusal) => return *refusal,
+    };
+    let asked: Push<'_> = match read_borrowed(&body) {
+        Ok(asked) => asked,
+        Err(refusal) => return *refusal,
+    };
+    let named = sound("user", &asked.user).and_then(|()| asked.session.as_deref().map_or(Ok(()), |session| sound("session", session)));
+    if let Err(refusal) = named {
+        return *refusal;
+    }
+    let table = admin.reloader.reader().load();
+    let Some(declared) = table.push(asked.protocol) else {
+        let what = format!("no push {} is declared: write it under `pushes:` in a file of routes", asked.protocol);
+        return error(StatusCode::NOT_FOUND, &what);
+    };
+    let mut payload = Vec::new();
+    if let Err(problem) = proto::from_json(&declared.message, asked.payload.get(), &mut payload) {
+        let what = format!("the payload is no valid `{}`: {problem}", declared.message.name());
+        return error(StatusCode::UNPROCESSABLE_ENTITY, &what);
+    }
+    let (user, session, number) = (asked.user, asked.session, asked.protocol);
+    let reached = table
+        .sessions
+        .ask(PATIENCE, |sessions| async move { sessions.push(&user, session.as_deref(), number, Bytes::from(payload)).await });
+    match reached.await {
+        Ok(reached) => reply(StatusCode::OK, &json!({ "reached": reached })),
+        Err(failure) => failed(&failure),
+    }
+}
+
+fn sessions(admin: &Admin) -> Sessions {
+    admin.reloader.reader().load().sessions.clone()
+}
+
+/// A session as an operator sees it. What resumes it is not among that.
+fn shown(record: &Record) -> Value {
+    let mut shown = json!({
+        "session": record.id,
+        "node": record.node,
+        "state": if record.detached_until_ms.is_some() { "detached" } else { "attached" },
+        "expires_ms": record.expires_ms,
+        "roles": record.roles,
+    });
+    if let Some(until) = record.detached_until_ms {
+        shown["detached_until_ms"] = until.into();
+    }
+    if let Some(token) = &record.token_id {
+        shown["token"] = token.as_str().into();
+    }
+    if record.issued_ms > 0 {
+        shown["issued_ms"] = record.issued_ms.into();
+    }
+    shown
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Reply>> {
+    read_borrowed(body)
+}
+
+fn read_borrowed<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Box<Reply>> {
+    serde_json::from_slice(body).map_err(|problem| Box::new(error(StatusCode::BAD_REQUEST, &format!("the body is wrong: {problem}"))))
+}
+
+/// Refuses what names nobody: it would be a key in the store, and stand in the log.
+fn sound(what: &str, name: &str) -> Result<(), Box<Reply>> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        let what = format!("`{what}` must have 1 to {NAME_BYTES_MAX} bytes and no control characters");
+        return Err(Box::new(error(StatusCode::BAD_REQUEST, &what)));
+    }
+    Ok(())
+}
+
+fn failed(failure: &Failure) -> Reply {
+    let status = match failure.code() {
+        Code::Unavailable | Code::ResourceExhausted => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    error(status, failure.message())
+}
+
+/// A value in a query, its `%` escapes undone.
+fn unescaped(text: &str) -> Option<String> {
+    let (mut bytes, mut found) = (text.bytes(), Vec::with_capacity(text.len()));
+    while let Some(byte) = bytes.next() {
+        found.push(match byte {
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                u8::try_from(digit(bytes.next())? * 16 + digit(bytes.next())?).expect("two digits are a byte")
+            }
+            b'+' => b' ',
+            byte => byte,
+        });
+    }
+    String::from_utf8(found).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_read_to_the_last_byte_or_not_at_all() {
+        assert_eq!(unescaped("service%3aci").as_deref(), Some("service:ci"));
+        assert_eq!(unescaped("a+b%20c").as_deref(), Some("a b c"));
+        assert_eq!(["%", "%4", "%zz", "%ff"].map(unescaped), [None, None, None, None]);
+    }
+
+    #[test]
+    fn what_resumes_a_session_is_not_shown() {
+        let record = Record {
+            id: "s".into(),
+            generation: 1,
+            node: "n".into(),
+            detached_until_ms: Some(5),
+            expires_ms: 7,
+            resume: "the hash".into(),
+            roles: vec!["player".into()],
+            token_id: None,
+            issued_ms: 0,
+        };
+        let expected =
+            json!({ "session": "s", "node": "n", "state": "detached", "detached_until_ms": 5, "expires_ms": 7, "roles": ["player"] });
+        assert_eq!(shown(&record), expected);
+    }
+}
