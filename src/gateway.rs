@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::json;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,12 +23,14 @@ use crate::config::Environment;
 use crate::data::{DEVELOPMENT_KEY, DataFolder};
 use crate::drain::Tasks;
 use crate::edge::Edge;
+use crate::failure::Failure;
 use crate::files::Fingerprint;
 use crate::pipeline::signer::Signer;
 use crate::proto::Pools;
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
-use crate::session::{Node, Sessions};
+use crate::session::revocation::Revocation;
+use crate::session::{Node, PATIENCE, Sessions};
 use crate::store::{self, Durability, Key, Store};
 use crate::table::TableReader;
 use crate::table::link::{Cells, Living};
@@ -179,6 +182,18 @@ impl Gateway {
     /// Reads the certificate again, and it alone, as happens by itself when its files change.
     pub fn renew_certificate(&self) {
         self.reloader.renew_certificate();
+    }
+
+    /// Sends a message to every session of a user, on whatever node: its number, and its bytes in protobuf. How many were reached, or are
+    /// on their way to another node.
+    pub async fn push(&self, user: &str, number: u32, payload: Bytes) -> Result<usize, Failure> {
+        let user = user.to_owned();
+        self.sessions.ask(PATIENCE, |sessions| async move { sessions.push(&user, None, number, payload).await }).await
+    }
+
+    /// From now on no node believes what is revoked, and whoever is connected by it is sent away.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<(), Failure> {
+        self.sessions.ask(PATIENCE, |sessions| async move { sessions.revoke(&revocation).await }).await
     }
 
     /// Runs until SIGTERM or SIGINT; SIGHUP reloads. A second SIGTERM or SIGINT ends it at once.

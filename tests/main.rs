@@ -19,8 +19,14 @@ mod tokens;
 // Keys that are fetched, and keys that are published.
 mod key_sets;
 
+// Sessions on several gateways that share one Redis, and what becomes of them when one dies, or Redis does.
+mod nodes;
+
 // Accounts, from registering to a forgotten password, on the shipped files and both stores.
 mod accounts;
+
+// The auth service in a process of its own.
+mod alone;
 
 // What an operator sees of sessions, and does about them; and what nobody else does.
 mod operator;

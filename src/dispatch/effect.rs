@@ -3,7 +3,6 @@
 //! Prepared while the call still can fail: sessions are made, or ended, in the store, within the call's deadline. Committed by whoever says
 //! the reply, in one step before it: a client that sees the reply to its login is logged in.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -13,8 +12,10 @@ use crate::failure::{Failure, Reason, Result};
 use crate::pipeline::Identity;
 use crate::proto::{Value, Values};
 use crate::session::{Admitted, Held};
+use crate::table::Route;
 use crate::table::plan::{Bind, EffectKind, EffectPlan};
-use crate::table::{Route, Table};
+
+use super::After;
 
 /// Roles of a reply that are read. More would not be a role model.
 const ROLES_MAX: usize = 64;
@@ -31,13 +32,8 @@ pub enum Effect {
 }
 
 /// Prepares what the route says about a success with this reply. Nothing: the route says nothing, or not about this reply.
-pub(super) async fn prepare(
-    table: &Arc<Table>,
-    route: &Route,
-    held: Option<Held>,
-    reply: &[u8],
-    deadline: Instant,
-) -> Result<Option<Effect>> {
+pub(super) async fn prepare(after: After, route: &Route, reply: &[u8], deadline: Instant) -> Result<Option<Effect>> {
+    let After { table, held, leaving } = after;
     let Some(plan) = &route.effect else { return Ok(None) };
     let mut values = Values::default();
     plan.walk.run(reply, &mut values).map_err(|problem| failed(format!("the reply is not of its type: {problem}")))?;
@@ -47,14 +43,12 @@ pub(super) async fn prepare(
     let patience = deadline.saturating_duration_since(Instant::now());
     match &plan.kind {
         EffectKind::Unbind => {
-            let Some(held) = held else { return Ok(None) };
-            let left = held.clone();
-            table.sessions.ask(patience, |sessions| async move { sessions.leave(&left).await }).await.map_err(explained)?;
-            Ok(Some(Effect::Leave(held)))
+            let Some(leaving) = leaving else { return Ok(None) };
+            let left = table.sessions.ask(patience, |sessions| async move { sessions.leave(leaving).await });
+            Ok(Some(Effect::Leave(left.await.map_err(explained)?)))
         }
         EffectKind::Bind(_) => {
             let claim = Claim::read(plan, &values, reply)?;
-            let table = Arc::clone(table);
             let sessions = table.sessions.clone();
             let admitted = sessions.ask(patience, |sessions| async move {
                 let identity = match claim {

@@ -33,8 +33,8 @@ use crate::pipeline::call::Caller;
 use crate::pipeline::identity::Identity;
 use crate::pipeline::rate_limit::{self, Facts};
 use crate::proto::Values;
-use crate::session::Held;
-use crate::table::plan::LogPayload;
+use crate::session::{Held, Leaving};
+use crate::table::plan::{EffectKind, EffectPlan, LogPayload};
 use crate::table::{Access, Route, Table};
 use crate::wire::{Codec, Envelope, Status};
 
@@ -52,6 +52,8 @@ pub struct Call {
 struct After {
     table: Arc<Table>,
     held: Option<Held>,
+    /// The caller is about to leave it, and should hear the answer to that.
+    leaving: Option<Leaving>,
 }
 
 /// The one end of a call.
@@ -119,7 +121,7 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
     let path = route.method.path.clone();
     let headers = Arc::clone(&route.headers);
     let request = backend::Request { path, headers, metadata, body, deadline: now + patience, reply_bytes_max: route.reply_bytes_max };
-    let after = route.effect.is_some().then(|| Box::new(After { table: Arc::clone(table), held: caller.held().cloned() }));
+    let after = route.effect.as_ref().map(|effect| Box::new(After::new(table, effect, caller)));
     Ok(Call { codec, request, worker: caller.worker, after, log })
 }
 
@@ -209,8 +211,8 @@ impl Call {
         let result = contained(async {
             let answer = route.backend.call(worker, request).await.map_err(|failure| reply::presentable(&route, failure))?;
             endpoint = Some(answer.endpoint);
-            if let Some(After { table, held }) = after.map(|after| *after) {
-                effect = effect::prepare(&table, &route, held, &answer.message, deadline).await?;
+            if let Some(after) = after {
+                effect = effect::prepare(*after, &route, &answer.message, deadline).await?;
             }
             reply::encode(&route, codec, answer.message)
         })
@@ -221,6 +223,16 @@ impl Call {
         });
         let result = told.unwrap_or_else(|failure| Err(Status::from(&failure)));
         Answer { protocol: route.number, id, silent: !route.answers_success && result.is_ok(), effect, result }
+    }
+}
+
+// === impl After ===
+
+impl After {
+    fn new(table: &Arc<Table>, effect: &EffectPlan, caller: &Caller) -> After {
+        let held = caller.held().cloned();
+        let leaving = held.clone().filter(|_| matches!(effect.kind, EffectKind::Unbind)).map(|held| table.sessions.leaving(held));
+        After { table: Arc::clone(table), held, leaving }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::pulse::Tick;
+use super::pulse::{STEP, Tick};
 use crate::table::Settings;
 
 /// How long before its end a token's holder is told: enough to fetch another one over a bad network.
@@ -49,7 +49,10 @@ impl Standing {
     /// A connection whose token expires at `expires`. One that lives shortly is announced half-way.
     pub fn known(now: Tick, clock: SystemTime, expires: SystemTime) -> Standing {
         let left = expires.duration_since(clock).unwrap_or(Duration::ZERO);
-        Standing::Known { warn_at: now.after(left - WARNING.min(left / 2)), expires: now.after(left) }
+        // The coarse clock is up to a step behind. Sent away too early, a client would come back with a token that is still good, and be
+        // sent away again.
+        let expires = if left.is_zero() { now } else { now.after(left + STEP) };
+        Standing::Known { warn_at: now.after(left - WARNING.min(left / 2)), expires }
     }
 
     /// An anonymous call was accepted: the client is at work, and has as long again.
@@ -110,8 +113,9 @@ mod tests {
         let mut standing = Standing::known(at(10), clock, clock + Duration::from_secs(900));
         assert_eq!((standing.check(at(10)), standing.due()), (Verdict::Fine, at(850)));
         assert_eq!(standing.check(at(850)), Verdict::Warn);
-        assert_eq!((standing.check(at(850)), standing.due()), (Verdict::Fine, at(910)));
-        assert_eq!(standing.check(at(910)), Verdict::Expired);
+        assert_eq!((standing.check(at(850)), standing.due()), (Verdict::Fine, at(910).after(STEP)));
+        assert_eq!(standing.check(at(910)), Verdict::Fine, "never too early");
+        assert_eq!(standing.check(at(910).after(STEP)), Verdict::Expired);
         let mut short = Standing::known(at(0), clock, clock + Duration::from_secs(20));
         assert_eq!((short.check(at(0)), short.due()), (Verdict::Fine, at(10)));
         assert_eq!(Standing::known(at(0), clock, clock).check(at(0)), Verdict::Expired);

@@ -47,6 +47,14 @@ pub struct Held {
     pub generation: u64,
 }
 
+/// A session that its own connection is about to leave. While this lives, what others are told of its end does not end the connection,
+/// whose client shall hear the answer to its farewell.
+pub struct Leaving {
+    sessions: Sessions,
+    held: Held,
+    left: bool,
+}
+
 /// A connection's hold on its session.
 pub struct Attachment {
     sessions: Sessions,
@@ -115,6 +123,37 @@ impl Drop for Grant {
             }
             // Its client may come back once more.
             Granted::Resumed { .. } => detach(&self.sessions, &self.session, self.generation),
+        }
+    }
+}
+
+// === impl Leaving ===
+
+impl Leaving {
+    pub(super) fn new(sessions: Sessions, held: Held) -> Leaving {
+        held.session.set_leaving(true);
+        Leaving { sessions, held, left: false }
+    }
+
+    pub(super) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// The store agreed: the session is over.
+    pub(super) fn leave(mut self) -> Held {
+        self.left = true;
+        self.held.session.leave();
+        self.sessions.0.registry.remove(&self.held.session);
+        self.held.clone()
+    }
+}
+
+impl Drop for Leaving {
+    /// The farewell did not succeed. If the session was ended meanwhile, the store knows.
+    fn drop(&mut self) {
+        if !self.left {
+            self.held.session.set_leaving(false);
+            self.sessions.soil(&self.held.session);
         }
     }
 }

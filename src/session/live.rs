@@ -63,6 +63,10 @@ struct State {
     ring: Ring,
     /// Pushes were lost with another node.
     lost: bool,
+    /// What its client has not got is in the store, for another node: nothing can be added here.
+    parked: bool,
+    /// What is said of older generations is of the time when other nodes had it.
+    oldest: u64,
 }
 
 // === impl Session ===
@@ -85,8 +89,31 @@ impl Session {
                 leaving: false,
                 ring: ring.unwrap_or_default(),
                 lost,
+                parked: false,
+                oldest: 0,
             }),
         })
+    }
+
+    /// A session that another node has as this generation, and this one is about to take over. It takes pushes already, for
+    /// [`Session::adopt`].
+    pub fn expected(id: &str, identity: Arc<Identity>, resume: String, generation: u64) -> Arc<Session> {
+        let session = Session::new(id, identity, resume, None);
+        session.lock().oldest = generation + 1;
+        session
+    }
+
+    /// What its client had not got when another node had it; what was pushed meanwhile is behind that. If nothing can be had, what was
+    /// pushed meanwhile does not matter any more either.
+    pub fn adopt(&self, generation: u64, ring: Ring, ring_bytes_max: usize) {
+        let mut state = self.lock();
+        if !state.lost || state.line.is_some() || state.generation != generation {
+            return;
+        }
+        let meanwhile = std::mem::replace(&mut state.ring, ring);
+        let numbered = meanwhile.entries().all(|entry| state.ring.push(entry.number, entry.payload.clone(), ring_bytes_max).is_some());
+        // Otherwise its numbers are used up, and its client will be told that something is missing.
+        state.lost = !numbered;
     }
 
     /// Notes whether it waits to be stored, and says whether it did before.
@@ -142,6 +169,7 @@ impl Session {
         }
         state.identity = identity;
         state.detached_until_ms = None;
+        state.parked = false;
         let before = state.line.replace(line);
         drop(state);
         if let Some(before) = before {
@@ -174,7 +202,7 @@ impl Session {
     /// It is over, if it is of no later generation than this. Its connection is asked to end. False: it is not, or was already.
     pub fn end(&self, generation: u64, close: Close) -> bool {
         let mut state = self.lock();
-        if state.leaving || state.over.is_some() || state.generation > generation {
+        if state.leaving || state.over.is_some() || state.generation > generation || state.oldest > generation {
             return false;
         }
         state.over = Some(close);
@@ -208,27 +236,41 @@ impl Session {
         state.line = None;
     }
 
-    /// Hands the ring over to the node that has the session from now on, as this generation. Nothing: it is not older here.
+    /// Hands the ring over to the node that has the session from now on, as this generation. Nothing: it is not older here. Nothing is
+    /// pushed to it any more, or that would be lost.
     pub fn hand_over(&self, generation: u64) -> Option<Parked> {
-        let parked = {
-            let state = self.lock();
-            (state.generation < generation && !state.lost).then(|| state.ring.park())
-        };
-        self.end(generation - 1, Close::Replaced);
+        let mut state = self.lock();
+        if state.generation >= generation {
+            return None;
+        }
+        let parked = (!state.lost).then(|| state.ring.park());
+        let line = if state.over.is_none() && !state.leaving { state.line.take() } else { None };
+        if !state.leaving {
+            state.over = state.over.or(Some(Close::Replaced));
+        }
+        drop(state);
+        if let Some(line) = line {
+            line.close(Close::Replaced);
+        }
         parked
     }
 
-    /// The ring, if there is something in it.
+    /// The ring of a session that waits for its client, for the store; an empty one too, for it says that nothing was missed. From here on
+    /// nothing is pushed to it, or that would be lost.
     pub fn park(&self) -> Option<Parked> {
-        let state = self.lock();
-        (!state.ring.is_empty()).then(|| state.ring.park())
+        let mut state = self.lock();
+        if state.line.is_some() || state.over.is_some() || state.lost || state.generation == 0 {
+            return None;
+        }
+        state.parked = true;
+        Some(state.ring.park())
     }
 
     /// Sends a message and keeps it until the client has it. A client that has no room is sent away and may come back for it. False: the
-    /// session is over.
+    /// session is over, or about to go to another node.
     pub fn push(&self, number: u32, payload: Bytes, ring_bytes_max: usize) -> bool {
         let mut state = self.lock();
-        if state.over.is_some() {
+        if state.over.is_some() || state.parked {
             return false;
         }
         let State { ring, line, .. } = &mut *state;

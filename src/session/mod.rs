@@ -44,7 +44,7 @@ mod storing;
 mod tests;
 
 pub use budget::Budget;
-pub use grant::{Admitted, Attachment, Grant, Held};
+pub use grant::{Admitted, Attachment, Grant, Held, Leaving};
 pub use identity::Identity;
 pub use live::{Line, Session};
 pub use node::Node;

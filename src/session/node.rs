@@ -14,7 +14,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, interval, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
@@ -56,6 +56,8 @@ pub struct Node {
     position: u64,
     /// The lease as it was last written: its version, and until when it is.
     lease: Option<(u64, u64)>,
+    /// The store was out of reach, and may have lost what it knew.
+    doubt: Arc<Notify>,
 }
 
 // === impl Node ===
@@ -64,16 +66,16 @@ impl Node {
     /// Says that this node lives. From here on it knows of everything that ends elsewhere, so that sessions may be made.
     pub async fn join(sessions: Sessions) -> Result<Node, StoreError> {
         let log = sessions.0.store.read(&Notice::log(), u64::MAX, 0).await?;
-        let mut node = Node { sessions, position: log.last, lease: None };
+        let mut node = Node { sessions, position: log.last, lease: None, doubt: Arc::default() };
         node.renew().await?;
         Ok(node)
     }
 
     /// Starts everything, on the back room's runtime, until `tasks` end.
     pub fn start(self, tasks: &Tasks, runtime: &Handle) {
-        let Node { sessions, position, lease } = self;
-        let mut renewing = Node { sessions: sessions.clone(), position, lease };
-        let mut following = Node { sessions: sessions.clone(), position, lease };
+        let Node { sessions, position, lease, doubt } = self;
+        let mut renewing = Node { sessions: sessions.clone(), position, lease, doubt: Arc::clone(&doubt) };
+        let mut following = Node { sessions: sessions.clone(), position, lease, doubt };
         tasks.spawn(runtime, async move { renewing.keep_renewing().await });
         tasks.spawn(runtime, async move { following.keep_following().await });
         let receiving = sessions.clone();
@@ -93,7 +95,12 @@ impl Node {
         let mut tick = interval(RENEWAL);
         let mut said = false;
         loop {
-            tick.tick().await;
+            let doubt = Arc::clone(&self.doubt);
+            tokio::select! {
+                biased;
+                () = doubt.notified() => {}
+                _ = tick.tick() => {}
+            }
             match self.renew().await {
                 Ok(()) if said => {
                     info!("the store is back");
@@ -141,11 +148,11 @@ impl Node {
                 debug!(%error, "the log of notices cannot be read");
             }
             match &mut pokes {
-                Some(channel) => {
-                    if let Ok(None) = timeout_at(looked + LOOK, channel.recv()).await {
-                        pokes = None;
-                    }
-                }
+                Some(channel) => match timeout_at(looked + LOOK, channel.recv()).await {
+                    Ok(None) => pokes = None,
+                    Ok(Some(Signal::Gap)) => self.doubt.notify_one(),
+                    Ok(Some(Signal::Message(_))) | Err(_) => {}
+                },
                 None => sleep(LOOK).await,
             }
         }
@@ -220,7 +227,7 @@ impl Sessions {
         }
     }
 
-    fn soil_all(&self) {
+    pub(super) fn soil_all(&self) {
         self.0.registry.all().iter().for_each(|session| self.soil(session));
     }
 

@@ -27,6 +27,14 @@ use crate::wire::Close;
 /// How long another node may take to hand over what it holds of a session.
 const HAND_OVER_WAIT: Duration = Duration::from_millis(300);
 
+/// A session that is about to be this node's. It is taken off the list again if that comes to nothing.
+struct Expected {
+    sessions: Sessions,
+    session: Arc<Session>,
+    /// It was not listed before.
+    is_new: bool,
+}
+
 /// Where a ring waits whose node is gone.
 pub(super) fn ring_key(session: &str) -> Key {
     Key::new("ring", session)
@@ -68,14 +76,19 @@ impl Sessions {
             if parked.is_some() {
                 batch = batch.delete(ring_key.clone(), Expect::unchanged(parked.as_ref()));
             }
+            let identity = Arc::new(identity);
+            let expected = self.expect(&before, &identity);
             match self.0.store.write(batch).await {
                 Ok(_) => {}
                 Err(StoreError::Conflict(_)) => continue,
                 Err(error) => return Err(store_failed(error)),
             }
-            let identity = Arc::new(identity);
-            let session = self.session_of(&before, generation, &identity, parked.as_ref()).await;
+            let session = Arc::clone(&expected.session);
             session.promise(generation);
+            if expected.is_new {
+                self.fill(&session, &before, generation, parked.as_ref()).await?;
+            }
+            expected.has_come();
             let mut grant = Grant::new(self.clone(), session, identity, Granted::Resumed { resume_token: token.reveal(), last_seq });
             grant.promise(generation);
             return Ok(grant);
@@ -83,23 +96,40 @@ impl Sessions {
         Err(unavailable("others changed the roster again and again"))
     }
 
-    /// The session on this node, with all that can be had of what its client has not got.
-    async fn session_of(&self, before: &Record, generation: u64, identity: &Arc<Identity>, parked: Option<&Document>) -> Arc<Session> {
-        if before.node == self.0.node
-            && let Some(session) = self.0.registry.get(&before.id)
-        {
-            return session;
+    /// The session on this node, where it may not have been until now. It is listed before the store gives it to this node: whoever is
+    /// told to end it, or to push to it, will find it.
+    fn expect(&self, before: &Record, identity: &Arc<Identity>) -> Expected {
+        let listed = self.0.registry.get(&before.id);
+        if let Some(session) = listed.as_ref().filter(|_| before.node == self.0.node) {
+            return Expected { sessions: self.clone(), session: Arc::clone(session), is_new: false };
         }
+        let session = Session::expected(&before.id, Arc::clone(identity), before.resume.clone(), before.generation);
+        if let Some(stale) = self.0.registry.insert(&session) {
+            // Another node has it, or had; nobody has told this one.
+            stale.end(before.generation - 1, Close::Replaced);
+        }
+        Expected { sessions: self.clone(), session, is_new: true }
+    }
+
+    /// Fetches what a session's client has not got from wherever that is, and sees to it that no other node holds on to the session.
+    async fn fill(&self, session: &Arc<Session>, before: &Record, generation: u64, parked: Option<&Document>) -> Result<()> {
         let ring = match parked.and_then(|document| serde_json::from_slice(&document.value).ok()) {
             Some(parked) => Some(parked),
+            // It was given to this node, which did not hear of that or lost it. Which node had it before, nobody knows any more.
             None if before.node == self.0.node => None,
             None => self.ask_for_ring(before, generation).await,
         };
-        let session = Session::new(&before.id, Arc::clone(identity), before.resume.clone(), ring.and_then(Parked::unpark));
-        if let Some(stale) = self.0.registry.insert(&session) {
-            stale.end(generation - 1, Close::Replaced);
+        match ring.and_then(Parked::unpark) {
+            Some(ring) => session.adopt(generation, ring, self.settings().ring_bytes_max),
+            None => {
+                // Should another node have it after all, it learns from the log that it has the session no longer.
+                let notice = Notice::Replaced { session: before.id.clone(), generation: before.generation };
+                self.0.store.write(notice.write(Batch::default())).await.map_err(store_failed)?;
+            }
         }
-        session
+        // Of what is revoked while it is on its way this node hears; whether something was before that is for the store to say.
+        self.soil(session);
+        Ok(())
     }
 
     /// Asks the node that had a session for its ring, and has it send its connection away.
@@ -110,12 +140,23 @@ impl Sessions {
         let listeners = self.0.store.publish(&mailbox(&before.node), letter.write().into()).await.unwrap_or(0);
         let ring = if listeners == 0 { None } else { timeout(HAND_OVER_WAIT, receive).await.ok().and_then(|ring| ring.ok()).flatten() };
         self.0.awaited.lock().expect("nothing that holds the list panics").remove(&before.id);
-        if ring.is_none() {
-            // Should it live after all, it learns from the log that it has the session no longer.
-            let notice = Notice::Replaced { session: before.id.clone(), generation: before.generation };
-            let _ = self.0.store.write(notice.write(Batch::default())).await;
-        }
         ring
+    }
+}
+
+// === impl Expected ===
+
+impl Expected {
+    fn has_come(mut self) {
+        self.is_new = false;
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        if self.is_new {
+            self.sessions.0.registry.remove(&self.session);
+        }
     }
 }
 

@@ -88,6 +88,11 @@ impl Ring {
         known.then(|| self.entries.iter().skip_while(move |entry| entry.seq <= seq))
     }
 
+    /// All that is kept, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     pub fn last(&self) -> u32 {
         self.last
     }

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::grant::{Admitted, Grant, Granted, Held};
+use super::grant::{Admitted, Grant, Granted, Held, Leaving};
 use super::identity::Identity;
 use super::live::{self, Session};
 use super::registry::Registry;
@@ -207,22 +207,19 @@ impl Sessions {
         .map(drop)
     }
 
+    /// Begins to leave a session: from here on until it has left, or has not, a connection is not ended by what it brings about itself.
+    pub fn leaving(&self, held: Held) -> Leaving {
+        Leaving::new(self.clone(), held)
+    }
+
     /// Ends a session that its own connection asks to leave, and revokes its token for every other. When this returns, nobody can come
     /// back to it; the connection itself knows best how it goes on. To be called on the back room.
-    pub async fn leave(&self, held: &Held) -> Result<()> {
-        let Held { session, generation } = held;
-        let (identity, rules) = (session.identity(), self.rules());
-        session.set_leaving(true);
-        let left = self.leave_roster(session, *generation, &identity, &rules).await;
-        match &left {
-            Ok(()) => {
-                session.leave();
-                self.0.registry.remove(session);
-                self.poke().await;
-            }
-            Err(_) => session.set_leaving(false),
-        }
-        left
+    pub async fn leave(&self, leaving: Leaving) -> Result<Held> {
+        let Held { session, generation } = leaving.held();
+        self.leave_roster(session, *generation, &session.identity(), &self.rules()).await?;
+        let left = leaving.leave();
+        self.poke().await;
+        Ok(left)
     }
 
     /// Revokes, on every node, what `revocation` says. To be called on the back room.

@@ -105,7 +105,7 @@ impl Sessions {
                     }
                 }
             };
-            let parked = if self.is_draining() && !session.is_attached() { session.park() } else { None };
+            let parked = if self.is_draining() { session.park() } else { None };
             if !changed && parked.is_none() {
                 return Ok(());
             }
@@ -130,6 +130,8 @@ impl Sessions {
     /// Stores what is still to be stored, within `patience`, and says that this node is gone.
     pub async fn finish_drain(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
+        // Also those that have waited for longer: nothing about them has changed, and their rings are to be parked.
+        self.soil_all();
         // What cannot be stored in time is over when this node's lease is.
         let _ = timeout_at(deadline, self.store_changes()).await;
         let gone = self.0.clock.now_ms().to_string();

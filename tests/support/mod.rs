@@ -2,7 +2,8 @@
 
 pub mod client;
 pub mod mirror;
-#[allow(dead_code)] // The tests of the store use all of it.
+pub mod nodes;
+pub mod player;
 pub mod redis;
 pub mod walkthrough;
 

@@ -40,6 +40,8 @@ impl RedisServer {
         panic!("redis-server does not start");
     }
 
+    /// For tests of the store alone.
+    #[allow(dead_code)]
     pub fn port(&self) -> u16 {
         self.port
     }

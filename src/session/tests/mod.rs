@@ -8,8 +8,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::letter::{Letter, mailbox};
 use super::live::Line;
 use super::node::{Node, keep_receiving};
 use super::ring::Entry;
@@ -17,8 +19,8 @@ use super::secret::ResumeToken;
 use super::{Admitted, Attachment, Grant, Identity, SessionSettings, Sessions};
 use crate::clock::Clock;
 use crate::failure::{Failure, Result};
-use crate::store::Store;
 use crate::store::memory::Memory;
+use crate::store::{Signal, Store};
 use crate::wire::Close;
 
 /// Some nodes, and what they share.
@@ -118,6 +120,20 @@ impl World {
                 node.sessions.sweep();
                 node.sessions.store_changes().await.unwrap();
             }
+        }
+    }
+
+    /// From now on the letters to a node come to the test instead.
+    async fn intercept(&self, node: usize) -> mpsc::Receiver<Signal> {
+        self.nodes[node].letters.abort();
+        tokio::task::yield_now().await;
+        self.store.listen(&mailbox(&self.sessions(node).0.node)).await.unwrap()
+    }
+
+    async fn letter(letters: &mut mpsc::Receiver<Signal>) -> Letter {
+        match letters.recv().await {
+            Some(Signal::Message(bytes)) => Letter::read(&bytes).unwrap(),
+            other => panic!("expected a letter: {other:?}"),
         }
     }
 

@@ -338,8 +338,9 @@ impl Game {
     async fn logout(&mut self, slot: usize) {
         let Some(client) = &self.slots[slot].client else { return };
         let id = client.id().to_owned();
-        match self.world.sessions(self.slots[slot].node).leave(&client.attachment.held()).await {
-            Ok(()) => {
+        let sessions = self.world.sessions(self.slots[slot].node);
+        match sessions.leave(sessions.leaving(client.attachment.held())).await {
+            Ok(_) => {
                 self.left.insert(id);
                 self.slots[slot] = Slot::default();
             }

@@ -68,6 +68,53 @@ async fn a_client_that_comes_back_gets_what_it_missed_and_nothing_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_pushed_while_a_session_is_between_two_nodes_arrives_behind_what_was_missed() {
+    let world = World::of(2, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    world.sessions(0).push("alice", None, 2101, payload()).await.unwrap();
+    let mut letters = world.intercept(0).await;
+    let resumed = tokio::join!(world.resume(1, &client.resume_token, 0), async {
+        let asked = World::letter(&mut letters).await;
+        // By now the store says that it is on the other node, which has not got anything of it yet.
+        assert_eq!(world.sessions(0).push("alice", None, 2101, payload()).await.unwrap(), 1);
+        assert_eq!(world.sessions(1).push("alice", None, 2101, payload()).await.unwrap(), 1);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        world.sessions(0).receive(asked).await;
+    });
+    let back = resumed.0.unwrap();
+    assert_eq!((back.recovered, back.pushed()), (true, vec![1, 2, 3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_revoked_between_two_nodes_arrives_nowhere() {
+    for late in [false, true] {
+        let mut world = World::of(2, settings()).await;
+        let client = world.login(0, "alice").await.unwrap();
+        let (token, id) = (client.resume_token.clone(), client.id().to_owned());
+        let mut letters = world.intercept(0).await;
+        let mut following = Node::join(world.sessions(1).clone()).await.unwrap();
+        let token = ResumeToken::parse(&token).unwrap();
+        let granted = tokio::join!(world.sessions(1).resume(&token, None, 0), async {
+            let asked = World::letter(&mut letters).await;
+            world.sessions(0).revoke(&Revocation::Session(id)).await.unwrap();
+            if !late {
+                following.follow().await.unwrap();
+            }
+            world.sessions(0).receive(asked).await;
+        });
+        let entered = granted.0.ok().map(|grant| Client::enter(grant).map(|client| client.wire));
+        following.follow().await.unwrap();
+        match entered {
+            Some(Ok(wire)) => assert!(late && wire.closed.lock().unwrap().is_some(), "it was revoked"),
+            Some(Err(close)) => assert_eq!(close, Close::Revoked),
+            None => panic!("it was there when it was asked for"),
+        }
+        world.settle().await;
+        assert!(world.sessions(0).is_empty() && world.sessions(1).is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_dead_node_held_is_said_to_be_lost() {
     let mut world = World::of(2, settings()).await;
     let client = world.login(0, "alice").await.unwrap();
@@ -152,7 +199,8 @@ async fn a_revocation_ends_sessions_everywhere_and_prevents_the_next() {
 async fn whoever_leaves_is_gone_and_its_token_with_it_but_its_own_connection_goes_on() {
     let mut world = World::of(2, settings()).await;
     let (leaving, other) = (world.login(0, "alice").await.unwrap(), world.login(1, "alice").await.unwrap());
-    world.sessions(0).leave(&leaving.attachment.held()).await.unwrap();
+    let farewell = world.sessions(0).leaving(leaving.attachment.held());
+    world.sessions(0).leave(farewell).await.unwrap();
     world.settle().await;
     assert_eq!([&leaving, &other].map(Client::closed), [None, Some(Close::Revoked)], "the same token was on another connection");
     assert_eq!(reason(world.resume(0, &leaving.resume_token, 0).await), "RESUME_FAILED");
@@ -183,7 +231,8 @@ async fn without_a_store_nobody_enters_and_nobody_is_sent_away() {
     assert!(world.sessions(0).store_changes().await.is_err());
     assert_eq!(reason(world.login(0, "bob").await), "UNAVAILABLE");
     assert_eq!(reason(world.resume(0, &token, 0).await), "UNAVAILABLE");
-    assert!(world.sessions(0).leave(&client.attachment.held()).await.is_err());
+    let farewell = world.sessions(0).leaving(client.attachment.held());
+    assert!(world.sessions(0).leave(farewell).await.is_err());
     assert!(client.attachment.is_current() && client.closed().is_none());
     world.memory.set_broken(false);
     world.settle().await;
@@ -233,4 +282,18 @@ async fn a_later_identity_of_the_same_user_stays_in_the_session() {
     let Ok(Admitted::Granted(_)) = world.sessions(0).admit(Some(client.attachment.held()), world.identity("bob")).await else {
         panic!("another user gets another session")
     };
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_about_to_leave_hears_the_answer_before_the_end_that_it_brings_about() {
+    let mut world = World::of(1, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    let farewell = world.sessions(0).leaving(client.attachment.held());
+    // A service that logs people out revokes the token itself.
+    world.sessions(0).revoke(&Revocation::Token("token of alice".to_owned())).await.unwrap();
+    world.settle().await;
+    assert_eq!(client.closed(), None);
+    drop(farewell);
+    world.settle().await;
+    assert_eq!(client.closed(), Some(Close::Revoked), "if it does not leave after all, it is ended like everybody");
 }
