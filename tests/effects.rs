@@ -113,3 +113,27 @@ async fn whoever_logs_out_is_nobody_again_and_may_be_somebody_once_more() {
     assert_ne!(ready["sessionId"], again["sessionId"]);
     assert_eq!(client.echo(2001, "hi").await, "hi");
 }
+
+#[tokio::test]
+async fn what_is_said_behind_a_token_is_said_by_its_bearer() {
+    let gateway = TestGateway::start(ROUTES);
+    for round in 0..20 {
+        let mut client = TestClient::connect(gateway.edge()).await;
+        let token = gateway.token(&format!("user {round}"), &["staff"]);
+        // Nobody waits for Ready, nor for a reply.
+        client.say(json!({ "protocol": 2, "id": 900, "payload": { "token": token } }).to_string()).await;
+        let calls: Vec<u64> = [client.send(2002, json!({ "text": "one" })).await, client.send(2002, json!({ "text": "two" })).await].into();
+        client.say(json!({ "protocol": 8, "id": 901, "payload": { "token": token } }).to_string()).await;
+        let last = client.send(2002, json!({ "text": "three" })).await;
+        let ready = client.hear_message().await;
+        assert_eq!((&ready["protocol"], &ready["id"]), (&json!(3), &json!(900)), "{ready}");
+        let mut answered = Vec::new();
+        while answered.len() < 4 {
+            let answer = client.hear_message().await;
+            assert!(answer["status"].is_null(), "{answer}");
+            answered.push(answer["id"].as_u64().unwrap());
+        }
+        answered.sort_unstable();
+        assert_eq!(answered, [calls[0], calls[1], last, 901]);
+    }
+}
