@@ -230,7 +230,7 @@ impl Call {
 
 impl After {
     fn new(table: &Arc<Table>, effect: &EffectPlan, caller: &Caller) -> After {
-        let held = caller.held().cloned();
+        let held = caller.held();
         let leaving = held.clone().filter(|_| matches!(effect.kind, EffectKind::Unbind)).map(|held| table.sessions.leaving(held));
         After { table: Arc::clone(table), held, leaving }
     }

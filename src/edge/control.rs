@@ -139,14 +139,12 @@ impl Conversation {
             let fits = replay.missed.into_iter().all(|missed| line.push(missed));
             if fits { Ok(()) } else { Err(End::close(Close::Slow, "what was missed is more than may wait for you")) }
         })?;
-        let held = attachment.held();
-        if let Some(before) = self.attachment.replace(attachment) {
+        self.standing = Standing::known(now, SystemTime::now(), identity.expires);
+        self.seat.show();
+        if let Some(before) = self.caller.enter(identity, attachment) {
             // The client speaks for somebody else now, and nobody will come back to what it was.
             before.abandon();
         }
-        self.standing = Standing::known(now, SystemTime::now(), identity.expires);
-        self.seat.show();
-        self.caller.identify(identity, held);
         Ok(())
     }
 
@@ -155,18 +153,17 @@ impl Conversation {
         if self.caller.held().is_none_or(|held| !Arc::ptr_eq(&held.session, &left.session)) {
             return Ok(());
         }
-        self.attachment = None;
-        self.caller.forget();
+        drop(self.caller.leave());
         self.standing = Standing::anonymous(now, settings);
         self.seat.hide(settings).map_err(|_| End::close(Close::Overloaded, "there is no room for clients without a token"))
     }
 
     fn refreshed(&mut self, identity: Arc<Identity>, entry: Entry, settings: &Settings, now: Tick) -> Result<(), End> {
-        let Some(held) = self.caller.held().filter(|held| held.session.user == identity.user).cloned() else { return Ok(()) };
+        let Some(held) = self.caller.held().filter(|held| held.session.user == identity.user) else { return Ok(()) };
         held.session.refresh(Arc::clone(&identity));
         let ready = ready(&identity, &held.session.id, "", settings);
         self.standing = Standing::known(now, SystemTime::now(), identity.expires);
-        self.caller.identify(identity, held);
+        self.caller.refresh(identity);
         let number = if entry.way == Way::Refresh { number::REFRESH_TOKEN } else { number::READY };
         self.speaker.say_as(number, entry.id, &ready)
     }
@@ -196,7 +193,7 @@ impl Conversation {
         let read = self.speaker.read::<v1::Authenticate>(envelope.payload).map_err(unreadable);
         match read {
             Ok(message) => {
-                let held = self.caller.held().cloned();
+                let held = self.caller.held();
                 self.begin(Admission::by_token(Way::Authenticate, envelope.id, message.token, held, &batch.table));
                 Ok(())
             }
@@ -216,7 +213,7 @@ impl Conversation {
     /// A token that is refused leaves the old one in force.
     fn hear_refresh(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), Refused> {
         let message: v1::RefreshToken = self.speaker.read(envelope.payload).map_err(unreadable)?;
-        let Some(held) = self.caller.held().cloned() else {
+        let Some(held) = self.caller.held() else {
             return Err(Failure::gateway(Reason::Unauthenticated, "there is no token to refresh; send Authenticate (protocol 2)").into());
         };
         self.begin(Admission::by_token(Way::Refresh, envelope.id, message.token, Some(held), &batch.table));

@@ -23,7 +23,6 @@ use crate::dispatch::{self, Answer, Effect};
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, Protocol};
 use crate::pipeline::Caller;
-use crate::session::Attachment;
 use crate::session::outbox::Full;
 use crate::table::{Table, TableReader};
 use crate::wire::{Close, Codec, Envelope, number};
@@ -46,8 +45,6 @@ pub struct Conversation {
     put_off: Option<Box<(Answer, Full)>>,
     /// New calls are refused, for the gateway is about to end.
     pub(super) draining: bool,
-    /// The session that the connection is in.
-    pub(super) attachment: Option<Attachment>,
     /// What is being found out about who the client is. Until it is, nothing is read.
     pub(super) admission: Option<Box<Admission>>,
     patience: Patience,
@@ -65,7 +62,6 @@ impl Conversation {
             calls: Calls::default(),
             put_off: None,
             draining: false,
-            attachment: None,
             admission: None,
             patience: Patience::default(),
         }
@@ -154,7 +150,7 @@ impl Conversation {
         let open = self.calls.take_all();
         self.admission = None;
         // From here on the session waits for its client; what is pushed meanwhile is kept.
-        let resumable = self.attachment.take().is_some_and(|attachment| attachment.is_current());
+        let resumable = self.caller.leave().is_some_and(|attachment| attachment.is_current());
         match end {
             End::Gone => {}
             End::Client(code) => self.speaker.echo_close(*code),
@@ -201,10 +197,8 @@ impl Conversation {
                 return self.refuse(0, malformed.id.unwrap_or(0), &failure, batch.tick);
             }
         };
-        if envelope.ack != 0
-            && let Some(attachment) = &self.attachment
-        {
-            attachment.session().acknowledge(envelope.ack);
+        if envelope.ack != 0 {
+            self.caller.acknowledge(envelope.ack);
         }
         match envelope.protocol {
             number::STREAM => {

@@ -9,7 +9,7 @@ use super::identity::Identity;
 use super::permission::{Grants, Permissions};
 use super::told::Told;
 use crate::id::{ConnectionId, Generation, WorkerId};
-use crate::session::Held;
+use crate::session::{Attachment, Held};
 
 /// The caller behind one connection. Owned by the connection's task.
 pub struct Caller {
@@ -19,7 +19,7 @@ pub struct Caller {
     pub peer: IpAddr,
     identity: Option<Arc<Identity>>,
     /// The session it is in.
-    held: Option<Held>,
+    attachment: Option<Attachment>,
     /// What the identity may do by the table of this generation. Dropped when the identity changes.
     grants: Option<(Generation, Grants)>,
     /// Made for the first call, given back by [`Caller::tidy`], and dropped when the identity changes.
@@ -31,7 +31,7 @@ pub struct Caller {
 impl Caller {
     /// A caller who has not said who it is.
     pub fn new(connection: ConnectionId, worker: WorkerId, peer: IpAddr) -> Caller {
-        Caller { connection, worker, peer, identity: None, held: None, grants: None, told: None }
+        Caller { connection, worker, peer, identity: None, attachment: None, grants: None, told: None }
     }
 
     /// Who the connection speaks for; None while it is anonymous.
@@ -41,24 +41,38 @@ impl Caller {
 
     /// The id of the session it is in; None while it is anonymous.
     pub fn session(&self) -> Option<&Arc<str>> {
-        self.held.as_ref().map(|held| &held.session.id)
+        self.attachment.as_ref().map(|attachment| &attachment.session().id)
     }
 
     /// The session it is in; None while it is anonymous.
-    pub fn held(&self) -> Option<&Held> {
-        self.held.as_ref()
+    pub fn held(&self) -> Option<Held> {
+        self.attachment.as_ref().map(Attachment::held)
     }
 
-    /// The connection speaks for this identity from now on, in this session.
-    pub fn identify(&mut self, identity: Arc<Identity>, held: Held) {
-        (self.identity, self.held) = (Some(identity), Some(held));
+    /// The client has every push of its session up to this one.
+    pub fn acknowledge(&self, seq: u32) {
+        if let Some(attachment) = &self.attachment {
+            attachment.session().acknowledge(seq);
+        }
+    }
+
+    /// The connection speaks for this identity from now on, in this session. Answers which one it was in before.
+    pub fn enter(&mut self, identity: Arc<Identity>, attachment: Attachment) -> Option<Attachment> {
+        self.refresh(identity);
+        self.attachment.replace(attachment)
+    }
+
+    /// The connection speaks for a later identity of the same user, in the same session.
+    pub fn refresh(&mut self, identity: Arc<Identity>) {
+        self.identity = Some(identity);
         (self.grants, self.told) = (None, None);
     }
 
-    /// The connection speaks for nobody from now on.
-    pub fn forget(&mut self) {
-        (self.identity, self.held) = (None, None);
+    /// The connection speaks for nobody from now on. Answers which session it was in.
+    pub fn leave(&mut self) -> Option<Attachment> {
+        self.identity = None;
         (self.grants, self.told) = (None, None);
+        self.attachment.take()
     }
 
     /// What the caller may do by `permissions`, which belong to the table of `generation`.
@@ -79,7 +93,7 @@ impl Caller {
 
     /// What backends are told about the caller.
     pub fn told(&mut self) -> &Told {
-        let session = self.held.as_ref().map(|held| &*held.session.id);
+        let session = self.attachment.as_ref().map(|attachment| &*attachment.session().id);
         let (identity, peer) = (self.identity.as_deref(), self.peer);
         self.told.get_or_insert_with(|| Box::new(Told::new(identity, session, peer)))
     }
@@ -103,7 +117,6 @@ mod tests {
     use super::*;
     use crate::pipeline::identity::Token;
     use crate::pipeline::permission::{PermissionId, RoleSpec};
-    use crate::session::Session;
 
     fn permissions(role: &str) -> Permissions {
         let role = RoleSpec { name: role.into(), grant: vec!["**".into()], deny: vec![], inherit: vec![] };
@@ -126,13 +139,13 @@ mod tests {
             token: Some(Token::new("secret")),
             api_key: None,
         });
-        let session = Session::new("s1", Arc::clone(&alice), String::new(), None);
-        caller.identify(alice, Held { session, generation: 1 });
+        let attachment = Attachment::for_tests("s1", &alice);
+        caller.enter(alice, attachment);
         assert!(caller.grants(Generation(2), &permissions("player")).permits(play));
         assert!(!caller.grants(Generation(3), &permissions("anonymous")).permits(play));
         assert!(!format!("{:?}", caller.identity()).contains("secret"));
 
-        caller.forget();
+        drop(caller.leave());
         assert!(caller.grants(Generation(3), &permissions("anonymous")).permits(play));
     }
 }

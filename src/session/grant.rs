@@ -161,6 +161,13 @@ impl Drop for Leaving {
 // === impl Attachment ===
 
 impl Attachment {
+    /// A hold on a session that no node has, for tests of the rooms above.
+    #[cfg(test)]
+    pub fn for_tests(id: &str, identity: &Arc<Identity>) -> Attachment {
+        let session = Session::new(id, Arc::clone(identity), String::new(), None);
+        Attachment { sessions: Sessions::for_tests(), session, generation: 1 }
+    }
+
     pub fn session(&self) -> &Arc<Session> {
         &self.session
     }

@@ -25,6 +25,7 @@ pub struct Record {
     /// The node that has its connection, or had it last.
     pub node: String,
     /// Until when it may be resumed, in milliseconds since 1970. Nothing while a connection has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detached_until_ms: Option<u64>,
     /// When its identity ends.
     pub expires_ms: u64,
@@ -32,6 +33,7 @@ pub struct Record {
     pub resume: String,
     /// What its identity is, for a resumption without a token.
     pub roles: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
     pub issued_ms: u64,
 }

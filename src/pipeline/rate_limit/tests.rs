@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::id::{ConnectionId, WorkerId};
 use crate::pipeline::identity::Identity;
-use crate::session::{Held, Session};
+use crate::session::Attachment;
 
 fn limit(name: &str, key: &[KeyPart], count: u32, burst: u32, now: Instant) -> LimitUse {
     limit_in(Mode::Enforce, name, key, count, burst, now)
@@ -35,8 +35,8 @@ fn caller(connection: u64, user: Option<&str>, peer: &str) -> Caller {
         let (roles, expires) = (Vec::new(), SystemTime::UNIX_EPOCH);
         let identity = Identity { user: user.into(), roles, token_id: None, issued_ms: 0, expires, token: None, api_key: None };
         let identity = Arc::new(identity);
-        let session = Session::new(&format!("session {connection}"), Arc::clone(&identity), String::new(), None);
-        caller.identify(identity, Held { session, generation: 1 });
+        let attachment = Attachment::for_tests(&format!("session {connection}"), &identity);
+        caller.enter(identity, attachment);
     }
     caller
 }
