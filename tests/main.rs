@@ -25,6 +25,9 @@ mod nodes;
 // Accounts, from registering to a forgotten password, on the shipped files and both stores.
 mod accounts;
 
+// More logins than there is room for.
+mod flood;
+
 // The auth service in a process of its own.
 mod alone;
 
