@@ -22,6 +22,9 @@ mod key_sets;
 // Sessions on several gateways that share one Redis, and what becomes of them when one dies, or Redis does.
 mod nodes;
 
+// Routes that make a session, or end one.
+mod effects;
+
 // Accounts, from registering to a forgotten password, on the shipped files and both stores.
 mod accounts;
 

@@ -11,6 +11,7 @@ use protogate::diagnostic::{Report, Sources};
 use protogate::files::Files;
 use protogate::pipeline::signer::Signer;
 use protogate::proto::Pools;
+use protogate::session::roster::WhenFull;
 use protogate::table::compile::{Context, compile};
 use protogate::table::plan::{Access, LogPayload, Plan, RoutePlan, SessionValue};
 
@@ -366,4 +367,30 @@ fn how_tokens_are_signed_has_defaults_and_a_key_of_its_own_or_of_development() {
     assert!(signing.signer.public() == Signer::from_pem(key.as_bytes()).unwrap().public());
     assert_eq!((&*signing.issuer, signing.access_ttl, signing.refresh_ttl), ("game", Duration::from_secs(300), Duration::from_secs(3600)));
     assert!(by_file.settings.jwks.contains(&signing.signer.public().id()));
+}
+
+#[test]
+fn sessions_and_pushes_are_as_written_and_else_as_the_shipped_file_shows() {
+    let gateway = format!("{GATEWAY}sessions: {{ per_user_max: 1, when_full: refuse, resume_window: 10s, ring_bytes_max: 1KiB }}\n");
+    let pushes = format!("{ROUTES}pushes:\n  2101: {{ name: game.left, message: game.v1.LeaveReply }}\n");
+    let planned = |gateway: &str, routes: &str| {
+        let files = written().into_iter().map(|(path, text)| match path {
+            "routes/gateway.yaml" => (path, gateway.to_owned()),
+            "routes/routes.yaml" => (path, routes.to_owned()),
+            _ => (path, text),
+        });
+        let (plan, report, sources) = plan_of(&files.collect::<Vec<_>>(), Environment::Development, &[]);
+        plan.unwrap_or_else(|| panic!("{}", render::human(&report, &sources, Color::Plain)))
+    };
+    let said = planned(&gateway, &pushes);
+    let sessions = said.settings.sessions;
+    assert_eq!((sessions.per_user_max, sessions.when_full, sessions.ring_bytes_max), (1, WhenFull::Refuse, 1024));
+    assert_eq!(sessions.resume_window, Duration::from_secs(10));
+    let push = &said.pushes[0];
+    assert_eq!((push.number.0, &*push.name, push.message.name()), (2101, "game.left", "game.v1.LeaveReply"));
+
+    let silent = planned(GATEWAY, ROUTES);
+    let sessions = silent.settings.sessions;
+    assert_eq!((sessions.per_user_max, sessions.when_full, sessions.ring_bytes_max), (8, WhenFull::ReplaceOldest, 64 << 10));
+    assert_eq!((sessions.resume_window, silent.pushes.len()), (Duration::from_secs(120), 0));
 }

@@ -54,9 +54,9 @@ fn every_default_that_the_shipped_gateway_file_shows_can_be_uncommented() {
         .map(|line| format!("{line}\n"))
         .collect();
     let gateway: &'static str = format!("{head}version: 1\n{uncommented}").leak();
-    let routes: &'static str = fs::read_to_string("routes/routes.yaml").unwrap().leak();
-    let auth: &'static str = fs::read_to_string("routes/auth.yaml").unwrap().leak();
-    let files = vec![("routes/gateway.yaml", gateway), ("routes/routes.yaml", routes), ("routes/auth.yaml", auth)].leak();
+    let [routes, accounts] =
+        ["routes/routes.yaml", "routes/auth.yaml"].map(|path| -> &'static str { fs::read_to_string(path).unwrap().leak() });
+    let files = vec![("routes/gateway.yaml", gateway), ("routes/routes.yaml", routes), ("routes/auth.yaml", accounts)].leak();
     let options = LoadOptions { folder: PathBuf::from("routes"), environment: Environment::Development, variables: &|_| None };
     let (document, report) = config::load(&Files::in_memory(files), &options);
     assert!(report.is_empty(), "{}", render::human(&report, &document.sources, render::Color::Plain));

@@ -41,6 +41,14 @@ async fn http(address: std::net::SocketAddr, head: String) -> String {
     answer
 }
 
+/// Whole envelopes that are wrong where the secret is.
+async fn resume_with(client: &mut TestClient, secret: &str) {
+    say_and_see(client, json!({ "protocol": 4, "id": secret })).await;
+    say_and_see(client, json!({ "protocol": secret, "id": 3 })).await;
+    say_and_see(client, json!({ "protocol": 4, "id": 903, "payload": { "resumeToken": [secret] } })).await;
+    say_and_see(client, json!({ "protocol": 4, "id": 904, "payload": { "resumeToken": "x", "lastSeq": secret } })).await;
+}
+
 /// Says something, and does not mind how it is taken.
 async fn say_and_see(client: &mut TestClient, message: Value) -> Value {
     client.say(message.to_string()).await;
@@ -50,7 +58,7 @@ async fn say_and_see(client: &mut TestClient, message: Value) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_the_log_by_whatever_way_it_came() {
     let (folder, reader) = talkative("trace", "human");
-    let mut secrets: Vec<String> = Vec::new();
+    let mut secrets: Vec<String> = vec!["4815162342".to_owned()];
     let mut canary = |what: &str| {
         let made = format!("canary-{what}-4d1f");
         secrets.push(made.clone());
@@ -67,7 +75,10 @@ async fn no_secret_is_in_the_log_by_whatever_way_it_came() {
     other.call(1001, json!({ "username": "alice", "password": wrong })).await;
     other.call(1001, json!({ "username": "nobody", "password": wrong })).await;
     other.call(1001, json!({ "username": "alice", "password": [weak] })).await;
-    other.call(1001, json!({ "username": "alice", "password": "x", weak.clone(): 1 })).await;
+    // A number where a text should be, and a text where a truth should be: what is wrong is said, not what was there.
+    other.call(1001, json!({ "username": "alice", "password": 4_815_162_342u64 })).await;
+    other.call(1001, json!({ "username": "alice", "password": { "text": weak } })).await;
+    resume_with(&mut other, &weak).await;
     other.call(1002, json!({ "username": "alice", "password": weak, "email": "x" })).await;
     other.call(1003, json!({ "email": "alice@example.com", "code": code, "newPassword": new_password })).await;
     other.call(1003, json!({ "email": "alice@example.com" })).await;

@@ -51,7 +51,7 @@ impl Admission {
                     if another && way == Way::Refresh {
                         return Err(another_users(&table));
                     }
-                    sessions.admit(held, identity).await
+                    counted(&table, sessions.admit(held, identity).await)
                 })
                 .await
         };
@@ -74,12 +74,13 @@ impl Admission {
                         Some(token) => sessions.resume(token, fresh.clone(), last_seq).await,
                         None => Err(Failure::gateway(Reason::ResumeFailed, "this is no resume token of Ready; authenticate instead")),
                     };
-                    match (resumed, fresh) {
+                    let granted = match (resumed, fresh) {
                         (Err(failure), Some(identity)) if failure.reason() == Reason::ResumeFailed.parts().1 => {
-                            sessions.bind_anew(identity).await.map(Admitted::Granted)
+                            sessions.bind_anew(identity).await
                         }
-                        (resumed, _) => resumed.map(Admitted::Granted),
-                    }
+                        (resumed, _) => resumed,
+                    };
+                    counted(&table, granted.map(Admitted::Granted))
                 })
                 .await
         };
@@ -93,6 +94,15 @@ impl Admission {
 
 async fn verify(table: &Table, token: &str) -> Result<Identity> {
     table.verifier.verify_patiently(token, || Clock::system().now()).await
+}
+
+/// A token that was good and is refused all the same was revoked.
+fn counted<T>(table: &Table, admitted: Result<T>) -> Result<T> {
+    admitted.inspect_err(|failure| {
+        if failure.reason() == Reason::InvalidToken.parts().1 {
+            table.verifier.refusals().count(Cause::Revoked);
+        }
+    })
 }
 
 fn another_users(table: &Table) -> Failure {

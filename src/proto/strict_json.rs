@@ -66,7 +66,18 @@ pub(super) fn check(kind: &MessageDescriptor, json: &str) -> Result<(), String> 
 
 /// An error and its place, in one sentence.
 pub(super) fn sentence(place: &str, what: &str) -> String {
-    if place.is_empty() || place == "." { what.to_owned() } else { format!("`{place}`: {what}") }
+    let what = without_value(what);
+    if place.is_empty() || place == "." { what } else { format!("`{place}`: {what}") }
+}
+
+/// What serde says of a value of the wrong type, without the value: it may be a password that somebody wrote as a number, and what we say
+/// is logged.
+fn without_value(what: &str) -> String {
+    let begins = ["invalid type: ", "invalid value: "].into_iter().find(|begin| what.starts_with(begin));
+    let parts = begins.and_then(|begin| Some((begin, what[begin.len()..].rsplit_once(", expected ")?)));
+    let Some((begin, (found, expected))) = parts else { return what.to_owned() };
+    let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+    format!("{begin}{kind}, expected {expected}")
 }
 
 // === impl Expect ===

@@ -43,11 +43,14 @@ _wire = declare(POOL, "protogate.wire.v1", {
                  (7, "uint32", "deadline_ms"), (8, "bool", "more"), (11, "string", "traceparent"), (13, "string", "idempotency_key")],
     "Hello": [(1, "uint32", "heartbeat_ms"), (4, "uint32", "message_bytes_max"), (5, "uint32", "inflight_max"), (7, "string", "catalogue_hash")],
     "Authenticate": [(1, "string", "token"), (2, "string", "client_name")],
-    "Ready": [(1, "string", "session_id"), (2, "string", "user"), (3, "[string]", "roles")],
+    "Ready": [(1, "string", "session_id"), (2, "string", "user"), (3, "[string]", "roles"), (4, "uint64", "expires_ms"), (5, "string", "resume_token")],
+    "Resume": [(1, "string", "token"), (2, "string", "resume_token"), (3, "uint32", "last_seq")],
+    "Resumed": [(1, "bool", "recovered"), (2, "uint32", "replayed"), (4, ".protogate.wire.v1.Ready", "ready")],
     "Ping": [(1, "uint64", "time_ms")],
     "Goodbye": [(1, "uint32", "code"), (2, "string", "reason"), (3, "bool", "reconnect")],
 })
 Status, Envelope, Hello = _wire["Status"], _wire["Envelope"], _wire["Hello"]
+Resume, Resumed = _wire["Resume"], _wire["Resumed"]
 Authenticate, Ready, Ping, Goodbye = _wire["Authenticate"], _wire["Ready"], _wire["Ping"], _wire["Goodbye"]
 
 _words = declare(POOL, "words.v1", {
@@ -56,3 +59,14 @@ _words = declare(POOL, "words.v1", {
     "Missing": [(1, "string", "field"), (2, "uint64", "position")],
 })
 SayRequest, SayReply, Missing = _words["SayRequest"], _words["SayReply"], _words["Missing"]
+
+_auth = declare(POOL, "protogate.auth.v1", {
+    "User": [(1, "string", "user_id"), (2, "string", "username")],
+    "RegisterRequest": [(1, "string", "username"), (2, "string", "password"), (3, "string", "email")],
+    "LoginRequest": [(1, "string", "username"), (2, "string", "password")],
+    "LoginResponse": [(1, "string", "access_token"), (2, "string", "refresh_token"), (4, ".protogate.auth.v1.User", "user")],
+    "GetUserInfoRequest": [(1, "string", "user_id")],
+    "GetUserInfoResponse": [(1, ".protogate.auth.v1.User", "user")],
+})
+RegisterRequest, LoginRequest, LoginResponse = _auth["RegisterRequest"], _auth["LoginRequest"], _auth["LoginResponse"]
+GetUserInfoRequest, GetUserInfoResponse = _auth["GetUserInfoRequest"], _auth["GetUserInfoResponse"]

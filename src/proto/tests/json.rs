@@ -100,6 +100,20 @@ fn wrappers_times_and_numbers_have_their_own_spelling() {
 }
 
 #[test]
+fn a_wrong_value_is_not_repeated() {
+    for (json, kind) in [
+        (r#"{"custom":4815162342}"#, "integer, expected"),
+        (r#"{"custom":48.5}"#, "floating point, expected"),
+        (r#"{"custom":true}"#, "boolean, expected"),
+    ] {
+        let problem = read("test.v1.Special", json).unwrap_err();
+        assert!(problem.contains(kind) && !problem.contains("48") && !problem.contains("true"), "{problem}");
+    }
+    let problem = read("test.v1.Leaf", r#"{"on":"my secret, expected \" `x`"}"#).unwrap_err();
+    assert!(problem.contains("string, expected") && !problem.contains("secret"), "{problem}");
+}
+
+#[test]
 fn a_wrong_value_is_named_by_its_path() {
     let problem = read("test.v1.Kinds", r#"{"inners":[{"id":1},{"id":"x"}]}"#).unwrap_err();
     assert!(problem.starts_with("`inners[1].id`: "), "{problem}");

@@ -2,6 +2,7 @@
 
 mod model;
 mod promises;
+mod steps;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};

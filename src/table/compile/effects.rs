@@ -75,6 +75,8 @@ impl Reading<'_> {
                 let ttl = written.ttl.as_ref().map_or(TTL, |ttl| ttl.0);
                 Some(Bind::Fields { user: user?, roles: roles.flatten(), ttl })
             }
+            // One that could not be read was reported.
+            (None, None) if ["token", "user"].iter().any(|key| report.speaks_of(&format!("{}.bind_session.{key}", self.at))) => None,
             (None, None) => {
                 let help = "write `token: response.access_token`, or `user: response.user_id`";
                 report.push(missing(written.span, "a session needs a token or a user", help).path(format!("{}.bind_session", self.at)));
