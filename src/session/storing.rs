@@ -76,6 +76,8 @@ impl Sessions {
             let document = found[0].as_ref();
             let lost = |failure: crate::failure::Failure| StoreError::Unavailable(failure.cause().unwrap_or_default().to_owned());
             let mut roster = self.roster(document, &rules).await.map_err(lost)?;
+            // Asked before the session is: whoever had its turn by then has given it its generation.
+            let is_resuming = self.is_resuming(&session.id);
             let changed = match session.wanted(&self.0.node) {
                 Wanted::Over { generation: 0 } => roster.withdraw(&session.id),
                 Wanted::Over { generation } => roster.remove(&session.id, generation),
@@ -85,6 +87,19 @@ impl Sessions {
                     let generation = record.generation;
                     if found[1].is_some() || still_good(&identity, &keys[2..], &found[2..]).is_err() {
                         self.finish(session, generation, Close::Revoked);
+                        continue;
+                    }
+                    let stored = roster.find(&session.id).map(|stored| (stored.generation, stored.node == self.0.node));
+                    if let Some((later, true)) = stored.filter(|(stored, _)| *stored > generation)
+                        && self.get(&session.id).is_some_and(|listed| Arc::ptr_eq(&listed, session))
+                    {
+                        // A connection of this node is about to have it.
+                        if is_resuming {
+                            return Ok(());
+                        }
+                        // Or was, and did not hear that it may. It waits for its client.
+                        session.promise(later);
+                        session.detach(later, self.until_given_up());
                         continue;
                     }
                     match roster.find(&session.id).map(|stored| (stored.generation == generation, *stored == record)) {
