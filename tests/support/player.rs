@@ -106,8 +106,15 @@ impl Player {
     /// Connects and enters a session with a token.
     pub async fn login(edge: SocketAddr, token: &str) -> Player {
         let mut player = Player::connect(edge).await;
-        player.authenticate(token).await.expect("the token is good");
-        player
+        // A store that answers late, as on a busy machine, is a reason to try again, as the answer says.
+        for _ in 0..100 {
+            match player.authenticate(token).await {
+                Ok(_) => return player,
+                Err(reason) if reason == "UNAVAILABLE" => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(reason) => panic!("the token is good, and was refused: {reason}"),
+            }
+        }
+        panic!("the store is not available at all")
     }
 
     /// Shows a token.
