@@ -133,10 +133,14 @@ impl Session {
         Arc::clone(&self.lock().identity)
     }
 
-    /// The session belongs to whoever was given this generation. Older ones have no say any more.
+    /// The session belongs to whoever was given this generation, who is about to come: nobody is waited for any more, as the store has it.
+    /// Older ones have no say.
     pub fn promise(&self, generation: u64) {
         let mut state = self.lock();
-        state.generation = state.generation.max(generation);
+        if state.generation < generation {
+            state.generation = generation;
+            state.detached_until_ms = None;
+        }
     }
 
     /// Gives the session to a connection, if it is still promised to it. `greet` says the first words before any push can, told what the

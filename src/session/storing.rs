@@ -3,8 +3,9 @@
 //! Whatever changes a session here without waiting for the store marks it; here every marked one is looked at, as often as it takes.
 //! Promise: what the store does not take stays marked, and of two that disagree the later generation is right.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -102,14 +103,17 @@ impl Sessions {
                         session.detach(later, self.until_given_up());
                         continue;
                     }
-                    match roster.find(&session.id).map(|stored| (stored.generation == generation, *stored == record)) {
-                        Some((true, true)) => false,
-                        Some((true, false)) => roster.change(&session.id, generation, |stored| *stored = record),
-                        // It is on another connection by now; or the store lost it, and there is no room for it any more.
-                        Some((false, _)) => {
+                    match stored.map(|(stored, _)| stored.cmp(&generation)) {
+                        Some(Ordering::Equal) if roster.find(&session.id) == Some(&record) => false,
+                        Some(Ordering::Equal) => roster.change(&session.id, generation, |stored| *stored = record),
+                        // It is another connection's by now.
+                        Some(Ordering::Greater) => {
                             self.finish(session, generation, Close::Replaced);
                             return Ok(());
                         }
+                        // The store was read before it was written, which the batch will find out, or it lost what it was told last.
+                        Some(Ordering::Less) => roster.take_back(record),
+                        // The store lost it, and there may be no room for it any more.
                         None => match roster.restore(record, &rules) {
                             Ok(()) => true,
                             Err(Full) => {
@@ -139,7 +143,7 @@ impl Sessions {
 
     /// From now on sessions that lose their connection are handed to the store, for other nodes.
     pub fn begin_drain(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.draining.store(true, atomic::Ordering::Relaxed);
     }
 
     /// Stores what is still to be stored, within `patience`, and says that this node is gone.

@@ -62,7 +62,7 @@ async fn who_comes_back_before_it_is_known_that_they_left_is_not_sent_away_for_t
             for round in 0..20 {
                 let session = player.vanish();
                 player = Player::connect(edge).await;
-                let resumed = player.resume(&session, "").await.unwrap_or_else(|reason| panic!("round {round}: {reason}"));
+                let Ok(resumed) = player.resume(&session, "").await else { panic!("round {round}: {:?}", player.hear_end().await) };
                 assert_eq!((&resumed["recovered"], &resumed["ready"]["sessionId"]), (&json!(true), &json!(session.id)), "round {round}");
                 assert_eq!(player.echo(KNOWN, "hi").await.as_deref(), Ok("hi"), "round {round}");
             }
