@@ -28,6 +28,9 @@ mod effects;
 // Accounts, from registering to a forgotten password, on the shipped files and both stores.
 mod accounts;
 
+// More logins than there is room for.
+mod flood;
+
 // The auth service in a process of its own.
 mod alone;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::identity::Identity;
 use super::live::{Line, Replay, Session};
-use super::sessions::{Sessions, later};
+use super::sessions::Sessions;
 use crate::wire::Close;
 
 /// A session that was promised to a connection.
@@ -196,8 +196,7 @@ impl Drop for Attachment {
 }
 
 fn detach(sessions: &Sessions, session: &Arc<Session>, generation: u64) {
-    let until_ms = later(&sessions.0.clock, sessions.settings().resume_window);
-    if session.detach(generation, until_ms) {
+    if session.detach(generation, sessions.until_given_up()) {
         sessions.soil(session);
     }
 }

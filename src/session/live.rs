@@ -49,6 +49,10 @@ pub struct Replay<'a> {
     pub missed: Vec<&'a Entry>,
 }
 
+/// Somebody acts for a generation that is not later than the one here.
+#[derive(PartialEq, Eq, Debug)]
+pub struct NotOlder;
+
 struct State {
     generation: u64,
     identity: Arc<Identity>,
@@ -129,10 +133,14 @@ impl Session {
         Arc::clone(&self.lock().identity)
     }
 
-    /// The session belongs to whoever was given this generation. Older ones have no say any more.
+    /// The session belongs to whoever was given this generation, who is about to come: nobody is waited for any more, as the store has it.
+    /// Older ones have no say.
     pub fn promise(&self, generation: u64) {
         let mut state = self.lock();
-        state.generation = state.generation.max(generation);
+        if state.generation < generation {
+            state.generation = generation;
+            state.detached_until_ms = None;
+        }
     }
 
     /// Gives the session to a connection, if it is still promised to it. `greet` says the first words before any push can, told what the
@@ -236,23 +244,24 @@ impl Session {
         state.line = None;
     }
 
-    /// Hands the ring over to the node that has the session from now on, as this generation. Nothing: it is not older here. Nothing is
-    /// pushed to it any more, or that would be lost.
-    pub fn hand_over(&self, generation: u64) -> Option<Parked> {
+    /// Hands the ring over to the node that has the session from now on, as this generation; nothing if it is not all here. The session
+    /// is over here. Nothing is pushed to it any more, or that would be lost.
+    pub fn hand_over(&self, generation: u64) -> Result<Option<Parked>, NotOlder> {
         let mut state = self.lock();
-        if state.generation >= generation {
-            return None;
+        if state.generation >= generation || state.oldest > generation {
+            return Err(NotOlder);
         }
         let parked = (!state.lost).then(|| state.ring.park());
-        let line = if state.over.is_none() && !state.leaving { state.line.take() } else { None };
-        if !state.leaving {
-            state.over = state.over.or(Some(Close::Replaced));
+        if state.leaving {
+            return Ok(parked);
         }
+        state.over = state.over.or(Some(Close::Replaced));
+        let line = state.line.take();
         drop(state);
         if let Some(line) = line {
             line.close(Close::Replaced);
         }
-        parked
+        Ok(parked)
     }
 
     /// The ring of a session that waits for its client, for the store; an empty one too, for it says that nothing was missed. From here on
@@ -301,6 +310,10 @@ impl Session {
     pub fn is_of(&self, generation: u64) -> bool {
         let state = self.lock();
         state.over.is_none() && state.generation == generation
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.lock().over.is_some()
     }
 
     /// Whether a connection has it.

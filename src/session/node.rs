@@ -19,7 +19,7 @@ use tokio::time::{Instant, interval, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::letter::{Letter, mailbox};
-use super::live::Session;
+use super::live::{NotOlder, Session};
 use super::revocation::{Notice, Revocation};
 use super::rosters::lease_key;
 use super::sessions::{Sessions, later};
@@ -235,10 +235,13 @@ impl Sessions {
     pub(super) async fn receive(&self, letter: Letter) {
         match letter {
             Letter::TakenOver { session: id, generation, by } => {
-                let session = self.get(&id).filter(|session| session.generation() < generation);
-                let ring = session.as_ref().and_then(|session| session.hand_over(generation));
-                if let Some(session) = &session {
-                    self.0.registry.remove(session);
+                let session = self.get(&id);
+                let ring = match session.as_ref().map(|session| session.hand_over(generation)) {
+                    Some(Ok(ring)) => ring,
+                    None | Some(Err(NotOlder)) => None,
+                };
+                if let Some(session) = session.filter(|session| session.is_over()) {
+                    self.0.registry.remove(&session);
                 }
                 let answer = Letter::Ring { session: id, ring };
                 // If it does not arrive, the other node goes on without.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::grant::{Grant, Granted};
@@ -35,6 +35,15 @@ struct Expected {
     is_new: bool,
 }
 
+/// The turn to resume a session on this node.
+struct Turn {
+    sessions: Sessions,
+    session: String,
+    permit: Option<OwnedSemaphorePermit>,
+    /// What the store knows of this session is to be looked at.
+    in_doubt: Option<Arc<Session>>,
+}
+
 /// Where a ring waits whose node is gone.
 pub(super) fn ring_key(session: &str) -> Key {
     Key::new("ring", session)
@@ -49,6 +58,8 @@ impl Sessions {
         if fresh.as_ref().is_some_and(|identity| *identity.user != *token.user) {
             return Err(Failure::gateway(Reason::ResumeFailed, "the session is another user's; authenticate instead"));
         }
+        // Of two that resume one session here, the second finds what the first has fetched.
+        let mut turn = self.turn(&token.session).await;
         let ring_key = ring_key(&token.session);
         let (roster_key, rules) = (Roster::key(&token.user), self.rules());
         for _ in 0..ATTEMPTS_MAX {
@@ -81,7 +92,11 @@ impl Sessions {
             match self.0.store.write(batch).await {
                 Ok(_) => {}
                 Err(StoreError::Conflict(_)) => continue,
-                Err(error) => return Err(store_failed(error)),
+                Err(error) => {
+                    // It may have happened.
+                    turn.in_doubt = Some(Arc::clone(&expected.session)).filter(|_| !expected.is_new);
+                    return Err(store_failed(error));
+                }
             }
             let session = Arc::clone(&expected.session);
             session.promise(generation);
@@ -94,6 +109,20 @@ impl Sessions {
             return Ok(grant);
         }
         Err(unavailable("others changed the roster again and again"))
+    }
+
+    /// Whether somebody is about to have a session on this node.
+    pub(super) fn is_resuming(&self, session: &str) -> bool {
+        self.0.turns.lock().expect("nothing that holds the list panics").contains_key(session)
+    }
+
+    async fn turn(&self, session: &str) -> Turn {
+        let turns = {
+            let mut turns = self.0.turns.lock().expect("nothing that holds the list panics");
+            Arc::clone(turns.entry(session.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))))
+        };
+        let permit = turns.acquire_owned().await.expect("nobody closes it");
+        Turn { sessions: self.clone(), session: session.to_owned(), permit: Some(permit), in_doubt: None }
     }
 
     /// The session on this node, where it may not have been until now. It is listed before the store gives it to this node: whoever is
@@ -157,6 +186,21 @@ impl Drop for Expected {
         if self.is_new {
             self.sessions.0.registry.remove(&self.session);
         }
+    }
+}
+
+// === impl Turn ===
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = self.sessions.0.turns.lock().expect("nothing that holds the list panics");
+        self.permit = None;
+        // Whoever waits holds it too.
+        if turns.get(&self.session).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(&self.session);
+        }
+        drop(turns);
+        self.in_doubt.iter().for_each(|session| self.sessions.soil(session));
     }
 }
 

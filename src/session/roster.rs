@@ -158,6 +158,12 @@ impl Roster {
         Ok(())
     }
 
+    /// Has a session as its node knows it, where the store has it as it was before.
+    pub fn take_back(&mut self, record: Record) -> bool {
+        self.generation = self.generation.max(record.generation);
+        self.sessions.iter_mut().find(|stored| stored.id == record.id).map(|stored| *stored = record).is_some()
+    }
+
     /// For how long the document is of any use.
     pub fn ttl_ms(&self, now_ms: u64, rules: &Rules) -> u64 {
         let ends = self.sessions.iter().map(|record| match record.detached_until_ms {

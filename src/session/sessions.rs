@@ -66,6 +66,8 @@ pub(super) struct Inner {
     pub dirt: Notify,
     /// Who waits for which session's ring from another node.
     pub awaited: Mutex<HashMap<String, oneshot::Sender<Option<Parked>>>>,
+    /// Whose turn it is to resume which session here; one at a time.
+    pub turns: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// The process is about to end: rings are parked in the store.
     pub draining: AtomicBool,
 }
@@ -86,6 +88,7 @@ impl Sessions {
             dirty: Mutex::default(),
             dirt: Notify::new(),
             awaited: Mutex::default(),
+            turns: Mutex::default(),
             draining: AtomicBool::new(false),
         }))
     }
@@ -238,6 +241,11 @@ impl Sessions {
         }
         self.0.dirty.lock().expect("nothing that holds the list panics").push_back(Arc::clone(session));
         self.0.dirt.notify_one();
+    }
+
+    /// Until when a session waits that loses its connection now.
+    pub(super) fn until_given_up(&self) -> u64 {
+        later(&self.0.clock, self.settings().resume_window)
     }
 
     pub(super) fn rules(&self) -> Rules {

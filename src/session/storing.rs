@@ -3,8 +3,9 @@
 //! Whatever changes a session here without waiting for the store marks it; here every marked one is looked at, as often as it takes.
 //! Promise: what the store does not take stays marked, and of two that disagree the later generation is right.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -76,6 +77,8 @@ impl Sessions {
             let document = found[0].as_ref();
             let lost = |failure: crate::failure::Failure| StoreError::Unavailable(failure.cause().unwrap_or_default().to_owned());
             let mut roster = self.roster(document, &rules).await.map_err(lost)?;
+            // Asked before the session is: whoever had its turn by then has given it its generation.
+            let is_resuming = self.is_resuming(&session.id);
             let changed = match session.wanted(&self.0.node) {
                 Wanted::Over { generation: 0 } => roster.withdraw(&session.id),
                 Wanted::Over { generation } => roster.remove(&session.id, generation),
@@ -87,14 +90,30 @@ impl Sessions {
                         self.finish(session, generation, Close::Revoked);
                         continue;
                     }
-                    match roster.find(&session.id).map(|stored| (stored.generation == generation, *stored == record)) {
-                        Some((true, true)) => false,
-                        Some((true, false)) => roster.change(&session.id, generation, |stored| *stored = record),
-                        // It is on another connection by now; or the store lost it, and there is no room for it any more.
-                        Some((false, _)) => {
+                    let stored = roster.find(&session.id).map(|stored| (stored.generation, stored.node == self.0.node));
+                    if let Some((later, true)) = stored.filter(|(stored, _)| *stored > generation)
+                        && self.get(&session.id).is_some_and(|listed| Arc::ptr_eq(&listed, session))
+                    {
+                        // A connection of this node is about to have it.
+                        if is_resuming {
+                            return Ok(());
+                        }
+                        // Or was, and did not hear that it may. It waits for its client.
+                        session.promise(later);
+                        session.detach(later, self.until_given_up());
+                        continue;
+                    }
+                    match stored.map(|(stored, _)| stored.cmp(&generation)) {
+                        Some(Ordering::Equal) if roster.find(&session.id) == Some(&record) => false,
+                        Some(Ordering::Equal) => roster.change(&session.id, generation, |stored| *stored = record),
+                        // It is another connection's by now.
+                        Some(Ordering::Greater) => {
                             self.finish(session, generation, Close::Replaced);
                             return Ok(());
                         }
+                        // The store was read before it was written, which the batch will find out, or it lost what it was told last.
+                        Some(Ordering::Less) => roster.take_back(record),
+                        // The store lost it, and there may be no room for it any more.
                         None => match roster.restore(record, &rules) {
                             Ok(()) => true,
                             Err(Full) => {
@@ -124,7 +143,7 @@ impl Sessions {
 
     /// From now on sessions that lose their connection are handed to the store, for other nodes.
     pub fn begin_drain(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.draining.store(true, atomic::Ordering::Relaxed);
     }
 
     /// Stores what is still to be stored, within `patience`, and says that this node is gone.

@@ -51,6 +51,72 @@ async fn who_comes_back_while_the_old_socket_looks_alive_takes_its_place() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_back_before_it_is_known_that_they_left_is_not_sent_away_for_that() {
+    let cluster = Cluster::new("{}");
+    let a = cluster.gateway();
+    let players = (0..10).map(|number| {
+        let (edge, token) = (a.edge(), token(&a, &format!("user{number}")));
+        async move {
+            let mut player = Player::login(edge, &token).await;
+            for round in 0..20 {
+                let session = player.vanish();
+                player = Player::connect(edge).await;
+                let Ok(resumed) = player.resume(&session, "").await else { panic!("round {round}: {:?}", player.hear_end().await) };
+                assert_eq!((&resumed["recovered"], &resumed["ready"]["sessionId"]), (&json!(true), &json!(session.id)), "round {round}");
+                assert_eq!(player.echo(KNOWN, "hi").await.as_deref(), Ok("hi"), "round {round}");
+            }
+        }
+    });
+    futures_util::future::join_all(players).await;
+}
+
+/// Comes back, and says whether that was granted.
+async fn come_back(edge: std::net::SocketAddr, session: &Session) -> (Player, bool) {
+    let mut player = Player::connect(edge).await;
+    let granted = player.resume(session, "").await.is_ok();
+    (player, granted)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_those_who_come_back_at_the_same_moment_one_has_the_session() {
+    let cluster = Cluster::new("{}");
+    let (a, b) = (cluster.gateway(), cluster.gateway());
+    let store = cluster.store().await;
+    let mut recovered = 0;
+    for round in 0..20 {
+        let user = format!("user{round}");
+        let old = Player::login(a.edge(), &token(&a, &user)).await;
+        let session = old.session.clone();
+        push(&b, &user, &["one"]).await;
+        let edges = if round % 2 == 0 { [a.edge(), b.edge()] } else { [b.edge(); 2] };
+        let (one, other) = tokio::join!(come_back(edges[0], &session), come_back(edges[1], &session));
+        old.hear_sent_away(4502).await;
+        // Whoever was replaced is told, and the other stays.
+        let mut live = Vec::new();
+        for (mut player, granted) in [one, other] {
+            match player.echo(KNOWN, "hi").await {
+                Ok(_) if granted => {
+                    push(&a, &user, &["two"]).await;
+                    // Either both are there, or it was said that the first is not.
+                    while player.pushes.last().is_none_or(|push| push.1 != "two") {
+                        player.hear_pushes(player.pushes.len() + 1).await;
+                    }
+                    recovered += usize::from(player.pushes.len() == 2);
+                    live.push(player);
+                }
+                // It may have been refused, when it had lost before it was granted anything.
+                _ => drop(player),
+            }
+        }
+        assert_eq!(live.len(), 1, "{user}");
+        let listed = roster(&store, &user).await;
+        assert_eq!(listed.iter().map(|record| &*record.id).collect::<Vec<_>>(), [&*session.id]);
+        assert!(listed[0].detached_until_ms.is_none(), "{user}");
+    }
+    println!("20 sessions that two came back to at once: {recovered} had lost nothing");
+}
+
 #[tokio::test]
 async fn on_another_node_and_in_another_codec_exactly_what_was_missed_comes_in_order() {
     let cluster = Cluster::new("{}");

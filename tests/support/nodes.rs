@@ -86,22 +86,7 @@ impl Cluster {
 
     /// A gateway in a process of its own.
     pub async fn process(&self) -> Process {
-        let folder = folder_with(&self.files());
-        let log = File::create(folder.path().join("gateway.log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_protogate"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", "ready.json"]);
-        command.current_dir(folder.path()).env_remove("GATEWAY_MODE").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = command.spawn().unwrap();
-        let mut process = Process { child, edge: SocketAddr::from(([0, 0, 0, 0], 0)), folder };
-        let ready = process.folder.path().join("ready.json");
-        eventually("the process is ready", || {
-            assert!(process.child.try_wait().unwrap().is_none(), "it ended:\n{}", process.log());
-            std::future::ready(ready.exists())
-        })
-        .await;
-        let addresses: Value = serde_json::from_str(&std::fs::read_to_string(ready).unwrap()).unwrap();
-        process.edge = addresses["edge"].as_str().unwrap().parse().unwrap();
-        process
+        Process::start(&self.files()).await
     }
 
     /// What the gateways share, as another node would see it.
@@ -134,6 +119,26 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut so: impl FnMut
 // === impl Process ===
 
 impl Process {
+    /// Starts on files below a fresh folder; `proto/` there holds the project's own.
+    pub async fn start(files: &[(&str, &str)]) -> Process {
+        let folder = folder_with(files);
+        let log = File::create(folder.path().join("gateway.log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_protogate"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", "ready.json"]);
+        command.current_dir(folder.path()).env_remove("GATEWAY_MODE").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().unwrap();
+        let mut process = Process { child, edge: SocketAddr::from(([0, 0, 0, 0], 0)), folder };
+        let ready = process.folder.path().join("ready.json");
+        eventually("the process is ready", || {
+            assert!(process.child.try_wait().unwrap().is_none(), "it ended:\n{}", process.log());
+            std::future::ready(ready.exists())
+        })
+        .await;
+        let addresses: Value = serde_json::from_str(&std::fs::read_to_string(ready).unwrap()).unwrap();
+        process.edge = addresses["edge"].as_str().unwrap().parse().unwrap();
+        process
+    }
+
     /// Ends it as the machine's death would.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -144,6 +149,13 @@ impl Process {
     pub fn terminate(&self) {
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// The most memory that it ever had, in KiB, as the system counts.
+    pub fn memory_peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// How it ended, if it has.

@@ -76,10 +76,22 @@ impl Player {
         Player::try_connect(codec, edge).await.expect("the gateway takes the connection")
     }
 
+    /// Connects through a proxy that says where the client is.
+    pub async fn from(client: &str, edge: SocketAddr) -> Player {
+        Player::introduced(Codec::Json, edge, Some(client)).await.expect("the gateway takes the connection")
+    }
+
     /// Connects, unless there is no gateway.
     pub async fn try_connect(codec: Codec, edge: SocketAddr) -> Result<Player, Error> {
+        Player::introduced(codec, edge, None).await
+    }
+
+    async fn introduced(codec: Codec, edge: SocketAddr, client: Option<&str>) -> Result<Player, Error> {
         let mut request = format!("ws://{edge}/ws").into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", codec.subprotocol().parse().unwrap());
+        if let Some(client) = client {
+            request.headers_mut().insert("x-forwarded-for", client.parse().unwrap());
+        }
         let stream = MaybeTlsStream::Plain(TcpStream::connect(edge).await?);
         let (socket, _) = timeout(PATIENCE, client_async(request, stream)).await.expect("the handshake ends")?;
         let mut player =

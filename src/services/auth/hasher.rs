@@ -1,15 +1,15 @@
 //! Argon2id, where it cannot become a flood of memory.
 //!
-//! Promises: at most as many hashes are computed at once as there are processors, each in 19 MiB; at most [`WAITING_MAX`] callers wait for
-//! their turn and the next is refused at once; a caller that goes away frees its place; a user that does not exist costs the same hash.
+//! Promises: at most as many hashes are computed at once as there are processors, each in 19 MiB, and these are all the memory that hashes
+//! ever take; at most [`WAITING_MAX`] callers wait for their turn and the next is refused at once; a caller that goes away frees its place;
+//! a user that does not exist costs the same hash.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,6 +21,10 @@ use super::refusal::{Refusal, Result};
 
 /// Callers that may wait for their turn.
 pub const WAITING_MAX: usize = 64;
+
+/// Of a hash and of its salt, as RFC 9106 recommends.
+const HASH_BYTES: usize = 32;
+const SALT_BYTES: usize = 16;
 
 /// How long one may wait. A turn takes tens of milliseconds, so that who waits longer waits for a machine that does not keep up.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,6 +39,9 @@ struct Inner {
     turns: Arc<Semaphore>,
     /// One for each caller that computes or waits.
     places: Arc<Semaphore>,
+    /// Memory to hash in, for turns to come. Given back to the allocator, which keeps some for every thread that ever hashed, it would
+    /// become twenty times as much.
+    memories: Mutex<Vec<Vec<Block>>>,
     /// A hash that no password has, at the same cost.
     nobody: String,
     done: AtomicU64,
@@ -67,10 +74,10 @@ impl Hasher {
     }
 
     pub(super) fn at_cost(cost: Params, turns: usize) -> Hasher {
-        let (salt, hash) = (STANDARD_NO_PAD.encode(random::bytes::<16>()), STANDARD_NO_PAD.encode(random::bytes::<32>()));
-        let nobody = format!("$argon2id$v=19$m={},t={},p={}${salt}${hash}", cost.m_cost(), cost.t_cost(), cost.p_cost());
+        let nobody = phc(&cost, &random::bytes(), &random::bytes());
         Hasher(Arc::new(Inner {
             cost,
+            memories: Mutex::default(),
             turns: Arc::new(Semaphore::new(turns)),
             places: Arc::new(Semaphore::new(turns + WAITING_MAX)),
             nobody,
@@ -117,26 +124,53 @@ impl Hasher {
 
 impl Inner {
     fn hash(&self, password: &[u8]) -> Result<String> {
-        self.done.fetch_add(1, Ordering::Relaxed);
-        let made = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.cost.clone()).hash_password(password);
-        made.map(|hash| hash.to_string()).map_err(|error| Refusal::Internal(format!("a password cannot be hashed: {error}")))
+        let (salt, mut hash) = (random::bytes(), [0; HASH_BYTES]);
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.cost.clone());
+        self.fill(&argon2, password, &salt, &mut hash)
+            .map_err(|error| Refusal::Internal(format!("a password cannot be hashed: {error}")))?;
+        Ok(phc(&self.cost, &salt, &hash))
     }
 
     fn verify(&self, password: &[u8], hash: &str) -> Result<Verdict> {
-        self.done.fetch_add(1, Ordering::Relaxed);
-        let hash = PasswordHash::new(hash).map_err(|_| Refusal::broken("a password's hash"))?;
-        let cost = Params::try_from(&hash).map_err(|_| Refusal::broken("a password's hash"))?;
-        match Argon2::default().verify_password(password, &hash) {
-            Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
-            Err(error) => Err(Refusal::Internal(format!("a password cannot be verified: {error}"))),
-            Ok(()) if self.is_cost(&cost) => Ok(Verdict::Right),
-            Ok(()) => Ok(Verdict::Outdated(self.hash(password)?)),
+        let broken = || Refusal::broken("a password's hash");
+        let hash = PasswordHash::new(hash).map_err(|_| broken())?;
+        let cost = Params::try_from(&hash).map_err(|_| broken())?;
+        let algorithm = Algorithm::try_from(hash.algorithm.as_str()).map_err(|_| broken())?;
+        let version = Version::try_from(hash.version.unwrap_or(Version::V0x13.into())).map_err(|_| broken())?;
+        let (Some(salt), Some(expected)) = (hash.salt, hash.hash) else { return Err(broken()) };
+        let mut computed = [0; Output::MAX_LENGTH];
+        let computed = &mut computed[..expected.len()];
+        let argon2 = Argon2::new(algorithm, version, cost.clone());
+        self.fill(&argon2, password, &salt, computed)
+            .map_err(|error| Refusal::Internal(format!("a password cannot be verified: {error}")))?;
+        // Outputs are compared in constant time.
+        match Output::new(computed).is_ok_and(|computed| computed == expected) {
+            false => Ok(Verdict::Wrong),
+            true if self.is_cost(&cost) => Ok(Verdict::Right),
+            true => Ok(Verdict::Outdated(self.hash(password)?)),
         }
+    }
+
+    /// Computes a hash in memory that is used again.
+    fn fill(&self, argon2: &Argon2<'_>, password: &[u8], salt: &[u8], hash: &mut [u8]) -> argon2::Result<()> {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        let memories = || self.memories.lock().expect("nothing that holds the list panics");
+        let mut memory = memories().pop().unwrap_or_default();
+        memory.resize_with(argon2.params().block_count().max(memory.len()), Block::default);
+        let filled = argon2.hash_password_into_with_memory(password, salt, hash, &mut memory[..]);
+        memories().push(memory);
+        filled
     }
 
     fn is_cost(&self, cost: &Params) -> bool {
         (cost.m_cost(), cost.t_cost(), cost.p_cost()) == (self.cost.m_cost(), self.cost.t_cost(), self.cost.p_cost())
     }
+}
+
+/// A hash as it is stored.
+fn phc(cost: &Params, salt: &[u8; SALT_BYTES], hash: &[u8; HASH_BYTES]) -> String {
+    let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
+    format!("$argon2id$v=19$m={},t={},p={}${salt}${hash}", cost.m_cost(), cost.t_cost(), cost.p_cost())
 }
 
 // === impl Place ===
@@ -179,6 +213,22 @@ mod tests {
             let verdict = hasher.enter().unwrap().verify(password.to_owned(), Some(hash.clone())).await.unwrap();
             assert!(verdict == if right { Verdict::Right } else { Verdict::Wrong }, "{password:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn hashes_are_those_that_others_make_and_memory_is_used_again() {
+        use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+        let hasher = cheap(1);
+        let library = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 3, 2, None).unwrap());
+        for password in ["one", "another"] {
+            let ours = hasher.enter().unwrap().hash(password.to_owned()).await.unwrap();
+            library.verify_password(password.as_bytes(), &PasswordHash::new(&ours).unwrap()).unwrap();
+            let theirs = library.hash_password(password.as_bytes()).unwrap().to_string();
+            let verify = |password: &str| hasher.enter().unwrap().verify(password.to_owned(), Some(theirs.clone()));
+            assert!(matches!(verify(password).await.unwrap(), Verdict::Outdated(_)));
+            assert!(verify("neither").await.unwrap() == Verdict::Wrong);
+        }
+        assert_eq!(hasher.0.memories.lock().unwrap().len(), 1);
     }
 
     #[tokio::test]
