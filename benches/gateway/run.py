@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 from harness import measure, report
-from harness.gateways import EVERY, OFF, REFERENCE, Gateway
+from harness.gateways import ACCOUNTS, EVERY, OFF, REFERENCE, Gateway
 from harness.programs import BENCH, OTHER_CORE, TOP, Program, build
 
 SHAPES = {"1x1": measure.ONE, "64x1": measure.WIDE, "16x16": measure.DEEP}
@@ -98,6 +98,9 @@ def run(options, bench, gateways, folder):
             "memory": {gateway.name: say(gateway.name, measure.memory(bench, gateway, backend.address,
                                                                       folder / f"memory {gateway.name}", options.connections))
                        for gateway in gateways if gateway.name != OFF},
+            "flood": [say("flood", measure.flood(bench, Gateway(ACCOUNTS, gateway.binaries), backend.address,
+                                                 folder / f"flood{number}", options.seconds))
+                      for number in range(options.rounds) for gateway in gateways if gateway.name == EVERY],
             "instructions": {gateway.name: say(gateway.name, measure.instructions(bench, gateway, backend.address,
                                                                                   folder / f"callgrind {gateway.name}"))
                              for gateway in gateways if shutil.which("valgrind")},

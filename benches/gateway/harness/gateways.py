@@ -14,6 +14,7 @@ from .programs import BENCH, GATEWAY_CORE, TOP, Program
 REFERENCE = "reference"
 OFF = "policies off"
 EVERY = "every policy"
+ACCOUNTS = "with accounts"
 
 ISSUER = "https://bench.example"
 AUDIENCE = "bench"
@@ -52,6 +53,10 @@ rate_limits:
   per_caller: {{ key: [caller], rate: {RATE}, burst: {BURST} }}
   per_route: {{ key: [route], rate: {RATE}, burst: {BURST} }}"""
 
+# Logins come from many addresses, which a proxy names, and nothing but the service's own bounds stands before them.
+ACCOUNTS_YAML = "trusted_proxies: [127.0.0.0/8]\n"
+LOGIN_ROUTE = "  1001: { name: auth.login, rpc: protogate.auth.v1.AuthService/Login, backend: auth, access: anonymous, timeout: 10s }\n"
+
 EVERY_POLICY = "access: authenticated, permissions: [echo.call], rate_limits: [per_caller, per_route]"
 NO_POLICY = "access: anonymous"
 
@@ -76,11 +81,14 @@ class Gateway:
             return Program([*under, *command], GATEWAY_CORE).wait_until_ready()
         configuration, ready = folder / "routes", folder / "ready.json"
         configuration.mkdir()
-        every = self.name == EVERY
-        (configuration / "gateway.yaml").write_text(
-            GATEWAY_YAML.format(variable=SECRET_VARIABLE, issuer=ISSUER, audience=AUDIENCE))
-        (configuration / "routes.yaml").write_text(ROUTES_YAML.format(
-            proto=TOP / "proto", backend=backend, policies=POLICIES if every else "", route=EVERY_POLICY if every else NO_POLICY))
+        every, accounts = self.name == EVERY, self.name == ACCOUNTS
+        process = GATEWAY_YAML.format(variable=SECRET_VARIABLE, issuer=ISSUER, audience=AUDIENCE)
+        (configuration / "gateway.yaml").write_text(process + (ACCOUNTS_YAML if accounts else ""))
+        routes = ROUTES_YAML.format(
+            proto=TOP / "proto", backend=backend, policies=POLICIES if every else "", route=EVERY_POLICY if every else NO_POLICY)
+        if accounts:
+            routes = routes.replace("backends: { ", "backends: { auth: { builtin: auth }, ") + LOGIN_ROUTE
+        (configuration / "routes.yaml").write_text(routes)
         command = [self.binaries / "protogate", "serve", "--config", configuration, "--data", folder / "data",
                    "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready]
         env = {SECRET_VARIABLE: SECRET, "GATEWAY_MODE": "development"}

@@ -1,5 +1,6 @@
 """The measurements. Each takes running programs and answers with numbers; none compares."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -14,6 +15,9 @@ SHORT_CALLS, LONG_CALLS = 2_000, 12_000
 CALLGRIND_SHAPES = {"8x1": (8, 1), "16x16": DEEP}
 
 SETTLE_SECONDS = 2.0
+
+# A processor computes some 45 of our hashes a second; whoever attacks has many addresses.
+FLOOD_RATE, FLOOD_ADDRESSES = 900, 200
 
 
 def load(binaries: Path, gateway, address, shape, *rest):
@@ -61,6 +65,19 @@ def memory(binaries, gateway, backend, folder, connections):
             crowd.process.stdin.close()
             crowd.process.wait()
     return {"base": base, "fresh": (fresh - base) / connections, "used": (used - base) / connections}
+
+
+def flood(binaries, gateway, backend, folder, seconds):
+    """The p99 of 9001 in quiet and beside a flood of logins, twenty times as many as one processor can hash."""
+    with gateway.start(backend, folder) as program:
+        quiet = calls(binaries, gateway, program, WIDE, seconds)
+        command = [binaries / "load", "flood", "--address", program.address, "--connections", FLOOD_ADDRESSES, "--rate", FLOOD_RATE]
+        with Program(command, OTHER_CORE, stdin=-1) as rush:
+            rush.line("open")
+            beside = calls(binaries, gateway, program, WIDE, seconds)
+            rush.process.stdin.close()
+            counted = json.loads(rush.line())
+    return {"quiet_us": quiet["p99_us"], "flood_us": beside["p99_us"], "quiet_p50_us": quiet["p50_us"], "flood_p50_us": beside["p50_us"], **counted}
 
 
 def instructions(binaries, gateway, backend, folder):

@@ -2,12 +2,14 @@
 //!
 //! `load run --address A --connections C --pipelining P --seconds S` (or `--calls N`) prints one line of JSON;
 //! `load idle --address A --connections N` holds connections until standard input closes.
-//! Both take `--path` (`/ws`) and `--tokens` FILE (a line for each connection, sent as a bearer); `run` takes `--warm-up` seconds and `--watch` PID.
+//! `load flood --address A --connections N --rate R` sends so many logins a second until standard input closes.
+//! All take `--path` (`/ws`) and `--tokens` FILE (a line for each connection, sent as a bearer); `run` takes `--warm-up` seconds and `--watch` PID.
 
 #![forbid(unsafe_code)]
 
 mod cpu;
 mod crowd;
+mod flood;
 mod frame;
 mod idle;
 mod run;
@@ -27,6 +29,7 @@ fn main() -> Outcome {
         address: args.required("address")?,
         path: args.optional("path")?.unwrap_or_else(|| "/ws".to_owned()),
         tokens: tokens(args.optional("tokens")?)?,
+        forwarded: false,
     };
     let connections = args.required("connections")?;
     match std::env::args().nth(1).as_deref() {
@@ -35,7 +38,11 @@ fn main() -> Outcome {
             println!("{}", run::run(&mut Crowd::open(&target, connections)?, &plan)?);
         }
         Some("idle") => idle::idle(&mut Crowd::open(&target, connections)?)?,
-        _ => return Err("say `run` or `idle` first".into()),
+        Some("flood") => {
+            let target = Target { forwarded: true, ..target };
+            flood::flood(&mut Crowd::open(&target, connections)?, args.required("rate")?)?;
+        }
+        _ => return Err("say `run`, `idle` or `flood` first".into()),
     }
     Ok(())
 }

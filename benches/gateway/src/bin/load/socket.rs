@@ -26,6 +26,8 @@ pub struct Target {
     pub path: String,
     /// A connection takes its own, by its number; without any, nobody says who it is.
     pub tokens: Vec<String>,
+    /// Each connection says that it comes from an address of its own, as a proxy would.
+    pub forwarded: bool,
 }
 
 pub struct Socket {
@@ -51,9 +53,10 @@ impl Socket {
         let mut stream = TcpStream::connect(&target.address)?;
         stream.set_nodelay(true)?;
         let authorization = target.tokens.get(number % target.tokens.len().max(1)).map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let forwarded = if target.forwarded { forwarded(number) } else { String::new() };
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n{authorization}\r\n",
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n{authorization}{forwarded}\r\n",
             target.path, target.address
         );
         stream.write_all(request.as_bytes())?;
@@ -162,6 +165,12 @@ fn closed(payload: &[u8]) -> io::Error {
     io::Error::other(format!("the gateway closed with {code} {}", String::from_utf8_lossy(reason)))
 }
 
+/// The line of a proxy in front of many clients.
+fn forwarded(number: usize) -> String {
+    let [_, b, c, d] = u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes();
+    format!("X-Forwarded-For: 10.{b}.{c}.{d}\r\n")
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
@@ -184,7 +193,7 @@ mod tests {
             stream.read_to_end(&mut said).expect("the client leaves");
             (String::from_utf8_lossy(&request[..count]).into_owned(), said)
         });
-        (Target { address, path: "/ws".to_owned(), tokens: vec!["a.b.c".to_owned()] }, gateway)
+        (Target { address, path: "/ws".to_owned(), tokens: vec!["a.b.c".to_owned()], forwarded: false }, gateway)
     }
 
     fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
