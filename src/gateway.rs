@@ -3,6 +3,8 @@
 //! This is the only place where rooms are wired together, and nothing anywhere is global: a test may run many gateways in one process.
 //! Order up: back room, first table, log, edge, admin, watch. Order down: readiness, edge (calls in flight are answered), back room.
 
+pub mod development;
+
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +22,7 @@ use tracing::{info, warn};
 use crate::admin::{self, Admin, Ready};
 use crate::clock::Clock;
 use crate::config::Environment;
-use crate::data::{DEVELOPMENT_KEY, DataFolder};
+use crate::data::DataFolder;
 use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::failure::Failure;
@@ -31,7 +33,7 @@ use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findin
 use crate::services;
 use crate::session::revocation::Revocation;
 use crate::session::{Node, PATIENCE, Sessions};
-use crate::store::{self, Durability, Key, Store};
+use crate::store;
 use crate::table::TableReader;
 use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
@@ -85,7 +87,7 @@ impl Gateway {
     /// Starts everything; when this returns, connections are accepted.
     pub fn start(mut options: Options) -> Result<Gateway, StartError> {
         if options.inputs.environment != Environment::Production {
-            options.inputs.context.development = Some(development_signer(&options.data)?);
+            options.inputs.context.development = Some(development::signer(&options.data)?);
         }
         let back_room = BackRoom::open().map_err(io_error("the back room cannot start"))?;
         let files = match &options.inputs.origin {
@@ -102,7 +104,7 @@ impl Gateway {
         let store = wait_on(&room, store::open(&checked.fixed.store, &options.data))
             .map_err(|problem| io_error("the store cannot be opened")(io::Error::other(problem)))?;
         if let Some(signer) = options.inputs.context.development.take() {
-            let shared = share_development_key(&store, &room, &options.data, &signer)?;
+            let shared = development::share(&store, &room, &options.data, &signer)?;
             // With another key other tokens are believed; whether the files are sound does not depend on it.
             if shared.pkcs8() != signer.pkcs8() {
                 options.inputs.context.development = Some(shared);
@@ -110,6 +112,9 @@ impl Gateway {
             } else {
                 options.inputs.context.development = Some(signer);
             }
+        }
+        if let Some(signer) = &options.inputs.context.development {
+            tasks.spawn(&room, development::keep(store.clone(), signer.pkcs8().to_vec()));
         }
         let sessions = Sessions::new(store.clone(), clock.clone(), room.clone());
         let node =
@@ -320,29 +325,6 @@ fn install_log(reader: &TableReader) -> Result<Log, StartError> {
 /// Waits for something on the back room. Whoever starts a gateway may itself be on a runtime, on which nothing may wait so; hence the thread.
 fn wait_on<T: Send>(back_room: &Handle, work: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| scope.spawn(|| back_room.block_on(work)).join().expect("what is waited for at the start does not panic"))
-}
-
-/// The development key of all gateways that share a store: the first one's. The data folder gets it too, for the command line.
-pub fn share_development_key(store: &Store, back_room: &Handle, data: &DataFolder, own: &Signer) -> Result<Signer, StartError> {
-    let key = Key::new("key", "development");
-    let (shared, _) = wait_on(back_room, store.get_or_create(&key, own.pkcs8().to_vec().into(), Durability::Durable))
-        .map_err(|error| io_error("the development key cannot be shared")(io::Error::other(error)))?;
-    if *shared != *own.pkcs8() {
-        data.replace(DEVELOPMENT_KEY, &shared).map_err(io_error("the development key cannot be kept"))?;
-    }
-    Signer::from_pkcs8(&shared)
-        .map_err(|error| io_error("the development key in the store is broken")(io::Error::new(io::ErrorKind::InvalidData, error)))
-}
-
-/// The development key of this data folder; made now if there is none.
-pub fn development_signer(data: &DataFolder) -> Result<Signer, StartError> {
-    let key = data
-        .read_or_create(DEVELOPMENT_KEY, || Signer::generate().pkcs8().to_vec())
-        .map_err(io_error("the development key cannot be made"))?;
-    Signer::from_pkcs8(&key).map_err(|error| StartError::Io {
-        what: format!("the development key in {} is broken, delete it to have a new one made", data.path().display()),
-        error: io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
-    })
 }
 
 fn io_error(what: impl Display) -> impl FnOnce(io::Error) -> StartError {

@@ -16,7 +16,7 @@ use super::{CANNOT_START, Config, Data, Exit};
 use crate::clock::Clock;
 use crate::config::Environment;
 use crate::drain::Tasks;
-use crate::gateway::{StartError, development_signer, share_development_key};
+use crate::gateway::{StartError, development};
 use crate::proto::Pools;
 use crate::reload::{self, Inputs, log_findings};
 use crate::services::{self, alone, auth};
@@ -93,7 +93,7 @@ impl Auth {
             None => plan,
             // Gateways that share this store believe the key in it.
             Some(own) => {
-                let shared = share_development_key(&store, runtime.handle(), &self.data.folder(), &own).map_err(refused)?;
+                let shared = development::share(&store, runtime.handle(), &self.data.folder(), &own).map_err(refused)?;
                 inputs.context.development = Some(shared);
                 reload::check(&inputs, None, &pools).plan.unwrap_or(plan)
             }
@@ -107,7 +107,7 @@ impl Auth {
     fn inputs(&self) -> Result<Inputs, Exit> {
         let mut context = Context::default();
         if self.config.environment != Environment::Production {
-            context.development = Some(development_signer(&self.data.folder()).map_err(refused)?);
+            context.development = Some(development::signer(&self.data.folder()).map_err(refused)?);
         }
         Ok(self.config.inputs(context))
     }

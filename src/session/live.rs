@@ -125,6 +125,11 @@ impl Session {
         self.dirty.swap(dirty, Ordering::AcqRel)
     }
 
+    /// When it is compared with the store: a number that is another for most sessions, and always the same for one.
+    pub fn turn(&self) -> u64 {
+        self.id.bytes().fold(0, |turn, byte| turn.wrapping_mul(31).wrapping_add(byte.into()))
+    }
+
     pub fn generation(&self) -> u64 {
         self.lock().generation
     }

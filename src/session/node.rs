@@ -49,6 +49,9 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How often it is looked for sessions whose clients did not come back.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// Within so many sweeps every session is compared with the store: five minutes.
+const COMPARED_WITHIN: u64 = 300;
+
 /// The background of a node. It remembers how far it has followed.
 pub struct Node {
     sessions: Sessions,
@@ -84,9 +87,9 @@ impl Node {
         tasks.spawn(runtime, async move { keep_storing(&storing).await });
         tasks.spawn(runtime, async move {
             let mut tick = interval(SWEEP);
-            loop {
+            for turn in 0.. {
                 tick.tick().await;
-                sessions.sweep();
+                sessions.sweep(turn);
             }
         });
     }
@@ -216,12 +219,15 @@ impl Sessions {
         }
     }
 
-    /// Ends the sessions whose clients did not come back.
-    pub(super) fn sweep(&self) {
+    /// Ends the sessions whose clients did not come back, and has some of the others compared with the store, all of them in turn: whatever
+    /// went astray, such as the word of a node that died while it took a session over, is found out then.
+    pub(super) fn sweep(&self, turn: u64) {
         let now = self.0.clock.now_ms();
         for session in self.0.registry.all() {
             if session.give_up(now) {
                 self.0.registry.remove(&session);
+                self.soil(&session);
+            } else if session.turn() % COMPARED_WITHIN == turn % COMPARED_WITHIN {
                 self.soil(&session);
             }
         }

@@ -118,7 +118,7 @@ impl World {
             for node in &mut self.nodes {
                 node.node.renew().await.unwrap();
                 node.node.follow().await.unwrap();
-                node.sessions.sweep();
+                node.sessions.sweep(0);
                 node.sessions.store_changes().await.unwrap();
             }
         }

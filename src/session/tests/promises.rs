@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::session::revocation::Revocation;
-use crate::session::roster::WhenFull;
+use crate::session::roster::{Roster, WhenFull};
+use crate::session::rosters::lease_key;
+use crate::store::{Batch, Expect};
 
 fn settings() -> SessionSettings {
     SessionSettings { per_user_max: 2, ..SessionSettings::default() }
@@ -296,4 +298,23 @@ async fn whoever_is_about_to_leave_hears_the_answer_before_the_end_that_it_bring
     drop(farewell);
     world.settle().await;
     assert_eq!(client.closed(), Some(Close::Revoked), "if it does not leave after all, it is ended like everybody");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_was_told_is_found_out() {
+    let mut world = World::of(2, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    // Another node takes the session over in the store, and dies before it says so.
+    let key = Roster::key("alice");
+    let document = world.store.get(&key).await.unwrap();
+    let mut roster = Roster::read(document.as_ref()).unwrap();
+    roster.take_over(client.id(), "a node that is no more").unwrap();
+    let lease = (world.clock.now_ms() + 10_000).to_string();
+    let batch = Batch::default().put(key, roster.write(), Expect::Anything, None);
+    world.store.write(batch.put(lease_key("a node that is no more"), lease, Expect::Anything, None)).await.unwrap();
+    world.settle().await;
+    assert_eq!(client.closed(), None, "how should it know");
+    (0..300).for_each(|turn| world.sessions(0).sweep(turn));
+    world.settle().await;
+    assert_eq!(client.closed(), Some(Close::Replaced));
 }
