@@ -27,7 +27,6 @@ use crate::drain::Tasks;
 use crate::edge::Edge;
 use crate::failure::Failure;
 use crate::files::Fingerprint;
-use crate::pipeline::signer::Signer;
 use crate::proto::Pools;
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
