@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use protogate::pipeline::api_key;
 use serde_json::json;
 
 use crate::support::client::{Heard, TestClient};
 use crate::support::mirror::Mirror;
+use crate::support::player::Player;
 use crate::support::walkthrough::wait_for;
 use crate::support::{ECHO, TestGateway, admin_request, reload};
 
@@ -182,4 +184,23 @@ async fn a_save_in_many_quick_steps_is_one_reload() {
     wait_for("the files are read", || gateway.gateway().generation() > 1);
     assert_eq!(seen, [1].into(), "nothing is read before the files are quiet");
     assert_eq!(reload(&gateway).await.1["outcome"], "unchanged", "what was read is the last step");
+}
+
+#[tokio::test]
+async fn to_a_session_of_an_api_key_that_was_taken_out_nobody_comes_back() {
+    let key = api_key::generate("ci");
+    let hash: String = api_key::hash(&key).iter().map(|byte| format!("{byte:02x}")).collect();
+    let process = |keys: &str| format!("version: 1\nreload: {{ watch: false }}\nauth: {{ api_keys: [{keys}] }}\n");
+    let listed = process(&format!("{{ name: ci, user: \"service:ci\", hash: \"sha256:{hash}\" }}"));
+    let gateway = TestGateway::start_with(&[("routes/gateway.yaml", &listed), ("routes/routes.yaml", ECHO)]);
+    let session = Player::login(gateway.edge(), &key).await.vanish();
+    let mut back = Player::connect(gateway.edge()).await;
+    back.resume(&session, "").await.expect("the key is listed");
+    assert_eq!(back.echo(9002, "hi").await.as_deref(), Ok("hi"));
+    let session = back.vanish();
+
+    gateway.write("routes/gateway.yaml", &process(""));
+    assert_eq!(reload(&gateway).await.1["outcome"], "swapped");
+    let mut back = Player::connect(gateway.edge()).await;
+    assert_eq!(back.resume(&session, "").await.unwrap_err(), "INVALID_TOKEN");
 }

@@ -209,6 +209,7 @@ mod tests {
     #[test]
     fn what_resumes_a_session_is_not_shown() {
         let record = Record {
+            api_key: None,
             id: "s".into(),
             generation: 1,
             node: "n".into(),

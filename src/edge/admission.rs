@@ -60,8 +60,7 @@ impl Admission {
 
     /// By a resume token, with a fresh token if the client has one. If the session is not to be had any more, the fresh token makes a new
     /// one, of which the client is told that nothing was recovered.
-    pub fn by_resumption(id: u32, resume_token: &str, fresh: String, last_seq: u32, table: &Arc<Table>) -> Admission {
-        let resume_token = ResumeToken::parse(resume_token);
+    pub fn by_resumption(id: u32, resume_token: Option<ResumeToken>, fresh: String, last_seq: u32, table: &Arc<Table>) -> Admission {
         let (table, sessions) = (Arc::clone(table), table.sessions.clone());
         let waiting = async move {
             sessions
@@ -80,6 +79,9 @@ impl Admission {
                         }
                         (resumed, _) => resumed,
                     };
+                    if granted.as_ref().is_ok_and(|grant| !table.verifier.still_lists(grant.identity())) {
+                        return Err(table.verifier.refuse(Cause::UnknownApiKey, "the API key of the session is listed no longer"));
+                    }
                     counted(&table, granted.map(Admitted::Granted))
                 })
                 .await

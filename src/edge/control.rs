@@ -14,6 +14,7 @@ use crate::clock::to_millis;
 use crate::failure::{Code, Failure, Reason};
 use crate::id::CallId;
 use crate::pipeline::Identity;
+use crate::session::secret::ResumeToken;
 use crate::session::{Admitted, Grant, Held, Line};
 use crate::table::{Settings, TableReader};
 use crate::wire::{Close, Envelope, number, v1};
@@ -159,12 +160,17 @@ impl Conversation {
     }
 
     fn refreshed(&mut self, identity: Arc<Identity>, entry: Entry, settings: &Settings, now: Tick) -> Result<(), End> {
-        let Some(held) = self.caller.held().filter(|held| held.session.user == identity.user) else { return Ok(()) };
-        held.session.refresh(Arc::clone(&identity));
+        let number = if entry.way == Way::Refresh { number::REFRESH_TOKEN } else { number::READY };
+        let Some(held) = self.caller.held().filter(|held| held.session.user == identity.user) else {
+            // A call that came back meanwhile has changed whose the connection is. Where a call asked too, its reply is the answer.
+            let request = if entry.way == Way::Refresh { number::REFRESH_TOKEN } else { number::AUTHENTICATE };
+            let failure = Failure::gateway(Reason::Unauthenticated, "the session was left meanwhile; authenticate again");
+            return if entry.id == 0 { Ok(()) } else { self.speaker.refuse(request, entry.id, &failure) };
+        };
+        held.session.refresh(held.generation, Arc::clone(&identity));
         let ready = ready(&identity, &held.session.id, "", settings);
         self.standing = Standing::known(now, SystemTime::now(), identity.expires);
         self.caller.refresh(identity);
-        let number = if entry.way == Way::Refresh { number::REFRESH_TOKEN } else { number::READY };
         self.speaker.say_as(number, entry.id, &ready)
     }
 
@@ -206,7 +212,13 @@ impl Conversation {
 
     fn hear_resume(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), Refused> {
         let message: v1::Resume = self.speaker.read(envelope.payload).map_err(unreadable)?;
-        self.begin(Admission::by_resumption(envelope.id, &message.resume_token, message.token, message.last_seq, &batch.table));
+        let token = ResumeToken::parse(&message.resume_token);
+        // It would be taken from itself, and be over.
+        let held = self.caller.held().filter(|held| token.as_ref().is_some_and(|token| *token.session == *held.session.id));
+        if held.is_some() {
+            return Err(Failure::gateway(Reason::ResumeFailed, "this connection is in that session already").into());
+        }
+        self.begin(Admission::by_resumption(envelope.id, token, message.token, message.last_seq, &batch.table));
         Ok(())
     }
 

@@ -22,6 +22,9 @@ use super::refused::Checked;
 /// How every key begins. No JWT does.
 pub const PREFIX: &str = "pgk_";
 
+/// What its name has in front where tokens have their `jti`.
+pub const TOKEN_ID_PREFIX: &str = "key:";
+
 /// 32 bytes in base64url.
 const SECRET_CHARS: usize = 43;
 
@@ -87,7 +90,7 @@ fn identity(key: &Arc<ApiKeySpec>, now: SystemTime) -> Identity {
     Identity {
         user: Arc::clone(&key.user),
         roles: key.roles.clone(),
-        token_id: Some(format!("key:{}", key.name).into()),
+        token_id: Some(format!("{TOKEN_ID_PREFIX}{}", key.name).into()),
         issued_ms: 0,
         expires: now + LIFETIME_MAX,
         token: None,

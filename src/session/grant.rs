@@ -131,7 +131,7 @@ impl Drop for Grant {
 
 impl Leaving {
     pub(super) fn new(sessions: Sessions, held: Held) -> Leaving {
-        held.session.set_leaving(true);
+        held.session.begin_leaving();
         Leaving { sessions, held, left: false }
     }
 
@@ -149,10 +149,12 @@ impl Leaving {
 }
 
 impl Drop for Leaving {
-    /// The farewell did not succeed. If the session was ended meanwhile, the store knows.
+    /// The farewell did not succeed. If the session was ended meanwhile, it hears so now, or the store knows.
     fn drop(&mut self) {
         if !self.left {
-            self.held.session.set_leaving(false);
+            if self.held.session.stay() {
+                self.sessions.0.registry.remove(&self.held.session);
+            }
             self.sessions.soil(&self.held.session);
         }
     }

@@ -6,6 +6,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::identity::Identity;
@@ -62,8 +64,10 @@ struct State {
     /// While no connection has it, in milliseconds since 1970.
     detached_until_ms: Option<u64>,
     over: Option<Close>,
-    /// Its own connection is saying farewell to it: what others are told of its end is nothing to it.
+    /// Its own connection is saying farewell to it: what others are told of its end is nothing to it, unless the farewell fails.
     leaving: bool,
+    /// What it was told meanwhile.
+    told_while_leaving: Option<Close>,
     ring: Ring,
     /// Pushes were lost with another node.
     lost: bool,
@@ -91,6 +95,7 @@ impl Session {
                 detached_until_ms: None,
                 over: None,
                 leaving: false,
+                told_while_leaving: None,
                 ring: ring.unwrap_or_default(),
                 lost,
                 parked: false,
@@ -191,9 +196,12 @@ impl Session {
         Ok(())
     }
 
-    /// The identity was refreshed in place.
-    pub fn refresh(&self, identity: Arc<Identity>) {
-        self.lock().identity = identity;
+    /// The identity was refreshed in place, by the connection that has it as this generation.
+    pub fn refresh(&self, generation: u64, identity: Arc<Identity>) {
+        let mut state = self.lock();
+        if state.generation == generation {
+            state.identity = identity;
+        }
     }
 
     /// Its connection is gone; it waits for its client until then. False: it is another connection's by now, or over.
@@ -215,7 +223,11 @@ impl Session {
     /// It is over, if it is of no later generation than this. Its connection is asked to end. False: it is not, or was already.
     pub fn end(&self, generation: u64, close: Close) -> bool {
         let mut state = self.lock();
-        if state.leaving || state.over.is_some() || state.generation > generation || state.oldest > generation {
+        if state.over.is_some() || state.generation > generation || state.oldest > generation {
+            return false;
+        }
+        if state.leaving {
+            state.told_while_leaving = Some(close);
             return false;
         }
         state.over = Some(close);
@@ -237,9 +249,27 @@ impl Session {
         waited
     }
 
-    /// Its own connection is about to take leave of it, or does not after all.
-    pub fn set_leaving(&self, leaving: bool) {
-        self.lock().leaving = leaving;
+    /// Its own connection is about to take leave of it.
+    pub fn begin_leaving(&self) {
+        self.lock().leaving = true;
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.lock().leaving
+    }
+
+    /// It does not after all, and hears what it was told meanwhile. True: that it is over.
+    pub fn stay(&self) -> bool {
+        let mut state = self.lock();
+        state.leaving = false;
+        let Some(close) = state.told_while_leaving.take().filter(|_| state.over.is_none()) else { return false };
+        state.over = Some(close);
+        let line = state.line.take();
+        drop(state);
+        if let Some(line) = line {
+            line.close(close);
+        }
+        true
     }
 
     /// Its own connection took leave of it, and goes on without.
@@ -354,5 +384,6 @@ pub fn record(id: &str, generation: u64, node: &str, identity: &Identity, resume
         roles: identity.roles.iter().map(ToString::to_string).collect(),
         token_id: identity.token_id.as_ref().map(ToString::to_string),
         issued_ms: identity.issued_ms,
+        api_key: identity.api_key.as_ref().map(|hash| BASE64_STANDARD.encode(**hash)),
     }
 }

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
@@ -73,7 +75,7 @@ impl Sessions {
             let identity = match &fresh {
                 Some(identity) => identity.clone(),
                 None if from_millis(record.expires_ms) <= self.0.clock.now() => return Err(not_resumable()),
-                None => identity_of(&token.user, record),
+                None => identity_of(&token.user, record).ok_or_else(not_resumable)?,
             };
             let keys = revocation_keys(&identity);
             let checks = still_good(&identity, &keys, &self.0.store.get_all(&keys).await.map_err(store_failed)?)?;
@@ -204,16 +206,21 @@ impl Drop for Turn {
     }
 }
 
-fn identity_of(user: &str, record: &Record) -> Identity {
-    Identity {
+/// The identity with which a session was made. Nothing: it came by an API key of which nobody can say which.
+fn identity_of(user: &str, record: &Record) -> Option<Identity> {
+    let api_key = match &record.api_key {
+        Some(hash) => Some(Arc::new(BASE64_STANDARD.decode(hash).ok()?.try_into().ok()?)),
+        None => None,
+    };
+    Some(Identity {
         user: user.into(),
         roles: record.roles.iter().map(|role| role.as_str().into()).collect(),
         token_id: record.token_id.as_deref().map(Into::into),
         issued_ms: record.issued_ms,
         expires: from_millis(record.expires_ms),
         token: None,
-        api_key: None,
-    }
+        api_key,
+    })
 }
 
 fn not_resumable() -> Failure {

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::{Document, Key};
 
+/// More generations than there will ever be, and few enough to count on from there.
+const GENERATION_MAX: u64 = 1 << 53;
+
 /// The sessions of one user.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct Roster {
@@ -36,6 +39,9 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
     pub issued_ms: u64,
+    /// SHA-256 of the API key by which it came, in base64: whoever resumes it is asked whether that is still listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
 }
 
 /// Whether a node lives.
@@ -77,10 +83,16 @@ impl Roster {
         Key::new("sessions", user)
     }
 
-    /// The roster in a document; an empty one where there is none. One that cannot be read was written by a newer version of this program.
+    /// The roster in a document; an empty one where there is none. One that cannot be read was written by a newer version of this program,
+    /// or by somebody else.
     pub fn read(document: Option<&Document>) -> Result<Roster, String> {
-        document
-            .map_or_else(|| Ok(Roster::default()), |document| serde_json::from_slice(&document.value).map_err(|error| error.to_string()))
+        let Some(document) = document else { return Ok(Roster::default()) };
+        let roster: Roster = serde_json::from_slice(&document.value).map_err(|error| error.to_string())?;
+        if roster.generation > GENERATION_MAX || roster.sessions.iter().any(|record| !(1..=roster.generation).contains(&record.generation))
+        {
+            return Err("its generations are none of ours".to_owned());
+        }
+        Ok(roster)
     }
 
     pub fn write(&self) -> Vec<u8> {
@@ -203,6 +215,7 @@ mod tests {
 
     fn record(id: &str) -> Record {
         Record {
+            api_key: None,
             id: id.to_owned(),
             generation: 0,
             node: "a".to_owned(),
@@ -212,6 +225,18 @@ mod tests {
             roles: Vec::new(),
             token_id: None,
             issued_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_roster_that_counts_as_no_roster_does_cannot_be_read() {
+        let read = |generation, of_record| {
+            let roster = Roster { generation, sessions: vec![Record { generation: of_record, ..record("a") }] };
+            Roster::read(Some(&Document { value: roster.write().into(), version: 1 }))
+        };
+        assert!(read(3, 2).is_ok());
+        for (generation, of_record) in [(3, 0), (3, 4), (u64::MAX, 3), (u64::MAX, u64::MAX)] {
+            assert!(read(generation, of_record).is_err(), "{generation} {of_record}");
         }
     }
 

@@ -86,7 +86,8 @@ impl Sessions {
         Batch::new(Durability::Flushed).put(Roster::key(user), roster.write(), Expect::unchanged(document), Some(ttl))
     }
 
-    /// Takes a session out of its roster and revokes its token, in one batch.
+    /// Takes a session out of its roster and revokes its token, in one batch. An API key is no login, and others may have come by it too:
+    /// whoever leaves does not end it.
     pub(super) async fn leave_roster(&self, session: &Arc<Session>, generation: u64, identity: &Identity, rules: &Rules) -> Result<()> {
         for _ in 0..ATTEMPTS_MAX {
             let document = self.0.store.get(&Roster::key(&session.user)).await.map_err(store_failed)?;
@@ -94,7 +95,7 @@ impl Sessions {
             roster.remove(&session.id, generation);
             let mut batch = self.roster_batch(&session.user, &roster, document.as_ref(), rules);
             batch.durability = Durability::Durable;
-            if let Some(token_id) = &identity.token_id {
+            if let Some(token_id) = identity.token_id.as_ref().filter(|_| identity.api_key.is_none()) {
                 let left = identity.expires.duration_since(self.0.clock.now()).unwrap_or_default();
                 batch = Revocation::Token(token_id.to_string()).write(batch, (left + CLOCKS_DIFFER).min(REVOKED_KEEP));
             }

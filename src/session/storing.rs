@@ -88,6 +88,10 @@ impl Sessions {
                     let generation = record.generation;
                     if found[1].is_some() || still_good(&identity, &keys[2..], &found[2..]).is_err() {
                         self.finish(session, generation, Close::Revoked);
+                        // Then it will hear of it as soon as it does not leave after all.
+                        if session.is_leaving() {
+                            return Ok(());
+                        }
                         continue;
                     }
                     let stored = roster.find(&session.id).map(|stored| (stored.generation, stored.node == self.0.node));

@@ -258,3 +258,16 @@ async fn a_session_is_nobody_elses() {
         assert_eq!(back.resume(&session, "").await.unwrap_err(), "RESUME_FAILED");
     }
 }
+
+#[tokio::test]
+async fn who_would_come_back_to_where_they_are_stays_there() {
+    let cluster = Cluster::new("{}");
+    let a = cluster.gateway();
+    let mut player = Player::login(a.edge(), &token(&a, "alice")).await;
+    let session = player.session.clone();
+    assert_eq!(player.resume(&session, "").await.unwrap_err(), "RESUME_FAILED");
+    assert_eq!(player.echo(KNOWN, "hi").await.as_deref(), Ok("hi"));
+    let session = player.vanish();
+    let mut back = Player::connect(a.edge()).await;
+    assert_eq!(back.resume(&session, "").await.unwrap()["recovered"], true);
+}

@@ -15,6 +15,7 @@ use crate::id::{ConnectionId, WorkerId};
 use crate::pipeline::auth::Verifier;
 use crate::pipeline::signer::Signer;
 use crate::proto::Pool;
+use crate::session::Admitted;
 use crate::session::budget::Budget;
 use crate::session::outbox::Outbox;
 use crate::table::{Settings, live};
@@ -113,4 +114,20 @@ async fn nothing_is_read_until_it_is_known_who_the_client_is() {
         heard += 1;
     }
     assert_eq!(heard, 108, "ten good tokens are free, and a hundred strikes the end");
+}
+
+#[test]
+fn a_refresh_of_a_session_that_was_left_meanwhile_is_answered() {
+    let (_writer, tables) = live(Arc::new(Table::empty()));
+    let mut conversation = conversation(&Arc::new(Budget::new(1 << 20, 1 << 20)));
+    let signer = Signer::generate();
+    let verifier = Verifier::new(&[signer.development_issuer()]).unwrap_or_else(|_| panic!("the signer's issuer is sound"));
+    let token = signer.issue_development("alice", &[], Duration::from_secs(60));
+    let identity = Arc::new(verifier.verify(&token, std::time::SystemTime::now()).unwrap());
+    for (way, number) in [(Way::Refresh, 8), (Way::Authenticate, 2)] {
+        let refreshed = Admitted::Refreshed(Arc::clone(&identity));
+        conversation.enter(refreshed, Entry { way, id: 7 }, &tables, &Settings::default(), Tick::ZERO).unwrap();
+        let said = written(&conversation);
+        assert!(said.contains("UNAUTHENTICATED") && said.contains(&format!(r#""protocol":{number},"id":7"#)), "{said}");
+    }
 }

@@ -301,6 +301,39 @@ async fn whoever_is_about_to_leave_hears_the_answer_before_the_end_that_it_bring
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_farewell_that_fails_delays_an_end_no_longer_than_itself() {
+    let mut world = World::of(1, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    let [first, _second] = [(); 2].map(|()| world.sessions(0).leaving(client.attachment.held()));
+    world.sessions(0).revoke(&Revocation::Token("token of alice".to_owned())).await.unwrap();
+    world.settle().await;
+    // Whoever compares it with the store meanwhile does not wait for it either.
+    world.sessions(0).soil_all();
+    world.sessions(0).store_changes().await.unwrap();
+    assert_eq!(client.closed(), None);
+    world.memory.set_broken(true);
+    drop(first);
+    assert_eq!(client.closed(), Some(Close::Revoked), "though another is under way, and the store out of reach");
+    assert_eq!(world.sessions(0).len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_came_by_an_api_key_leaves_and_the_key_stays_good_for_others() {
+    let mut world = World::of(1, settings()).await;
+    let of_key = |world: &World| Identity { api_key: Some(Arc::new([7; 32])), ..world.identity("ci") };
+    let grant = world.sessions(0).bind(of_key(&world)).await.unwrap();
+    let leaving = Client::enter(grant).unwrap();
+    let farewell = world.sessions(0).leaving(leaving.attachment.held());
+    world.sessions(0).leave(farewell).await.unwrap();
+    world.settle().await;
+    assert_eq!(reason(world.resume(0, &leaving.resume_token, 0).await), "RESUME_FAILED");
+    let grant = world.sessions(0).bind(of_key(&world)).await.unwrap();
+    let token = Client::enter(grant).unwrap().resume_token;
+    let resumed = world.sessions(0).resume(&ResumeToken::parse(&token).unwrap(), None, 0).await.unwrap();
+    assert_eq!(resumed.identity().api_key.as_deref(), Some(&[7; 32]), "by which it is known whether the key is still listed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_was_told_is_found_out() {
     let mut world = World::of(2, settings()).await;
     let client = world.login(0, "alice").await.unwrap();
