@@ -62,7 +62,10 @@ impl Sessions {
                 stored
             });
             let stored: Vec<Result<(), StoreError>> = stored.buffer_unordered(STORED_AT_ONCE).collect().await;
-            stored.into_iter().collect::<Result<(), StoreError>>()?;
+            // One roster that cannot be read is not the store's failure: the others go on, and it ends up alone.
+            if !stored.iter().any(Result::is_ok) {
+                stored.into_iter().collect::<Result<(), StoreError>>()?;
+            }
         }
     }
 

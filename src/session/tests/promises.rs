@@ -334,6 +334,24 @@ async fn whoever_came_by_an_api_key_leaves_and_the_key_stays_good_for_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_roster_that_cannot_be_read_holds_up_nobody_elses() {
+    let world = World::of(1, settings()).await;
+    let mut clients = vec![world.login(0, "mallory").await.unwrap()];
+    let garbage = Batch::default().put(Roster::key("mallory"), "garbage", Expect::Anything, None);
+    world.store.write(garbage).await.unwrap();
+    for number in 0..200 {
+        clients.push(world.login(0, &format!("user{number}")).await.unwrap());
+    }
+    drop(clients);
+    assert!(world.sessions(0).store_changes().await.is_err(), "it stays to be stored");
+    for number in 0..200 {
+        let document = world.store.get(&Roster::key(&format!("user{number}"))).await.unwrap();
+        assert!(Roster::read(document.as_ref()).unwrap().records()[0].detached_until_ms.is_some(), "{number}");
+    }
+    assert_eq!(reason(world.login(0, "mallory").await), "UNAVAILABLE");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_was_told_is_found_out() {
     let mut world = World::of(2, settings()).await;
     let client = world.login(0, "alice").await.unwrap();
