@@ -51,7 +51,7 @@ impl Admission {
                     if another && way == Way::Refresh {
                         return Err(another_users(&table));
                     }
-                    counted(&table, sessions.admit(held, identity).await)
+                    table.verifier.counted(sessions.admit(held, identity).await)
                 })
                 .await
         };
@@ -75,12 +75,12 @@ impl Admission {
                         None => Err(Failure::gateway(Reason::ResumeFailed, "this is no resume token of Ready; authenticate instead")),
                     };
                     let granted = match (resumed, fresh) {
-                        (Err(failure), Some(identity)) if failure.reason() == Reason::ResumeFailed.parts().1 => {
+                        (Err(failure), Some(identity)) if failure.is(Reason::ResumeFailed) => {
                             sessions.bind_anew(identity).await
                         }
                         (resumed, _) => resumed,
                     };
-                    counted(&table, granted.map(Admitted::Granted))
+                    table.verifier.counted(granted.map(Admitted::Granted))
                 })
                 .await
         };
@@ -94,15 +94,6 @@ impl Admission {
 
 async fn verify(table: &Table, token: &str) -> Result<Identity> {
     table.verifier.verify_patiently(token, || Clock::system().now()).await
-}
-
-/// A token that was good and is refused all the same was revoked.
-fn counted<T>(table: &Table, admitted: Result<T>) -> Result<T> {
-    admitted.inspect_err(|failure| {
-        if failure.reason() == Reason::InvalidToken.parts().1 {
-            table.verifier.refusals().count(Cause::Revoked);
-        }
-    })
 }
 
 fn another_users(table: &Table) -> Failure {
