@@ -75,9 +75,7 @@ impl Admission {
                         None => Err(Failure::gateway(Reason::ResumeFailed, "this is no resume token of Ready; authenticate instead")),
                     };
                     let granted = match (resumed, fresh) {
-                        (Err(failure), Some(identity)) if failure.is(Reason::ResumeFailed) => {
-                            sessions.bind_anew(identity).await
-                        }
+                        (Err(failure), Some(identity)) if failure.is(Reason::ResumeFailed) => sessions.bind_anew(identity).await,
                         (resumed, _) => resumed,
                     };
                     table.verifier.counted(granted.map(Admitted::Granted))

@@ -8,7 +8,7 @@
 //! - `identity`: what a good token says
 //! - `roster`: all sessions of one user, one document in the store
 //! - `revocation`: what is no longer believed
-//! - `secret`: what names and resumes a session
+//! - `secret`: what resumes a session
 //!
 //! What a node does about it:
 //! - `sessions`: making, refreshing, ending; `resume`: coming back; over `rosters`, the rosters in the store

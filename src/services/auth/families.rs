@@ -15,12 +15,12 @@ use tracing::warn;
 
 use super::accounts::{self, Accounts, User};
 use super::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
-use super::random;
 use super::refusal::{Refusal, Result};
 use crate::clock::{Clock, from_millis, to_millis};
 use crate::pipeline::issuer::LEEWAY_MAX;
 use crate::pipeline::signer::NewToken;
 use crate::pipeline::signing::{Signing, SigningCell};
+use crate::random;
 use crate::session::revocation::{self, Notice, Revocation, user_key};
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
@@ -106,7 +106,7 @@ impl Families {
     pub fn begin(&self, user: &User) -> Result<Begun> {
         let signing = self.signing()?;
         let now = self.moment(user);
-        let holder = random::secret::<16>();
+        let holder = random::name();
         let mut family = Family {
             id: random::id(),
             user: user.id.clone(),
