@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::identity::{Identity, REFUSED};
+use super::lease::lease_key;
 use super::live::Session;
 use super::revocation::{Notice, Revocation, moment, token_key, user_key};
 use super::roster::{Life, Record, Roster, Rules};
@@ -106,11 +107,6 @@ impl Sessions {
         }
         Err(unavailable("others changed the roster again and again"))
     }
-}
-
-/// Where it stands until when a node lives.
-pub(super) fn lease_key(node: &str) -> Key {
-    Key::new("node", node)
 }
 
 /// Where it would stand that an identity is revoked.
