@@ -3,14 +3,11 @@
 //! Promises: the folder and what is in it belong to its owner alone (modes 0700 and 0600); a secret is made once, whole or not at all,
 //! and two processes that start together agree on it.
 
+use crate::random;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 /// The operator's token in development, which the command line reads.
 pub const ADMIN_TOKEN: &str = "admin.token";
@@ -74,7 +71,7 @@ impl DataFolder {
     fn draft(&self, name: &str, secret: &[u8]) -> io::Result<PathBuf> {
         self.make()?;
         // A name nobody else has: two containers that share a volume may well share a process id.
-        let draft = self.path.join(format!("{name}.{}.new", random_token()));
+        let draft = self.path.join(format!("{name}.{}.new", random::name()));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(secret)?;
         file.sync_all()?;
@@ -101,16 +98,9 @@ impl DataFolder {
 
     /// The operator's development token.
     pub fn admin_token(&self) -> io::Result<String> {
-        let token = self.read_or_create(ADMIN_TOKEN, || random_token().into_bytes())?;
+        let token = self.read_or_create(ADMIN_TOKEN, || random::secret::<32>().into_bytes())?;
         String::from_utf8(token).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the admin token is not text"))
     }
-}
-
-/// 256 bits nobody can guess, as text that needs no quoting.
-fn random_token() -> String {
-    let mut bytes = [0; 32];
-    SystemRandom::new().fill(&mut bytes).expect("the operating system gives random bytes");
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 #[cfg(test)]

@@ -238,6 +238,11 @@ impl Failure {
         &self.0.reason
     }
 
+    /// Whether the gateway says so, for this reason. A backend may use the same token for something else.
+    pub fn is(&self, reason: Reason) -> bool {
+        self.0.source == Source::Gateway && self.0.reason == reason.parts().1
+    }
+
     /// The public text.
     pub fn message(&self) -> &str {
         &self.0.message

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
@@ -207,7 +207,7 @@ impl Gateway {
             let mut stop = Stop::new().map_err(io_error("signals cannot be received"))?;
             let mut again = signal(SignalKind::hangup()).map_err(io_error("signals cannot be received"))?;
             if let Some(path) = &self.ready_file {
-                self.write_ready_file(path).map_err(io_error(format!("cannot write {}", path.display())))?;
+                write_ready_file(path, &self.addresses()).map_err(io_error(format!("cannot write {}", path.display())))?;
             }
             loop {
                 tokio::select! {
@@ -245,13 +245,17 @@ impl Gateway {
         self.tasks.drain(BACK_ROOM_PATIENCE).await;
     }
 
-    fn write_ready_file(&self, path: &Path) -> io::Result<()> {
-        // Written beside and renamed, so that whoever waits for the file never reads half of it.
-        let draft = path.with_extension("new");
-        let addresses = json!({ "edge": self.edge_address().to_string(), "admin": self.admin.to_string() });
-        std::fs::write(&draft, format!("{addresses}\n"))?;
-        std::fs::rename(&draft, path)
+    fn addresses(&self) -> Value {
+        json!({ "edge": self.edge_address().to_string(), "admin": self.admin.to_string() })
     }
+}
+
+/// Says to whoever waits for this file where a process listens, once it does.
+pub fn write_ready_file(path: &Path, addresses: &Value) -> io::Result<()> {
+    // Written beside and renamed, so that whoever waits for the file never reads half of it.
+    let draft = path.with_extension("new");
+    std::fs::write(&draft, format!("{addresses}\n"))?;
+    std::fs::rename(&draft, path)
 }
 
 /// The runtime of everything that is not the data path. Dropping it waits for nothing, because a runtime must not be dropped as it is

@@ -49,6 +49,7 @@ pub mod drain;
 pub mod failure;
 pub mod files;
 pub mod id;
+pub mod random;
 pub mod reserved;
 pub mod telemetry;
 pub mod tls;

@@ -278,7 +278,7 @@ async fn every_bad_token_is_refused_with_one_text_and_counted_by_its_cause() {
         let refusal = authenticate(&mut client, token).await;
         let status = &refusal["status"];
         assert_eq!((&refusal["id"], &status["code"], &status["reason"]), (&json!(70), &json!(16), &json!("INVALID_TOKEN")), "{what}");
-        assert_eq!(status["message"], protogate::pipeline::refused::REFUSED, "{what}");
+        assert_eq!(status["message"], protogate::session::identity::REFUSED, "{what}");
         client.assert_sent_away(4500).await;
         *expected.get_mut(cause.name()).unwrap() += 1;
         assert_eq!(world.refused().await, expected, "{what}");

@@ -51,13 +51,23 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Every path that needs the token, and its one method.
-const API: [(&str, Method); 5] = [
-    ("/api/v1/reload", Method::POST),
-    ("/api/v1/statistics", Method::GET),
-    ("/api/v1/sessions", Method::GET),
-    ("/api/v1/revoke", Method::POST),
-    ("/api/v1/push", Method::POST),
+const API: [(&str, Method, Asked); 5] = [
+    ("/api/v1/reload", Method::POST, Asked::Reload),
+    ("/api/v1/statistics", Method::GET, Asked::Statistics),
+    ("/api/v1/sessions", Method::GET, Asked::Sessions),
+    ("/api/v1/revoke", Method::POST, Asked::Revoke),
+    ("/api/v1/push", Method::POST, Asked::Push),
 ];
+
+/// What an operator may ask for.
+#[derive(Clone, Copy)]
+enum Asked {
+    Reload,
+    Statistics,
+    Sessions,
+    Revoke,
+    Push,
+}
 
 /// What the door leads to.
 pub struct Admin {
@@ -120,8 +130,8 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
     if let Err(refusal) = from_here(&request) {
         return *refusal;
     }
-    let path = request.uri().path().to_owned();
-    match (request.method(), &*path) {
+    let path = request.uri().path();
+    match (request.method(), path) {
         (&Method::GET | &Method::HEAD, "/healthz") => return health::alive(),
         (&Method::GET | &Method::HEAD, "/readyz") => return health::ready(admin.ready.is_set()),
         (_, "/healthz" | "/readyz") => return error(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here"),
@@ -131,24 +141,23 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
         let what = "send `Authorization: Bearer TOKEN` with the token of `admin.token` in gateway.yaml, or of the data folder's admin.token in development";
         return error(StatusCode::UNAUTHORIZED, what);
     }
-    let Some((_, method)) = API.into_iter().find(|(known, _)| *known == path) else {
-        let known: Vec<&str> = API.iter().map(|(path, _)| *path).collect();
+    let Some((_, method, asked)) = API.into_iter().find(|(known, ..)| *known == path) else {
+        let known: Vec<&str> = API.iter().map(|(path, ..)| *path).collect();
         return error(StatusCode::NOT_FOUND, &format!("there is /healthz, /readyz, {}", known.join(", ")));
     };
-    let asked = if request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
-    if asked != method {
+    let reads = request.method() == Method::HEAD && method == Method::GET;
+    if *request.method() != method && !reads {
         return error(StatusCode::METHOD_NOT_ALLOWED, &format!("only {method} is answered here"));
     }
     if method == Method::POST && !is_json(&request) {
         return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "writes need `Content-Type: application/json`");
     }
-    match &*path {
-        "/api/v1/reload" => api::reload(admin, &request).await,
-        "/api/v1/statistics" => api::statistics(admin),
-        "/api/v1/sessions" => sessions::list(admin, request.uri().query()).await,
-        "/api/v1/revoke" => sessions::revoke(admin, request).await,
-        "/api/v1/push" => sessions::push(admin, request).await,
-        _ => unreachable!("every path of the list is answered here"),
+    match asked {
+        Asked::Reload => api::reload(admin, &request).await,
+        Asked::Statistics => api::statistics(admin),
+        Asked::Sessions => sessions::list(admin, request.uri().query()).await,
+        Asked::Revoke => sessions::revoke(admin, request).await,
+        Asked::Push => sessions::push(admin, request).await,
     }
 }
 

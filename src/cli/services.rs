@@ -1,7 +1,7 @@
 //! `protogate services`: a built-in service as a process of its own.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::{CANNOT_START, Config, Data, Exit};
 use crate::clock::Clock;
 use crate::config::Environment;
 use crate::drain::Tasks;
-use crate::gateway::{StartError, development};
+use crate::gateway::{StartError, development, write_ready_file};
 use crate::proto::Pools;
 use crate::reload::{self, Inputs, log_findings};
 use crate::services::{self, alone, auth};
@@ -135,7 +135,8 @@ impl Auth {
             warn!(%address, "whoever reaches this address is believed to be a gateway");
         }
         if let Some(path) = &self.ready_file {
-            write_ready_file(path, address).map_err(cannot(format!("cannot write {}", path.display())))?;
+            write_ready_file(path, &json!({ "services": address.to_string() }))
+                .map_err(cannot(format!("cannot write {}", path.display())))?;
         }
         info!(%address, "serving accounts");
         loop {
@@ -163,13 +164,6 @@ fn read_again(inputs: &Inputs, cells: &Cells) {
         }
         None => warn!("the settings have errors, the old ones stay"),
     }
-}
-
-fn write_ready_file(path: &Path, address: SocketAddr) -> std::io::Result<()> {
-    // Written beside and renamed, so that whoever waits for the file never reads half of it.
-    let draft = path.with_extension("new");
-    std::fs::write(&draft, format!("{}\n", json!({ "services": address.to_string() })))?;
-    std::fs::rename(&draft, path)
 }
 
 fn cannot<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl Fn(E) -> Exit {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::{Data, Exit};
 use crate::config::value::{Name, Value as _};
 use crate::pipeline::api_key;
-use crate::pipeline::issuer::is_user;
+use crate::pipeline::identity::is_user;
 
 /// Tokens for development, and API keys.
 ///

@@ -7,21 +7,15 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::After;
 use crate::clock::{Clock, to_millis};
 use crate::failure::{Failure, Reason, Result};
 use crate::pipeline::Identity;
+use crate::pipeline::identity::{ROLES_MAX, is_user};
 use crate::proto::{Value, Values};
 use crate::session::{Admitted, Held};
 use crate::table::Route;
-use crate::table::plan::{Bind, EffectKind, EffectPlan};
-
-use super::After;
-
-/// Roles of a reply that are read. More would not be a role model.
-const ROLES_MAX: usize = 64;
-
-/// The longest name of a user, as in a token.
-const USER_BYTES_MAX: usize = 256;
+use crate::table::plan::{Bind, EffectKind};
 
 /// What is to be committed.
 pub enum Effect {
@@ -47,15 +41,15 @@ pub(super) async fn prepare(after: After, route: &Route, reply: &[u8], deadline:
             let left = table.sessions.ask(patience, |sessions| async move { sessions.leave(leaving).await });
             Ok(Some(Effect::Leave(left.await.map_err(explained)?)))
         }
-        EffectKind::Bind(_) => {
-            let claim = Claim::read(plan, &values, reply)?;
+        EffectKind::Bind(bind) => {
+            let claim = Claim::read(bind, &values, reply)?;
             let sessions = table.sessions.clone();
             let admitted = sessions.ask(patience, |sessions| async move {
                 let identity = match claim {
                     Claim::Token(token) => table.verifier.verify_patiently(&token, || Clock::system().now()).await?,
                     Claim::Identity(identity) => *identity,
                 };
-                sessions.admit(held, identity).await
+                table.verifier.counted(sessions.admit(held, identity).await)
             });
             Ok(Some(Effect::Enter(admitted.await.map_err(explained)?)))
         }
@@ -71,19 +65,18 @@ enum Claim {
 // === impl Claim ===
 
 impl Claim {
-    fn read(plan: &EffectPlan, values: &Values<'_>, reply: &[u8]) -> Result<Claim> {
+    fn read(bind: &Bind, values: &Values<'_>, reply: &[u8]) -> Result<Claim> {
         let text = |index: usize, what: &str| match values.get(index) {
             Value::Str(text) if !text.is_empty() => Ok(text.to_owned()),
             Value::Int(number) => Ok(number.to_string()),
             Value::Uint(number) => Ok(number.to_string()),
             _ => Err(failed(format!("the reply holds no {what}"))),
         };
-        let EffectKind::Bind(bind) = &plan.kind else { unreachable!("only a binding makes a claim") };
         match bind {
             Bind::Token { token } => Ok(Claim::Token(text(*token, "token")?)),
             Bind::Fields { user, roles, ttl } => {
                 let user = text(*user, "user")?;
-                if user.len() > USER_BYTES_MAX || user.chars().any(char::is_control) {
+                if !is_user(&user) {
                     return Err(failed("the reply's user is longer than 256 bytes or has control characters"));
                 }
                 let roles = match roles {
@@ -112,7 +105,7 @@ fn identity(user: &str, roles: &[&str], ttl: Duration) -> Identity {
 
 /// What is told to a client whose call succeeded there and not here. That it has as many sessions as it may is its own affair.
 fn explained(failure: Failure) -> Failure {
-    if failure.reason() == Reason::SessionLimit.parts().1 {
+    if failure.is(Reason::SessionLimit) {
         return failure;
     }
     failed(failure.cause().unwrap_or_else(|| failure.message()))

@@ -51,7 +51,7 @@ impl Admission {
                     if another && way == Way::Refresh {
                         return Err(another_users(&table));
                     }
-                    counted(&table, sessions.admit(held, identity).await)
+                    table.verifier.counted(sessions.admit(held, identity).await)
                 })
                 .await
         };
@@ -74,15 +74,13 @@ impl Admission {
                         None => Err(Failure::gateway(Reason::ResumeFailed, "this is no resume token of Ready; authenticate instead")),
                     };
                     let granted = match (resumed, fresh) {
-                        (Err(failure), Some(identity)) if failure.reason() == Reason::ResumeFailed.parts().1 => {
-                            sessions.bind_anew(identity).await
-                        }
+                        (Err(failure), Some(identity)) if failure.is(Reason::ResumeFailed) => sessions.bind_anew(identity).await,
                         (resumed, _) => resumed,
                     };
                     if granted.as_ref().is_ok_and(|grant| !table.verifier.still_lists(grant.identity())) {
                         return Err(table.verifier.refuse(Cause::UnknownApiKey, "the API key of the session is listed no longer"));
                     }
-                    counted(&table, granted.map(Admitted::Granted))
+                    table.verifier.counted(granted.map(Admitted::Granted))
                 })
                 .await
         };
@@ -96,15 +94,6 @@ impl Admission {
 
 async fn verify(table: &Table, token: &str) -> Result<Identity> {
     table.verifier.verify_patiently(token, || Clock::system().now()).await
-}
-
-/// A token that was good and is refused all the same was revoked.
-fn counted<T>(table: &Table, admitted: Result<T>) -> Result<T> {
-    admitted.inspect_err(|failure| {
-        if failure.reason() == Reason::InvalidToken.parts().1 {
-            table.verifier.refusals().count(Cause::Revoked);
-        }
-    })
 }
 
 fn another_users(table: &Table) -> Failure {

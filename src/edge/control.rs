@@ -182,7 +182,7 @@ impl Conversation {
             Way::Refresh => number::REFRESH_TOKEN,
             Way::Resume => number::RESUME,
         };
-        let bad_token = failure.reason() == Reason::InvalidToken.parts().1;
+        let bad_token = failure.is(Reason::InvalidToken);
         match failure.code() {
             // Not the client's doing.
             Code::Unavailable => self.speaker.refuse(request, id, &failure)?,
@@ -288,10 +288,12 @@ fn unreadable(what: String) -> Failure {
 
 /// Why a connection ends whose token made no session: for good if the token is bad, else to be tried again.
 fn shut_out(failure: &Failure) -> End {
-    let close = match failure.reason() {
-        "INVALID_TOKEN" => Close::BadToken,
-        "SESSION_LIMIT" => Close::Limit,
-        _ => Close::Overloaded,
+    let close = if failure.is(Reason::InvalidToken) {
+        Close::BadToken
+    } else if failure.is(Reason::SessionLimit) {
+        Close::Limit
+    } else {
+        Close::Overloaded
     };
     End::close(close, failure.message().to_owned())
 }

@@ -171,7 +171,7 @@ impl Conversation {
     pub(super) fn refuse(&mut self, protocol: u32, id: u32, failure: &Failure, tick: Tick) -> Result<(), End> {
         self.speaker.refuse(protocol, id, failure)?;
         // That the gateway is about to stop is not the client's doing either.
-        if failure.reason() == Reason::Shutdown.parts().1 {
+        if failure.is(Reason::Shutdown) {
             return Ok(());
         }
         self.patience

@@ -9,15 +9,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::rand;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::cause::Cause;
 use super::identity::Identity;
 use super::issuer::LIFETIME_MAX;
 use super::refused::Checked;
+use crate::random;
 
 /// How every key begins. No JWT does.
 pub const PREFIX: &str = "pgk_";
@@ -46,9 +44,7 @@ pub struct ApiKeys(BTreeMap<Arc<str>, Arc<ApiKeySpec>>);
 
 /// A key that nobody had before. It is shown once, to whoever made it.
 pub fn generate(name: &str) -> String {
-    let mut secret = [0; 32];
-    rand::fill(&mut secret).expect("the system has random numbers");
-    format!("{PREFIX}{name}_{}", URL_SAFE_NO_PAD.encode(secret))
+    format!("{PREFIX}{name}_{}", random::secret::<32>())
 }
 
 /// What the configuration holds of a key.

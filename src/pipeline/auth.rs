@@ -23,7 +23,7 @@ pub use super::issuer::{Algorithm, IssuerSpec, KeySource, LEEWAY_MAX};
 use super::key_set::{KeySet, KeySetSpec};
 use super::refused::Checked;
 pub use super::refused::Refused;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 
 /// The longest token. Real ones have one or two kilobytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -111,7 +111,16 @@ impl Verifier {
         verified.map_err(Refused::finally)
     }
 
-    /// Refuses a token that was good, for a reason that only the caller knows. Counts it.
+    /// Counts what became of an identity that was verified here: if it was refused all the same, it was revoked.
+    pub fn counted<T>(&self, admitted: Result<T, Failure>) -> Result<T, Failure> {
+        admitted.inspect_err(|failure| {
+            if failure.is(Reason::InvalidToken) {
+                self.refusals.count(Cause::Revoked);
+            }
+        })
+    }
+
+    /// Refuses an identity that was good, for a reason that only the caller knows. Counts it.
     pub fn refuse(&self, cause: Cause, what: &str) -> Failure {
         Refused::new(cause.because(what), &self.refusals).finally()
     }

@@ -20,6 +20,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::key_set::Source;
+use crate::tls;
 
 /// The largest key set. Real ones have a few kilobytes.
 const BODY_BYTES_MAX: usize = 256 << 10;
@@ -85,9 +86,8 @@ impl Server {
         if self.client.is_none() {
             let mut roots = RootCertStore::empty();
             if self.url.starts_with("https:") {
-                let system = spawn_blocking(rustls_native_certs::load_native_certs).await.map_err(|error| error.to_string())?;
-                // Systems carry certificates that nobody can use; what matters is that some are left.
-                if roots.add_parsable_certificates(system.certs).0 == 0 {
+                roots = spawn_blocking(tls::native_roots).await.map_err(|error| error.to_string())?;
+                if roots.is_empty() {
                     return Err("this system has no certificate authorities; name them in `SSL_CERT_FILE`".to_owned());
                 }
             }

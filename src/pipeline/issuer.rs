@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::cause::Cause;
 use super::claims::{Object, Texts, quoted};
-use super::identity::Identity;
+use super::identity::{Identity, ROLES_MAX, is_user};
 use super::key_set::{KeySet, KeySetSpec};
 use super::keys::{Keys, needs_secret};
 use super::refused::Checked;
@@ -24,8 +24,6 @@ const CLOCKS_APART: Duration = Duration::from_secs(5);
 pub const LIFETIME_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 const KEY_ID_CHARS_MAX: usize = 128;
-const USER_BYTES_MAX: usize = 256;
-const ROLES_MAX: usize = 64;
 
 /// One issuer, as configured.
 #[derive(Clone, PartialEq, Eq)]
@@ -229,9 +227,4 @@ impl Issuer {
             _ => Ok(roles),
         }
     }
-}
-
-/// Whether a text can be a user: not empty, short, and fit for a log and a header.
-pub fn is_user(text: &str) -> bool {
-    !text.is_empty() && text.len() <= USER_BYTES_MAX && !text.chars().any(char::is_control)
 }

@@ -2,8 +2,8 @@
 //!
 //! Each stage is a plain function or value that dispatch uses in order: who asks (`auth`, `call`), may they (`permission`), how often
 //! (`rate_limit`), what may come along (`metadata`); and afterwards what is written down about it (`access_log`). Promises: a stage refuses
-//! with a [`Failure`](crate::failure::Failure) or lets pass; none of them does I/O, reads a clock or waits (key sets are fetched in the
-//! back room); none knows a socket, a backend or protobuf.
+//! with a [`Failure`](crate::failure::Failure) or lets pass; what a call goes through does no I/O, reads no clock and waits for nothing;
+//! none knows a socket, a backend or protobuf. Tokens are looked at in the back room, where key sets are fetched and may be waited for.
 //!
 //! - `call`: the caller, with the permissions it was found to have
 //! - `told`: the caller as backends are told

@@ -9,11 +9,9 @@ use std::sync::Arc;
 use tracing::debug;
 
 use super::cause::{Cause, Refusals};
+use super::identity::REFUSED;
 use super::key_set::Refresh;
 use crate::failure::{Failure, Reason};
-
-/// What every refusal says.
-pub const REFUSED: &str = "the token was refused; get a new one and authenticate with it";
 
 /// What is wrong with a token, for the log.
 pub struct Flaw {

@@ -6,10 +6,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::rand;
 use aws_lc_rs::signature::Ed25519KeyPair;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde::Serialize;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
@@ -18,6 +15,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use super::issuer::{Algorithm, IssuerSpec, KeySource};
 use super::public_key::{PublicKey, key_set};
 use crate::clock::to_millis;
+use crate::random;
 
 /// The claim in which roles are listed.
 const ROLES: &str = "roles";
@@ -53,7 +51,7 @@ pub struct NewToken<'a> {
 impl Signer {
     /// A key that nobody had before.
     pub fn generate() -> Signer {
-        let key = Ed25519KeyPair::generate().expect("the system has random numbers");
+        let key = Ed25519KeyPair::generate().expect("the operating system gives random bytes");
         let pkcs8 = key.to_pkcs8().expect("a key that was just made can be written");
         Signer { pkcs8: pkcs8.as_ref().to_vec(), public: PublicKey::of(&key) }
     }
@@ -120,7 +118,7 @@ impl Signer {
             iat,
             iat_ms,
             exp: iat.saturating_add(token.ttl.as_secs()),
-            jti: token.token_id.map_or_else(|| random_id().into(), Cow::Borrowed),
+            jti: token.token_id.map_or_else(|| random::name().into(), Cow::Borrowed),
         };
         let key = EncodingKey::from_ed_der(&self.pkcs8);
         let header = Header { kid: Some(self.public.id()), ..Header::new(Algorithm::EdDsa.in_library()) };
@@ -140,12 +138,6 @@ pub fn issuer_of(keys: &[PublicKey], issuer: &str, audience: &str) -> IssuerSpec
         // It ends when it says so: nodes have one time, and a client is told when.
         leeway: Duration::ZERO,
     }
-}
-
-fn random_id() -> String {
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).expect("the system has random numbers");
-    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 #[cfg(test)]

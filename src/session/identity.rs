@@ -6,10 +6,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+/// What every refusal of a token or an API key says: nobody is to learn which of its parts was nearly right.
+pub const REFUSED: &str = "the token was refused; get a new one and authenticate with it";
+
+/// Roles that are read, of a token or of a reply. More would not be a role model.
+pub const ROLES_MAX: usize = 64;
+
+/// The longest user.
+const USER_BYTES_MAX: usize = 256;
+
 /// Who a connection speaks for.
 #[derive(Clone)]
 pub struct Identity {
-    /// The token's `sub`: not empty, at most 256 bytes, no control characters.
+    /// The token's `sub`, which [`is_user`].
     pub user: Arc<str>,
     /// The roles it lists, or its issuer's default.
     pub roles: Vec<Arc<str>>,
@@ -29,6 +38,11 @@ pub struct Identity {
 /// A token. It prints as nothing but its name.
 #[derive(Clone)]
 pub struct Token(Arc<str>);
+
+/// Whether a text can be a user: not empty, short, and fit for a log and a header.
+pub fn is_user(text: &str) -> bool {
+    !text.is_empty() && text.len() <= USER_BYTES_MAX && !text.chars().any(char::is_control)
+}
 
 // === impl Token ===
 

@@ -1,8 +1,22 @@
 //! What nodes say to each other about sessions: where they went, what their clients have not got, and what is for them.
+//!
+//! A letter may be lost. Whoever wrote one and hears nothing goes on without an answer.
 
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
 
+use super::live::NotOlder;
 use super::ring::Parked;
+use super::sessions::Sessions;
+use crate::store::Signal;
+
+/// The pause before listening is tried again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// What nodes say to each other.
 #[derive(Serialize, Deserialize)]
@@ -32,4 +46,62 @@ impl Letter {
 /// The channel of a node's letters.
 pub fn mailbox(node: &str) -> String {
     format!("node:{node}")
+}
+
+// === impl Sessions ===
+
+impl Sessions {
+    /// A letter of another node.
+    pub(super) async fn receive(&self, letter: Letter) {
+        match letter {
+            Letter::TakenOver { session: id, generation, by } => {
+                let session = self.get(&id);
+                let ring = match session.as_ref().map(|session| session.hand_over(generation)) {
+                    Some(Ok(ring)) => ring,
+                    None | Some(Err(NotOlder)) => None,
+                };
+                if let Some(session) = session.filter(|session| session.is_over()) {
+                    self.0.registry.remove(&session);
+                }
+                let answer = Letter::Ring { session: id, ring };
+                // If it does not arrive, the other node goes on without.
+                let _ = self.0.store.publish(&mailbox(&by), answer.write().into()).await;
+            }
+            Letter::Push { session, number, payload } => {
+                if let Ok(payload) = BASE64_STANDARD.decode(payload) {
+                    self.push_here(&session, number, payload.into());
+                }
+            }
+            Letter::Ring { session, ring } => {
+                let awaited = self.0.awaited.lock().expect("nothing that holds the list panics").remove(&session);
+                if let Some(awaited) = awaited {
+                    // Whoever waited may have gone on.
+                    let _ = awaited.send(ring);
+                }
+            }
+        }
+    }
+}
+
+/// Opens every letter of other nodes.
+pub async fn keep_receiving(sessions: &Sessions) {
+    let mut letters: Option<mpsc::Receiver<Signal>> = None;
+    loop {
+        match &mut letters {
+            None => match sessions.0.store.listen(&mailbox(&sessions.0.node)).await {
+                Ok(channel) => letters = Some(channel),
+                Err(_) => sleep(RETRY).await,
+            },
+            Some(channel) => match channel.recv().await {
+                Some(Signal::Message(bytes)) => {
+                    if let Some(letter) = Letter::read(&bytes) {
+                        sessions.receive(letter).await;
+                    }
+                }
+                // Who wrote and got no answer goes on without one.
+                Some(Signal::Gap) => {}
+                None => letters = None,
+            },
+        }
+    }
 }

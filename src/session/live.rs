@@ -351,11 +351,6 @@ impl Session {
         self.lock().over.is_some()
     }
 
-    /// Whether a connection has it.
-    pub fn is_attached(&self) -> bool {
-        self.lock().line.is_some()
-    }
-
     /// What the store should hold of it.
     pub fn wanted(&self, node: &str) -> Wanted {
         let state = self.lock();

@@ -8,13 +8,13 @@
 //! - `identity`: what a good token says
 //! - `roster`: all sessions of one user, one document in the store
 //! - `revocation`: what is no longer believed
-//! - `secret`: what names and resumes a session
+//! - `secret`: what resumes a session
 //!
 //! What a node does about it:
 //! - `sessions`: making, refreshing, ending; `resume`: coming back; over `rosters`, the rosters in the store
 //! - `grant`: what a connection is given; `live`, `ring`, `registry`: a session here, what its client has not got, where to find it
 //! - `push`: messages that nobody asked for; `operate`: what an operator asks
-//! - `node`, `storing`, `letter`: what goes on in the background between this node, the store, and other nodes
+//! - `node`: what goes on in the background between this node, the store, and other nodes; it is `lease`, `notices`, `letter` and `storing`
 //!
 //! What waits for a client:
 //! - `outbox`: what waits to be written to one connection
@@ -31,8 +31,10 @@ pub mod roster;
 pub mod secret;
 
 mod grant;
+mod lease;
 mod letter;
 mod node;
+mod notices;
 mod operate;
 mod push;
 mod resume;

@@ -8,7 +8,7 @@
 //! - Order is kept. An empty outbox owns no buffer; an idle connection pays about a hundred bytes.
 //! - Anyone may ask the connection to end. The first to ask is heard, once.
 //!
-//! There is one lane today: replies and what the gateway itself says. Pushes will get their own, to be written after it.
+//! There is one lane: replies, pushes, and what the gateway itself says leave in the order in which they came.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -43,9 +43,9 @@ pub enum Ready {
 
 #[derive(Default)]
 struct State {
-    /// Replies and what the gateway itself says, as whole frames.
-    replies: Vec<u8>,
-    /// How much of `replies` is complete and counted; all of it, unless an append panicked half way.
+    /// What waits, as whole frames.
+    frames: Vec<u8>,
+    /// How much of `frames` is complete and counted; all of it, unless an append panicked half way.
     appended: usize,
     /// What the task has taken and not yet written.
     taken: usize,
@@ -100,7 +100,7 @@ impl Outbox {
     /// client that is closed because its outbox is full should still be told so. Only the connection's own task says them, once.
     pub fn append_farewell(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.lock();
-        write(&mut state.replies);
+        write(&mut state.frames);
         let added = state.added();
         self.budget.take(added);
         state.commit();
@@ -138,7 +138,7 @@ impl Outbox {
             state.end = End::Heard(close);
             return Poll::Ready(Ready::Close(close));
         }
-        if !state.replies.is_empty() {
+        if !state.frames.is_empty() {
             return Poll::Ready(Ready::Frames);
         }
         match &mut state.sleeper {
@@ -156,7 +156,7 @@ impl Outbox {
     /// Takes all that waits. Whoever takes it owes [`Outbox::written`] for every byte.
     pub fn take(&self) -> Vec<u8> {
         let mut state = self.lock();
-        let frames = std::mem::take(&mut state.replies);
+        let frames = std::mem::take(&mut state.frames);
         state.appended = 0;
         state.taken += frames.len();
         frames
@@ -196,7 +196,7 @@ impl Outbox {
 
     /// Writes without committing to it, and says how much it was.
     fn write(&self, state: &mut State, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Full> {
-        write(&mut state.replies);
+        write(&mut state.frames);
         let added = state.added();
         if state.waiting() + added > self.budget.outbox_bytes_max() {
             state.roll_back();
@@ -233,19 +233,19 @@ impl State {
 
     /// What was appended and not accepted yet.
     fn added(&self) -> usize {
-        self.replies.len() - self.appended
+        self.frames.len() - self.appended
     }
 
     /// Accepts what was appended.
     fn commit(&mut self) {
-        self.appended = self.replies.len();
+        self.appended = self.frames.len();
     }
 
     /// Forgets what was appended and not accepted.
     fn roll_back(&mut self) {
-        self.replies.truncate(self.appended);
-        if self.replies.is_empty() {
-            self.replies = Vec::new();
+        self.frames.truncate(self.appended);
+        if self.frames.is_empty() {
+            self.frames = Vec::new();
         }
     }
 }

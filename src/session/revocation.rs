@@ -97,7 +97,7 @@ pub fn user_key(user: &str) -> Key {
     Key::new("revoked-user", user)
 }
 
-/// A moment that is all that a document says. One that cannot be read is as late as can be: then everything is revoked.
-pub fn issued_before(document: &Document) -> u64 {
+/// A moment that is all that a document says. One that cannot be read is as late as can be: everything before it is revoked.
+pub fn moment(document: &Document) -> u64 {
     std::str::from_utf8(&document.value).ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
 }

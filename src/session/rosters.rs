@@ -6,9 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::identity::Identity;
+use super::identity::{Identity, REFUSED};
+use super::lease::lease_key;
 use super::live::Session;
-use super::revocation::{Notice, Revocation, issued_before, token_key, user_key};
+use super::revocation::{Notice, Revocation, moment, token_key, user_key};
 use super::roster::{Life, Record, Roster, Rules};
 use super::sessions::{REVOKED_KEEP, Sessions, store_failed, unavailable};
 use crate::failure::{Failure, Reason, Result};
@@ -71,7 +72,7 @@ impl Sessions {
         let found = self.0.store.get_all(&keys).await.map_err(store_failed)?;
         let now = self.0.clock.now_ms();
         for (node, document) in others.into_iter().zip(found) {
-            let life = match document.map(|document| issued_before(&document)) {
+            let life = match document.map(|document| moment(&document)) {
                 None => Life::Forgotten,
                 Some(until) if until <= now => Life::DeadSince(until),
                 Some(_) => Life::Alive,
@@ -109,11 +110,6 @@ impl Sessions {
     }
 }
 
-/// Where it stands until when a node lives.
-pub(super) fn lease_key(node: &str) -> Key {
-    Key::new("node", node)
-}
-
 /// Where it would stand that an identity is revoked.
 pub(super) fn revocation_keys(identity: &Identity) -> Vec<Key> {
     std::iter::once(user_key(&identity.user)).chain(identity.token_id.as_deref().map(token_key)).collect()
@@ -122,10 +118,10 @@ pub(super) fn revocation_keys(identity: &Identity) -> Vec<Key> {
 /// Refuses an identity that was revoked by what was found under its [`revocation_keys`]. What it yields makes a batch fail if it is
 /// revoked before that happens.
 pub(super) fn still_good(identity: &Identity, keys: &[Key], found: &[Option<Document>]) -> Result<Batch> {
-    let user = found.first().and_then(Option::as_ref).map(issued_before);
+    let user = found.first().and_then(Option::as_ref).map(moment);
     let token = found.get(1).and_then(Option::as_ref);
     if token.is_some() || user.is_some_and(|moment| identity.issued_ms < moment) {
-        let failure = Failure::gateway(Reason::InvalidToken, "the token was refused; get a new one and authenticate with it");
+        let failure = Failure::gateway(Reason::InvalidToken, REFUSED);
         return Err(failure.because("token refused: it was revoked"));
     }
     let check = |batch: Batch, (key, document): (&Key, &Option<Document>)| batch.check(key.clone(), Expect::unchanged(document.as_ref()));

@@ -1,10 +1,10 @@
-//! Names of sessions, and the tokens that resume them.
+//! The tokens that resume sessions.
 //!
 //! A resume token names user and session and holds a secret; the store keeps the secret's hash alone. It is good as long as its session,
 //! and for nothing else.
 
+use crate::random;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
@@ -22,19 +22,12 @@ pub struct ResumeToken {
     secret: String,
 }
 
-/// 128 random bits as text: a name nobody can guess.
-pub fn random_name() -> String {
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).expect("the system has random numbers");
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
-}
-
 // === impl ResumeToken ===
 
 impl ResumeToken {
     /// A token for a session that has none yet.
     pub fn make(user: &str, session: &str) -> ResumeToken {
-        ResumeToken { user: user.to_owned(), session: session.to_owned(), secret: random_name() }
+        ResumeToken { user: user.to_owned(), session: session.to_owned(), secret: random::name() }
     }
 
     /// Takes apart what a client sent. What is no resume token at all is nothing.

@@ -1,10 +1,11 @@
-//! Making, resuming, refreshing and ending sessions: each is one change of a roster in the store, and what follows from it here.
+//! Making, refreshing and ending sessions: each is one change of a roster in the store, and what follows from it here. (Coming back to one
+//! is in `resume`.)
 //!
 //! Promises:
-//! - Whatever the way in, there is one way to a session: [`Sessions::bind`]. It fails closed: no store, no session.
+//! - Whatever the way in, there is one way to a new session: [`Sessions::bind`]. It fails closed: no store, no session.
 //! - A revocation that is written before a session is made prevents it, whichever node makes it.
 //! - What was promised to a connection that is gone by then is taken back.
-//! - Work runs on the back room, at most [`ASKED_MAX`] at once and each within [`PATIENCE`], and goes on to its end whoever waits for it.
+//! - Work runs on the back room, at most [`ASKED_MAX`] at once. Whoever asks waits for as long as it likes; what was begun goes on to its end.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,9 +23,10 @@ use super::registry::Registry;
 use super::revocation::{Notice, Revocation};
 use super::ring::{Parked, Ring};
 use super::roster::{Full, Rules, WhenFull};
-use super::secret::{ResumeToken, random_name};
+use super::secret::ResumeToken;
 use crate::clock::{Clock, to_millis};
 use crate::failure::{Failure, Reason, Result};
+use crate::random;
 use crate::store::{Batch, Durability, Store, StoreError};
 
 /// How much may be asked of the back room at once. Beyond it one waits, and in the end is told that there is no room.
@@ -80,7 +82,7 @@ impl Sessions {
         Sessions(Arc::new(Inner {
             store,
             clock,
-            node: random_name(),
+            node: random::name(),
             registry: Registry::default(),
             runtime,
             room: Arc::new(Semaphore::new(ASKED_MAX)),
@@ -175,7 +177,7 @@ impl Sessions {
 
     async fn make(&self, identity: Identity, instead: bool) -> Result<Grant> {
         let identity = Arc::new(identity);
-        let token = ResumeToken::make(&identity.user, &random_name());
+        let token = ResumeToken::make(&identity.user, &random::name());
         let session = Session::new(&token.session, Arc::clone(&identity), token.hash(), Some(Ring::default()));
         // Listed before the store knows of it: whoever is told to end it will find it.
         self.0.registry.insert(&session);
@@ -198,7 +200,7 @@ impl Sessions {
     }
 
     /// The same session with another identity of the same user. To be called on the back room.
-    pub async fn refresh(&self, held: &Held, identity: &Identity) -> Result<()> {
+    pub(super) async fn refresh(&self, held: &Held, identity: &Identity) -> Result<()> {
         let (Held { session, generation }, rules) = (held.clone(), self.rules());
         self.change_roster(identity, &rules, |roster| {
             let refreshed = roster.change(&session.id, generation, |record| {

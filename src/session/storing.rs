@@ -12,13 +12,14 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
+use super::lease::{REMEMBERED, lease_key};
 use super::live::{Session, Wanted};
-use super::node::REMEMBERED;
 use super::resume::ring_key;
 use super::revocation::session_key;
 use super::roster::{Full, Roster};
-use super::rosters::{lease_key, revocation_keys, still_good};
+use super::rosters::{revocation_keys, still_good};
 use super::sessions::Sessions;
+use crate::failure::Failure;
 use crate::store::{Batch, Durability, Expect, StoreError};
 use crate::wire::Close;
 
@@ -78,7 +79,7 @@ impl Sessions {
             keys.extend(revocation_keys(&identity));
             let found = self.0.store.get_all(&keys).await?;
             let document = found[0].as_ref();
-            let lost = |failure: crate::failure::Failure| StoreError::Unavailable(failure.cause().unwrap_or_default().to_owned());
+            let lost = |failure: Failure| StoreError::Unavailable(failure.cause().unwrap_or_default().to_owned());
             let mut roster = self.roster(document, &rules).await.map_err(lost)?;
             // Asked before the session is: whoever had its turn by then has given it its generation.
             let is_resuming = self.is_resuming(&session.id);

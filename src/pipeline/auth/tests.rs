@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
-use crate::pipeline::refused::REFUSED;
+use crate::pipeline::identity::REFUSED;
 
 mod bytes;
 
@@ -404,7 +404,8 @@ async fn a_refusal_is_counted_once_and_only_when_it_is_an_answer() {
     assert_eq!(refusals.of(Cause::Malformed), 0);
     let failure = verifier.verify_patiently("nonsense", now).await.unwrap_err();
     assert_eq!((failure.reason(), failure.message(), refusals.of(Cause::Malformed)), ("INVALID_TOKEN", REFUSED, 1));
-    assert_eq!(verifier.refuse(Cause::Revoked, "its session was").message(), REFUSED);
+    let refused = |reason| verifier.counted::<()>(Err(Failure::gateway(reason, "no"))).unwrap_err();
+    drop((refused(Reason::SessionLimit), refused(Reason::InvalidToken)));
     assert_eq!(refusals.all().filter(|(_, count)| *count > 0).collect::<Vec<_>>(), [("malformed", 1), ("revoked", 1)]);
 }
 

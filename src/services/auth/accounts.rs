@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::documents::{self, Outcome, Read, written};
 use super::names::{Email, Username};
 use super::refusal::{Refusal, Result};
-use super::{random, v1};
+use super::v1;
 use crate::clock::Clock;
+use crate::random;
 use crate::store::{Batch, Expect, Key, Store};
 
 /// An account. Not to be printed: it holds a password's hash.

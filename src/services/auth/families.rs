@@ -15,14 +15,14 @@ use tracing::warn;
 
 use super::accounts::{self, Accounts, User};
 use super::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
-use super::random;
 use super::refusal::{Refusal, Result};
 use crate::clock::{Clock, from_millis, to_millis};
 use crate::pipeline::api_key;
 use crate::pipeline::issuer::LEEWAY_MAX;
 use crate::pipeline::signer::NewToken;
 use crate::pipeline::signing::{Signing, SigningCell};
-use crate::session::revocation::{Notice, Revocation, issued_before, user_key};
+use crate::random;
+use crate::session::revocation::{self, Notice, Revocation, user_key};
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
 /// Access tokens of one family that may be good at once. One more and the oldest is revoked, so that ending a family is bounded work.
@@ -107,7 +107,7 @@ impl Families {
     pub fn begin(&self, user: &User) -> Result<Begun> {
         let signing = self.signing()?;
         let now = self.moment(user);
-        let holder = random::secret::<16>();
+        let holder = random::name();
         let mut family = Family {
             id: random::id(),
             user: user.id.clone(),
@@ -149,7 +149,7 @@ impl Families {
             // What an operator revokes of a user is every token, also this kind.
             let revoked_key = user_key(&user.value.id);
             let revoked = self.store.get(&revoked_key).await?;
-            if revoked.as_ref().is_some_and(|moment| family.value.created_ms < issued_before(moment)) {
+            if revoked.as_ref().is_some_and(|moment| family.value.created_ms < revocation::moment(moment)) {
                 return Err(Refusal::InvalidRefreshToken);
             }
             let now = self.moment(&user.value);

@@ -21,10 +21,10 @@ use super::families::Families;
 use super::hasher::Hasher;
 use super::limits::{Limits, Peer};
 use super::names::{Email, check_password};
-use super::random;
 use super::refusal::{Refusal, Result};
 use super::settings::SettingsCell;
 use crate::clock::Clock;
+use crate::random;
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
 /// How long a code is good.

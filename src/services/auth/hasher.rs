@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::random;
 use super::refusal::{Refusal, Result};
+use crate::random;
 
 /// Callers that may wait for their turn.
 pub const WAITING_MAX: usize = 64;

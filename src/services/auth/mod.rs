@@ -16,7 +16,6 @@ mod limits;
 mod login;
 pub mod mail;
 mod names;
-mod random;
 mod refusal;
 mod settings;
 #[cfg(test)]

@@ -24,14 +24,14 @@ fn what_is_appended_is_taken_in_order_and_leaves_no_buffer() {
     put(&outbox, b"one").unwrap();
     put(&outbox, b"two").unwrap();
     assert_eq!(outbox.take(), b"onetwo");
-    assert_eq!(outbox.lock().replies.capacity(), 0);
+    assert_eq!(outbox.lock().frames.capacity(), 0);
 }
 
 #[test]
 fn a_refused_append_leaves_nothing_behind() {
     let (outbox, budget) = outbox(4, 100);
     assert_eq!(put(&outbox, b"12345"), Err(Full::Own));
-    assert_eq!((outbox.len(), budget.used(), outbox.lock().replies.capacity()), (0, 0, 0));
+    assert_eq!((outbox.len(), budget.used(), outbox.lock().frames.capacity()), (0, 0, 0));
     put(&outbox, b"1234").unwrap();
     assert_eq!(put(&outbox, b"5"), Err(Full::Own));
     assert_eq!(outbox.take(), b"1234");

@@ -12,9 +12,9 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::letter::{Letter, mailbox};
+use super::letter::{Letter, keep_receiving, mailbox};
 use super::live::Line;
-use super::node::{Node, keep_receiving};
+use super::node::Node;
 use super::ring::Entry;
 use super::secret::ResumeToken;
 use super::{Admitted, Attachment, Grant, Identity, SessionSettings, Sessions};
@@ -116,8 +116,8 @@ impl World {
         // Twice: what one node stores another follows, and the other way round.
         for _ in 0..2 {
             for node in &mut self.nodes {
-                node.node.renew().await.unwrap();
-                node.node.follow().await.unwrap();
+                node.node.lease.renew().await.unwrap();
+                node.node.follower.follow().await.unwrap();
                 node.sessions.sweep(0);
                 node.sessions.store_changes().await.unwrap();
             }

@@ -10,10 +10,10 @@ use proptest::prelude::*;
 
 use super::steps::{NODES, SLOTS, Step, USERS, step};
 use super::*;
+use crate::session::lease::lease_key;
 use crate::session::live::Wanted;
 use crate::session::revocation::Revocation;
 use crate::session::roster::{Life, Record, Roster};
-use crate::session::rosters::lease_key;
 
 /// Where clients sit, each with what it knows.
 #[derive(Default)]
@@ -148,7 +148,7 @@ impl Game {
                 for _ in 0..seconds.div_ceil(5) {
                     self.world.clock.advance(Duration::from_secs(seconds.min(5)));
                     for node in &mut self.world.nodes {
-                        assert_eq!(node.node.renew().await.is_err(), self.broken);
+                        assert_eq!(node.node.lease.renew().await.is_err(), self.broken);
                     }
                 }
                 // A connection ends with its identity.

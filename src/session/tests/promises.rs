@@ -1,9 +1,9 @@
 //! One promise a test, as a conversation between clients and nodes.
 
 use super::*;
+use crate::session::lease::lease_key;
 use crate::session::revocation::Revocation;
 use crate::session::roster::{Roster, WhenFull};
-use crate::session::rosters::lease_key;
 use crate::store::{Batch, Expect};
 
 fn settings() -> SessionSettings {
@@ -100,12 +100,12 @@ async fn a_session_that_is_revoked_between_two_nodes_arrives_nowhere() {
             let asked = World::letter(&mut letters).await;
             world.sessions(0).revoke(&Revocation::Session(id)).await.unwrap();
             if !late {
-                following.follow().await.unwrap();
+                following.follower.follow().await.unwrap();
             }
             world.sessions(0).receive(asked).await;
         });
         let entered = granted.0.ok().map(|grant| Client::enter(grant).map(|client| client.wire));
-        following.follow().await.unwrap();
+        following.follower.follow().await.unwrap();
         match entered {
             Some(Ok(wire)) => assert!(late && wire.closed.lock().unwrap().is_some(), "it was revoked"),
             Some(Err(close)) => assert_eq!(close, Close::Revoked),

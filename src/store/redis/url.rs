@@ -38,11 +38,6 @@ impl RedisUrl {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         Ok(RedisUrl { text: text.to_owned(), tls, host, port: *port, handshake: info.redis_settings().clone() })
     }
-
-    /// Whether whoever reads it learns a password.
-    pub fn has_password(&self) -> bool {
-        self.handshake.password().is_some()
-    }
 }
 
 impl PartialEq for RedisUrl {
@@ -76,9 +71,8 @@ mod tests {
         assert_eq!((url.tls, url.host.as_str(), url.port), (true, "cache.internal", 6390));
         assert_eq!((url.handshake.username(), url.handshake.password(), url.handshake.db()), (Some("anna"), Some("s:cret"), 3));
         assert_eq!(url.to_string(), "cache.internal:6390");
-        assert!(url.has_password());
         let plain = RedisUrl::parse("redis://[::1]").ok().unwrap();
-        assert_eq!((plain.to_string(), plain.has_password()), ("[::1]:6379".to_owned(), false));
+        assert_eq!((plain.to_string(), plain.handshake.password()), ("[::1]:6379".to_owned(), None));
     }
 
     #[test]

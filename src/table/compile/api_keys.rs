@@ -6,7 +6,7 @@ use super::items;
 use crate::config::document::GatewayFile;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span};
 use crate::pipeline::api_key::ApiKeySpec;
-use crate::pipeline::issuer::is_user;
+use crate::pipeline::identity::is_user;
 
 /// Every key that can be used; the others are reported.
 pub fn compile(gateway: &GatewayFile, report: &mut Report) -> Vec<ApiKeySpec> {

@@ -1,8 +1,8 @@
-//! What nobody can guess, as text.
+//! What nobody can guess: ids, names, secrets and codes, from the operating system alone.
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 /// RFC 4648, in small letters.
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -18,7 +18,12 @@ pub fn id() -> String {
 
 /// So many random bytes as text that needs no quoting.
 pub fn secret<const BYTES: usize>() -> String {
-    URL_SAFE_NO_PAD.encode(bytes::<BYTES>())
+    BASE64_URL_SAFE_NO_PAD.encode(bytes::<BYTES>())
+}
+
+/// 128 bits as such a text: a name that nobody else has.
+pub fn name() -> String {
+    secret::<16>()
 }
 
 /// 60 bits for people to copy, such as `7KQ2-M0XD-9TAB`.
@@ -44,7 +49,8 @@ mod tests {
         assert_ne!(id(), id());
         assert_eq!(id().len(), 26);
         assert!(id().bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
-        assert_eq!(secret::<32>().len(), 43);
+        assert_ne!(name(), name());
+        assert_eq!((name().len(), secret::<32>().len()), (22, 43));
         assert_eq!(code().len(), 14);
         assert_ne!(code(), code());
     }
