@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
+use crate::support::TestGateway;
 use crate::support::client::TestClient;
 use crate::support::redis::RedisServer;
-use crate::support::walkthrough::wait_for;
-use crate::support::{TestGateway, folder_with, top};
 
 const LOGIN: u32 = 1001;
 const REGISTER: u32 = 1002;
@@ -267,48 +266,4 @@ async fn too_many_guesses_are_told_how_long_to_wait_in_both_codecs() {
     let output = tokio::task::spawn_blocking(move || binary.env_remove("GATEWAY_MODE").output().unwrap()).await.unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("TOO_MANY_ATTEMPTS (8)") && told.contains("retry after "), "{told}");
-}
-
-/// `protogate services auth` as a process, which ends with the test.
-struct Alone(Child);
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn accounts_are_served_by_a_process_of_their_own() {
-    let redis = RedisServer::start();
-    let process = format!("store: {{ redis: {{ url: \"{}\" }} }}\n", redis.url());
-    let theirs = folder_with(&[("routes/gateway.yaml", &format!("version: 1\n{process}"))]);
-    for name in ["routes/routes.yaml", "routes/auth.yaml"] {
-        fs::copy(top().join(name), theirs.path().join(name)).unwrap();
-    }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_protogate"));
-    command.args(["services", "auth", "--listen", "127.0.0.1:0", "--ready-file", "ready.json"]);
-    let mut alone = Alone(command.current_dir(theirs.path()).env_remove("GATEWAY_MODE").spawn().unwrap());
-    let ready = theirs.path().join("ready.json");
-    wait_for("the service is ready", || ready.exists());
-    let ready: Value = serde_json::from_str(&fs::read_to_string(ready).unwrap()).unwrap();
-
-    let auth = fs::read_to_string(top().join("routes/auth.yaml")).unwrap();
-    let remote = format!("auth: {{ grpc: {{ endpoints: [\"http://{}\"] }} }}", text(&ready["services"]));
-    let gateway = TestGateway::start_with(&[
-        ("routes/gateway.yaml", &format!("version: 1\n{process}")),
-        ("routes/routes.yaml", &fs::read_to_string(top().join("routes/routes.yaml")).unwrap()),
-        ("routes/auth.yaml", &auth.replace("auth: { builtin: auth }", &remote)),
-    ]);
-    let mut client = TestClient::connect(gateway.edge()).await;
-    let (_, registered) = enter(&mut client, REGISTER, account("alice")).await;
-    assert_eq!(blamed(&mut client, REGISTER, account("alice")).await.0, "USERNAME_TAKEN");
-    let mut hers = TestClient::connect_as(gateway.edge(), &text(&registered["accessToken"])).await;
-    assert_eq!(who(&mut hers).await, "alice");
-
-    rustix::process::kill_process(rustix::process::Pid::from_child(&alone.0), rustix::process::Signal::TERM).unwrap();
-    wait_for("the service ends", || alone.0.try_wait().unwrap().is_some());
-    assert!(alone.0.wait().unwrap().success(), "gently");
-    gateway.stop().await;
 }
