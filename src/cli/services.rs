@@ -88,17 +88,19 @@ impl Auth {
 
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
         let runtime = runtime.map_err(cannot("it cannot start"))?;
+        let tasks = Arc::new(Tasks::new());
         let store = runtime.block_on(store::open(&plan.fixed.store, &self.data.folder())).map_err(cannot("the store cannot be opened"))?;
         let plan = match inputs.context.development.take() {
             None => plan,
             // Gateways that share this store believe the key in it.
             Some(own) => {
                 let shared = development::share(&store, runtime.handle(), &self.data.folder(), &own).map_err(refused)?;
+                tasks.spawn(runtime.handle(), development::keep(store.clone(), shared.pkcs8().to_vec()));
                 inputs.context.development = Some(shared);
                 reload::check(&inputs, None, &pools).plan.unwrap_or(plan)
             }
         };
-        let ran = runtime.block_on(self.serve(&inputs, store, plan));
+        let ran = runtime.block_on(self.serve(&inputs, store, plan, &tasks));
         runtime.shutdown_timeout(Duration::from_secs(2));
         ran
     }
@@ -112,7 +114,7 @@ impl Auth {
         Ok(self.config.inputs(context))
     }
 
-    async fn serve(&self, inputs: &Inputs, store: Store, plan: Plan) -> Result<(), Exit> {
+    async fn serve(&self, inputs: &Inputs, store: Store, plan: Plan, tasks: &Arc<Tasks>) -> Result<(), Exit> {
         let cannot_hear = cannot("signals cannot be received");
         let mut terminate = signal(SignalKind::terminate()).map_err(&cannot_hear)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(&cannot_hear)?;
@@ -127,9 +129,8 @@ impl Auth {
             outbox: self.data.folder().path().join("outbox"),
         };
         cells.tell(plan);
-        let tasks = Arc::new(Tasks::new());
         let listener = TcpListener::bind(self.listen).map_err(cannot(format!("cannot listen on {}", self.listen)))?;
-        let address = alone::serve(auth::service(context, &Handle::current()), listener, &Handle::current(), &tasks);
+        let address = alone::serve(auth::service(context, &Handle::current()), listener, &Handle::current(), tasks);
         let address = address.map_err(cannot(format!("cannot listen on {}", self.listen)))?;
         if !address.ip().is_loopback() {
             warn!(%address, "whoever reaches this address is believed to be a gateway");

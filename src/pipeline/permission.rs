@@ -93,14 +93,6 @@ impl Permissions {
     pub fn name(&self, permission: PermissionId) -> Option<&Arc<str>> {
         self.required.get(permission.0 as usize)
     }
-
-    /// The roles each of which suffices for a permission, in the order of their names.
-    pub fn granting_roles(&self, permission: PermissionId) -> Vec<&str> {
-        let suffices = |role: &Role| role.granted.permits(permission) && !role.denied.permits(permission);
-        let mut names: Vec<&str> = self.roles.iter().filter(|(_, role)| suffices(role)).map(|(name, _)| &**name).collect();
-        names.sort_unstable();
-        names
-    }
 }
 
 /// A role and all roles that it inherits, each once.
@@ -244,13 +236,5 @@ mod tests {
         assert_eq!(allowed(&specs, &required, &["some"]), ["p0", "p127", "p299"]);
         assert_eq!(allowed(&specs, &required[..128], &["some"]), ["p0", "p127"]);
         assert!(size_of::<Grants>() <= 24);
-    }
-
-    #[test]
-    fn the_roles_that_suffice_are_named() {
-        let specs = [role("b", &["x"], &[], &[]), role("a", &[], &[], &["b"]), role("c", &["x"], &["x"], &[])];
-        let permissions = Permissions::compile(&specs, &["x".into()]);
-        assert_eq!(permissions.granting_roles(PermissionId(0)), ["a", "b"]);
-        assert_eq!(permissions.name(PermissionId(0)).map(|name| &**name), Some("x"));
     }
 }

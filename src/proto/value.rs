@@ -30,10 +30,6 @@ impl<'m> Value<'m> {
     pub fn or(self, default: Value<'m>) -> Value<'m> {
         if self == Value::Absent { default } else { self }
     }
-
-    pub fn is_absent(self) -> bool {
-        self == Value::Absent
-    }
 }
 
 // === impl Values ===

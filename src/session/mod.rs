@@ -37,6 +37,7 @@ mod node;
 mod notices;
 mod operate;
 mod push;
+mod reconcile;
 mod resume;
 mod rosters;
 mod sessions;

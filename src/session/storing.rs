@@ -3,7 +3,6 @@
 //! Whatever changes a session here without waiting for the store marks it; here every marked one is looked at, as often as it takes.
 //! Promise: what the store does not take stays marked, and of two that disagree the later generation is right.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 use std::sync::atomic;
 use std::time::Duration;
@@ -13,15 +12,15 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
 use super::lease::{REMEMBERED, lease_key};
-use super::live::{Session, Wanted};
+use super::live::Session;
+use super::reconcile::{Circumstances, Verdict, reconcile};
 use super::resume::ring_key;
 use super::revocation::session_key;
-use super::roster::{Full, Roster};
+use super::roster::Roster;
 use super::rosters::{revocation_keys, still_good};
 use super::sessions::Sessions;
 use crate::failure::Failure;
 use crate::store::{Batch, Durability, Expect, StoreError};
-use crate::wire::Close;
 
 /// Changes that are stored at the same time.
 const STORED_AT_ONCE: usize = 64;
@@ -83,53 +82,28 @@ impl Sessions {
             let mut roster = self.roster(document, &rules).await.map_err(lost)?;
             // Asked before the session is: whoever had its turn by then has given it its generation.
             let is_resuming = self.is_resuming(&session.id);
-            let changed = match session.wanted(&self.0.node) {
-                Wanted::Over { generation: 0 } => roster.withdraw(&session.id),
-                Wanted::Over { generation } => roster.remove(&session.id, generation),
-                // Nobody has it yet; whoever makes it tells the store.
-                Wanted::Alive(record) if record.generation == 0 => false,
-                Wanted::Alive(record) => {
-                    let generation = record.generation;
-                    if found[1].is_some() || still_good(&identity, &keys[2..], &found[2..]).is_err() {
-                        self.finish(session, generation, Close::Revoked);
-                        // Then it will hear of it as soon as it does not leave after all.
-                        if session.is_leaving() {
-                            return Ok(());
-                        }
-                        continue;
+            let wanted = session.wanted(&self.0.node);
+            let circumstances = Circumstances {
+                is_revoked: found[1].is_some() || still_good(&identity, &keys[2..], &found[2..]).is_err(),
+                is_listed: self.get(&session.id).is_some_and(|listed| Arc::ptr_eq(&listed, session)),
+                is_resuming,
+            };
+            let changed = match reconcile(&mut roster, &session.id, wanted, circumstances, &rules) {
+                Verdict::Agreed => false,
+                Verdict::Store => true,
+                Verdict::Later => return Ok(()),
+                Verdict::Over { generation, close } => {
+                    self.finish(session, generation, close);
+                    // If that is its end, it is marked anew; and if it is leaving, it hears of it as soon as it does not after all.
+                    if session.generation() == generation {
+                        return Ok(());
                     }
-                    let stored = roster.find(&session.id).map(|stored| (stored.generation, stored.node == self.0.node));
-                    if let Some((later, true)) = stored.filter(|(stored, _)| *stored > generation)
-                        && self.get(&session.id).is_some_and(|listed| Arc::ptr_eq(&listed, session))
-                    {
-                        // A connection of this node is about to have it.
-                        if is_resuming {
-                            return Ok(());
-                        }
-                        // Or was, and did not hear that it may. It waits for its client.
-                        session.promise(later);
-                        session.detach(later, self.until_given_up());
-                        continue;
-                    }
-                    match stored.map(|(stored, _)| stored.cmp(&generation)) {
-                        Some(Ordering::Equal) if roster.find(&session.id) == Some(&record) => false,
-                        Some(Ordering::Equal) => roster.change(&session.id, generation, |stored| *stored = record),
-                        // It is another connection's by now.
-                        Some(Ordering::Greater) => {
-                            self.finish(session, generation, Close::Replaced);
-                            return Ok(());
-                        }
-                        // The store was read before it was written, which the batch will find out, or it lost what it was told last.
-                        Some(Ordering::Less) => roster.take_back(record),
-                        // The store lost it, and there may be no room for it any more.
-                        None => match roster.restore(record, &rules) {
-                            Ok(()) => true,
-                            Err(Full) => {
-                                self.finish(session, generation, Close::Replaced);
-                                return Ok(());
-                            }
-                        },
-                    }
+                    continue;
+                }
+                Verdict::Promised { generation } => {
+                    session.promise(generation);
+                    session.detach(generation, self.until_given_up());
+                    continue;
                 }
             };
             let parked = if self.is_draining() { session.park() } else { None };
