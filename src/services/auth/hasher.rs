@@ -2,10 +2,11 @@
 //!
 //! Promises: at most as many hashes are computed at once as there are processors, each in 19 MiB, and these are all the memory that hashes
 //! ever take; at most [`WAITING_MAX`] callers wait for their turn and the next is refused at once; a caller that goes away frees its place;
-//! a user that does not exist costs the same hash.
+//! a user that does not exist costs the same hash; whoever else wants the processor goes first.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, PasswordHash};
@@ -28,6 +29,9 @@ const SALT_BYTES: usize = 16;
 
 /// How long one may wait. A turn takes tens of milliseconds, so that who waits longer waits for a machine that does not keep up.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How far behind: with the processors used up by others, a tenth of what one of them gets is left to a hash.
+const NICENESS: i32 = 10;
 
 /// The only way to hash a password. Clones share its bounds.
 #[derive(Clone)]
@@ -114,7 +118,7 @@ impl Hasher {
             let _turn = turn;
             let running = 1 + hasher.running.fetch_add(1, Ordering::Relaxed);
             hasher.running_max.fetch_max(running, Ordering::Relaxed);
-            let worked = work(&hasher);
+            let worked = behind_others(|| work(&hasher));
             hasher.running.fetch_sub(1, Ordering::Relaxed);
             worked
         });
@@ -165,6 +169,21 @@ impl Inner {
     fn is_cost(&self, cost: &Params) -> bool {
         (cost.m_cost(), cost.t_cost(), cost.p_cost()) == (self.cost.m_cost(), self.cost.t_cost(), self.cost.p_cost())
     }
+}
+
+/// Runs `work` on a thread of its own, behind whoever else wants the processor: it takes tens of milliseconds, and those who are logged in
+/// wait for tenths of one.
+fn behind_others<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let niced = || {
+        // On Linux that is the thread's alone. Without it hashing is no worse than anything else.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::nice(NICENESS);
+        work()
+    };
+    thread::scope(|scope| match thread::Builder::new().name("hash".to_owned()).spawn_scoped(scope, niced) {
+        Ok(thread) => thread.join().unwrap_or_else(|_| Err(Refusal::Internal("hashing panicked".to_owned()))),
+        Err(error) => Err(Refusal::Internal(format!("there is no thread to hash on: {error}"))),
+    })
 }
 
 /// A hash as it is stored.
