@@ -42,6 +42,7 @@ pub mod wire;
 pub mod store;
 
 // The ground that every room stands on.
+pub mod accept;
 pub mod clock;
 pub mod data;
 pub mod diagnostic;

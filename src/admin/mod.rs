@@ -29,10 +29,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
-use tracing::warn;
+use tokio::time::timeout;
 
+use crate::accept::Seated;
 use crate::drain::Tasks;
 use crate::reload::Reloader;
 use crate::table::settings::AdminToken;
@@ -95,18 +94,9 @@ pub fn start(admin: Admin, listener: std::net::TcpListener, runtime: &Handle, ta
 }
 
 async fn accept(admin: Arc<Admin>, listener: TcpListener, runtime: Handle, tasks: std::sync::Weak<Tasks>) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let listener = Seated::new(listener, CONNECTIONS_MAX);
     loop {
-        let seat = Arc::clone(&seats).acquire_owned().await.expect("nobody closes the seats");
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors, most likely: wait for some to come back instead of spinning.
-                warn!(%error, "admin cannot accept");
-                sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+        let (stream, seat) = listener.next().await;
         let Some(tasks) = tasks.upgrade() else { return };
         let admin = Arc::clone(&admin);
         tasks.spawn(&runtime, async move {

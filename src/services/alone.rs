@@ -16,13 +16,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
-use tracing::{debug, warn};
+use tracing::debug;
 
+use crate::accept::Seated;
 use crate::drain::Tasks;
 
 /// Gateways hold few connections, each with many calls.
@@ -68,18 +68,9 @@ where
     S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let listener = Seated::new(listener, CONNECTIONS_MAX);
     loop {
-        let seat = Arc::clone(&seats).acquire_owned().await.expect("nobody closes the seats");
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors, most likely: wait for some to come back instead of spinning.
-                warn!(%error, "a connection cannot be accepted");
-                sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+        let (stream, seat) = listener.next().await;
         let Some(tasks) = streams.tasks.upgrade() else { return };
         let (service, streams) = (service.clone(), streams.clone());
         tasks.spawn_gently(&streams.runtime.clone(), async move {

@@ -18,6 +18,8 @@ import wire
 
 BINARY = pathlib.Path(os.environ.get("PROTOGATE", "target/debug/protogate")).resolve()
 
+TOP = pathlib.Path(__file__).resolve().parents[2]
+
 WORDS_PROTO = """
 syntax = "proto3";
 package words.v1;
@@ -30,6 +32,12 @@ message SayRequest { string text = 1; string speaker = 2; uint64 sleep_ms = 3; }
 message SayReply { string text = 1; repeated string metadata = 2; }
 message Missing { string field = 1; uint64 position = 2; }
 """
+
+
+def shipped():
+    """The configuration that the repository ships, as the files of a Gateway."""
+    paths = (path for folder in ("routes", "proto") for path in (TOP / folder).rglob("*"))
+    return {str(path.relative_to(TOP)): path.read_text() for path in paths if path.is_file()}
 
 
 class Words:

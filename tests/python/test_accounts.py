@@ -2,15 +2,13 @@
 
 import asyncio
 import base64
-import pathlib
 import unittest
 
 import websockets
 
 import wire
-from gateway import Gateway
+from gateway import Gateway, shipped
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
 BINARY = "protogate.v1.proto"
 
 
@@ -51,8 +49,7 @@ class Client:
 class Accounts(unittest.IsolatedAsyncioTestCase):
     @classmethod
     def setUpClass(cls):
-        files = {str(path.relative_to(TOP)): path.read_text() for folder in ("routes", "proto") for path in (TOP / folder).rglob("*") if path.is_file()}
-        cls.gateway = Gateway(files)
+        cls.gateway = Gateway(shipped())
 
     @classmethod
     def tearDownClass(cls):

@@ -2,21 +2,17 @@
 
 import asyncio
 import json
-import pathlib
 import unittest
 
 import websockets
 
-from gateway import Gateway
-
-TOP = pathlib.Path(__file__).resolve().parents[2]
+from gateway import Gateway, shipped
 
 
 class FirstMinute(unittest.IsolatedAsyncioTestCase):
     @classmethod
     def setUpClass(cls):
-        files = {str(path.relative_to(TOP)): path.read_text() for folder in ("routes", "proto") for path in (TOP / folder).rglob("*") if path.is_file()}
-        cls.gateway = Gateway(files)
+        cls.gateway = Gateway(shipped())
 
     @classmethod
     def tearDownClass(cls):
