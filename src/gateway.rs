@@ -28,8 +28,10 @@ use crate::edge::Edge;
 use crate::failure::Failure;
 use crate::files::Fingerprint;
 use crate::proto::Pools;
+use crate::push;
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
+use crate::services::pusher::Pusher;
 use crate::session::revocation::Revocation;
 use crate::session::{Node, PATIENCE, Sessions};
 use crate::store;
@@ -119,6 +121,7 @@ impl Gateway {
         let node =
             wait_on(&room, Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
         node.start(&tasks, &room);
+        let pusher = Pusher::inside(push::api::service(sessions.clone()), &room);
         let services = services::Context {
             store,
             clock,
@@ -126,7 +129,7 @@ impl Gateway {
             accounts: cells.accounts.clone(),
             outbox: options.data.path().join("outbox"),
         };
-        let builtins = Arc::new(services::builtins(room.clone(), services));
+        let builtins = Arc::new(services::builtins(room.clone(), services, pusher));
         let living = Living::new(builtins, sessions.clone(), cells, checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();

@@ -27,6 +27,9 @@ pub mod pipeline;
 pub mod backend;
 pub mod services;
 
+// Messages nobody asked for.
+pub mod push;
+
 // Who is connected, whatever the transport.
 pub mod session;
 

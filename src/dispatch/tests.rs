@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::Value;
-use tokio::runtime::Handle;
 use tracing::level_filters::LevelFilter;
 
 use super::*;
@@ -11,7 +10,7 @@ use crate::config::Environment;
 use crate::failure::Code;
 use crate::proto::Pools;
 use crate::reload::{Inputs, Origin, Reloader, check};
-use crate::services::{Context as Services, builtins};
+use crate::services::builtins_in_memory;
 use crate::session::Sessions;
 use crate::table::compile::Context;
 use crate::table::link::{Cells, Living};
@@ -29,7 +28,7 @@ fn shipped() -> Arc<Table> {
     };
     let pools = Pools::default();
     let mut checked = check(&inputs, None, &pools);
-    let builtins = Arc::new(builtins(Handle::current(), Services::in_memory()));
+    let builtins = Arc::new(builtins_in_memory());
     let living = Living::new(builtins, Sessions::for_tests(), Cells::default(), 1);
     Reloader::start(inputs, pools, &mut checked, living).reader().load()
 }

@@ -5,6 +5,10 @@
 pub mod alone;
 pub mod auth;
 pub mod echo;
+pub mod pusher;
+
+mod documents;
+mod refusal;
 
 use std::path::PathBuf;
 
@@ -14,6 +18,7 @@ use crate::backend::Builtins;
 use crate::clock::Clock;
 use crate::pipeline::signing::SigningCell;
 use crate::store::Store;
+use pusher::Pusher;
 
 /// The names that `builtin:` in a route file may use.
 pub const NAMES: &[&str] = &["auth", "echo"];
@@ -31,12 +36,19 @@ pub struct Context {
     pub outbox: PathBuf,
 }
 
-/// All of them, under [`NAMES`]. They run on `back_room`.
-pub fn builtins(back_room: Handle, context: Context) -> Builtins {
+/// All of them, under [`NAMES`]. They run on `back_room`, and reach clients by `pusher`.
+pub fn builtins(back_room: Handle, context: Context, pusher: Pusher) -> Builtins {
+    let _ = &pusher;
     let mut builtins = Builtins::new(back_room.clone());
     builtins.add("auth", auth::service(context, &back_room));
     builtins.add("echo", echo::service());
     builtins
+}
+
+/// All of them over a store in memory, pushing to nobody.
+#[cfg(test)]
+pub fn builtins_in_memory() -> Builtins {
+    builtins(Handle::current(), Context::in_memory(), pusher::testing::Recorder::default().pusher())
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ where
 
 #[tokio::test]
 async fn the_echo_service_answers() {
-    let backend = inside(&services::builtins(Handle::current(), services::Context::in_memory()), "echo").expect("it is there");
+    let backend = inside(&services::builtins_in_memory(), "echo").expect("it is there");
     let reply = backend.call(WORKER, echo("hello")).await.expect("an echo");
     assert_eq!(&*reply.endpoint, "echo");
     assert_eq!(text(reply), "hello");
@@ -44,7 +44,7 @@ async fn the_echo_service_answers() {
 
 #[tokio::test]
 async fn a_service_that_is_not_there_is_named_beside_those_that_are() {
-    let error = inside(&services::builtins(Handle::current(), services::Context::in_memory()), "ohce").err().expect("it is not there");
+    let error = inside(&services::builtins_in_memory(), "ohce").err().expect("it is not there");
     assert_eq!(error, "there is no built-in service `ohce`; there is auth, echo");
 }
 

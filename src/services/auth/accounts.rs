@@ -6,12 +6,12 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::documents::{self, Outcome, Read, written};
 use super::names::{Email, Username};
 use super::refusal::{Refusal, Result};
 use super::v1;
 use crate::clock::Clock;
 use crate::random;
+use crate::services::documents::{self, Outcome, Read, written};
 use crate::store::{Batch, Expect, Key, Store};
 
 /// An account. Not to be printed: it holds a password's hash.
@@ -83,7 +83,7 @@ impl Accounts {
     }
 
     pub async fn by_id(&self, id: &str) -> Result<Option<Read<User>>> {
-        documents::read(&self.store, &key(id)).await
+        Ok(documents::read(&self.store, &key(id)).await?)
     }
 
     /// By username; what cannot be one is nobody's.

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::accounts::{self, Accounts, User};
-use super::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
 use super::refusal::{Refusal, Result};
 use crate::clock::{Clock, from_millis, to_millis};
 use crate::pipeline::api_key;
@@ -22,6 +21,7 @@ use crate::pipeline::issuer::LEEWAY_MAX;
 use crate::pipeline::signer::NewToken;
 use crate::pipeline::signing::{Signing, SigningCell};
 use crate::random;
+use crate::services::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
 use crate::session::revocation::{self, Notice, Revocation, user_key};
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
@@ -175,7 +175,7 @@ impl Families {
                 }
             }
         }
-        Err(outrun())
+        Err(outrun().into())
     }
 
     /// Ends the login that a user's access token belongs to. A token of somebody else's making is revoked by itself. An API key is no login,
@@ -204,7 +204,7 @@ impl Families {
                 return Ok(());
             }
         }
-        Err(outrun())
+        Err(outrun().into())
     }
 
     /// Ends the login that a refresh token belongs to, be it good or spent. One that was made up ends nothing.
@@ -217,7 +217,7 @@ impl Families {
                 return Ok(());
             }
         }
-        Err(outrun())
+        Err(outrun().into())
     }
 
     /// Ends every login of a user.
@@ -237,7 +237,7 @@ impl Families {
                 return Ok(());
             }
         }
-        Err(outrun())
+        Err(outrun().into())
     }
 
     /// Adds to a batch that every access token of a user from before this moment is revoked.
@@ -271,7 +271,7 @@ impl Families {
         let batch = Batch::new(Durability::Durable).delete(key(&family.value.id), family.unchanged());
         let living = family.value.living.iter().filter(|living| living.ends_ms > now_ms);
         let batch = living.fold(batch, |batch, living| living.revoke(&family.value.id, batch, now_ms));
-        documents::outcome(self.store.write(batch).await)
+        Ok(documents::outcome(self.store.write(batch).await)?)
     }
 
     /// When a token of this user says that it was issued: now, and never before the moment at which every login was ended.

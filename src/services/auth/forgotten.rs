@@ -16,7 +16,6 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::accounts::{self, Accounts, User};
-use super::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
 use super::families::Families;
 use super::hasher::Hasher;
 use super::limits::{Limits, Peer};
@@ -25,6 +24,7 @@ use super::refusal::{Refusal, Result};
 use super::settings::SettingsCell;
 use crate::clock::Clock;
 use crate::random;
+use crate::services::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
 /// How long a code is good.
@@ -129,7 +129,7 @@ impl Forgotten {
                 Err(refusal) => return Err(refusal),
             }
         }
-        Err(outrun())
+        Err(outrun().into())
     }
 
     /// One try, with the documents as they are now. `hash`: the new password's, once it was worth making.
@@ -170,7 +170,7 @@ impl Forgotten {
             0 => batch.delete(key(email), unchanged),
             _ => batch.put(key(email), written(&reset.value), unchanged, Some(left)),
         };
-        documents::outcome(self.parts.store.write(batch).await)
+        Ok(documents::outcome(self.parts.store.write(batch).await)?)
     }
 
     /// The code is spent, the password is set and every login ends, or none of it.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tonic::metadata::MetadataMap;
 
 use super::accounts::User;
-use super::documents::digest;
 use super::names::Email;
 use super::refusal::{Refusal, Result};
 use crate::pipeline::told::PEER;
+use crate::services::documents::digest;
 use crate::store::{Key, Store};
 
 const GUESSES_WINDOW: Duration = Duration::from_secs(15 * 60);

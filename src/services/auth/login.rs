@@ -4,12 +4,12 @@
 //! and nothing is hashed for a request that is refused for its form or its frequency.
 
 use super::accounts::{self, Accounts, User};
-use super::documents::{self, Outcome, Read, TRIES, outrun, written};
 use super::families::{Families, Tokens};
 use super::hasher::{Hasher, Verdict};
 use super::limits::{Limits, Peer};
 use super::names::{Email, PASSWORD_BYTES_MAX, Username, check_password};
 use super::refusal::{Refusal, Result};
+use crate::services::documents::{self, Outcome, Read, TRIES, outrun, written};
 use crate::store::{Batch, Durability, Store};
 
 /// Where logins and accounts begin.
@@ -82,7 +82,7 @@ impl Entrance {
                 return Err(Refusal::AccountDisabled);
             }
         }
-        Err(outrun())
+        Err(outrun().into())
     }
 
     /// Makes an account, and begins a login.

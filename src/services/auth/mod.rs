@@ -8,7 +8,6 @@
 //! be anybody.
 
 mod accounts;
-mod documents;
 mod families;
 mod forgotten;
 mod hasher;

@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::warn;
 
+use crate::services::documents::Unread;
 use crate::store::StoreError;
 
 /// What the reasons are unique within, as google.rpc.ErrorInfo wants to know.
@@ -145,6 +146,15 @@ impl Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Refusal {
         Refusal::Unavailable(error.to_string())
+    }
+}
+
+impl From<Unread> for Refusal {
+    fn from(unread: Unread) -> Refusal {
+        match unread {
+            Unread::Store(error) => error.into(),
+            Unread::Broken(key) => Refusal::broken(&key),
+        }
     }
 }
 

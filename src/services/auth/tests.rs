@@ -126,7 +126,7 @@ impl World {
     async fn disable(&self, user_id: &str) {
         let mut user = self.auth.accounts.by_id(user_id).await.unwrap_or_else(|_| panic!("the store is there")).unwrap();
         user.value.disabled = true;
-        let batch = Batch::default().put(accounts::key(user_id), documents::written(&user.value), user.unchanged(), None);
+        let batch = Batch::default().put(accounts::key(user_id), crate::services::documents::written(&user.value), user.unchanged(), None);
         self.store.write(batch).await.unwrap();
     }
 

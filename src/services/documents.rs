@@ -1,11 +1,10 @@
-//! The service's documents in the store, as JSON.
+//! What a service keeps in the store: documents in JSON, each in its own type. Errors are the service's own.
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use super::refusal::{Refusal, Result};
 use crate::store::{Expect, Key, Store, StoreError};
 
 /// How often a change is tried again that somebody else's came before.
@@ -15,6 +14,13 @@ pub const TRIES: usize = 8;
 pub struct Read<T> {
     pub value: T,
     version: u64,
+}
+
+/// Why a document could not be read.
+pub enum Unread {
+    Store(StoreError),
+    /// This program cannot have written it: its key.
+    Broken(String),
 }
 
 // === impl Read ===
@@ -27,9 +33,9 @@ impl<T> Read<T> {
 }
 
 /// The document of a key.
-pub async fn read<T: DeserializeOwned>(store: &Store, key: &Key) -> Result<Option<Read<T>>> {
-    let Some(document) = store.get(key).await? else { return Ok(None) };
-    let value = serde_json::from_slice(&document.value).map_err(|_| Refusal::broken(key.as_str()))?;
+pub async fn read<T: DeserializeOwned>(store: &Store, key: &Key) -> Result<Option<Read<T>>, Unread> {
+    let Some(document) = store.get(key).await.map_err(Unread::Store)? else { return Ok(None) };
+    let value = serde_json::from_slice(&document.value).map_err(|_| Unread::Broken(key.as_str().to_owned()))?;
     Ok(Some(Read { value, version: document.version }))
 }
 
@@ -51,15 +57,15 @@ pub enum Outcome {
 }
 
 /// Tells being outrun from failing.
-pub fn outcome(written: crate::store::Result<Vec<u64>>) -> Result<Outcome> {
+pub fn outcome(written: crate::store::Result<Vec<u64>>) -> Result<Outcome, StoreError> {
     match written {
         Ok(_) => Ok(Outcome::Done),
         Err(StoreError::Conflict(change)) => Ok(Outcome::Outrun(change)),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
 /// Somebody else's change came before every one of [`TRIES`].
-pub fn outrun() -> Refusal {
-    Refusal::Unavailable("a document changed faster than it could be written".to_owned())
+pub fn outrun() -> StoreError {
+    StoreError::Unavailable("a document changed faster than it could be written".to_owned())
 }
