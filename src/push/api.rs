@@ -1,37 +1,186 @@
-//! The PushService: how services reach clients.
+//! The PushService: how services reach clients. `proto/protogate/push/v1` is the contract.
+//!
+//! Promise: a push whose bytes are not of the declared type reaches nobody.
 
-use tonic::{Request, Response, Status};
+use std::collections::HashMap;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use tracing::{info, warn};
+
+use super::hub::Hub;
+use super::rules::{Delivery, PushRule};
+use super::v1::push_request::Target;
 use super::v1::push_service_server::{PushService, PushServiceServer};
 use super::v1::{
-    KickRequest, KickResponse, PresenceRequest, PresenceResponse, PushRequest, PushResponse, UnsubscribeRequest, UnsubscribeResponse,
+    KickRequest, KickResponse, Member, PresenceRequest, PresenceResponse, PushRequest, PushResponse, TopicPresence, UnsubscribeRequest,
+    UnsubscribeResponse, UserPresence,
 };
-use crate::session::Sessions;
+use crate::failure::{self, Failure, Reason};
+use crate::proto::{Values, Walk, WalkOptions};
+use crate::session::revocation::Revocation;
 
-struct Api {
-    _sessions: Sessions,
+/// Names in one request.
+const NAMES_MAX: usize = 1000;
+
+/// The longest name of a user, or id of a session.
+const NAME_BYTES_MAX: usize = 256;
+
+/// The largest request: a thousand names, and a payload.
+const REQUEST_BYTES_MAX: usize = 4 << 20;
+
+struct Api(Hub);
+
+/// The service, ready to be served. To be called on the back room.
+pub fn service(hub: Hub) -> PushServiceServer<impl PushService> {
+    PushServiceServer::new(Api(hub)).max_decoding_message_size(REQUEST_BYTES_MAX)
 }
 
-/// The service, ready to be served.
-pub fn service(sessions: Sessions) -> PushServiceServer<impl PushService> {
-    PushServiceServer::new(Api { _sessions: sessions })
+// === impl Hub ===
+
+impl Hub {
+    /// Sends a message to all sessions of a user, or to one of them, by the delivery that is declared for its number. How many were
+    /// reached. To be called on the back room.
+    pub async fn push(&self, user: &str, session: Option<&str>, number: u32, payload: Bytes) -> failure::Result<usize> {
+        let rule = self.declared(number, &payload)?;
+        self.push_by(&rule, user, session, payload).await
+    }
+
+    async fn push_by(&self, rule: &PushRule, user: &str, session: Option<&str>, payload: Bytes) -> failure::Result<usize> {
+        match (rule.delivery, session) {
+            (Delivery::Durable, None) => self.deliver(user, rule.number.0, payload).await,
+            _ => self.0.sessions.push(user, session, rule.number.0, payload).await,
+        }
+    }
+
+    /// The push of a number, if these are the bytes of its message.
+    fn declared(&self, number: u32, payload: &[u8]) -> failure::Result<Arc<PushRule>> {
+        let rule = self.rules().push(number).cloned();
+        let rule = rule.ok_or_else(|| Failure::gateway(Reason::UnknownPush, format!("no push of the number {number} is declared")))?;
+        let walk = Walk::compile(&rule.message, &[], WalkOptions::default());
+        match walk.run(payload, &mut Values::default()) {
+            Ok(()) => Ok(rule),
+            Err(problem) => {
+                let what = format!("the payload is no valid `{}`: {problem}", rule.message.name());
+                Err(Failure::gateway(Reason::InvalidPayload, what))
+            }
+        }
+    }
+}
+
+// === impl Api ===
+
+impl Api {
+    async fn push(&self, request: PushRequest) -> failure::Result<PushResponse> {
+        let PushRequest { target, number, payload, wait: _ } = request;
+        let rule = self.0.declared(number, &payload)?;
+        let mut response = PushResponse::default();
+        match target {
+            Some(Target::Users(users)) => {
+                names(&users.users)?;
+                for user in &users.users {
+                    response.sessions += clamped(self.0.push_by(&rule, user, None, payload.clone()).await?);
+                }
+            }
+            Some(Target::Session(session)) => {
+                names(&[&session.user, &session.session])?;
+                response.sessions = clamped(self.0.push_by(&rule, &session.user, Some(&session.session), payload).await?);
+            }
+            Some(Target::Topic(topic)) => {
+                if let Some(at) = self.0.publish(&topic, number, payload).await? {
+                    (response.epoch, response.offset) = (at.epoch.to_string(), at.offset);
+                }
+            }
+            Some(Target::Everyone(_)) => self.0.to_everyone(number, payload).await?,
+            None => return Err(Failure::gateway(Reason::NoTarget, "the push has no target; name users, a session, a topic or everyone")),
+        }
+        Ok(response)
+    }
+
+    async fn kick(&self, KickRequest { user, session, reason }: KickRequest) -> failure::Result<KickResponse> {
+        names(&[&user])?;
+        let mut sessions = 0;
+        for record in self.0.0.sessions.list(&user).await? {
+            if session.is_empty() || session == record.id {
+                self.0.0.sessions.revoke(&Revocation::Session(record.id)).await?;
+                sessions += 1;
+            }
+        }
+        info!(user, reason, sessions, "a service ended sessions of a user");
+        Ok(KickResponse { sessions })
+    }
+
+    async fn presence(&self, PresenceRequest { topics, users }: PresenceRequest) -> failure::Result<PresenceResponse> {
+        if topics.len() + users.len() > NAMES_MAX {
+            return Err(too_many());
+        }
+        let mut response = PresenceResponse::default();
+        for topic in topics {
+            self.0.rule(&topic)?;
+            response.topics.push(TopicPresence { members: self.0.members(&topic).await?, topic });
+        }
+        for user in users {
+            let shown = |record: crate::session::roster::Record| Member {
+                user: user.clone(),
+                connected: record.detached_until_ms.is_none(),
+                since_ms: i64::try_from(record.issued_ms).unwrap_or(i64::MAX),
+                session: record.id,
+            };
+            let sessions = self.0.0.sessions.list(&user).await?.into_iter().map(shown).collect();
+            response.users.push(UserPresence { sessions, user });
+        }
+        Ok(response)
+    }
 }
 
 #[tonic::async_trait]
 impl PushService for Api {
-    async fn push(&self, _: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
-        Err(Status::unimplemented(""))
+    async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
+        self.push(request.into_inner()).await.map(Response::new).map_err(status)
     }
 
-    async fn kick(&self, _: Request<KickRequest>) -> Result<Response<KickResponse>, Status> {
-        Err(Status::unimplemented(""))
+    async fn kick(&self, request: Request<KickRequest>) -> Result<Response<KickResponse>, Status> {
+        self.kick(request.into_inner()).await.map(Response::new).map_err(status)
     }
 
-    async fn unsubscribe(&self, _: Request<UnsubscribeRequest>) -> Result<Response<UnsubscribeResponse>, Status> {
-        Err(Status::unimplemented(""))
+    async fn unsubscribe(&self, request: Request<UnsubscribeRequest>) -> Result<Response<UnsubscribeResponse>, Status> {
+        let UnsubscribeRequest { topic, users, reason } = request.into_inner();
+        if users.len() > NAMES_MAX {
+            return Err(status(too_many()));
+        }
+        self.0.expel(&topic, users, reason).await.map(|()| Response::new(UnsubscribeResponse {})).map_err(status)
     }
 
-    async fn presence(&self, _: Request<PresenceRequest>) -> Result<Response<PresenceResponse>, Status> {
-        Err(Status::unimplemented(""))
+    async fn presence(&self, request: Request<PresenceRequest>) -> Result<Response<PresenceResponse>, Status> {
+        self.presence(request.into_inner()).await.map(Response::new).map_err(status)
     }
+}
+
+fn names<T: AsRef<str>>(names: &[T]) -> failure::Result<()> {
+    if names.len() > NAMES_MAX {
+        return Err(too_many());
+    }
+    let is_name = |name: &T| (1..=NAME_BYTES_MAX).contains(&name.as_ref().len());
+    let what = "a user and a session have between 1 and 256 bytes";
+    if names.iter().all(is_name) { Ok(()) } else { Err(Failure::gateway(Reason::NoTarget, what)) }
+}
+
+fn too_many() -> Failure {
+    Failure::gateway(Reason::NoTarget, format!("more than {NAMES_MAX} names; ask several times"))
+}
+
+fn clamped(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// A failure as gRPC tells it. What only we may know goes into the log.
+fn status(failure: Failure) -> Status {
+    if let Some(cause) = failure.cause() {
+        warn!(reason = failure.reason(), cause, "the PushService cannot answer");
+    }
+    let details = ErrorDetails::with_error_info(failure.reason(), "push.protogate", HashMap::new());
+    let code = Code::from_i32(i32::try_from(failure.code().number()).unwrap_or(2));
+    Status::with_error_details(code, failure.message(), details)
 }

@@ -79,6 +79,10 @@ impl Grant {
         &self.identity
     }
 
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
     pub fn session_id(&self) -> &Arc<str> {
         &self.session.id
     }

@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::identity::Identity;
+use super::publication::Publication;
 use super::ring::{Entry, Parked, Ring};
 use super::roster::Record;
 use crate::clock;
@@ -18,8 +19,14 @@ use crate::wire::Close;
 
 /// The way to a connection, whatever it is made of. Nobody waits on it.
 pub trait Line: Send + Sync {
-    /// Writes a push. False: there is no room.
+    /// Writes a push of the session's own. False: there is no room.
     fn push(&self, entry: &Entry) -> bool;
+
+    /// Writes a best-effort message, by its rule. False: the rule is that the client goes.
+    fn publish(&self, publication: &Arc<Publication>) -> bool;
+
+    /// Tells the client that it does not hear a topic any more. False: there is no room.
+    fn expel(&self, topic: &str, reason: &str) -> bool;
 
     /// Asks the connection to end.
     fn close(&self, close: Close);
@@ -313,12 +320,17 @@ impl Session {
     /// Sends a message and keeps it until the client has it. A client that has no room is sent away and may come back for it. False: the
     /// session is over, or about to go to another node.
     pub fn push(&self, number: u32, payload: Bytes, ring_bytes_max: usize) -> bool {
+        self.push_of_inbox(number, payload, 0, ring_bytes_max)
+    }
+
+    /// The same for what has a place in the user's inbox, other than 0.
+    pub fn push_of_inbox(&self, number: u32, payload: Bytes, inbox: u64, ring_bytes_max: usize) -> bool {
         let mut state = self.lock();
         if state.over.is_some() || state.parked {
             return false;
         }
         let State { ring, line, .. } = &mut *state;
-        match ring.push(number, payload, ring_bytes_max) {
+        match ring.push_of_inbox(number, payload, inbox, ring_bytes_max) {
             Some(entry) => {
                 if let Some(line) = line.take_if(|line| !line.push(entry)) {
                     line.close(Close::Slow);
@@ -334,6 +346,58 @@ impl Session {
                 false
             }
         }
+    }
+
+    /// Sends a message that nobody keeps. A client whose rule it is that it goes when it is slow is sent away. False: no connection has the
+    /// session, and it misses the message.
+    pub fn publish(&self, publication: &Arc<Publication>) -> bool {
+        let mut state = self.lock();
+        if state.over.is_some() {
+            return false;
+        }
+        let reached = state.line.is_some();
+        if let Some(line) = state.line.take_if(|line| !line.publish(publication)) {
+            line.close(Close::Slow);
+        }
+        reached
+    }
+
+    /// Its client does not hear a topic any more, and is told.
+    pub fn expel(&self, topic: &str, reason: &str) {
+        let mut state = self.lock();
+        if let Some(line) = state.line.take_if(|line| !line.expel(topic, reason)) {
+            line.close(Close::Slow);
+        }
+    }
+
+    /// How far into the user's inbox it has got; nothing while that is not known.
+    pub fn inbox(&self) -> Option<u64> {
+        self.lock().ring.inbox()
+    }
+
+    /// It begins behind this place of the inbox, if that was not known.
+    pub fn begin_inbox(&self, read: u64) {
+        self.lock().ring.begin_inbox(read);
+    }
+
+    /// What its client has of the inbox.
+    pub fn inbox_acknowledged(&self) -> Option<u64> {
+        self.lock().ring.inbox_acknowledged()
+    }
+
+    /// Whether what can wait elsewhere need not.
+    pub fn has_room(&self, ring_bytes_max: usize) -> bool {
+        !self.lock().ring.is_half_full(ring_bytes_max)
+    }
+
+    /// Whether a connection has it.
+    pub fn is_connected(&self) -> bool {
+        self.lock().line.is_some()
+    }
+
+    /// With which code it ended, if it is over.
+    pub fn closed(&self) -> Option<Close> {
+        self.lock().over
     }
 
     /// The client has every push up to this one.

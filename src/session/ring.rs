@@ -25,6 +25,8 @@ pub struct Ring {
     gone: u32,
     entries: VecDeque<Entry>,
     bytes: usize,
+    /// The newest entry of the user's inbox that was in here; nothing while that is not known.
+    inbox: Option<u64>,
 }
 
 /// One push.
@@ -35,6 +37,8 @@ pub struct Entry {
     pub number: u32,
     /// Its message, in protobuf.
     pub payload: Bytes,
+    /// Its place in the user's inbox; 0 for one that is in none.
+    pub inbox: u64,
 }
 
 /// A ring on its way to another node, or into the store.
@@ -44,6 +48,11 @@ pub struct Parked {
     gone: u32,
     /// Number and payload in base64, from `gone + 1` on.
     entries: Vec<(u32, String)>,
+    /// The places in the inbox of those that have one, by their places in here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    inboxed: Vec<(usize, u64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inbox: Option<u64>,
 }
 
 // === impl Ring ===
@@ -57,12 +66,18 @@ impl Ring {
 
     /// Adds a push and lets the oldest go until it fits. Nothing: the session has used up its numbers.
     pub fn push(&mut self, number: u32, payload: Bytes, bytes_max: usize) -> Option<&Entry> {
+        self.push_of_inbox(number, payload, 0, bytes_max)
+    }
+
+    /// The same for what is in the user's inbox.
+    pub fn push_of_inbox(&mut self, number: u32, payload: Bytes, inbox: u64, bytes_max: usize) -> Option<&Entry> {
         if self.last >= SEQ_MAX {
             return None;
         }
         self.last += 1;
         self.bytes += ENTRY_BYTES + payload.len();
-        self.entries.push_back(Entry { seq: self.last, number, payload });
+        self.entries.push_back(Entry { seq: self.last, number, payload, inbox });
+        self.inbox = self.inbox.max((inbox > 0).then_some(inbox));
         while self.bytes > bytes_max && self.entries.len() > 1 {
             self.let_go();
         }
@@ -88,6 +103,27 @@ impl Ring {
         known.then(|| self.entries.iter().skip_while(move |entry| entry.seq <= seq))
     }
 
+    /// The newest entry of the user's inbox that was in here; nothing while that is not known.
+    pub fn inbox(&self) -> Option<u64> {
+        self.inbox
+    }
+
+    /// What the client has of the inbox: everything up to here.
+    pub fn inbox_acknowledged(&self) -> Option<u64> {
+        let waits = self.entries.iter().map(|entry| entry.inbox).find(|inbox| *inbox > 0);
+        waits.map(|inbox| inbox - 1).or(self.inbox)
+    }
+
+    /// Whether so much waits for its acknowledgement that what can wait elsewhere should.
+    pub fn is_half_full(&self, bytes_max: usize) -> bool {
+        self.bytes > bytes_max / 2
+    }
+
+    /// All of the inbox up to here is known to the client, or to be nothing to it.
+    pub fn begin_inbox(&mut self, read: u64) {
+        self.inbox.get_or_insert(read);
+    }
+
     /// All that is kept, oldest first.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
@@ -104,7 +140,8 @@ impl Ring {
     /// The ring in a form that travels.
     pub fn park(&self) -> Parked {
         let entries = self.entries.iter().map(|entry| (entry.number, BASE64_STANDARD.encode(&entry.payload))).collect();
-        Parked { last: self.last, gone: self.gone, entries }
+        let inboxed = self.entries.iter().enumerate().filter(|(_, entry)| entry.inbox > 0).map(|(at, entry)| (at, entry.inbox)).collect();
+        Parked { last: self.last, gone: self.gone, entries, inboxed, inbox: self.inbox }
     }
 
     fn let_go(&mut self) {
@@ -121,10 +158,13 @@ impl Parked {
     /// The ring again. Nothing: this is none of ours.
     pub fn unpark(self) -> Option<Ring> {
         let mut ring = Ring { last: self.gone, gone: self.gone, ..Ring::default() };
-        for (number, payload) in self.entries {
+        let mut inboxed = self.inboxed.into_iter().peekable();
+        for (at, (number, payload)) in self.entries.into_iter().enumerate() {
             let payload = BASE64_STANDARD.decode(payload).ok()?;
-            ring.push(number, payload.into(), usize::MAX)?;
+            let inbox = inboxed.next_if(|(place, _)| *place == at).map_or(0, |(_, inbox)| inbox);
+            ring.push_of_inbox(number, payload.into(), inbox, usize::MAX)?;
         }
+        ring.inbox = self.inbox;
         (ring.last == self.last).then_some(ring)
     }
 }
@@ -172,18 +212,33 @@ mod tests {
         assert!(ring.push(1000, Bytes::new(), 1000).is_none());
     }
 
+    #[test]
+    fn of_the_inbox_is_acknowledged_what_lies_before_the_first_that_waits() {
+        let mut ring = Ring::default();
+        assert_eq!((ring.inbox(), ring.inbox_acknowledged()), (None, None), "nobody knows yet");
+        ring.begin_inbox(4);
+        for inbox in [5, 0, 6] {
+            ring.push_of_inbox(3103, Bytes::new(), inbox, 1000).unwrap();
+        }
+        assert_eq!((ring.inbox(), ring.inbox_acknowledged()), (Some(6), Some(4)));
+        ring.acknowledge(2);
+        assert_eq!(ring.inbox_acknowledged(), Some(5));
+        ring.acknowledge(3);
+        assert_eq!(ring.inbox_acknowledged(), Some(6));
+    }
+
     proptest! {
         #[test]
         fn a_ring_is_the_same_after_a_journey(steps in proptest::collection::vec((0usize..400, 0u32..40), 0..40), seq in 0u32..45) {
             let mut ring = Ring::default();
-            for (bytes, ack) in steps {
-                push(&mut ring, bytes);
+            for (place, (bytes, ack)) in (1..).zip(steps) {
+                ring.push_of_inbox(2101, vec![7; bytes].into(), if bytes % 3 == 0 { place } else { 0 }, 1000).unwrap();
                 ring.acknowledge(ack);
             }
             let text = serde_json::to_vec(&ring.park()).unwrap();
             let back = serde_json::from_slice::<Parked>(&text).unwrap().unpark().unwrap();
             prop_assert_eq!(back.bytes, ring.bytes);
-            prop_assert_eq!(back.last(), ring.last());
+            prop_assert_eq!((back.last(), back.inbox(), back.inbox_acknowledged()), (ring.last(), ring.inbox(), ring.inbox_acknowledged()));
             prop_assert!(back.behind_of(seq).map(|entries| entries.cloned().collect::<Vec<_>>()) == ring.behind_of(seq).map(|entries| entries.cloned().collect()));
         }
     }

@@ -56,15 +56,26 @@ impl Sessions {
     /// The roster in a document, without what is over.
     pub(super) async fn roster(&self, document: Option<&Document>, rules: &Rules) -> Result<Roster> {
         let mut roster = Roster::read(document).map_err(|error| unavailable(&format!("a roster cannot be read: {error}")))?;
-        let lives = self.lives(roster.records()).await?;
+        let lives = self.lives(roster.records().iter().map(|record| &*record.node)).await?;
         roster.prune(self.0.clock.now_ms(), rules, |node| lives.get(node).copied().unwrap_or(Life::Forgotten));
         Ok(roster)
     }
 
-    /// Which nodes of these sessions live.
-    async fn lives(&self, records: &[Record]) -> Result<HashMap<String, Life>> {
+    /// Those of some nodes that died so long ago that whoever was connected to them is over, or resumed elsewhere.
+    pub async fn gone_nodes(&self, nodes: impl Iterator<Item = &str>) -> Result<BTreeSet<String>> {
+        let (now, rules) = (self.0.clock.now_ms(), self.rules());
+        let is_gone = |life: &Life| match life {
+            Life::Alive => false,
+            Life::DeadSince(since) => since.saturating_add(rules.resume_window_ms) <= now,
+            Life::Forgotten => true,
+        };
+        Ok(self.lives(nodes).await?.into_iter().filter(|(_, life)| is_gone(life)).map(|(node, _)| node).collect())
+    }
+
+    /// Which of these nodes live.
+    async fn lives(&self, nodes: impl Iterator<Item = &str>) -> Result<HashMap<String, Life>> {
         let mut lives = HashMap::from([(self.0.node.clone(), Life::Alive)]);
-        let others: BTreeSet<&str> = records.iter().map(|record| &*record.node).filter(|node| **node != *self.0.node).collect();
+        let others: BTreeSet<&str> = nodes.filter(|node| **node != *self.0.node).collect();
         if others.is_empty() {
             return Ok(lives);
         }

@@ -121,6 +121,25 @@ impl Sessions {
         self.len() == 0
     }
 
+    /// This process, to other nodes.
+    pub fn node(&self) -> &str {
+        &self.0.node
+    }
+
+    /// Where what waits runs.
+    pub fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.0.clock.now_ms()
+    }
+
+    /// All sessions of this node.
+    pub fn all(&self) -> Vec<Arc<Session>> {
+        self.0.registry.all()
+    }
+
     /// A session of this node.
     pub fn get(&self, id: &str) -> Option<Arc<Session>> {
         self.0.registry.get(id)

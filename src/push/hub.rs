@@ -1,0 +1,250 @@
+//! The topics of this node, and what its sessions hear of them.
+//!
+//! A topic is open here as long as somebody here hears it: one task listens to its channel, says its entries in order, and fetches from its
+//! history what it missed. What a session hears is in the store as well, for the node that it comes back to. Promises: only nodes with a
+//! hearer receive; a signal that went astray is found out and made good; topics, hearers and what they hold back are bounded.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::entry::{Entry, Leave, Position};
+use super::heard::Heard;
+use super::history::{Histories, channel, unkept};
+use super::inbox::Inboxes;
+use super::rules::{Rules, TopicRule};
+use super::topic::{Topic, Turn};
+use super::{listen, name, presence};
+use crate::failure::{Failure, Reason, Result};
+use crate::session::{Publication, Sessions};
+use crate::store::{Store, StoreError};
+
+/// Topics that are open on one node.
+const TOPICS_MAX: usize = 200_000;
+
+/// How long it may take until a topic is heard.
+const OPEN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Effects that wait to be published; what comes beyond is lost, and said to be in the log.
+const PUBLISHING_MAX: usize = 4096;
+
+/// All of it. Clones are the same.
+#[derive(Clone)]
+pub struct Hub(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub sessions: Sessions,
+    pub store: Store,
+    pub runtime: Handle,
+    pub histories: Histories,
+    pub presence: presence::Dirty,
+    pub inboxes: Inboxes,
+    rules: Mutex<Arc<Rules>>,
+    open: Mutex<HashMap<Arc<str>, Open>>,
+    /// What sessions hear, by their ids.
+    pub heard: Mutex<HashMap<Arc<str>, Heard>>,
+    turns: AtomicU64,
+    publishing: Arc<Semaphore>,
+}
+
+/// A topic that is open.
+struct Open {
+    topic: Arc<Topic>,
+    ready: watch::Receiver<bool>,
+    /// At the last look nobody heard it.
+    deserted: bool,
+    _task: AbortOnDropHandle<()>,
+}
+
+// === impl Hub ===
+
+impl Hub {
+    /// No topics yet. What waits runs on `runtime`.
+    pub fn new(sessions: Sessions, store: Store, clock: crate::clock::Clock, runtime: Handle) -> Hub {
+        Hub(Arc::new(Inner {
+            sessions,
+            histories: Histories::new(store.clone(), clock),
+            store,
+            runtime,
+            presence: presence::Dirty::default(),
+            inboxes: Inboxes::new(),
+            rules: Mutex::default(),
+            open: Mutex::default(),
+            heard: Mutex::default(),
+            turns: AtomicU64::new(0),
+            publishing: Arc::new(Semaphore::new(PUBLISHING_MAX)),
+        }))
+    }
+
+    /// A hub over a store in memory that nobody else has, for tests of the rooms above.
+    #[cfg(test)]
+    pub fn for_tests(sessions: &Sessions) -> Hub {
+        let clock = crate::clock::Clock::system();
+        let store = Store::new(crate::store::memory::Memory::new(clock.clone()));
+        Hub::new(sessions.clone(), store, clock, sessions.runtime().clone())
+    }
+
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.0.rules.lock().expect("nothing that holds the rules panics"))
+    }
+
+    /// From now on these rules hold. Topics that are open stay as they are until nobody hears them.
+    pub fn set_rules(&self, rules: Rules) {
+        *self.0.rules.lock().expect("nothing that holds the rules panics") = Arc::new(rules);
+    }
+
+    /// Sends a message to whoever hears a topic, on any node. Where it stands in the topic's history. To be called on the back room.
+    pub async fn publish(&self, topic: &str, number: u32, payload: Bytes) -> Result<Option<Position>> {
+        let rule = self.rule(topic)?;
+        if !rule.pushes.contains(&number) {
+            let what = format!("the pattern `{}` does not list {number} under `pushes`", rule.pattern.as_str());
+            return Err(Failure::gateway(Reason::WrongTopic, what));
+        }
+        self.say(&topic.into(), &rule, number, payload).await.map_err(store_failed)
+    }
+
+    pub(super) async fn say(
+        &self,
+        topic: &Arc<str>,
+        rule: &TopicRule,
+        number: u32,
+        payload: Bytes,
+    ) -> std::result::Result<Option<Position>, StoreError> {
+        match rule.history {
+            Some(bounds) => {
+                let seen = self.opened(topic).and_then(|topic| topic.at());
+                self.0.histories.append(topic, bounds, number, payload, seen.as_ref()).await.map(Some)
+            }
+            None => {
+                let entry = Entry { epoch: String::new(), number, payload, leave: None };
+                self.0.store.publish(&channel(topic), unkept(&entry)).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The same for an effect, which nobody waits for.
+    pub fn publish_later(&self, topic: String, number: u32, payload: Bytes) {
+        let Ok(room) = Arc::clone(&self.0.publishing).try_acquire_owned() else {
+            return tracing::warn!(topic, number, "too much waits to be published, this is lost");
+        };
+        let hub = self.clone();
+        self.0.runtime.spawn(async move {
+            let _room = room;
+            if let Err(failure) = hub.publish(&topic, number, payload).await {
+                tracing::warn!(topic, number, reason = failure.reason(), cause = failure.cause(), "could not be published: {}", failure.message());
+            }
+        });
+    }
+
+    /// Takes users out of a topic, or everybody, on every node.
+    pub async fn expel(&self, topic: &str, users: Vec<String>, reason: String) -> Result<()> {
+        self.rule(topic)?;
+        let leave = Some(Leave { users, reason });
+        let entry = Entry { epoch: String::new(), number: 0, payload: Bytes::new(), leave };
+        self.0.store.publish(&channel(topic), unkept(&entry)).await.map(drop).map_err(store_failed)
+    }
+
+    /// What holds for a topic.
+    pub fn rule(&self, topic: &str) -> Result<Arc<TopicRule>> {
+        let rule = if name::is_name(topic) { self.rules().topic(topic).cloned() } else { None };
+        rule.ok_or_else(|| Failure::gateway(Reason::UnknownTopic, "no pattern declares this topic"))
+    }
+
+    /// A topic that is heard here, from now on if it was not.
+    pub(super) async fn open(&self, name: &str) -> Result<Arc<Topic>> {
+        let rule = self.rule(name)?;
+        let (topic, mut ready) = {
+            let mut open = self.lock();
+            match open.get_mut(name) {
+                Some(open) => {
+                    open.deserted = false;
+                    (Arc::clone(&open.topic), open.ready.clone())
+                }
+                None if open.len() >= TOPICS_MAX => {
+                    return Err(Failure::gateway(Reason::Overloaded, "the gateway has all the topics that it takes; try again later"));
+                }
+                None => {
+                    let topic = Arc::new(Topic::new(name.into(), rule));
+                    let (tell, ready) = watch::channel(false);
+                    let listening = listen::keep_listening(self.clone(), Arc::clone(&topic), tell);
+                    let task = AbortOnDropHandle::new(self.0.runtime.spawn(listening));
+                    let opened = Open { topic: Arc::clone(&topic), ready: ready.clone(), deserted: false, _task: task };
+                    open.insert(Arc::clone(&topic.name), opened);
+                    (topic, ready)
+                }
+            }
+        };
+        match timeout(OPEN_PATIENCE, ready.wait_for(|ready| *ready)).await {
+            Ok(Ok(_)) => Ok(topic),
+            _ => Err(unavailable("a topic could not be listened to")),
+        }
+    }
+
+    /// Closes the topics that nobody has heard since the last time.
+    pub(super) fn close_deserted(&self) {
+        self.lock().retain(|_, open| {
+            let deserted = open.topic.is_deserted();
+            let close = deserted && open.deserted;
+            open.deserted = deserted;
+            !close
+        });
+    }
+
+    /// The topic, if it is open here.
+    pub(super) fn opened(&self, name: &str) -> Option<Arc<Topic>> {
+        self.lock().get(name).map(|open| Arc::clone(&open.topic))
+    }
+
+    /// The same, or one that nobody here hears any more.
+    pub(super) fn opened_or_closed(&self, name: &Arc<str>) -> Option<Arc<Topic>> {
+        self.opened(name).or_else(|| Some(Arc::new(Topic::new(Arc::clone(name), self.rule(name).ok()?))))
+    }
+
+    /// Some of the topics; in so many turns all of them.
+    pub(super) fn topics_of_turn(&self, turn: u64, turns: u64) -> Vec<Arc<Topic>> {
+        let number = |name: &str| name.bytes().fold(0u64, |number, byte| number.wrapping_mul(31).wrapping_add(byte.into()));
+        let open = self.lock();
+        open.values().filter(|open| number(&open.topic.name) % turns == turn % turns).map(|open| Arc::clone(&open.topic)).collect()
+    }
+
+    /// How many topics are open here.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn next_turn(&self) -> Turn {
+        Turn(self.0.turns.fetch_add(1, Relaxed))
+    }
+
+    /// One entry of a topic, to be sent to many. Nothing: nobody knows the number any more.
+    pub(super) fn publication(&self, topic: &Topic, epoch: &str, offset: u64, entry: &Entry, dropped: u32) -> Option<Arc<Publication>> {
+        let publication = self.rules().push(entry.number)?.publication(entry.payload.clone());
+        Some(Arc::new(publication.at(Arc::clone(&topic.name), epoch.into(), offset).behind_lost(dropped)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Open>> {
+        self.0.open.lock().expect("nothing that holds the list panics")
+    }
+}
+
+pub(super) fn store_failed(error: StoreError) -> Failure {
+    unavailable(&error.to_string())
+}
+
+pub(super) fn unavailable(cause: &str) -> Failure {
+    Failure::gateway(Reason::Unavailable, "topics cannot be looked after at the moment; try again")
+        .retry_after(Duration::from_secs(1))
+        .because(cause)
+}
