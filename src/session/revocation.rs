@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::{Batch, Bounds, Document, Expect, Key};
 
 /// Notices that are kept for nodes that fall behind. A node that missed some looks at every session that it has.
-const LOG: Bounds = Bounds { count: 10_000, age: Duration::from_secs(3600) };
+const LOG: Bounds = Bounds { count: 10_000, bytes: None, age: Duration::from_secs(3600) };
 
 /// What is revoked.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]

@@ -1,14 +1,14 @@
 //! Who listens to which channel within this process, and what is said to each.
 //!
-//! Promises: speaking never waits; at most [`SIGNALS_MAX`] signals wait for one listener, and what comes beyond becomes one
-//! [`Signal::Gap`] behind them.
+//! Promises: speaking never waits; at most [`SIGNALS_MAX`] signals of [`SIGNAL_BYTES_MAX`] together wait for one listener, and what comes
+//! beyond becomes one [`Signal::Gap`] behind them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{SIGNALS_MAX, Signal};
+use super::{SIGNAL_BYTES_MAX, SIGNALS_MAX, Signal};
 
 /// The listeners of every channel. Whoever owns this is the only one who speaks to them.
 #[derive(Default)]
@@ -16,7 +16,11 @@ pub struct Listeners(HashMap<String, Vec<Listener>>);
 
 struct Listener {
     signals: mpsc::Sender<Signal>,
-    /// The last that was sent is a gap, which covers whatever could not be sent after it.
+    /// How long each that waits is, as of the last look; a gap has no length.
+    lengths: VecDeque<usize>,
+    /// The sum of these.
+    bytes: usize,
+    /// The last that was sent is a gap. While it waits, it covers whatever cannot be sent after it.
     gap_sent: bool,
 }
 
@@ -26,7 +30,7 @@ impl Listeners {
     pub fn add(&mut self, channel: &str) -> mpsc::Receiver<Signal> {
         // One place more than messages may take, for the gap.
         let (signals, receiver) = mpsc::channel(SIGNALS_MAX + 1);
-        self.0.entry(channel.to_owned()).or_default().push(Listener { signals, gap_sent: false });
+        self.0.entry(channel.to_owned()).or_default().push(Listener { signals, lengths: VecDeque::new(), bytes: 0, gap_sent: false });
         receiver
     }
 
@@ -64,21 +68,38 @@ impl Listeners {
 
 impl Listener {
     fn message(&mut self, message: Bytes) {
-        match self.signals.capacity() {
-            0 | 1 => self.gap(),
-            _ => {
-                // It fails only when the listener is gone.
-                self.signals.try_send(Signal::Message(message)).ok();
-                self.gap_sent = false;
-            }
+        self.look();
+        let (places, length) = (self.signals.capacity(), message.len());
+        if places < 2 || length > SIGNAL_BYTES_MAX - self.bytes {
+            return self.gap();
         }
+        self.send(Signal::Message(message), length);
+        self.gap_sent = false;
     }
 
     fn gap(&mut self) {
-        // A gap that still waits, last in the queue, says all there is to say. With room for more, it may have been taken.
-        if !self.gap_sent || self.signals.capacity() > 1 {
-            self.gap_sent = self.signals.try_send(Signal::Gap).is_ok();
+        self.look();
+        // As the last, it waits for as long as anything does.
+        let waits = self.gap_sent && !self.lengths.is_empty();
+        if !waits {
+            self.send(Signal::Gap, 0);
+            self.gap_sent = true;
         }
+    }
+
+    fn send(&mut self, signal: Signal, length: usize) {
+        // There is a place, so it fails only when the listener is gone.
+        if self.signals.try_send(signal).is_ok() {
+            self.lengths.push_back(length);
+            self.bytes += length;
+        }
+    }
+
+    /// Forgets the lengths of what was taken, which is what came first.
+    fn look(&mut self) {
+        let waiting = self.signals.max_capacity() - self.signals.capacity();
+        let taken = self.lengths.len().saturating_sub(waiting);
+        self.bytes -= self.lengths.drain(..taken).sum::<usize>();
     }
 }
 
@@ -117,6 +138,44 @@ mod tests {
             let heard: Vec<Signal> = std::iter::from_fn(|| slow.try_recv().ok()).collect();
             assert_eq!(heard.len(), SIGNALS_MAX + 1, "round {round}");
             assert_eq!(heard.last(), Some(&Signal::Gap), "round {round}");
+        }
+    }
+
+    #[test]
+    fn signals_are_bounded_in_bytes_and_what_is_beyond_is_one_gap() {
+        let mut listeners = Listeners::default();
+        let mut slow = listeners.add("news");
+        let eighth = Bytes::from(vec![0; SIGNAL_BYTES_MAX / 8]);
+        for _ in 0..20 {
+            listeners.say("news", &eighth);
+        }
+        for _ in 0..2 {
+            assert_eq!(slow.try_recv().unwrap(), Signal::Message(eighth.clone()));
+        }
+        // What was taken makes room for exactly as much; the gap has its place between.
+        for _ in 0..3 {
+            listeners.say("news", &eighth);
+        }
+        let heard: Vec<Signal> = std::iter::from_fn(|| slow.try_recv().ok()).collect();
+        let gaps: Vec<usize> = heard.iter().enumerate().filter(|(_, signal)| **signal == Signal::Gap).map(|(at, _)| at).collect();
+        assert_eq!((heard.len(), gaps), (10, vec![6, 9]));
+        listeners.say("news", &Bytes::from(vec![0; SIGNAL_BYTES_MAX]));
+        assert!(matches!(slow.try_recv().unwrap(), Signal::Message(whole) if whole.len() == SIGNAL_BYTES_MAX));
+        listeners.say("news", &Bytes::from(vec![0; SIGNAL_BYTES_MAX + 1]));
+        assert_eq!(slow.try_recv().unwrap(), Signal::Gap, "what is longer than all that may wait");
+        listeners.say("news", &Bytes::new());
+        assert_eq!(slow.try_recv().unwrap(), Signal::Message(Bytes::new()));
+    }
+
+    #[test]
+    fn a_gap_that_was_taken_is_said_again() {
+        let mut listeners = Listeners::default();
+        let mut listener = listeners.add("news");
+        for _ in 0..3 {
+            listeners.gap();
+            listeners.gap();
+            assert_eq!(listener.try_recv().unwrap(), Signal::Gap);
+            assert!(listener.try_recv().is_err(), "one says it all");
         }
     }
 

@@ -1,6 +1,6 @@
 //! A store in memory, for tests: what the other engines must behave like, in as few lines as that takes.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use tokio::sync::mpsc;
 
-use super::{Batch, Change, Count, Document, Engine, Entries, Key, Result, SIGNALS_MAX, Signal, StoreError};
+use super::announce::announcements;
+use super::listeners::Listeners;
+use super::{Batch, Change, Count, Document, Engine, Entries, Key, Result, Signal, StoreError};
 use crate::clock::Clock;
 
 /// Everything in one lock, on a clock that may be moved by hand.
@@ -25,7 +27,7 @@ struct State {
     documents: BTreeMap<Key, (Document, Option<u64>)>,
     counters: BTreeMap<Key, (u64, u64)>,
     logs: BTreeMap<Key, Log>,
-    listeners: HashMap<String, Vec<mpsc::Sender<Signal>>>,
+    listeners: Listeners,
     /// Set by a test that wants everything to fail.
     broken: bool,
 }
@@ -81,34 +83,40 @@ impl State {
         self.documents.get(key).map(|(document, _)| document.version)
     }
 
-    fn apply(&mut self, change: Change, now: u64) -> Option<u64> {
+    fn apply(&mut self, change: &Change, now: u64) -> Option<u64> {
         match change {
             Change::Put { key, value, ttl, .. } => {
                 self.versions += 1;
-                let document = Document { value, version: self.versions };
-                self.documents.insert(key, (document, ttl.map(|ttl| now + millis(ttl))));
+                let document = Document { value: value.clone(), version: self.versions };
+                self.documents.insert(key.clone(), (document, ttl.map(|ttl| now + millis(ttl))));
                 Some(self.versions)
             }
             Change::Delete { key, .. } => {
-                self.documents.remove(&key);
+                self.documents.remove(key);
                 None
             }
             Change::Check { .. } => None,
-            Change::Append { log, entry, bounds } => {
-                let log = self.logs.entry(log).or_default();
+            Change::Append { log, entry, bounds, .. } => {
+                let log = self.logs.entry(log.clone()).or_default();
                 // One that a batch lets go may be begun again by the same batch.
                 if log.gone <= now {
                     *log = Log::default();
                 }
                 log.last += 1;
                 log.gone = now + millis(bounds.age);
-                log.entries.push_back((log.last, log.gone, entry));
-                while log.entries.len() > bounds.count as usize {
+                log.entries.push_back((log.last, log.gone, entry.clone()));
+                while log.entries.len() > bounds.count as usize || log.entries.len() > 1 && log.is_over(bounds.bytes) {
                     log.entries.pop_front();
                 }
-                None
+                Some(log.last)
             }
         }
+    }
+}
+
+impl Log {
+    fn is_over(&self, bytes: Option<u64>) -> bool {
+        bytes.is_some_and(|bytes| self.entries.iter().map(|(.., entry)| entry.len() as u64).sum::<u64>() > bytes)
     }
 }
 
@@ -133,7 +141,11 @@ impl Engine for Memory {
                     return Err(StoreError::Conflict(index));
                 }
             }
-            Ok(batch.changes.into_iter().filter_map(|change| state.apply(change, now)).collect())
+            let numbers: Vec<u64> = batch.changes.iter().filter_map(|change| state.apply(change, now)).collect();
+            for (channel, message) in announcements(&batch, &numbers) {
+                state.listeners.say(channel, &message);
+            }
+            Ok(numbers)
         };
         ready(self.now().and_then(write)).boxed()
     }
@@ -162,19 +174,14 @@ impl Engine for Memory {
     }
 
     fn publish<'a>(&'a self, channel: &'a str, message: Bytes) -> BoxFuture<'a, Result<u64>> {
-        let publish = |(mut state, _): (MutexGuard<'_, State>, u64)| {
-            let listeners = state.listeners.entry(channel.to_owned()).or_default();
-            listeners.retain(|listener| !listener.is_closed());
-            listeners.iter().filter(|listener| listener.try_send(Signal::Message(message.clone())).is_ok()).count() as u64
-        };
+        let publish = |(mut state, _): (MutexGuard<'_, State>, u64)| state.listeners.say(channel, &message) as u64;
         ready(self.now().map(publish)).boxed()
     }
 
     fn listen(&self, channel: &str) -> BoxFuture<'_, Result<mpsc::Receiver<Signal>>> {
         let listen = |(mut state, _): (MutexGuard<'_, State>, u64)| {
-            let (sender, receiver) = mpsc::channel(SIGNALS_MAX);
-            state.listeners.entry(channel.to_owned()).or_default().push(sender);
-            receiver
+            state.listeners.sweep();
+            state.listeners.add(channel)
         };
         ready(self.now().map(listen)).boxed()
     }

@@ -8,8 +8,10 @@
 //! - A version is never used twice, not even by a document that was deleted and made again.
 //! - Every operation ends by a deadline; what cannot be done is [`StoreError::Unavailable`], never a guess.
 //! - What is past its expiry is not there.
+//! - An entry that is announced is heard by whoever listened before it was appended, in the order of its log, or a [`Signal::Gap`] is.
 //! - The engines behave alike: one suite, in `tests`, runs against all of them.
 
+mod announce;
 pub mod embedded;
 mod listeners;
 #[cfg(test)]
@@ -19,6 +21,7 @@ pub mod redis;
 #[cfg(test)]
 mod tests;
 
+pub use announce::announced;
 pub use open::{StoreSpec, open};
 
 use std::fmt;
@@ -77,8 +80,9 @@ pub enum Change {
     Delete { key: Key, expect: Expect },
     /// Changes nothing, but must be as expected.
     Check { key: Key, expect: Expect },
-    /// Adds an entry at the end of a log.
-    Append { log: Key, entry: Bytes, bounds: Bounds },
+    /// Adds an entry at the end of a log. In the same step whoever listens to the channel `announce` is told, in the order of the log, what
+    /// [`announced`] takes apart.
+    Append { log: Key, entry: Bytes, bounds: Bounds, announce: Option<String> },
 }
 
 /// What a document must be for a batch to happen.
@@ -90,10 +94,13 @@ pub enum Expect {
     Version(u64),
 }
 
-/// How much of a log is kept: at most so many entries, none older than that. A log nobody appends to for `age` is gone altogether.
+/// How much of a log is kept: at most so many entries of at most so many bytes together, none older than that. A log nobody appends to for
+/// `age` is gone altogether.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
     pub count: u32,
+    /// Of all entries that are kept, except that the newest always is. Nothing: any number.
+    pub bytes: Option<u64>,
     pub age: Duration,
 }
 
@@ -141,7 +148,7 @@ pub trait Engine: Send + Sync {
     /// The documents of these keys, as they were at one moment.
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Document>>>>;
 
-    /// Does all changes or none. The versions of the documents that were put, in order.
+    /// Does all changes or none. In their order, the version of each document that was put and the offset of each entry that was appended.
     fn write(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<u64>>>;
 
     /// Adds `by` to a counter, which starts from nothing `window` after it was first counted. By 0 it is only read.
@@ -153,12 +160,16 @@ pub trait Engine: Send + Sync {
     /// Says something to whoever listens now, on any node. How many listened.
     fn publish<'a>(&'a self, channel: &'a str, message: Bytes) -> BoxFuture<'a, Result<u64>>;
 
-    /// Listens to a channel until the receiver is dropped. At most [`SIGNALS_MAX`] wait; what comes beyond becomes one [`Signal::Gap`].
+    /// Listens to a channel until the receiver is dropped. At most [`SIGNALS_MAX`] wait, of [`SIGNAL_BYTES_MAX`] together; what comes beyond
+    /// becomes one [`Signal::Gap`].
     fn listen(&self, channel: &str) -> BoxFuture<'_, Result<mpsc::Receiver<Signal>>>;
 }
 
 /// Signals that may wait for one listener.
 pub const SIGNALS_MAX: usize = 1024;
+
+/// Bytes of all signals that wait for one listener. A message that is longer by itself is a gap.
+pub const SIGNAL_BYTES_MAX: usize = 8 << 20;
 
 // === impl Store ===
 
@@ -183,7 +194,7 @@ impl Store {
         self.within(self.0.get(keys)).await
     }
 
-    /// Does all changes or none. The versions of the documents that were put, in order.
+    /// Does all changes or none. In their order, the version of each document that was put and the offset of each entry that was appended.
     pub async fn write(&self, batch: Batch) -> Result<Vec<u64>> {
         self.within(self.0.write(batch)).await
     }
@@ -272,7 +283,14 @@ impl Batch {
     /// Adds an entry to a log.
     #[must_use]
     pub fn append(mut self, log: Key, entry: impl Into<Bytes>, bounds: Bounds) -> Batch {
-        self.changes.push(Change::Append { log, entry: entry.into(), bounds });
+        self.changes.push(Change::Append { log, entry: entry.into(), bounds, announce: None });
+        self
+    }
+
+    /// Adds an entry to a log, and tells whoever listens to `channel`, who takes the message apart with [`announced`].
+    #[must_use]
+    pub fn append_announced(mut self, log: Key, entry: impl Into<Bytes>, bounds: Bounds, channel: impl Into<String>) -> Batch {
+        self.changes.push(Change::Append { log, entry: entry.into(), bounds, announce: Some(channel.into()) });
         self
     }
 }

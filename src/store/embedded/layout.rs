@@ -13,6 +13,8 @@ pub const DOCUMENTS: TableDefinition<&str, (u64, u64, &[u8])> = TableDefinition:
 pub const COUNTERS: TableDefinition<&str, (u64, u64)> = TableDefinition::new("counters");
 /// Key → oldest offset, newest offset, end.
 pub const LOGS: TableDefinition<&str, (u64, u64, u64)> = TableDefinition::new("logs");
+/// Key of the log → bytes of all its entries. A file of an older version lacks it; then it is summed up once.
+pub const LOG_BYTES: TableDefinition<&str, u64> = TableDefinition::new("log bytes");
 /// Key of the log, offset → end, content.
 pub const ENTRIES: TableDefinition<(&str, u64), (u64, &[u8])> = TableDefinition::new("entries");
 /// End, which table, key.
@@ -37,6 +39,7 @@ pub struct Tables<'txn> {
     documents: Table<'txn, &'static str, (u64, u64, &'static [u8])>,
     counters: Table<'txn, &'static str, (u64, u64)>,
     logs: Table<'txn, &'static str, (u64, u64, u64)>,
+    log_bytes: Table<'txn, &'static str, u64>,
     entries: Table<'txn, (&'static str, u64), (u64, &'static [u8])>,
     expiry: Table<'txn, (u64, u8, &'static str), ()>,
     ones: Table<'txn, &'static str, u64>,
@@ -50,6 +53,7 @@ impl<'txn> Tables<'txn> {
             documents: transaction.open_table(DOCUMENTS)?,
             counters: transaction.open_table(COUNTERS)?,
             logs: transaction.open_table(LOGS)?,
+            log_bytes: transaction.open_table(LOG_BYTES)?,
             entries: transaction.open_table(ENTRIES)?,
             expiry: transaction.open_table(EXPIRY)?,
             ones: transaction.open_table(ONES)?,
@@ -65,20 +69,20 @@ impl<'txn> Tables<'txn> {
                 return Ok(Err(StoreError::Conflict(index)));
             }
         }
-        let mut versions = Vec::new();
+        let mut numbers = Vec::new();
         for change in &batch.changes {
             match change {
                 Change::Put { key, value, ttl, .. } => {
                     let version = self.next_version(now)?;
                     self.put(key, version, value, ttl.map_or(NEVER, |ttl| after(now, ttl)))?;
-                    versions.push(version);
+                    numbers.push(version);
                 }
                 Change::Delete { key, .. } => self.delete(key.as_str())?,
                 Change::Check { .. } => {}
-                Change::Append { log, entry, bounds } => self.append(log.as_str(), entry, *bounds, now)?,
+                Change::Append { log, entry, bounds, .. } => numbers.push(self.append(log.as_str(), entry, *bounds, now)?),
             }
         }
-        Ok(Ok(versions))
+        Ok(Ok(numbers))
     }
 
     pub fn count(&mut self, key: &Key, by: u32, window: std::time::Duration, now: u64) -> std::result::Result<Count, Broken> {
@@ -119,6 +123,7 @@ impl<'txn> Tables<'txn> {
                 let rows = self.delete_entries(key, first, until)?;
                 if until == last {
                     self.logs.remove(key)?;
+                    self.log_bytes.remove(key)?;
                     self.moved(LOG, key, Some(end), None)?;
                 } else {
                     self.logs.insert(key, (until + 1, last, end))?;
@@ -154,26 +159,47 @@ impl<'txn> Tables<'txn> {
         self.moved(DOCUMENT, key, before, None)
     }
 
-    fn append(&mut self, log: &str, entry: &[u8], bounds: Bounds, now: u64) -> std::result::Result<(), Broken> {
+    fn append(&mut self, log: &str, entry: &[u8], bounds: Bounds, now: u64) -> std::result::Result<u64, Broken> {
         let known = self.logs.get(log)?.map(|found| found.value());
-        let (mut first, mut last) = match known {
+        let (mut first, mut last, mut bytes) = match known {
             Some((first, last, gone)) if gone <= now => {
                 self.delete_entries(log, first, last)?;
-                (1, 0)
+                (1, 0, 0)
             }
-            Some((first, last, _)) => (first, last),
-            None => (1, 0),
+            Some((first, last, _)) => (first, last, self.bytes(log, first, last)?),
+            None => (1, 0, 0),
         };
         let end = after(now, bounds.age);
         last += 1;
+        bytes += entry.len() as u64;
         self.entries.insert((log, last), (end, entry))?;
         let too_many = |first: u64| last + 1 - first > u64::from(bounds.count);
-        while first <= last && (too_many(first) || self.entries.get((log, first))?.is_none_or(|entry| entry.value().0 <= now)) {
-            self.entries.remove((log, first))?;
+        let too_long = |first: u64, bytes: u64| first < last && bounds.bytes.is_some_and(|most| bytes > most);
+        while first <= last && (too_many(first) || too_long(first, bytes) || self.has_ended(log, first, now)?) {
+            let length = self.entries.remove((log, first))?.map_or(0, |entry| entry.value().1.len() as u64);
+            bytes = bytes.saturating_sub(length);
             first += 1;
         }
         self.logs.insert(log, (first, last, end))?;
-        self.moved(LOG, log, known.map(|(_, _, end)| end), Some(end))
+        self.log_bytes.insert(log, bytes)?;
+        self.moved(LOG, log, known.map(|(_, _, end)| end), Some(end))?;
+        Ok(last)
+    }
+
+    /// The length of all entries of a log together.
+    fn bytes(&self, log: &str, first: u64, last: u64) -> std::result::Result<u64, Broken> {
+        if let Some(known) = self.log_bytes.get(log)? {
+            return Ok(known.value());
+        }
+        let mut bytes = 0;
+        for row in self.entries.range((log, first)..=(log, last))? {
+            bytes += row?.1.value().1.len() as u64;
+        }
+        Ok(bytes)
+    }
+
+    fn has_ended(&self, log: &str, offset: u64, now: u64) -> std::result::Result<bool, Broken> {
+        Ok(self.entries.get((log, offset))?.is_none_or(|entry| entry.value().0 <= now))
     }
 
     fn delete_entries(&mut self, log: &str, first: u64, last: u64) -> std::result::Result<usize, Broken> {

@@ -39,7 +39,8 @@ pub struct Embedded {
     /// To the writer, which ends when this is gone.
     queue: Option<SyncSender<Ask>>,
     writer: Option<JoinHandle<()>>,
-    listeners: Mutex<Listeners>,
+    /// Spoken to by the writer of what was appended, and by whoever publishes.
+    listeners: Arc<Mutex<Listeners>>,
 }
 
 /// Asks that may wait for the writer.
@@ -58,10 +59,11 @@ impl Embedded {
 
     fn on(file: File, clock: Clock) -> std::io::Result<Embedded> {
         let file = Arc::new(file);
+        let listeners = Arc::default();
         let (queue, asks) = sync_channel(QUEUE_MAX);
-        let writer = Writer::new(Arc::clone(&file), clock.clone(), asks);
+        let writer = Writer::new(Arc::clone(&file), clock.clone(), Arc::clone(&listeners), asks);
         let writer = std::thread::Builder::new().name("store".to_owned()).spawn(|| writer.run())?;
-        Ok(Embedded { file, clock, queue: Some(queue), writer: Some(writer), listeners: Mutex::default() })
+        Ok(Embedded { file, clock, queue: Some(queue), writer: Some(writer), listeners })
     }
 
     fn read_now<T>(&self, ask: impl FnOnce(&ReadTransaction, u64) -> std::result::Result<T, Broken>) -> Result<T> {
@@ -79,10 +81,10 @@ impl Embedded {
         })?;
         answer.await.unwrap_or_else(|_| Err(unavailable("its writer has ended")))
     }
+}
 
-    fn listeners(&self) -> MutexGuard<'_, Listeners> {
-        self.listeners.lock().expect("nothing that holds the listeners panics")
-    }
+fn lock(listeners: &Mutex<Listeners>) -> MutexGuard<'_, Listeners> {
+    listeners.lock().expect("nothing that holds the listeners panics")
 }
 
 impl Drop for Embedded {
@@ -122,11 +124,11 @@ impl Engine for Embedded {
     }
 
     fn publish<'a>(&'a self, channel: &'a str, message: Bytes) -> BoxFuture<'a, Result<u64>> {
-        async move { Ok(self.listeners().say(channel, &message) as u64) }.boxed()
+        async move { Ok(lock(&self.listeners).say(channel, &message) as u64) }.boxed()
     }
 
     fn listen(&self, channel: &str) -> BoxFuture<'_, Result<mpsc::Receiver<Signal>>> {
-        let mut listeners = self.listeners();
+        let mut listeners = lock(&self.listeners);
         listeners.sweep();
         ready(Ok(listeners.add(channel))).boxed()
     }

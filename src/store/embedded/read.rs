@@ -69,5 +69,6 @@ pub fn rows(transaction: &ReadTransaction) -> Result<u64, Broken> {
     use redb::ReadableTableMetadata;
     let documents = transaction.open_table(DOCUMENTS)?.len()? + transaction.open_table(COUNTERS)?.len()?;
     let logs = transaction.open_table(LOGS)?.len()? + transaction.open_table(ENTRIES)?.len()?;
+    let logs = logs + transaction.open_table(super::layout::LOG_BYTES)?.len()?;
     Ok(documents + logs + transaction.open_table(EXPIRY)?.len()?)
 }

@@ -2,10 +2,11 @@
 //!
 //! It takes whatever waits and does it in one transaction, so that many who write together share one flush of the disk. Every batch is
 //! checked inside of it, after those before: one that does not hold changes nothing, and the others happen. Nobody is answered before
-//! the commit.
+//! the commit. After it, and before anybody is answered, listeners are told what was appended, in the order of the batches; of what may
+//! still be undone nobody hears.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -14,8 +15,10 @@ use tracing::{error, info};
 
 use super::file::File;
 use super::layout::{Broken, Tables};
-use super::read;
+use super::{lock, read};
 use crate::clock::Clock;
+use crate::store::announce::announcements;
+use crate::store::listeners::Listeners;
 use crate::store::{Batch, Count, Durability, Key, Result, StoreError};
 
 /// What the writer is asked for. Who asks may have stopped waiting.
@@ -34,6 +37,7 @@ enum Outcome {
 pub struct Writer {
     file: Arc<File>,
     clock: Clock,
+    listeners: Arc<Mutex<Listeners>>,
     queue: Receiver<Ask>,
     /// Since when there is something in the file that its disk may not have.
     unflushed: Option<Instant>,
@@ -98,8 +102,8 @@ impl Ask {
 // === impl Writer ===
 
 impl Writer {
-    pub fn new(file: Arc<File>, clock: Clock, queue: Receiver<Ask>) -> Writer {
-        Writer { file, clock, queue, unflushed: None, reopened: None }
+    pub fn new(file: Arc<File>, clock: Clock, listeners: Arc<Mutex<Listeners>>, queue: Receiver<Ask>) -> Writer {
+        Writer { file, clock, listeners, queue, unflushed: None, reopened: None }
     }
 
     /// Until the queue is closed and empty; then everything is flushed.
@@ -136,7 +140,10 @@ impl Writer {
         }
         let durable = due || group.iter().any(Ask::is_durable);
         match self.commit(&group, if durable { Durability::Durable } else { Durability::Flushed }) {
-            Ok(outcomes) => group.into_iter().zip(outcomes).for_each(|(ask, outcome)| ask.answer(outcome)),
+            Ok(outcomes) => {
+                group.iter().zip(&outcomes).for_each(|(ask, outcome)| self.announce(ask, outcome));
+                group.into_iter().zip(outcomes).for_each(|(ask, outcome)| ask.answer(outcome));
+            }
             Err(broken) => self.fail(group, &broken),
         }
     }
@@ -164,6 +171,14 @@ impl Writer {
         Ok(outcomes)
     }
 
+    fn announce(&self, ask: &Ask, outcome: &Outcome) {
+        if let (Ask::Write { batch, .. }, Outcome::Written(Ok(numbers))) = (ask, outcome) {
+            for (channel, message) in announcements(batch, numbers) {
+                lock(&self.listeners).say(channel, &message);
+            }
+        }
+    }
+
     /// After an error of the disk the file can only be opened anew; what its disk did not have is lost.
     fn fail(&mut self, group: Vec<Ask>, broken: &Broken) {
         error!("the store is not available: {broken}");
@@ -179,7 +194,11 @@ impl Writer {
         }
         self.reopened = Some(Instant::now());
         match self.file.reopen() {
-            Ok(()) => info!("the store is available again"),
+            Ok(()) => {
+                info!("the store is available again");
+                // What the disk did not have is lost, though somebody may have heard of it.
+                lock(&self.listeners).gap();
+            }
             Err(broken) => error!("the store cannot be opened again: {broken}"),
         }
         !self.file.is_closed()

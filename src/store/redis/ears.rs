@@ -1,15 +1,16 @@
 //! The one connection on which this process listens, for all of its listeners.
 //!
 //! Promises: after the connection was lost, everybody hears again within about a second of the server's return, and is told first that
-//! something may have been missed. A connection that only seems to be alive is found within two seconds.
+//! something may have been missed. A connection that only seems to be alive is found within two seconds. Whoever wants to listen while
+//! others do shares their way to the server, and may wait for it as long as its patience lasts.
 
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bb8_redis::redis::aio::{PubSub, PubSubSink};
-use bb8_redis::redis::{Msg, RedisResult};
+use bb8_redis::redis::aio::{PubSub, PubSubSink, PubSubStream};
+use bb8_redis::redis::{Msg, RedisResult, Value};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
@@ -39,8 +40,14 @@ struct Task {
     listeners: Listeners,
 }
 
-/// Requests to listen that may wait.
-const ASKS_MAX: usize = 64;
+/// What came of a command; the error, of which the connection is lost, is for the log.
+type Confirmed = std::result::Result<(), String>;
+
+/// Requests to listen that are taken to the server together. As many wait in the queue; who comes then waits for a place in it.
+const ASKS_MAX: usize = 1024;
+
+/// Channels that one command names.
+const CHANNELS_MAX: usize = 1024;
 
 /// How long the server may take to confirm; less than the patience of whoever asks.
 const CONFIRM_PATIENCE: Duration = Duration::from_millis(200);
@@ -65,9 +72,9 @@ impl Ears {
 
     pub async fn listen(&self, channel: String) -> Result<mpsc::Receiver<Signal>> {
         let (reply, answer) = oneshot::channel();
-        let unavailable = |why: &str| StoreError::Unavailable(why.to_owned());
-        self.asks.try_send(Ask { channel, reply }).map_err(|_| unavailable("too many want to listen at once"))?;
-        answer.await.unwrap_or_else(|_| Err(unavailable("nobody listens any more")))
+        let ended = || StoreError::Unavailable("nobody listens any more".to_owned());
+        self.asks.send(Ask { channel, reply }).await.map_err(|_| ended())?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
 
@@ -92,23 +99,24 @@ impl Task {
     }
 
     /// Hears until the connection is lost, or nobody can ask any more.
-    async fn serve(&mut self, connection: PubSub) -> std::result::Result<(), String> {
+    async fn serve(&mut self, connection: PubSub) -> Confirmed {
         let (mut sink, mut stream) = connection.split();
         let channels: Vec<String> = self.listeners.channels().map(str::to_owned).collect();
         if !channels.is_empty() {
-            confirmed(sink.subscribe(&channels)).await?;
+            subscribe(&mut sink, &channels).await?;
             info!("redis is heard again");
             self.listeners.gap();
         }
         let mut beat = interval(BEAT);
+        let mut asked = Vec::with_capacity(ASKS_MAX);
         loop {
             // Each of these loses nothing when another is first; messages, which may never end, come last.
             tokio::select! {
                 biased;
-                _ = beat.tick() => self.beat(&mut sink).await?,
-                ask = self.asks.recv() => match ask {
-                    Some(ask) => self.add(ask, &mut sink).await?,
-                    None => return Ok(()),
+                _ = beat.tick() => self.beat(&mut sink, &mut stream).await?,
+                count = self.asks.recv_many(&mut asked, ASKS_MAX) => match count {
+                    0 => return Ok(()),
+                    _ => self.add(asked.drain(..), &mut sink, &mut stream).await?,
                 },
                 message = stream.next() => self.say(&message.ok_or("the connection was closed")?),
             }
@@ -129,29 +137,48 @@ impl Task {
         }
     }
 
-    async fn add(&mut self, ask: Ask, sink: &mut PubSubSink) -> std::result::Result<(), String> {
-        // First the listener, then the subscription, or what comes right behind its confirmation would be lost.
-        let receiver = self.listeners.add(&ask.channel);
-        let answer = confirmed(sink.subscribe(&ask.channel)).await;
-        // Whoever asked may have stopped waiting.
-        match &answer {
-            Ok(()) => drop(ask.reply.send(Ok(receiver))),
-            Err(why) => drop(ask.reply.send(Err(StoreError::Unavailable(why.clone())))),
+    async fn add(&mut self, asked: impl Iterator<Item = Ask>, sink: &mut PubSubSink, stream: &mut PubSubStream) -> Confirmed {
+        // First the listeners, then the subscription, or what comes right behind its confirmation would be lost. Whoever stopped waiting
+        // wants none.
+        let (mut waiting, mut channels) = (Vec::new(), Vec::new());
+        for Ask { channel, reply } in asked.filter(|ask| !ask.reply.is_closed()) {
+            waiting.push((reply, self.listeners.add(&channel)));
+            channels.push(channel);
+        }
+        channels.sort_unstable();
+        channels.dedup();
+        let answer = self.hearing(stream, subscribe(sink, &channels)).await;
+        for (reply, receiver) in waiting {
+            drop(reply.send(answer.clone().map(|()| receiver).map_err(StoreError::Unavailable)));
         }
         answer
     }
 
-    async fn beat(&mut self, sink: &mut PubSubSink) -> std::result::Result<(), String> {
+    async fn beat(&mut self, sink: &mut PubSubSink, stream: &mut PubSubStream) -> Confirmed {
         let left = self.listeners.sweep();
-        if !left.is_empty() {
-            confirmed(sink.unsubscribe(&left)).await?;
+        self.hearing(stream, async {
+            for some in left.chunks(CHANNELS_MAX) {
+                confirmed(sink.unsubscribe(some)).await?;
+            }
+            // Without it, a server that vanished would be waited for as long as TCP does.
+            match timeout(2 * CONFIRM_PATIENCE, sink.ping::<Value>()).await {
+                Ok(answer) => answer.map(drop).map_err(|error| error.to_string()),
+                Err(_) => Err("no answer to a ping".to_owned()),
+            }
+        })
+        .await
+    }
+
+    /// Waits for an answer of the server, and says meanwhile what comes, however often somebody asks.
+    async fn hearing(&mut self, stream: &mut PubSubStream, answer: impl Future<Output = Confirmed>) -> Confirmed {
+        let mut answer = pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer,
+                message = stream.next() => self.say(&message.ok_or("the connection was closed")?),
+            }
         }
-        // Without it, a server that vanished would be waited for as long as TCP does.
-        timeout(2 * CONFIRM_PATIENCE, sink.ping::<bb8_redis::redis::Value>())
-            .await
-            .map_err(|_| "no answer to a ping".to_owned())?
-            .map_err(|error| error.to_string())?;
-        Ok(())
     }
 
     fn say(&mut self, message: &Msg) {
@@ -159,7 +186,14 @@ impl Task {
     }
 }
 
-async fn confirmed(answer: impl Future<Output = RedisResult<()>>) -> std::result::Result<(), String> {
+async fn subscribe(sink: &mut PubSubSink, channels: &[String]) -> Confirmed {
+    for some in channels.chunks(CHANNELS_MAX) {
+        confirmed(sink.subscribe(some)).await?;
+    }
+    Ok(())
+}
+
+async fn confirmed(answer: impl Future<Output = RedisResult<()>>) -> Confirmed {
     match timeout(CONFIRM_PATIENCE, answer).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!("not confirmed within {CONFIRM_PATIENCE:?}")),

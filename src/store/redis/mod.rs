@@ -108,14 +108,15 @@ impl Redis {
 
     async fn change(&self, batch: Batch) -> Result<Vec<u64>> {
         let mut keys = vec![format!("{}:v1:versions", self.prefix)];
-        let mut arguments: Vec<Bytes> = Vec::with_capacity(batch.changes.len() * 5);
+        let mut arguments: Vec<Bytes> = Vec::with_capacity(batch.changes.len() * 7);
         for change in batch.changes {
-            let (what, key, expect, millis, count, value) = match change {
-                Change::Put { key, value, expect, ttl } => ("p", self.name('d', key.as_str()), expect, ttl.map(millis), 0, value),
-                Change::Delete { key, expect } => ("d", self.name('d', key.as_str()), expect, None, 0, Bytes::new()),
-                Change::Check { key, expect } => ("c", self.name('d', key.as_str()), expect, None, 0, Bytes::new()),
-                Change::Append { log, entry, bounds } => {
-                    ("a", self.name('l', log.as_str()), Expect::Anything, Some(millis(bounds.age)), bounds.count, entry)
+            let (what, key, expect, millis, value, bounds, announce) = match change {
+                Change::Put { key, value, expect, ttl } => ("p", self.name('d', key.as_str()), expect, ttl.map(millis), value, None, None),
+                Change::Delete { key, expect } => ("d", self.name('d', key.as_str()), expect, None, Bytes::new(), None, None),
+                Change::Check { key, expect } => ("c", self.name('d', key.as_str()), expect, None, Bytes::new(), None, None),
+                Change::Append { log, entry, bounds, announce } => {
+                    let announce = announce.map(|channel| self.name('s', &channel));
+                    ("a", self.name('l', log.as_str()), Expect::Anything, Some(millis(bounds.age)), entry, Some(bounds), announce)
                 }
             };
             keys.push(key);
@@ -125,9 +126,11 @@ impl Redis {
                 Expect::Absent => "-".into(),
                 Expect::Version(version) => version.to_string().into(),
             });
-            arguments.push(millis.map_or_else(Bytes::new, |millis| millis.to_string().into()));
-            arguments.push(count.to_string().into());
+            arguments.push(written(millis));
             arguments.push(value);
+            arguments.push(written(bounds.map(|bounds| bounds.count.into())));
+            arguments.push(written(bounds.and_then(|bounds| bounds.bytes)));
+            arguments.push(announce.unwrap_or_default().into());
         }
         let arguments: Vec<&[u8]> = arguments.iter().map(Bytes::as_ref).collect();
         let mut connection = self.connections.get().await?;
@@ -248,6 +251,11 @@ fn bytes_of(answer: Value) -> Result<Bytes> {
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => Ok(Bytes::from(text)),
         _ => Err(strange()),
     }
+}
+
+/// A number as an argument of a script, to which nothing is an empty text.
+fn written(number: Option<u64>) -> Bytes {
+    number.map_or_else(Bytes::new, |number| number.to_string().into())
 }
 
 fn millis(duration: Duration) -> u64 {

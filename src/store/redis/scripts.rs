@@ -24,7 +24,12 @@ pub struct Scripts {
 /// A document is `version:value`.
 ///
 /// KEYS: the last version, then one for each change. ARGV: for each change what it is (`p`ut, `d`elete, `c`heck, `a`ppend), what is
-/// expected (`*`, `-` for absent, or a version), milliseconds (of expiry, if any, or of age), the count of a log, and the value.
+/// expected (`*`, `-` for absent, or a version), milliseconds (of expiry, if any, or of age), the value, and of a log the count, the bytes
+/// if they are bounded, and the channel if there is one.
+///
+/// An entry carries the length of all that were appended up to itself, so that the length of those which are kept is one subtraction. One
+/// that an older version wrote does not: it goes as soon as bytes are bounded.
+///
 /// A version is at least the present in microseconds, so that a server which lost its data does not give out those again that somebody
 /// may still remember.
 const WRITE: &str = r"
@@ -34,12 +39,40 @@ local function found(key)
   return string.match(head, '^(%d+):') or error('a document is not one of ours')
 end
 local function text(number) return string.format('%.0f', number) end
+-- The number of the newest entry there ever was, and the length of all up to the newest that is kept.
+local function newest(key)
+  local offset, total = 0, 0
+  if redis.call('EXISTS', key) == 0 then return offset, total end
+  local stream = redis.call('XINFO', 'STREAM', key)
+  for field = 1, #stream, 2 do
+    if stream[field] == 'last-generated-id' then offset = tonumber(string.match(stream[field + 1], '^%d+')) end
+    if stream[field] == 'last-entry' and stream[field + 1] then total = tonumber(stream[field + 1][2][6] or '0') end
+  end
+  return offset, total
+end
+-- Lets go of the oldest entries while `goes` says so. Twice as many are looked at each time, which is never many more than go.
+local function trim(key, goes)
+  local count = 1
+  while true do
+    local page = redis.call('XRANGE', key, '-', '+', 'COUNT', count)
+    for _, entry in ipairs(page) do
+      if not goes(entry[1], entry[2]) then return end
+      redis.call('XDEL', key, entry[1])
+    end
+    if #page < count then return end
+    count = math.min(count * 2, 100)
+  end
+end
 
 for i = 2, #KEYS do
-  local a = (i - 2) * 5
+  local a = (i - 2) * 7
   if ARGV[a + 1] == 'a' then
     local kind = redis.call('TYPE', KEYS[i]).ok
     if kind ~= 'none' and kind ~= 'stream' then return redis.error_reply('WRONGTYPE a log is not a stream') end
+    -- Before 7.0 nobody can be asked, and by default everybody may publish.
+    if ARGV[a + 7] ~= '' and redis.acl_check_cmd and not redis.acl_check_cmd('PUBLISH', ARGV[a + 7], '') then
+      return redis.error_reply('NOPERM this user may not publish')
+    end
   else
     local version = found(KEYS[i])
     if ARGV[a + 2] ~= '*' and ARGV[a + 2] ~= version then return {'conflict', text(i - 2)} end
@@ -51,8 +84,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local last = tonumber(redis.call('GET', KEYS[1]) or '0')
 local answer = {'ok'}
 for i = 2, #KEYS do
-  local a = (i - 2) * 5
-  local key, what, millis, value = KEYS[i], ARGV[a + 1], ARGV[a + 3], ARGV[a + 5]
+  local a = (i - 2) * 7
+  local key, what, millis, value = KEYS[i], ARGV[a + 1], ARGV[a + 3], ARGV[a + 4]
   if what == 'p' then
     last = math.max(last + 1, time[1] * 1000000 + time[2])
     answer[#answer + 1] = text(last)
@@ -64,20 +97,19 @@ for i = 2, #KEYS do
   elseif what == 'd' then
     redis.call('DEL', key)
   elseif what == 'a' then
-    local offset = 1
-    if redis.call('EXISTS', key) == 1 then
-      local stream = redis.call('XINFO', 'STREAM', key)
-      for field = 1, #stream, 2 do
-        if stream[field] == 'last-generated-id' then offset = tonumber(string.match(stream[field + 1], '^%d+')) + 1 end
-      end
-    end
-    redis.call('XADD', key, text(offset) .. '-0', 'end', text(now + millis), 'entry', value)
-    redis.call('XTRIM', key, 'MAXLEN', ARGV[a + 4])
-    for _, entry in ipairs(redis.call('XRANGE', key, '-', '+', 'COUNT', 100)) do
-      if tonumber(entry[2][2]) > now then break end
-      redis.call('XDEL', key, entry[1])
-    end
+    local offset, total = newest(key)
+    offset, total = offset + 1, total + #value
+    local id, bytes = text(offset) .. '-0', tonumber(ARGV[a + 6])
+    redis.call('XADD', key, id, 'end', text(now + millis), 'entry', value, 'total', text(total))
+    redis.call('XTRIM', key, 'MAXLEN', ARGV[a + 5])
+    trim(key, function(this, entry)
+      local ended = tonumber(entry[2]) <= now
+      local beyond = bytes and this ~= id and (not entry[6] or total - tonumber(entry[6]) + #entry[4] > bytes)
+      return ended or beyond
+    end)
     redis.call('PEXPIRE', key, millis)
+    if ARGV[a + 7] ~= '' then redis.call('PUBLISH', ARGV[a + 7], struct.pack('<I8', offset) .. value) end
+    answer[#answer + 1] = text(offset)
   end
 end
 return answer
@@ -110,9 +142,10 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function oldest()
-  local from = '-'
+  local from, count = '-', 1
   while true do
-    local page = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 100)
+    local page = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', count)
+    count = math.min(count * 2, 100)
     if #page == 0 then return last + 1 end
     for _, entry in ipairs(page) do
       if tonumber(entry[2][2]) > now then return tonumber(string.match(entry[1], '^%d+')) end

@@ -41,7 +41,7 @@ async fn filled(path: &Path) {
 async fn all_of_it_survives_an_orderly_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
-    let bounds = Bounds { count: 10, age: Duration::from_secs(3600) };
+    let bounds = Bounds { count: 10, bytes: None, age: Duration::from_secs(3600) };
     let store = open_at(&path);
     let version = store.write(put("a", "x", Expect::Absent).append(key("log"), "y", bounds)).await.unwrap()[0];
     store.count(&key("c"), 3, Duration::from_secs(3600)).await.unwrap();
@@ -144,7 +144,7 @@ async fn what_is_past_its_expiry_is_deleted_by_and_by() {
     let clock = Clock::by_hand(SystemTime::now());
     let embedded = Arc::new(Embedded::in_memory(clock.clone()));
     let store = Store(Arc::clone(&embedded) as Arc<dyn Engine>);
-    let bounds = Bounds { count: 20_000, age: Duration::from_secs(60) };
+    let bounds = Bounds { count: 20_000, bytes: None, age: Duration::from_secs(60) };
     for part in 0..20 {
         let batch = (0..500).fold(Batch::default(), |batch, number| {
             let batch = batch.append(key("long"), "x", bounds);
@@ -276,7 +276,7 @@ const CHILD: &str = "STORE_OF_CHILD";
 async fn writes_until_it_is_killed() {
     let Some(path) = env::var_os(CHILD) else { return };
     let store = Store::new(Embedded::open(&PathBuf::from(path), Clock::system()).unwrap());
-    let bounds = Bounds { count: 100_000, age: Duration::from_secs(3600) };
+    let bounds = Bounds { count: 100_000, bytes: None, age: Duration::from_secs(3600) };
     let writers: Vec<_> = (0..4)
         .map(|writer| {
             let store = store.clone();

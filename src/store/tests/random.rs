@@ -106,7 +106,7 @@ async fn take(store: &Store, step: &Step, clock: &Clock, at: usize) -> String {
                     1 => batch.delete(named(*which), expect),
                     2 => batch.check(named(*which), expect),
                     _ => {
-                        let bounds = Bounds { count: u32::from(*which) * 2, age: time.unwrap_or(Duration::from_secs(3600)) };
+                        let bounds = Bounds { count: u32::from(*which) * 2, bytes: None, age: time.unwrap_or(Duration::from_secs(3600)) };
                         batch.append(named(*which), at.to_string(), bounds)
                     }
                 };

@@ -201,7 +201,7 @@ async fn a_replica_is_read_and_not_written() {
 async fn a_full_server_does_nothing_by_half() {
     let server = RedisServer::start();
     let store = redis(&server).await;
-    let bounds = Bounds { count: 10, age: Duration::from_secs(60) };
+    let bounds = Bounds { count: 10, bytes: None, age: Duration::from_secs(60) };
     store.write(put("old", "x", Expect::Absent)).await.unwrap();
     server.say(&["CONFIG", "SET", "maxmemory", "1mb"]);
     server.say(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
@@ -222,7 +222,7 @@ async fn a_key_that_somebody_else_wrote_is_unavailable_and_stays_as_it_is() {
     server.say(&["SET", "test:v1:d:test:text", "no version"]);
     server.say(&["SET", "test:v1:l:test:log", "x"]);
     server.say(&["SET", "test:v1:c:test:c", "many"]);
-    let bounds = Bounds { count: 10, age: Duration::from_secs(60) };
+    let bounds = Bounds { count: 10, bytes: None, age: Duration::from_secs(60) };
     for foreign in ["list", "text"] {
         assert!(matches!(store.get(&key(foreign)).await, Err(StoreError::Unavailable(_))), "{foreign}");
         assert!(matches!(store.get_all(&[key(foreign), key("a")]).await, Err(StoreError::Unavailable(_))), "{foreign}");
