@@ -57,3 +57,4 @@ pub mod random;
 pub mod reserved;
 pub mod telemetry;
 pub mod tls;
+pub mod topic;

@@ -1,4 +1,4 @@
-//! The three collections of the grammar: [`Map`], [`List`] and [`Edit`], a list that knows what it does to a lower layer.
+//! The collections of the grammar: [`Map`], [`List`], [`Several`], and [`Edit`], a list that knows what it does to a lower layer.
 
 use super::grammar::{Read, Shape};
 use super::layers::Layers;
@@ -28,6 +28,10 @@ pub enum Edit<T> {
     /// `{replace: [x]}`: these, whatever the lower layers say.
     Replace(List<T>),
 }
+
+/// One or several, written as one or as a list.
+#[derive(Clone)]
+pub struct Several<T>(pub List<T>);
 
 // === impl Map ===
 

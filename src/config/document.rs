@@ -6,11 +6,11 @@
 //!
 //! To add a key: write it here with its sentence, give it a value type from `value/`, and read it in `table/compile`.
 
-use super::grammar::{Edit, List, Map, choice, section};
+use super::grammar::{Edit, List, Map, Several, choice, section};
 use super::value::{
-    Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, KeyHash, KeySetPlace, LimitKey, MessageName, MetadataKey,
+    Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, Join, KeyHash, KeySetPlace, LimitKey, MessageName, MessagePath, MetadataKey,
     MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, ResponsePath, RouteName, Secret,
-    SocketUrl, Text, UrlPath, VarValue, Version, Workers,
+    SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath, VarValue, Version, Workers,
 };
 
 choice! {
@@ -183,6 +183,8 @@ section! {
         routes: Map<ProtocolNumber, Route>,
         /// Messages that nobody asked for, one entry a protocol number that no route has.
         pushes: Map<ProtocolNumber, Push>,
+        /// Sets of hearers, one entry a kind of names such as `room/{id}`. A topic that no entry declares does not exist.
+        topics: Map<TopicPattern, Topic>,
     }
 }
 
@@ -356,8 +358,54 @@ section! {
         bind_session: BindSession,
         /// The connection is nobody's again; its session ends, and its token is revoked.
         unbind_session: bool,
+        /// The session hears these topics, such as `room/${response.room.id}`.
+        subscribe: Several<TopicTemplate>,
+        /// The session hears these topics no more.
+        unsubscribe: Several<TopicTemplate>,
+        /// Messages for those who hear a topic, sent once the reply is.
+        publish: Several<PublishEffect>,
         /// Only if the reply holds these values, for services that answer OK with a code inside, such as `response.code: 0`.
         when: Map<ResponsePath, VarValue>,
+    }
+}
+
+section! {
+    /// A message that a success has sent to a topic.
+    pub struct PublishEffect {
+        /// The topic.
+        topic: TopicTemplate [required],
+        /// The number of the push, one that the topic's pattern lists.
+        number: ProtocolNumber [required],
+        /// What is sent: `response`, `request`, or a message in one of them, such as `response.event`.
+        message: MessagePath [required],
+    }
+}
+
+section! {
+    /// Topics of one kind.
+    pub struct Topic {
+        /// Who may hear them: whoever has this permission and asks, or, with `effect`, whoever is subscribed by a route.
+        join: Join [required],
+        /// How much of what was said is kept for those who come back; where nothing is said, nothing.
+        history: History,
+        /// Know who is in them.
+        presence: bool,
+        /// The push, of type `protogate.push.v1.PresenceEvent`, by which hearers are told who comes and goes.
+        presence_events: ProtocolNumber,
+        /// The pushes that may be sent to them.
+        pushes: List<ProtocolNumber> [required],
+    }
+}
+
+section! {
+    /// How much of a topic's history is kept. Whatever is reached first lets the oldest go.
+    pub struct History {
+        /// Messages; 256 where nothing is said.
+        count: u32,
+        /// Bytes of them; 256KiB where nothing is said.
+        bytes: ByteSize,
+        /// For how long, 5m where nothing is said; it may be half as long again.
+        age: Duration,
     }
 }
 
@@ -533,6 +581,8 @@ section! {
         when_full: WhenFull,
         /// How long a session waits for its client after the connection was lost.
         resume_window: Duration,
+        /// How many topics one session may hear; 128 where nothing is said.
+        topics_max: u32,
         /// The most bytes of unacknowledged pushes that a session keeps for its client.
         ring_bytes_max: ByteSize,
     }

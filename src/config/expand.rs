@@ -62,6 +62,11 @@ impl Expansion<'_> {
         let mut rest = text;
         while let Some(at) = rest.find(OPENING) {
             expanded.text.push_str(&rest[..at]);
+            if self.is_of_a_call(&rest[at + OPENING.len()..]) {
+                expanded.text.push_str(OPENING);
+                rest = &rest[at + OPENING.len()..];
+                continue;
+            }
             let (name, after) = self.name(&rest[at + OPENING.len()..], span)?;
             let value = self.declared(name, span)?.value.as_ref()?;
             if rest.len() == text.len() && at == 0 && after.is_empty() {
@@ -73,6 +78,12 @@ impl Expansion<'_> {
         }
         expanded.text.push_str(rest);
         Some(expanded)
+    }
+
+    /// Whether what stands behind `${` is known only when there is a call, where such may stand.
+    fn is_of_a_call(&self, text: &str) -> bool {
+        let of_a_call = ["request.", "response.", "session.", "peer."].iter().any(|source| text.starts_with(source));
+        of_a_call && self.path.to_string().contains(".on_success.")
     }
 
     /// The name that a text behind `${` begins with, and what follows the `}`.

@@ -265,7 +265,10 @@ impl Prepared {
     }
 
     /// From here on the session hears the topic. `tell` says so to the client, before anything else of the topic is.
-    pub fn commit<E>(mut self, tell: impl FnOnce(v1::Subscribed) -> Result<(), E>) -> Result<(), E> {
+    pub fn commit<E>(
+        mut self,
+        tell: impl FnOnce(v1::Subscribed) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         let asked = self.asked.take().expect("only this takes it");
         let topic = &self.topic;
         let told = topic.catch_up(self.seat, self.turn, asked, |caught_up| tell(subscribed(topic, caught_up)));

@@ -21,10 +21,11 @@ use super::history::{Histories, channel, unkept};
 use super::inbox::Inboxes;
 use super::rules::{Rules, TopicRule};
 use super::topic::{Topic, Turn};
-use super::{listen, name, presence};
+use super::{listen, presence};
 use crate::failure::{Failure, Reason, Result};
 use crate::session::{Publication, Sessions};
 use crate::store::{Store, StoreError};
+use crate::topic;
 
 /// Topics that are open on one node.
 const TOPICS_MAX: usize = 200_000;
@@ -154,7 +155,7 @@ impl Hub {
 
     /// What holds for a topic.
     pub fn rule(&self, topic: &str) -> Result<Arc<TopicRule>> {
-        let rule = if name::is_name(topic) { self.rules().topic(topic).cloned() } else { None };
+        let rule = if topic::is_name(topic) { self.rules().topic(topic).cloned() } else { None };
         rule.ok_or_else(|| Failure::gateway(Reason::UnknownTopic, "no pattern declares this topic"))
     }
 
@@ -163,12 +164,13 @@ impl Hub {
         let rule = self.rule(name)?;
         let (topic, mut ready) = {
             let mut open = self.lock();
+            let full = open.len() >= TOPICS_MAX;
             match open.get_mut(name) {
                 Some(open) => {
                     open.deserted = false;
                     (Arc::clone(&open.topic), open.ready.clone())
                 }
-                None if open.len() >= TOPICS_MAX => {
+                None if full => {
                     return Err(Failure::gateway(Reason::Overloaded, "the gateway has all the topics that it takes; try again later"));
                 }
                 None => {

@@ -4,7 +4,7 @@
 //! for each codec, however many get it; the order of a topic is the same for everybody; what was missed is made good or said to be lost.
 //!
 //! What is declared:
-//! - `rules`: pushes and topics, as configured; `name`: names of topics and the patterns that declare them
+//! - `rules`: pushes and topics, as configured
 //!
 //! Topics:
 //! - `entry`: what travels; `history`: what is kept of it, in the store
@@ -20,7 +20,6 @@
 pub mod api;
 pub mod entry;
 pub mod heard;
-pub mod name;
 pub mod rules;
 
 mod everyone;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::name::Pattern;
+use crate::topic::Pattern;
 use crate::id::Protocol;
 use crate::proto::MessageType;
 use crate::session::Publication;

@@ -7,12 +7,14 @@
 //! - `quantity`: numbers with and without units
 //! - `net`: addresses, networks, origins
 //! - `keys`: where keys are found, and what is kept of them
+//! - `topics`: what declares topics, names them, and is published to them
 //! - `written`: text, files, secrets, and defaults of variables
 
 mod keys;
 mod names;
 mod net;
 mod quantity;
+mod topics;
 mod written;
 
 pub use keys::{KeyHash, KeySetPlace};
@@ -21,6 +23,7 @@ pub use names::{
 };
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
+pub use topics::{Join, MessagePath, Part, TopicPattern, TopicTemplate};
 pub use written::{FilePath, Secret, Text, VarValue};
 
 use super::grammar::{Read, Shape};
