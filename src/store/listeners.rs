@@ -12,7 +12,11 @@ use super::{SIGNAL_BYTES_MAX, SIGNALS_MAX, Signal};
 
 /// The listeners of every channel. Whoever owns this is the only one who speaks to them.
 #[derive(Default)]
-pub struct Listeners(HashMap<String, Vec<Listener>>);
+pub struct Listeners {
+    channels: HashMap<String, Vec<Listener>>,
+    /// How many may be added until it is worth looking for those who are gone.
+    tidy_in: usize,
+}
 
 struct Listener {
     signals: mpsc::Sender<Signal>,
@@ -24,19 +28,27 @@ struct Listener {
     gap_sent: bool,
 }
 
+/// How many are added at least before those who are gone are looked for.
+const TIDY_MIN: usize = 16;
+
 // === impl Listeners ===
 
 impl Listeners {
     pub fn add(&mut self, channel: &str) -> mpsc::Receiver<Signal> {
         // One place more than messages may take, for the gap.
         let (signals, receiver) = mpsc::channel(SIGNALS_MAX + 1);
-        self.0.entry(channel.to_owned()).or_default().push(Listener { signals, lengths: VecDeque::new(), bytes: 0, gap_sent: false });
+        self.channels.entry(channel.to_owned()).or_default().push(Listener {
+            signals,
+            lengths: VecDeque::new(),
+            bytes: 0,
+            gap_sent: false,
+        });
         receiver
     }
 
     /// Says something to whoever listens. How many did.
     pub fn say(&mut self, channel: &str, message: &Bytes) -> usize {
-        let Some(listeners) = self.0.get_mut(channel) else { return 0 };
+        let Some(listeners) = self.channels.get_mut(channel) else { return 0 };
         listeners.retain(|listener| !listener.signals.is_closed());
         for listener in listeners.iter_mut() {
             listener.message(message.clone());
@@ -46,21 +58,31 @@ impl Listeners {
 
     /// Tells everybody that something may have been missed.
     pub fn gap(&mut self) {
-        for listener in self.0.values_mut().flatten() {
+        for listener in self.channels.values_mut().flatten() {
             listener.gap();
         }
     }
 
     /// Forgets who is gone. The channels that nobody listens to any more.
     pub fn sweep(&mut self) -> Vec<String> {
-        for listeners in self.0.values_mut() {
+        for listeners in self.channels.values_mut() {
             listeners.retain(|listener| !listener.signals.is_closed());
         }
-        self.0.extract_if(|_, listeners| listeners.is_empty()).map(|(channel, _)| channel).collect()
+        self.channels.extract_if(|_, listeners| listeners.is_empty()).map(|(channel, _)| channel).collect()
+    }
+
+    /// The same for an engine to which the channels themselves are nothing, before it adds one: now and then, so that adding many costs
+    /// no more for each.
+    pub fn tidy(&mut self) {
+        if self.tidy_in == 0 {
+            self.sweep();
+            self.tidy_in = TIDY_MIN + self.channels.values().map(Vec::len).sum::<usize>();
+        }
+        self.tidy_in -= 1;
     }
 
     pub fn channels(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.channels.keys().map(String::as_str)
     }
 }
 
@@ -188,5 +210,16 @@ mod tests {
         drop(second);
         assert_eq!(listeners.sweep(), ["news"]);
         assert_eq!(listeners.channels().count(), 0);
+    }
+
+    #[test]
+    fn those_who_come_and_go_do_not_pile_up() {
+        let mut listeners = Listeners::default();
+        let _stays = listeners.add("stays");
+        for number in 0..1000 {
+            listeners.tidy();
+            drop(listeners.add(&number.to_string()));
+            assert!(listeners.channels().count() <= TIDY_MIN + 3, "{number}");
+        }
     }
 }

@@ -180,7 +180,7 @@ impl Engine for Memory {
 
     fn listen(&self, channel: &str) -> BoxFuture<'_, Result<mpsc::Receiver<Signal>>> {
         let listen = |(mut state, _): (MutexGuard<'_, State>, u64)| {
-            state.listeners.sweep();
+            state.listeners.tidy();
             state.listeners.add(channel)
         };
         ready(self.now().map(listen)).boxed()

@@ -129,7 +129,7 @@ impl Engine for Embedded {
 
     fn listen(&self, channel: &str) -> BoxFuture<'_, Result<mpsc::Receiver<Signal>>> {
         let mut listeners = lock(&self.listeners);
-        listeners.sweep();
+        listeners.tidy();
         ready(Ok(listeners.add(channel))).boxed()
     }
 }

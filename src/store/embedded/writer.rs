@@ -2,8 +2,7 @@
 //!
 //! It takes whatever waits and does it in one transaction, so that many who write together share one flush of the disk. Every batch is
 //! checked inside of it, after those before: one that does not hold changes nothing, and the others happen. Nobody is answered before
-//! the commit. After it, and before anybody is answered, listeners are told what was appended, in the order of the batches; of what may
-//! still be undone nobody hears.
+//! the commit. After it, and before anybody is answered, listeners are told what was appended, in the order of the batches.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};

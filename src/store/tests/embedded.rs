@@ -54,6 +54,37 @@ async fn all_of_it_survives_an_orderly_end() {
 }
 
 #[tokio::test]
+async fn a_log_in_a_file_of_an_older_version_is_summed_up_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let append = |entry: &'static str| {
+        let bounds = Bounds { count: 10, bytes: Some(10), age: Duration::from_secs(3600) };
+        Batch::default().append(key("log"), entry, bounds)
+    };
+    let store = open_at(&path);
+    store.write(append("1234").append(key("other"), "x", Bounds { count: 10, bytes: None, age: Duration::from_secs(3600) })).await.unwrap();
+    store.write(append("5678")).await.unwrap();
+    drop(store);
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    assert!(transaction.delete_table(redb::TableDefinition::<&str, u64>::new("log bytes")).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+    let store = open_at(&path);
+    for (entry, first) in [("90", 1), ("a", 2), ("bcd", 2), ("e", 3)] {
+        store.write(append(entry)).await.unwrap();
+        assert_eq!(store.read(&key("log"), 0, 0).await.unwrap().first, first, "{entry}");
+    }
+    assert_eq!(
+        store
+            .write(Batch::default().append(key("other"), "y", Bounds { count: 10, bytes: None, age: Duration::from_secs(3600) }))
+            .await
+            .unwrap(),
+        [2]
+    );
+}
+
+#[tokio::test]
 async fn the_file_lies_in_a_folder_of_ours_and_nobody_else_reads_it() {
     let folder = tempfile::tempdir().unwrap();
     let data = DataFolder::at(folder.path().join("data"));
@@ -217,6 +248,7 @@ async fn a_disk_that_was_full_is_used_again_without_a_restart() {
     }
     disk.fails.store(false, Ordering::SeqCst);
     let begin = Instant::now();
+    let mut news = store.listen("news").await.unwrap();
     let version = loop {
         match store.write(durable("again")).await {
             Ok(versions) => break versions[0],
@@ -227,6 +259,7 @@ async fn a_disk_that_was_full_is_used_again_without_a_restart() {
     assert!(version > kept);
     assert_eq!(text(&store.get(&key("kept")).await.unwrap()), Some("x"));
     assert!(store.get(&key("refused")).await.unwrap().is_none());
+    assert_eq!(news.recv().await, Some(Signal::Gap), "what was announced and not flushed is gone");
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! What a store promises, asked of every engine.
 
 mod embedded;
+mod logs;
 mod promises;
 mod random;
 mod redis;
 #[path = "../../../tests/support/redis.rs"]
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)] // It waits for another process, in real time.
 pub mod server;
+mod signals;
 
 use std::time::{Duration, SystemTime};
 

@@ -1,5 +1,7 @@
-//! The promises of `store/mod.rs`, one test each, written once and run against every engine.
+//! The promises of `store/mod.rs`, one test each, written once and run against every engine. Those of logs and of signals are beside.
 
+use super::logs::*;
+use super::signals::*;
 use super::*;
 
 /// Runs each of these against an engine.
@@ -50,17 +52,6 @@ ask!(memory, crate::store::tests::Subject::memory());
 ask!(embedded, crate::store::tests::Subject::embedded());
 ask!(file, crate::store::tests::Subject::file());
 ask!(redis, crate::store::tests::Subject::redis().await);
-
-const BOUNDS: Bounds = Bounds { count: 100, bytes: None, age: Duration::from_secs(60) };
-
-fn append(log: &str, entries: impl IntoIterator<Item = &'static str>, bounds: Bounds) -> Batch {
-    let batch = Batch::new(Durability::Flushed);
-    entries.into_iter().fold(batch, |batch, entry| batch.append(key(log), entry, bounds))
-}
-
-fn texts(entries: &Entries) -> Vec<(u64, &str)> {
-    entries.entries.iter().map(|(offset, entry)| (*offset, std::str::from_utf8(entry).unwrap())).collect()
-}
 
 async fn what_was_put_is_there_with_its_version(subject: &Subject) {
     let store = &subject.store;
@@ -180,50 +171,6 @@ async fn one_of_many_creates(subject: &Subject) {
     assert!(answers.iter().all(|(value, _)| *value == answers[0].0));
 }
 
-async fn offsets_begin_at_one_and_have_no_gaps(subject: &Subject) {
-    let store = &subject.store;
-    let none = store.read(&key("log"), 0, 10).await.unwrap();
-    assert_eq!((none.entries.len(), none.first, none.last), (0, 1, 0));
-    store.write(append("log", ["a", "b"], BOUNDS)).await.unwrap();
-    store.write(append("log", ["c"], BOUNDS)).await.unwrap();
-    let all = store.read(&key("log"), 0, 10).await.unwrap();
-    assert_eq!((texts(&all), all.first, all.last), (vec![(1, "a"), (2, "b"), (3, "c")], 1, 3));
-    assert_eq!(texts(&store.read(&key("log"), 1, 1).await.unwrap()), [(2, "b")]);
-    for (after, limit) in [(3, 10), (9, 10), (u64::MAX, 10), (0, 0)] {
-        let part = store.read(&key("log"), after, limit).await.unwrap();
-        assert_eq!((part.entries.len(), part.first, part.last), (0, 1, 3), "{limit} after {after}");
-    }
-    assert_eq!(store.read(&key("log"), 0, usize::MAX).await.unwrap().entries.len(), 3);
-}
-
-async fn a_log_is_bounded_by_count(subject: &Subject) {
-    let store = &subject.store;
-    let bounds = Bounds { count: 2, ..BOUNDS };
-    store.write(append("log", ["a", "b", "c"], bounds)).await.unwrap();
-    let kept = store.read(&key("log"), 0, 10).await.unwrap();
-    assert_eq!((texts(&kept), kept.first, kept.last), (vec![(2, "b"), (3, "c")], 2, 3));
-    store.write(append("log", ["d"], Bounds { count: 0, ..BOUNDS })).await.unwrap();
-    let kept = store.read(&key("log"), 0, 10).await.unwrap();
-    assert_eq!((kept.entries.len(), kept.first, kept.last), (0, 5, 4), "none kept, and none forgotten to have been");
-}
-
-async fn a_log_is_bounded_by_age_and_then_gone(subject: &Subject) {
-    let store = &subject.store;
-    let bounds = Bounds { age: Duration::from_millis(400), ..BOUNDS };
-    store.write(append("log", ["a"], bounds)).await.unwrap();
-    subject.pass(Duration::from_millis(250)).await;
-    store.write(append("log", ["b"], bounds)).await.unwrap();
-    subject.pass(Duration::from_millis(250)).await;
-    let kept = store.read(&key("log"), 0, 10).await.unwrap();
-    assert_eq!((texts(&kept), kept.first, kept.last), (vec![(2, "b")], 2, 2));
-    store.write(append("log", ["c"], bounds)).await.unwrap();
-    subject.pass(Duration::from_millis(500)).await;
-    let gone = store.read(&key("log"), 0, 10).await.unwrap();
-    assert_eq!((gone.entries.len(), gone.first, gone.last), (0, 1, 0));
-    store.write(append("log", ["d"], bounds)).await.unwrap();
-    assert_eq!(texts(&store.read(&key("log"), 0, 10).await.unwrap()), [(1, "d")]);
-}
-
 async fn a_counter_starts_from_nothing_after_its_window(subject: &Subject) {
     let (store, window) = (&subject.store, Duration::from_millis(400));
     assert_eq!(store.count(&key("c"), 1, window).await.unwrap().value, 1);
@@ -279,159 +226,6 @@ async fn any_text_is_a_key_and_any_bytes_a_value(subject: &Subject) {
 /// Some bytes that no text would be.
 fn value_at(length: usize) -> Bytes {
     Bytes::from(vec![0xff; length])
-}
-
-async fn who_listens_hears_and_nobody_else(subject: &Subject) {
-    let store = &subject.store;
-    assert_eq!(store.publish("news", Bytes::from_static(b"early")).await.unwrap(), 0);
-    let mut one = store.listen("news").await.unwrap();
-    let mut two = store.listen("news").await.unwrap();
-    let mut other = store.listen("other").await.unwrap();
-    assert!(store.publish("news", Bytes::from_static(b"a\0b")).await.unwrap() >= 1);
-    let told = Some(Signal::Message(Bytes::from_static(b"a\0b")));
-    assert_eq!(one.recv().await, told);
-    assert_eq!(two.recv().await, told);
-    drop(one);
-    store.publish("news", Bytes::from_static(b"again")).await.unwrap();
-    assert_eq!(two.recv().await, Some(Signal::Message(Bytes::from_static(b"again"))));
-    store.publish("other", Bytes::from_static(b"last")).await.unwrap();
-    assert_eq!(other.recv().await, Some(Signal::Message(Bytes::from_static(b"last"))), "and nothing of another channel");
-    drop((two, other));
-}
-
-async fn a_write_answers_versions_and_offsets_in_the_order_of_its_changes(subject: &Subject) {
-    let store = &subject.store;
-    let batch = append("log", ["a"], BOUNDS)
-        .put(key("a"), "x", Expect::Absent, None)
-        .check(key("b"), Expect::Absent)
-        .append(key("log"), "b", BOUNDS)
-        .delete(key("c"), Expect::Anything)
-        .append_announced(key("other"), "c", BOUNDS, "news");
-    let numbers = store.write(batch).await.unwrap();
-    let version = store.get(&key("a")).await.unwrap().unwrap().version;
-    assert_eq!(numbers, [1, version, 2, 1]);
-    assert_eq!(store.write(append("log", ["c", "d"], Bounds { count: 1, ..BOUNDS })).await.unwrap(), [3, 4]);
-}
-
-async fn a_log_is_bounded_by_bytes_and_keeps_its_newest(subject: &Subject) {
-    let store = &subject.store;
-    let bounds = |bytes| Bounds { bytes: Some(bytes), ..BOUNDS };
-    let kept = async || store.read(&key("log"), 0, 100).await.unwrap();
-    store.write(append("log", ["four", "4444", ""], BOUNDS)).await.unwrap();
-    store.write(append("log", ["xy"], bounds(10))).await.unwrap();
-    assert_eq!(texts(&kept().await), [(1, "four"), (2, "4444"), (3, ""), (4, "xy")], "exactly as much as may be");
-    store.write(append("log", ["z"], bounds(10))).await.unwrap();
-    assert_eq!(texts(&kept().await), [(2, "4444"), (3, ""), (4, "xy"), (5, "z")]);
-    store.write(append("log", ["longer than that"], bounds(10))).await.unwrap();
-    assert_eq!(texts(&kept().await), [(6, "longer than that")]);
-    store.write(append("log", ["z"], bounds(10))).await.unwrap();
-    assert_eq!(texts(&kept().await), [(7, "z")]);
-    store.write(append("log", ["z", "", ""], bounds(0))).await.unwrap();
-    assert_eq!(texts(&kept().await), [(9, ""), (10, "")], "nothing has no length");
-    store.write(append("log", ["none"], Bounds { count: 0, ..bounds(10) })).await.unwrap();
-    store.write(append("log", ["12345", "67890", "!"], bounds(10))).await.unwrap();
-    let kept = kept().await;
-    assert_eq!((texts(&kept), kept.first, kept.last), (vec![(13, "67890"), (14, "!")], 13, 14));
-}
-
-async fn a_tight_bound_lets_go_of_everything_that_a_wide_one_kept(subject: &Subject) {
-    let store = &subject.store;
-    let wide = Bounds { count: 1000, bytes: Some(1 << 20), ..BOUNDS };
-    for _ in 0..7 {
-        store.write(append("log", ["0123456789"; 100], wide)).await.unwrap();
-    }
-    store.write(append("log", ["0123456789"], Bounds { bytes: Some(3005), ..wide })).await.unwrap();
-    let kept = store.read(&key("log"), 0, 1000).await.unwrap();
-    assert_eq!((kept.entries.len(), kept.first, kept.last), (300, 402, 701));
-}
-
-async fn an_announced_entry_is_heard_as_it_is_read(subject: &Subject) {
-    let store = &subject.store;
-    let mut news = store.listen("news").await.unwrap();
-    let mut silent = store.listen("log").await.unwrap();
-    let entry = Bytes::from((0..=255).collect::<Vec<u8>>());
-    let batch = append("log", ["unheard"], BOUNDS)
-        .append_announced(key("log"), entry.clone(), BOUNDS, "news")
-        .put(key("a"), "x", Expect::Absent, None)
-        .append_announced(key("other"), "", BOUNDS, "news")
-        .append_announced(key("log"), "last", Bounds { count: 0, ..BOUNDS }, "news");
-    assert_eq!(store.write(batch).await.unwrap().len(), 5);
-    let heard = [next(&mut news).await, next(&mut news).await, next(&mut news).await];
-    assert_eq!(heard, [(2, entry), (1, Bytes::new()), (3, Bytes::from_static(b"last"))]);
-    store.publish("log", Bytes::from_static(b"end")).await.unwrap();
-    assert_eq!(silent.recv().await, Some(Signal::Message(Bytes::from_static(b"end"))), "and nothing on a channel that was not named");
-}
-
-async fn nothing_is_announced_of_a_batch_that_conflicted(subject: &Subject) {
-    let store = &subject.store;
-    let mut news = store.listen("news").await.unwrap();
-    let batch = Batch::default().append_announced(key("log"), "lost", BOUNDS, "news").check(key("a"), Expect::Version(1));
-    assert_eq!(store.write(batch).await.unwrap_err(), StoreError::Conflict(1));
-    store.write(Batch::default().append_announced(key("log"), "kept", BOUNDS, "news")).await.unwrap();
-    assert_eq!(next(&mut news).await, (1, Bytes::from_static(b"kept")));
-}
-
-async fn whoever_listens_and_then_reads_misses_nothing(subject: &Subject) {
-    const ENTRIES: u64 = 400;
-    let append = |store: Store, writer: u64| async move {
-        for number in 0..ENTRIES / 4 {
-            let batch =
-                Batch::default().append_announced(key("log"), format!("{writer} {number}"), Bounds { count: 1000, ..BOUNDS }, "news");
-            store.write(batch).await.unwrap();
-        }
-    };
-    let writers: Vec<_> = (0..4).map(|writer| tokio::spawn(append(subject.store.clone(), writer))).collect();
-    let follow = |store: Store, begin: u64| async move {
-        while store.read(&key("log"), 0, 0).await.unwrap().last < begin {
-            tokio::task::yield_now().await;
-        }
-        let mut news = store.listen("news").await.unwrap();
-        let mut entries = store.read(&key("log"), 0, 1000).await.unwrap().entries;
-        while entries.len() < ENTRIES as usize {
-            let (offset, entry) = next(&mut news).await;
-            // What was appended between listening and reading is heard as well.
-            if offset > entries.len() as u64 {
-                entries.push((offset, entry));
-            }
-        }
-        entries
-    };
-    let followers: Vec<_> = (0..5).map(|nth| tokio::spawn(follow(subject.store.clone(), nth * 70))).collect();
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    let log = subject.store.read(&key("log"), 0, 1000).await.unwrap().entries;
-    assert_eq!(log.len(), ENTRIES as usize);
-    for follower in followers {
-        assert!(follower.await.unwrap() == log, "each in its place, and as it is read");
-    }
-}
-
-async fn a_thousand_may_begin_to_listen_at_once(subject: &Subject) {
-    let listen = |number: usize| {
-        let store = subject.store.clone();
-        tokio::spawn(async move { store.listen(&format!("channel {}", number % 1500)).await })
-    };
-    let asked: Vec<_> = (0..3000).map(listen).collect();
-    let mut listeners = Vec::new();
-    for listener in asked {
-        listeners.push(listener.await.unwrap().unwrap());
-    }
-    for number in [0, 777, 1499] {
-        let message = Bytes::from(number.to_string());
-        subject.store.publish(&format!("channel {number}"), message.clone()).await.unwrap();
-        for listener in [number, number + 1500] {
-            assert_eq!(listeners[listener].recv().await, Some(Signal::Message(message.clone())));
-        }
-    }
-}
-
-/// The next entry that is announced to a listener.
-async fn next(news: &mut mpsc::Receiver<Signal>) -> (u64, Bytes) {
-    match news.recv().await {
-        Some(Signal::Message(message)) => announced(&message).expect("offset and entry"),
-        other => panic!("{other:?}"),
-    }
 }
 
 async fn a_reader_of_two_documents_never_sees_half_a_batch(subject: &Subject) {

@@ -7,13 +7,15 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// What, which key, what is expected, how long it lives in milliseconds.
-    Write(Vec<(u8, u8, Wanted, Option<u32>)>),
+    Write(Vec<Written>),
     Get(u8),
     Count(u8, u32, u32),
     Read(u8, u64, usize),
     Pass(u16),
 }
+
+/// What, which key, what is expected, how long it lives in milliseconds, how many bytes a log may have.
+type Written = (u8, u8, Wanted, Option<u32>, Option<u64>);
 
 /// An expectation in words that both stores understand: their versions differ.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +31,7 @@ enum Wanted {
 /// `lives`: how long something may live, in milliseconds.
 fn step(lives: impl Strategy<Value = u32> + Clone) -> impl Strategy<Value = Step> {
     let wanted = prop_oneof![4 => Just(Wanted::Anything), 1 => Just(Wanted::Absent), 2 => Just(Wanted::Current), 1 => Just(Wanted::Stale)];
-    let change = (0..4u8, 0..4u8, wanted, proptest::option::of(lives.clone()));
+    let change = (0..6u8, 0..4u8, wanted, proptest::option::of(lives.clone()), proptest::option::of(0..8u64));
     prop_oneof![
         4 => proptest::collection::vec(change, 0..4).prop_map(Step::Write),
         2 => (0..4u8).prop_map(Step::Get),
@@ -75,15 +77,36 @@ fn the_store_in_redis_does_as_the_model_does() {
 }
 
 async fn agree(model: &Store, engine: &Store, steps: &[Step], clock: &Clock) {
+    let (mut model_news, mut engine_news) = (model.listen(NEWS).await.unwrap(), engine.listen(NEWS).await.unwrap());
     for (at, step) in steps.iter().enumerate() {
         let said = take(model, step, clock, at).await;
         // Time has passed for both.
         let again = if matches!(step, Step::Pass(_)) { said.clone() } else { take(engine, step, clock, at).await };
         assert_eq!(said, again, "step {at}, {step:?}, of {steps:?}");
+        if matches!(step, Step::Write(_)) {
+            let (said, again) = (heard(model, &mut model_news).await, heard(engine, &mut engine_news).await);
+            assert_eq!(said, again, "announced in step {at}, {step:?}, of {steps:?}");
+        }
         let keys: Vec<Key> = (0..4).map(|which| key(&which.to_string())).collect();
         let (left, right) = (model.get_all(&keys).await.unwrap(), engine.get_all(&keys).await.unwrap());
         let values = |found: &[Option<Document>]| found.iter().map(|d| d.as_ref().map(|d| d.value.clone())).collect::<Vec<_>>();
         assert_eq!(values(&left), values(&right), "after step {at}, {step:?}, of {steps:?}");
+    }
+}
+
+/// The channel of everything that is announced.
+const NEWS: &str = "news";
+
+/// What was announced until now.
+async fn heard(store: &Store, news: &mut mpsc::Receiver<Signal>) -> Vec<(u64, Bytes)> {
+    store.publish(NEWS, Bytes::from_static(b"until now")).await.unwrap();
+    let mut heard = Vec::new();
+    loop {
+        match news.recv().await {
+            Some(Signal::Message(message)) if message == "until now" => return heard,
+            Some(Signal::Message(message)) => heard.push(announced(&message).unwrap()),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -93,7 +116,7 @@ async fn take(store: &Store, step: &Step, clock: &Clock, at: usize) -> String {
     match step {
         Step::Write(changes) => {
             let mut batch = Batch::new(if at.is_multiple_of(7) { Durability::Durable } else { Durability::Flushed });
-            for (what, which, wanted, millis) in changes {
+            for (what, which, wanted, millis, bytes) in changes {
                 let expect = match wanted {
                     Wanted::Anything => Expect::Anything,
                     Wanted::Absent => Expect::Absent,
@@ -101,18 +124,22 @@ async fn take(store: &Store, step: &Step, clock: &Clock, at: usize) -> String {
                     Wanted::Stale => Expect::Version(u64::MAX),
                 };
                 let time = millis.map(|millis| Duration::from_millis(millis.into()));
+                let bounds = Bounds { count: u32::from(*which) * 2, bytes: *bytes, age: time.unwrap_or(Duration::from_secs(3600)) };
                 batch = match what {
                     0 => batch.put(named(*which), at.to_string(), expect, time),
                     1 => batch.delete(named(*which), expect),
                     2 => batch.check(named(*which), expect),
-                    _ => {
-                        let bounds = Bounds { count: u32::from(*which) * 2, bytes: None, age: time.unwrap_or(Duration::from_secs(3600)) };
-                        batch.append(named(*which), at.to_string(), bounds)
-                    }
+                    3 | 4 => batch.append(named(*which), at.to_string(), bounds),
+                    _ => batch.append_announced(named(*which), at.to_string(), bounds, NEWS),
                 };
             }
+            let answered = batch.changes.iter().filter(|change| matches!(change, Change::Put { .. } | Change::Append { .. }));
+            let is_offset: Vec<bool> = answered.map(|change| matches!(change, Change::Append { .. })).collect();
             match store.write(batch).await {
-                Ok(versions) => format!("{} versions", versions.len()),
+                Ok(numbers) => {
+                    let offsets = numbers.iter().zip(&is_offset).map(|(number, is_offset)| is_offset.then_some(*number));
+                    format!("{} numbers, of which offsets {:?}", numbers.len(), offsets.collect::<Vec<_>>())
+                }
                 Err(error) => error.to_string(),
             }
         }

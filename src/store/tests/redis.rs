@@ -264,6 +264,60 @@ async fn who_listens_hears_a_gap_and_then_again_after_the_server_was_gone() {
 }
 
 #[tokio::test]
+async fn after_a_restart_a_gap_is_heard_and_then_announcements_again() {
+    let mut server = RedisServer::start();
+    let (store, other) = (redis(&server).await, redis(&server).await);
+    let bounds = Bounds { count: 10, bytes: Some(1000), age: Duration::from_secs(60) };
+    let append = |entry: &'static str| Batch::default().append_announced(key("log"), entry, bounds, "news");
+    let said = |offset, entry: &'static str| Some((offset, Bytes::from_static(entry.as_bytes())));
+    let mut news = store.listen("news").await.unwrap();
+    other.write(append("a")).await.unwrap();
+    let Some(Signal::Message(message)) = timeout(HEALED, news.recv()).await.expect("in time") else { panic!("nothing was lost") };
+    assert_eq!(announced(&message), said(1, "a"));
+    server.restart();
+    assert_eq!(timeout(HEALED, news.recv()).await.expect("in time"), Some(Signal::Gap));
+    // Whoever looks after the gap misses nothing any more. The server kept nothing, so offsets begin anew.
+    let begin = Instant::now();
+    while let Err(error) = other.write(append("b")).await {
+        assert!(begin.elapsed() < HEALED, "{error}");
+    }
+    let Some(Signal::Message(message)) = timeout(HEALED, news.recv()).await.expect("in time") else { panic!("one gap is enough") };
+    assert_eq!(announced(&message), said(1, "b"));
+}
+
+#[tokio::test]
+async fn entries_of_an_older_version_are_read_and_go_as_soon_as_bytes_are_bounded() {
+    let server = RedisServer::start();
+    let store = redis(&server).await;
+    for id in ["1-0", "2-0"] {
+        server.say(&["XADD", "test:v1:l:test:log", id, "end", "99999999999999", "entry", "old"]);
+    }
+    let bounds = Bounds { count: 10, bytes: None, age: Duration::from_secs(60) };
+    let offsets = async || {
+        let entries = store.read(&key("log"), 0, 10).await.unwrap().entries;
+        entries.into_iter().map(|(offset, _)| offset).collect::<Vec<_>>()
+    };
+    assert_eq!(store.write(Batch::default().append(key("log"), "new", bounds)).await.unwrap(), [3]);
+    assert_eq!(offsets().await, [1, 2, 3]);
+    let bounded = Bounds { bytes: Some(6), ..bounds };
+    assert_eq!(store.write(Batch::default().append(key("log"), "new", bounded)).await.unwrap(), [4]);
+    assert_eq!(offsets().await, [3, 4]);
+}
+
+#[tokio::test]
+async fn who_may_not_publish_appends_nothing_by_half() {
+    let server = RedisServer::start();
+    server.say(&["ACL", "SETUSER", "mute", "on", ">pass", "+@all", "~*", "resetchannels"]);
+    let url = RedisUrl::parse(&format!("redis://mute:pass@127.0.0.1:{}", server.port())).ok().unwrap();
+    let store = Store::new(Redis::open(&url, "test").await.unwrap_or_else(|error| panic!("{error}")));
+    let bounds = Bounds { count: 10, bytes: None, age: Duration::from_secs(60) };
+    let batch = put("a", "x", Expect::Absent).append_announced(key("log"), "x", bounds, "news");
+    let refused = store.write(batch).await.unwrap_err();
+    assert!(refused.to_string().contains("may not publish"), "{refused}");
+    assert!(store.get(&key("a")).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn an_ear_that_only_seems_to_be_there_is_replaced() {
     let server = RedisServer::start();
     let store = redis(&server).await;
