@@ -28,7 +28,7 @@ use crate::edge::Edge;
 use crate::failure::Failure;
 use crate::files::Fingerprint;
 use crate::proto::Pools;
-use crate::push;
+use crate::push::{self, Hub};
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
 use crate::services::pusher::Pusher;
@@ -121,7 +121,9 @@ impl Gateway {
         let node =
             wait_on(&room, Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
         node.start(&tasks, &room);
-        let pusher = Pusher::inside(push::api::service(sessions.clone()), &room);
+        let hub = Hub::new(sessions.clone(), store.clone(), clock.clone(), room.clone());
+        hub.start(&tasks);
+        let pusher = Pusher::inside(push::api::service(hub.clone()), &room);
         let services = services::Context {
             store,
             clock,
@@ -130,7 +132,7 @@ impl Gateway {
             outbox: options.data.path().join("outbox"),
         };
         let builtins = Arc::new(services::builtins(room.clone(), services, pusher));
-        let living = Living::new(builtins, sessions.clone(), cells, checked.fixed.workers);
+        let living = Living::new(builtins, sessions.clone(), hub.clone(), cells, checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
         let log = match options.own_log {

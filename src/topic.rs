@@ -26,7 +26,8 @@ enum Segment {
 
 /// Whether this may be the name of a topic.
 pub fn is_name(text: &str) -> bool {
-    text.len() <= NAME_BYTES_MAX && text.split('/').all(|segment| !segment.is_empty() && segment.bytes().all(|byte| is_plain(byte) || byte == b'%'))
+    text.len() <= NAME_BYTES_MAX
+        && text.split('/').all(|segment| !segment.is_empty() && segment.bytes().all(|byte| is_plain(byte) || byte == b'%'))
 }
 
 /// Adds a value to a name, percent-encoded where it is not plain. False: it is empty or longer than 64 bytes.
@@ -57,7 +58,9 @@ impl Pattern {
         let mut segments = Vec::new();
         for segment in text.split('/') {
             match segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) {
-                Some(name) if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') => {
+                Some(name)
+                    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') =>
+                {
                     return Err("a name in braces has something else than a-z, 0-9 and `_`");
                 }
                 Some(name) if names.contains(&name) => return Err("two segments have the same name in braces"),
@@ -67,7 +70,9 @@ impl Pattern {
                 }
                 None if segment.is_empty() => return Err("a segment is empty"),
                 None if segment.contains(['{', '}']) => return Err("braces stand for a whole segment"),
-                None if !segment.bytes().all(is_plain) => return Err("contains something else than letters, digits, `.`, `_`, `~` and `-`"),
+                None if !segment.bytes().all(is_plain) => {
+                    return Err("contains something else than letters, digits, `.`, `_`, `~` and `-`");
+                }
                 None => segments.push(Segment::Literal(segment.into())),
             }
         }

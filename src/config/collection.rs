@@ -127,6 +127,21 @@ impl<T: Read> Read for Vec<Spanned<T>> {
     }
 }
 
+// === impl Several ===
+
+impl<T: Read> Read for Several<T> {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Several<T>> {
+        match &node.kind {
+            Kind::List(_) => List::read(node, reader).map(Several),
+            _ => T::read(node, reader).map(|one| Several(vec![Spanned::new(one, node.span)])),
+        }
+    }
+
+    fn shape() -> Shape {
+        Shape::Either(Box::new(T::shape()), Box::new(List::<T>::shape()))
+    }
+}
+
 // === impl Edit ===
 
 impl<T> Edit<T> {

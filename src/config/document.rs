@@ -8,9 +8,9 @@
 
 use super::grammar::{Edit, List, Map, Several, choice, section};
 use super::value::{
-    Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, Join, KeyHash, KeySetPlace, LimitKey, MessageName, MessagePath, MetadataKey,
-    MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, ResponsePath, RouteName, Secret,
-    SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath, VarValue, Version, Workers,
+    Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, Join, KeyHash, KeySetPlace, LimitKey, MessageName,
+    MessagePath, MetadataKey, MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, ResponsePath,
+    RouteName, Secret, SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath, VarValue, Version, Workers,
 };
 
 choice! {

@@ -84,6 +84,12 @@ rules! {
     RoleInheritance = "PG025", Error;
     /// A backend names a built-in service that does not exist.
     UnknownBuiltin = "PG026", Error;
+    /// A route names a topic that no pattern takes.
+    UnknownTopic = "PG027", Error;
+    /// Two patterns could mean the same topic.
+    TopicConflict = "PG028", Error;
+    /// A number that is no push, or none of the topic's.
+    UnknownPush = "PG029", Error;
 
     // Descriptors and methods.
     /// A .proto file does not compile.

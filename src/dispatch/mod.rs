@@ -14,6 +14,7 @@ mod request;
 
 use std::any::Any;
 use std::future::Future;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-pub use self::effect::Effect;
+pub use self::effect::{Change, Effect};
 pub use self::reply::Reply;
 
 use crate::backend;
@@ -54,6 +55,10 @@ struct After {
     held: Option<Held>,
     /// The caller is about to leave it, and should hear the answer to that.
     leaving: Option<Leaving>,
+    identity: Option<Arc<Identity>>,
+    peer: IpAddr,
+    /// The request as it was sent, where the effect needs it.
+    request: Option<Bytes>,
 }
 
 /// The one end of a call.
@@ -121,7 +126,10 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
     let path = route.method.path.clone();
     let headers = Arc::clone(&route.headers);
     let request = backend::Request { path, headers, metadata, body, deadline: now + patience, reply_bytes_max: route.reply_bytes_max };
-    let after = route.effect.as_ref().map(|effect| Box::new(After::new(table, effect, caller)));
+    let after = route.effect.as_ref().map(|effect| {
+        let request = effect.request_walk.as_ref().map(|_| request.body.slice(request::FRAME..));
+        Box::new(After::new(table, effect, caller, request))
+    });
     Ok(Call { codec, request, worker: caller.worker, after, log })
 }
 
@@ -226,13 +234,28 @@ impl Call {
     }
 }
 
+// === impl Answer ===
+
+impl Answer {
+    /// A request of the gateway's own that is answered by what it changes.
+    pub fn by_effect(protocol: Protocol, id: CallId, effect: Effect) -> Answer {
+        let effect = Some(Effect { asked: Some(id), ..effect });
+        Answer { protocol, id, result: Ok(Reply::Proto(Bytes::new())), silent: true, effect }
+    }
+
+    /// A request of the gateway's own that did not succeed.
+    pub fn refusal(protocol: Protocol, id: CallId, failure: &Failure) -> Answer {
+        Answer { protocol, id, result: Err(Status::from(failure)), silent: false, effect: None }
+    }
+}
+
 // === impl After ===
 
 impl After {
-    fn new(table: &Arc<Table>, effect: &EffectPlan, caller: &Caller) -> After {
+    fn new(table: &Arc<Table>, effect: &EffectPlan, caller: &Caller, request: Option<Bytes>) -> After {
         let held = caller.held();
-        let leaving = held.clone().filter(|_| matches!(effect.kind, EffectKind::Unbind)).map(|held| table.sessions.leaving(held));
-        After { table: Arc::clone(table), held, leaving }
+        let leaving = held.clone().filter(|_| matches!(effect.session, Some(EffectKind::Unbind))).map(|held| table.sessions.leaving(held));
+        After { table: Arc::clone(table), held, leaving, identity: caller.identity().cloned(), peer: caller.peer, request }
     }
 }
 

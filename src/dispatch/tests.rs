@@ -9,6 +9,7 @@ use super::*;
 use crate::config::Environment;
 use crate::failure::Code;
 use crate::proto::Pools;
+use crate::push::Hub;
 use crate::reload::{Inputs, Origin, Reloader, check};
 use crate::services::builtins_in_memory;
 use crate::session::Sessions;
@@ -29,7 +30,8 @@ fn shipped() -> Arc<Table> {
     let pools = Pools::default();
     let mut checked = check(&inputs, None, &pools);
     let builtins = Arc::new(builtins_in_memory());
-    let living = Living::new(builtins, Sessions::for_tests(), Cells::default(), 1);
+    let sessions = Sessions::for_tests();
+    let living = Living::new(builtins, sessions.clone(), Hub::for_tests(&sessions), Cells::default(), 1);
     Reloader::start(inputs, pools, &mut checked, living).reader().load()
 }
 

@@ -4,6 +4,7 @@
 //! Whatever the way in (a token in the handshake, Authenticate, RefreshToken, Resume), it goes through here. Promise: one at a time, each
 //! with one end, within [`PATIENCE`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -14,6 +15,7 @@ use crate::clock::Clock;
 use crate::failure::{Failure, Reason, Result};
 use crate::pipeline::Identity;
 use crate::pipeline::cause::Cause;
+use crate::push::{Position, Resumption};
 use crate::session::secret::ResumeToken;
 use crate::session::{Admitted, Held, PATIENCE};
 use crate::table::Table;
@@ -23,7 +25,16 @@ pub struct Admission {
     pub way: Way,
     /// The id of the request that it answers.
     pub id: u32,
-    waiting: BoxFuture<'static, Result<Admitted>>,
+    waiting: BoxFuture<'static, Result<(Admitted, Resumption)>>,
+}
+
+/// What a client comes back to.
+pub struct Back {
+    /// Nothing: it showed none that could be read.
+    pub token: Option<ResumeToken>,
+    pub last_seq: u32,
+    /// How far it heard its topics.
+    pub topics: HashMap<String, Position>,
 }
 
 /// How a client asked.
@@ -51,7 +62,8 @@ impl Admission {
                     if another && way == Way::Refresh {
                         return Err(another_users(&table));
                     }
-                    table.verifier.counted(sessions.admit(held, identity).await)
+                    let admitted = table.verifier.counted(sessions.admit(held, identity).await)?;
+                    Ok((admitted, Resumption::default()))
                 })
                 .await
         };
@@ -60,7 +72,7 @@ impl Admission {
 
     /// By a resume token, with a fresh token if the client has one. If the session is not to be had any more, the fresh token makes a new
     /// one, of which the client is told that nothing was recovered.
-    pub fn by_resumption(id: u32, resume_token: Option<ResumeToken>, fresh: String, last_seq: u32, table: &Arc<Table>) -> Admission {
+    pub fn by_resumption(id: u32, back: Back, fresh: String, table: &Arc<Table>) -> Admission {
         let (table, sessions) = (Arc::clone(table), table.sessions.clone());
         let waiting = async move {
             sessions
@@ -69,10 +81,11 @@ impl Admission {
                         true => None,
                         false => Some(verify(&table, &fresh).await?),
                     };
-                    let resumed = match &resume_token {
-                        Some(token) => sessions.resume(token, fresh.clone(), last_seq).await,
+                    let resumed = match &back.token {
+                        Some(token) => sessions.resume(token, fresh.clone(), back.last_seq).await,
                         None => Err(Failure::gateway(Reason::ResumeFailed, "this is no resume token of Ready; authenticate instead")),
                     };
+                    let is_resumed = resumed.is_ok();
                     let granted = match (resumed, fresh) {
                         (Err(failure), Some(identity)) if failure.is(Reason::ResumeFailed) => sessions.bind_anew(identity).await,
                         (resumed, _) => resumed,
@@ -80,14 +93,20 @@ impl Admission {
                     if granted.as_ref().is_ok_and(|grant| !table.verifier.still_lists(grant.identity())) {
                         return Err(table.verifier.refuse(Cause::UnknownApiKey, "the API key of the session is listed no longer"));
                     }
-                    table.verifier.counted(granted.map(Admitted::Granted))
+                    let grant = table.verifier.counted(granted)?;
+                    let topics = match is_resumed {
+                        true => table.hub.resume(grant.session(), back.topics).await?,
+                        // A new session hears nothing.
+                        false => Resumption { prepared: Vec::new(), lost: back.topics.into_keys().collect() },
+                    };
+                    Ok((Admitted::Granted(grant), topics))
                 })
                 .await
         };
         Admission { way: Way::Resume, id, waiting: waiting.boxed() }
     }
 
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Admitted>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Admitted, Resumption)>> {
         self.waiting.poll_unpin(cx)
     }
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use super::admission::{Admission, Way};
+use super::admission::{Admission, Back, Way};
 use super::conversation::{Batch, Conversation};
 use super::end::End;
-use super::line::SocketLine;
 use super::pulse::Tick;
 use super::standing::{self, Standing};
+use super::topics::positions;
 use crate::clock::to_millis;
 use crate::failure::{Code, Failure, Reason};
 use crate::id::CallId;
 use crate::pipeline::Identity;
+use crate::push::Resumption;
 use crate::session::secret::ResumeToken;
 use crate::session::{Admitted, Grant, Held, Line};
 use crate::table::{Settings, TableReader};
@@ -59,7 +60,8 @@ impl Conversation {
             number::PING => self.hear_ping(envelope),
             number::PONG => return Ok(()),
             number::CANCEL => self.hear_cancel(envelope),
-            number::SUBSCRIBE | number::UNSUBSCRIBE => Err(Refused::not_supported(envelope.protocol)),
+            number::SUBSCRIBE => self.hear_subscribe(envelope, batch),
+            number::UNSUBSCRIBE => self.hear_unsubscribe(envelope, batch),
             #[cfg(test)]
             PANIC => panic!("a test asked for it"),
             unknown => Err(Refused::unknown(unknown)),
@@ -79,7 +81,7 @@ impl Conversation {
         self.admission = None;
         let settings = &tables.load().settings;
         match outcome {
-            Ok(admitted) => self.enter(admitted, Entry { way, id }, tables, settings, now)?,
+            Ok((admitted, topics)) => self.enter(admitted, Entry { way, id, topics }, tables, settings, now)?,
             Err(failure) => self.not_admitted(way, id, failure, now)?,
         }
         // Verifying a token costs as much as many calls.
@@ -123,29 +125,30 @@ impl Conversation {
 
     fn take_session(&mut self, grant: Grant, entry: Entry, tables: &TableReader, settings: &Settings, now: Tick) -> Result<(), End> {
         let identity = Arc::clone(grant.identity());
-        let line = Arc::new(SocketLine { codec: self.speaker.codec, outbox: Arc::clone(&self.speaker.outbox), tables: tables.clone() });
+        let line = Arc::new(self.speaker.line(tables));
         let speaker = &self.speaker;
+        let Resumption { prepared, mut lost } = entry.topics;
+        lost.extend(prepared.iter().filter(|prepared| !prepared.is_whole()).map(|prepared| prepared.topic().to_owned()));
         let attachment = grant.take(Arc::clone(&line) as Arc<dyn Line>, |grant, replay| {
             let ready = ready(grant.identity(), grant.session_id(), grant.resume_token(), settings);
             if entry.way != Way::Resume {
                 return speaker.say(entry.id, &ready);
             }
-            let resumed = v1::Resumed {
-                recovered: replay.recovered,
-                replayed: clamped(replay.missed.len()),
-                lost_topics: Vec::new(),
-                ready: Some(ready),
-            };
+            let resumed =
+                v1::Resumed { recovered: replay.recovered, replayed: clamped(replay.missed.len()), lost_topics: lost, ready: Some(ready) };
             speaker.say(entry.id, &resumed)?;
             let fits = replay.missed.into_iter().all(|missed| line.push(missed));
             if fits { Ok(()) } else { Err(End::close(Close::Slow, "what was missed is more than may wait for you")) }
         })?;
         self.standing = Standing::known(now, SystemTime::now(), identity.expires);
         self.seat.show();
+        let session = Arc::clone(attachment.session());
         if let Some(before) = self.caller.enter(identity, attachment) {
             // The client speaks for somebody else now, and nobody will come back to what it was.
             before.abandon();
         }
+        self.hear_again(prepared)?;
+        tables.load().hub.welcome(&session);
         Ok(())
     }
 
@@ -218,7 +221,12 @@ impl Conversation {
         if held.is_some() {
             return Err(Failure::gateway(Reason::ResumeFailed, "this connection is in that session already").into());
         }
-        self.begin(Admission::by_resumption(envelope.id, token, message.token, message.last_seq, &batch.table));
+        let back = Back { token, last_seq: message.last_seq, topics: positions(message.topics) };
+        if back.topics.len() > batch.table.settings.sessions.topics_max {
+            let what = format!("more topics than a session may hear, which is {}", batch.table.settings.sessions.topics_max);
+            return Err(Failure::gateway(Reason::InvalidMessage, what).into());
+        }
+        self.begin(Admission::by_resumption(envelope.id, back, message.token, &batch.table));
         Ok(())
     }
 
@@ -245,15 +253,15 @@ impl Conversation {
     }
 }
 
-/// What a client is answered that enters a session: by which way it came, and the id of its request.
-#[derive(Clone, Copy)]
+/// What a client is answered that enters a session: by which way it came, the id of its request, and the topics that it comes back to.
 pub struct Entry {
     pub way: Way,
     pub id: u32,
+    pub topics: Resumption,
 }
 
 /// Why a control message was not obeyed.
-enum Refused {
+pub(super) enum Refused {
     Request(Failure),
     End(End),
 }
@@ -261,10 +269,6 @@ enum Refused {
 // === impl Refused ===
 
 impl Refused {
-    fn not_supported(number: u32) -> Refused {
-        Failure::gateway(Reason::NotSupported, format!("protocol {number} is not supported by this version")).into()
-    }
-
     fn unknown(number: u32) -> Refused {
         Failure::gateway(Reason::UnknownProtocol, format!("protocol {number} is no request of the gateway's; routes start at 1000")).into()
     }
@@ -282,7 +286,7 @@ impl From<End> for Refused {
     }
 }
 
-fn unreadable(what: String) -> Failure {
+pub(super) fn unreadable(what: String) -> Failure {
     Failure::gateway(Reason::InvalidMessage, format!("the payload is not the message of this number: {what}"))
 }
 

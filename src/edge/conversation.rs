@@ -19,10 +19,11 @@ use super::pulse::Tick;
 use super::seats::Seat;
 use super::speaker::Speaker;
 use super::standing::Standing;
-use crate::dispatch::{self, Answer, Effect};
+use crate::dispatch::{self, Answer, Change, Effect};
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, Protocol};
 use crate::pipeline::Caller;
+use crate::push::Resumption;
 use crate::session::outbox::Full;
 use crate::table::{Table, TableReader};
 use crate::wire::{Close, Codec, Envelope, number};
@@ -102,14 +103,16 @@ impl Conversation {
                 },
             };
             // Before the reply: whoever sees it can rely on what it changed.
-            if let Some(effect) = answer.effect.take() {
-                self.commit(effect, tables, now)?;
+            if let Some(mut effect) = answer.effect.take() {
+                self.commit(&mut effect, tables, now)?;
+                answer.effect = Some(effect).filter(|effect| !effect.publish.is_empty());
             }
             match self.speaker.answer(&answer) {
-                Ok(()) => {}
+                Ok(()) => self.publish(&mut answer, tables),
                 Err(Full::Own) if self.speaker.outbox.is_empty() => {
                     let failure = Failure::gateway(Reason::ReplyTooLarge, "the answer is larger than what may wait for you; ask for less");
                     self.speaker.refuse(answer.protocol.0, answer.id.0, &failure)?;
+                    self.publish(&mut answer, tables);
                 }
                 Err(full) => {
                     self.put_off = Some(Box::new((answer, full)));
@@ -119,11 +122,25 @@ impl Conversation {
         }
     }
 
-    fn commit(&mut self, effect: Effect, tables: &TableReader, now: Tick) -> Result<(), End> {
-        let settings = &tables.load().settings;
-        match effect {
-            Effect::Enter(admitted) => self.enter(admitted, Entry { way: Way::Authenticate, id: 0 }, tables, settings, now),
-            Effect::Leave(left) => self.leave_session(&left, settings, now),
+    fn commit(&mut self, effect: &mut Effect, tables: &TableReader, now: Tick) -> Result<(), End> {
+        let table = tables.load();
+        match effect.session.take() {
+            Some(Change::Enter(admitted)) => {
+                let entry = Entry { way: Way::Authenticate, id: 0, topics: Resumption::default() };
+                self.enter(admitted, entry, tables, &table.settings, now)?;
+            }
+            Some(Change::Leave(left)) => self.leave_session(&left, &table.settings, now)?,
+            None => {}
+        }
+        self.commit_topics(effect, &table)
+    }
+
+    /// What a success has sent to others, once the client was answered.
+    fn publish(&mut self, answer: &mut Answer, tables: &TableReader) {
+        let Some(effect) = answer.effect.take() else { return };
+        let table = tables.load();
+        for (topic, number, payload) in effect.publish {
+            table.hub.publish_later(topic, number, payload);
         }
     }
 
@@ -229,12 +246,17 @@ impl Conversation {
         if self.draining {
             return Err(Failure::gateway(Reason::Shutdown, "the gateway is about to stop; reconnect and send it again"));
         }
-        let inflight_max = batch.table.settings.inflight_max;
-        if self.calls.len() >= inflight_max {
-            let what = format!("{inflight_max} calls are in flight, which is `inflight_max` of Hello; wait for an answer");
-            return Err(Failure::gateway(Reason::TooManyCalls, what));
-        }
+        self.room_for_a_call(batch)?;
         dispatch::admit(&batch.table, &mut self.caller, self.speaker.codec, envelope, batch.now)
+    }
+
+    pub(super) fn room_for_a_call(&self, batch: &Batch) -> Result<(), Failure> {
+        let inflight_max = batch.table.settings.inflight_max;
+        if self.calls.len() < inflight_max {
+            return Ok(());
+        }
+        let what = format!("{inflight_max} calls are in flight, which is `inflight_max` of Hello; wait for an answer");
+        Err(Failure::gateway(Reason::TooManyCalls, what))
     }
 
     /// Ends one call because its caller asked for it.

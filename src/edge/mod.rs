@@ -10,7 +10,7 @@
 //! - `upgrade`, `proxy`, `tls`, `request`, `refusal`: its handshakes
 //! - `connection`, `socket`, `frames`: its one task, from bytes to messages and back
 //! - `conversation`, `control`, `calls`, `speaker`, `own`: what it says, and what is said to it
-//! - `admission`, `line`: who it is, and the way from its session to it
+//! - `admission`, `topics`, `line`: who it is, what it hears, and the way from its session to it
 //! - `heartbeat`, `standing`, `end`, `jitter`: how long, and how it ends
 
 mod admission;
@@ -35,6 +35,7 @@ mod socket;
 mod speaker;
 mod standing;
 mod tls;
+mod topics;
 mod undertaker;
 mod upgrade;
 mod worker;

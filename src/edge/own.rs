@@ -10,13 +10,18 @@ use crate::wire::{Codec, Envelope, Payload, number, v1};
 /// A message of `wire.proto` that has a protocol number of its own.
 pub trait Own: Message + Default {
     const NUMBER: u32;
+    /// Of its type.
+    const NAME: &'static str;
 }
 
 /// Says which message has which number, and lists them.
 macro_rules! own {
     ($($message:ident = $number:ident),* $(,)?) => {
-        $(impl Own for v1::$message { const NUMBER: u32 = number::$number; })*
-        const NAMES: &[(u32, &str)] = &[$((number::$number, concat!("protogate.wire.v1.", stringify!($message)))),*];
+        $(impl Own for v1::$message {
+            const NUMBER: u32 = number::$number;
+            const NAME: &'static str = concat!("protogate.wire.v1.", stringify!($message));
+        })*
+        const NAMES: &[&str] = &[$(v1::$message::NAME),*];
     };
 }
 
@@ -31,12 +36,15 @@ own! {
     RefreshToken = REFRESH_TOKEN,
     TokenExpiring = TOKEN_EXPIRING,
     Goodbye = GOODBYE,
+    Subscribe = SUBSCRIBE,
+    Subscribed = SUBSCRIBE,
+    Unsubscribe = UNSUBSCRIBE,
     Cancel = CANCEL,
 }
 
 /// The types of those messages.
 pub struct OwnMessages {
-    kinds: Vec<(u32, MessageType)>,
+    kinds: Vec<(&'static str, MessageType)>,
 }
 
 // === impl OwnMessages ===
@@ -45,7 +53,7 @@ impl OwnMessages {
     /// From descriptors that hold `wire.proto`.
     pub fn new(pool: &Pool) -> OwnMessages {
         let kind = |name: &str| pool.message(name).expect("`wire.proto` is compiled in");
-        OwnMessages { kinds: NAMES.iter().map(|(number, name)| (*number, kind(name))).collect() }
+        OwnMessages { kinds: NAMES.iter().map(|name| (*name, kind(name))).collect() }
     }
 
     /// What a client's message says. The error is public text.
@@ -63,6 +71,11 @@ impl OwnMessages {
 
     /// Appends an envelope with a message. `number` is the message's own, except where an answer carries its request's.
     pub fn write<M: Own>(&self, codec: Codec, number: u32, id: u32, message: &M, out: &mut Vec<u8>) {
+        self.write_in(codec, Envelope { protocol: number, id, ..Envelope::default() }, message, out);
+    }
+
+    /// The same in an envelope that says more.
+    pub fn write_in<M: Own>(&self, codec: Codec, envelope: Envelope<'_>, message: &M, out: &mut Vec<u8>) {
         let bytes = message.encode_to_vec();
         let mut json = Vec::new();
         let payload = match codec {
@@ -73,11 +86,11 @@ impl OwnMessages {
                 Payload::Json(std::str::from_utf8(&json).expect("JSON is UTF-8"))
             }
         };
-        codec.encode(&Envelope { protocol: number, id, payload, ..Envelope::default() }, out);
+        codec.encode(&Envelope { payload, ..envelope }, out);
     }
 
     fn kind<M: Own>(&self) -> &MessageType {
-        let found = self.kinds.iter().find(|(number, _)| *number == M::NUMBER);
+        let found = self.kinds.iter().find(|(name, _)| *name == M::NAME);
         &found.expect("implementing `Own` and being listed are one line").1
     }
 }

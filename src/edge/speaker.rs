@@ -5,11 +5,13 @@
 use std::sync::Arc;
 
 use super::end::End;
+use super::line::SocketLine;
 use super::own::{Own, OwnMessages};
 use super::socket::{append_close, append_close_echo, append_message, append_ping, append_pong};
 use crate::dispatch::{Answer, Reply};
 use crate::failure::Failure;
 use crate::session::outbox::{Full, Outbox};
+use crate::table::TableReader;
 use crate::wire::{Close, Codec, Envelope, Payload, Status, v1};
 
 /// Room for answers to WebSocket pings. They are answered at once while less than this waits to be written; behind it, only the last one
@@ -30,6 +32,11 @@ pub struct Speaker {
 impl Speaker {
     pub fn new(codec: Codec, outbox: Arc<Outbox>, own: Arc<OwnMessages>) -> Speaker {
         Speaker { codec, outbox, own, owed_pong: None }
+    }
+
+    /// The way by which a session reaches this connection.
+    pub fn line(&self, tables: &TableReader) -> SocketLine {
+        SocketLine { codec: self.codec, outbox: Arc::clone(&self.outbox), own: Arc::clone(&self.own), tables: tables.clone() }
     }
 
     /// What a control message of the client says. The error is public text.

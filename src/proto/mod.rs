@@ -14,7 +14,7 @@
 //! - `read`: the wire format itself
 //! - `program`, `walk`, `value`: checks a message in one pass without allocating, and reads the fields a route needs
 //! - `stamp`: writes a field that the client must not choose
-//! - `expectation`, `texts`: whether a field holds what an operator wrote, and all texts under a path
+//! - `expectation`, `texts`, `submessage`: whether a field holds what an operator wrote, all texts under a path, one message inside
 //! - `redact`: hides fields before a message is logged
 //!
 //! Text:
@@ -34,6 +34,7 @@ mod redact;
 mod source;
 mod stamp;
 mod strict_json;
+mod submessage;
 mod texts;
 mod transcode;
 mod value;
@@ -50,6 +51,7 @@ pub use pool::{Missing, Pool, Pools};
 pub use redact::Redact;
 pub use source::DescriptorSource;
 pub use stamp::{Stamp, Unconvertible, copy_stamped};
+pub use submessage::Submessage;
 pub use texts::Texts;
 pub use transcode::{any_to_json, from_json, to_json};
 pub use value::{Value, Values};

@@ -84,6 +84,14 @@ impl FieldPath {
         if self.leaf.is_map() { FieldKind::Message } else { FieldKind::of(&self.leaf.kind()) }
     }
 
+    /// The name of the type of the message that the field holds, if it holds messages.
+    pub(super) fn message(&self) -> Option<String> {
+        match self.leaf.kind() {
+            Kind::Message(message) if !self.leaf.is_map() => Some(message.full_name().to_owned()),
+            _ => None,
+        }
+    }
+
     /// The field's number in each message from the root down.
     pub fn numbers(&self) -> &[u32] {
         &self.numbers

@@ -34,10 +34,10 @@ impl Hub {
         let Some(push) = rules.push(entry.number) else { return };
         if push.delivery == Delivery::BestEffort {
             let publication = Arc::new(push.publication(entry.payload.clone()));
-            self.0.sessions.all().iter().for_each(|session| drop(session.publish(&publication)));
+            self.0.sessions.all().iter().for_each(|session| _ = session.publish(&publication));
         } else {
             let bytes_max = self.0.sessions.settings().ring_bytes_max;
-            self.0.sessions.all().iter().for_each(|session| drop(session.push(entry.number, entry.payload.clone(), bytes_max)));
+            self.0.sessions.all().iter().for_each(|session| _ = session.push(entry.number, entry.payload.clone(), bytes_max));
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
 use super::entry::{Leave, Position};
 use super::hub::{Hub, store_failed, unavailable};
@@ -23,6 +24,12 @@ use crate::wire::{Close, v1};
 
 /// How long the store knows what a session hears that nobody speaks for any more.
 const KEEP: Duration = Duration::from_secs(7 * 86_400);
+
+/// How often it is tried to write what a session hears; after that its next change writes it.
+const WRITES_MAX: u32 = 10;
+
+/// The pause before the store is asked again that could not answer.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Topics of one session that are looked at together when it comes back.
 const RESUMED_AT_ONCE: usize = 16;
@@ -126,14 +133,20 @@ impl Hub {
             },
         };
         let beginning = Position { epoch: "".into(), offset: 0 };
-        let asked = names.iter().map(|name| (name, positions.get(name).unwrap_or(&beginning)));
-        let seated: Vec<(&String, Result<Prepared>)> = stream::iter(asked)
-            .map(|(name, from)| async move { (name, self.seat(session, name, Some(from)).await) })
-            .buffer_unordered(RESUMED_AT_ONCE)
-            .collect()
-            .await;
+        let asked: Vec<(String, Position)> = names
+            .into_iter()
+            .map(|name| {
+                let from = positions.get(&name).unwrap_or(&beginning).clone();
+                (name, from)
+            })
+            .collect();
+        let seated = stream::iter(asked).map(|(name, from)| {
+            let (hub, session) = (self.clone(), Arc::clone(session));
+            async move { hub.seat(&session, &name, Some(&from)).await }
+        });
+        let seated: Vec<Result<Prepared>> = seated.buffer_unordered(RESUMED_AT_ONCE).collect().await;
         let mut resumption = Resumption::default();
-        for (_, seated) in seated {
+        for seated in seated {
             match seated {
                 Ok(prepared) => resumption.prepared.push(prepared),
                 // The store is away: the client comes again.
@@ -147,13 +160,13 @@ impl Hub {
         Ok(resumption)
     }
 
-    /// A session stops hearing a topic. False: it did not. To be called on the back room, unless what the store says does not matter.
-    pub async fn leave(&self, session: &Arc<Session>, name: &str) -> Result<bool> {
+    /// A session stops hearing a topic, at once; the store knows soon. False: it did not hear it.
+    pub fn leave(&self, session: &Arc<Session>, name: &str) -> bool {
         let left = self.leave_here(session, name);
         if left {
-            self.write_heard(session).await?;
+            self.write_soon(session);
         }
-        Ok(left)
+        left
     }
 
     fn leave_here(&self, session: &Arc<Session>, name: &str) -> bool {
@@ -172,10 +185,22 @@ impl Hub {
             let meant = leave.users.is_empty() || leave.users.iter().any(|user| **user == *session.user);
             if meant && self.leave_here(&session, &topic.name) {
                 session.expel(&topic.name, &leave.reason);
-                let (hub, session) = (self.clone(), Arc::clone(&session));
-                self.0.runtime.spawn(async move { hub.write_heard(&session).await });
+                self.write_soon(&session);
             }
         }
+    }
+
+    /// Writes into the store what a session hears, some time soon.
+    fn write_soon(&self, session: &Arc<Session>) {
+        let (hub, session) = (self.clone(), Arc::clone(session));
+        self.0.runtime.spawn(async move {
+            for _ in 0..WRITES_MAX {
+                if hub.write_heard(&session).await.is_ok() {
+                    return;
+                }
+                sleep(RETRY).await;
+            }
+        });
     }
 
     /// Writes into the store what a session hears, as it is when its turn comes.
@@ -249,7 +274,7 @@ impl Heard {
     }
 
     fn leave_all(&self) {
-        self.topics.values().for_each(|(topic, seat)| drop(topic.leave(*seat, &self.session)));
+        self.topics.values().for_each(|(topic, seat)| _ = topic.leave(*seat, &self.session));
     }
 }
 
@@ -264,11 +289,13 @@ impl Prepared {
         &self.session
     }
 
+    /// Whether the history held all that was missed.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.asked, Some(Asked::Behind { whole: true, .. }))
+    }
+
     /// From here on the session hears the topic. `tell` says so to the client, before anything else of the topic is.
-    pub fn commit<E>(
-        mut self,
-        tell: impl FnOnce(v1::Subscribed) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
+    pub fn commit<E>(mut self, tell: impl FnOnce(v1::Subscribed) -> std::result::Result<(), E>) -> std::result::Result<(), E> {
         let asked = self.asked.take().expect("only this takes it");
         let topic = &self.topic;
         let told = topic.catch_up(self.seat, self.turn, asked, |caught_up| tell(subscribed(topic, caught_up)));
@@ -304,7 +331,6 @@ impl Drop for Prepared {
                 heard.topics.remove(&self.topic.name);
             }
         }
-        let (hub, session) = (self.hub.clone(), Arc::clone(&self.session));
-        self.hub.0.runtime.spawn(async move { hub.write_heard(&session).await });
+        self.hub.write_soon(&self.session);
     }
 }

@@ -140,7 +140,14 @@ impl Hub {
         self.0.runtime.spawn(async move {
             let _room = room;
             if let Err(failure) = hub.publish(&topic, number, payload).await {
-                tracing::warn!(topic, number, reason = failure.reason(), cause = failure.cause(), "could not be published: {}", failure.message());
+                tracing::warn!(
+                    topic,
+                    number,
+                    reason = failure.reason(),
+                    cause = failure.cause(),
+                    "could not be published: {}",
+                    failure.message()
+                );
             }
         });
     }

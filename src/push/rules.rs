@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::topic::Pattern;
 use crate::id::Protocol;
 use crate::proto::MessageType;
 use crate::session::Publication;
 use crate::store::Bounds;
+use crate::topic::Pattern;
 
 /// All of it.
 #[derive(Default)]

@@ -182,7 +182,13 @@ impl Topic {
             // Without a history there is no order to keep.
             _ if offset == 0 => Next::Say { new_epoch: false },
             None => Next::Missing,
-            Some(at) if *at.epoch != *epoch => if offset == 1 { Next::Say { new_epoch: true } } else { Next::Missing },
+            Some(at) if *at.epoch != *epoch => {
+                if offset == 1 {
+                    Next::Say { new_epoch: true }
+                } else {
+                    Next::Missing
+                }
+            }
             Some(at) if offset <= at.offset => Next::Old,
             Some(at) if offset == at.offset + 1 => Next::Say { new_epoch: false },
             Some(_) => Next::Missing,

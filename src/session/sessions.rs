@@ -48,6 +48,8 @@ pub struct SessionSettings {
     pub when_full: WhenFull,
     pub resume_window: Duration,
     pub ring_bytes_max: usize,
+    /// Topics that one session may hear.
+    pub topics_max: usize,
 }
 
 /// The sessions of this node, and through the store those of all. Clones are the same.
@@ -299,6 +301,7 @@ impl Default for SessionSettings {
             when_full: WhenFull::ReplaceOldest,
             resume_window: Duration::from_secs(120),
             ring_bytes_max: 64 << 10,
+            topics_max: 128,
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::pipeline::key_set::{KeySet, KeySetSpec};
 use crate::pipeline::rate_limit::{LimitSpec, LimitUse, Limiter};
 use crate::pipeline::signing::{Signing, SigningCell};
 use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, SESSION, USER};
+use crate::push::Hub;
+use crate::push::rules::{Delivery, PushRule, Rules};
 use crate::services::auth;
 use crate::session::Sessions;
 
@@ -31,6 +33,7 @@ pub struct Living {
     builtins: Arc<Builtins>,
     workers: usize,
     sessions: Sessions,
+    hub: Hub,
     backends: HashMap<Arc<str>, Arc<Backend>>,
     limiters: HashMap<Arc<str>, Arc<Limiter>>,
     key_sets: HashMap<KeySetSpec, Arc<KeySet>>,
@@ -63,11 +66,12 @@ impl Cells {
 impl Living {
     /// Nothing alive yet. Every backend will have one set of connections for each of `workers`; what needs a task runs where the builtins
     /// do. Services find in `cells` what they are told.
-    pub fn new(builtins: Arc<Builtins>, sessions: Sessions, cells: Cells, workers: usize) -> Living {
+    pub fn new(builtins: Arc<Builtins>, sessions: Sessions, hub: Hub, cells: Cells, workers: usize) -> Living {
         Living {
             builtins,
             workers,
             sessions,
+            hub,
             backends: HashMap::new(),
             limiters: HashMap::new(),
             key_sets: HashMap::new(),
@@ -85,7 +89,14 @@ impl Living {
         self.backends = backends.iter().map(|backend| (Arc::clone(backend.name()), Arc::clone(backend))).collect();
         self.limiters = limiters.iter().map(|limiter| (Arc::clone(&limiter.spec().name), Arc::clone(limiter))).collect();
 
+        let pushes: Vec<Arc<PushRule>> = plan.pushes.into_iter().map(Arc::new).collect();
         self.sessions.set_settings(plan.settings.sessions);
+        self.hub.set_rules(Rules {
+            topics: plan.topics.iter().map(|topic| Arc::clone(&topic.rule)).collect(),
+            topics_max: plan.settings.sessions.topics_max,
+            has_durable: pushes.iter().any(|push| push.delivery == Delivery::Durable),
+            pushes: pushes.clone(),
+        });
         let verifier = self.verifier(&plan.tokens);
         self.signing = plan.tokens.signing.map(signing);
         self.accounts = Arc::clone(&plan.settings.accounts);
@@ -102,10 +113,12 @@ impl Living {
             settings: plan.settings,
             verifier: Arc::new(verifier),
             sessions: self.sessions.clone(),
+            hub: self.hub.clone(),
             permissions: plan.permissions,
             catalogue_hash: plan.catalogue_hash,
             routes: Index::new(routes),
-            pushes: Index::new(plan.pushes.into_iter().map(|push| (push.number.0, Arc::new(push))).collect()),
+            pushes: Index::new(pushes.into_iter().map(|push| (push.number.0, push)).collect()),
+            topics: plan.topics,
         }
     }
 

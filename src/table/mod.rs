@@ -23,7 +23,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 pub use live::{TableReader, TableWriter, live};
-pub use plan::{Access, PushPlan};
+pub use plan::{Access, Join, TopicPlan};
 pub use settings::{Fixed, Settings};
 
 use self::index::Index;
@@ -34,6 +34,8 @@ use crate::pipeline::auth::Verifier;
 use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitUse;
 use crate::proto::{Method, Redact, Stamp, Walk};
+use crate::push::Hub;
+use crate::push::rules::PushRule;
 use crate::session::Sessions;
 use crate::tls::Certificate;
 
@@ -47,11 +49,14 @@ pub struct Table {
     pub verifier: Arc<Verifier>,
     /// The sessions of this node; the same in every table.
     pub sessions: Sessions,
+    /// The topics of this node; the same in every table.
+    pub hub: Hub,
     pub permissions: Permissions,
     /// What Hello tells clients, so that they can see whether they agree: numbers, names, kinds and messages.
     pub catalogue_hash: String,
     routes: Index<Arc<Route>>,
-    pushes: Index<Arc<PushPlan>>,
+    pushes: Index<Arc<PushRule>>,
+    topics: Vec<TopicPlan>,
 }
 
 /// One protocol number and its whole policy, ready to be used.
@@ -96,16 +101,19 @@ impl Table {
     /// A table that routes nothing, for tests of the rooms above.
     #[cfg(test)]
     pub fn empty() -> Table {
+        let sessions = Sessions::for_tests();
         Table {
             generation: Generation(1),
             fingerprint: Fingerprint([0; 32]),
             settings: Settings::default(),
             verifier: Arc::default(),
-            sessions: Sessions::for_tests(),
+            hub: Hub::for_tests(&sessions),
+            sessions,
             permissions: Permissions::compile(&[], &[]),
             catalogue_hash: String::new(),
             routes: Index::new(Vec::new()),
             pushes: Index::new(Vec::new()),
+            topics: Vec::new(),
         }
     }
 
@@ -115,8 +123,13 @@ impl Table {
     }
 
     /// The message that is pushed under a number.
-    pub fn push(&self, number: u32) -> Option<&Arc<PushPlan>> {
+    pub fn push(&self, number: u32) -> Option<&Arc<PushRule>> {
         self.pushes.get(number)
+    }
+
+    /// What holds for a topic. Nothing: no pattern declares it, so that it does not exist.
+    pub fn topic(&self, name: &str) -> Option<&TopicPlan> {
+        self.topics.iter().find(|topic| topic.rule.pattern.matches(name))
     }
 
     /// Every route, by number.

@@ -13,7 +13,8 @@ use crate::pipeline::auth::IssuerSpec;
 use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitSpec;
 use crate::pipeline::signer::Signer;
-use crate::proto::{Expectation, MessageType, Method, Redact, Stamp, Texts, Walk};
+use crate::proto::{Expectation, Method, Redact, Stamp, Submessage, Texts, Walk};
+use crate::push::rules::{PushRule, TopicRule};
 
 /// A whole configuration, as meant.
 pub struct Plan {
@@ -26,15 +27,25 @@ pub struct Plan {
     /// By number, ascending.
     pub routes: Vec<RoutePlan>,
     /// By number, ascending.
-    pub pushes: Vec<PushPlan>,
+    pub pushes: Vec<PushRule>,
+    pub topics: Vec<TopicPlan>,
     pub catalogue_hash: String,
 }
 
-/// A message that nobody asked for.
-pub struct PushPlan {
-    pub number: Protocol,
-    pub name: Arc<str>,
-    pub message: MessageType,
+/// Topics of one kind.
+#[derive(Clone)]
+pub struct TopicPlan {
+    pub rule: Arc<TopicRule>,
+    pub join: Join,
+}
+
+/// Who may hear a topic.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Join {
+    /// Whoever a route subscribes.
+    Effect,
+    /// Whoever has this permission and asks.
+    Permission(PermissionId, Arc<str>),
 }
 
 /// Whose tokens are believed, and how those of our own are signed.
@@ -86,7 +97,36 @@ pub struct EffectPlan {
     pub walk: Walk,
     /// Which value of the walk must be what.
     pub when: Vec<(usize, Expectation)>,
-    pub kind: EffectKind,
+    pub session: Option<EffectKind>,
+    pub subscribe: Vec<TopicName>,
+    pub unsubscribe: Vec<TopicName>,
+    pub publish: Vec<PublishPlan>,
+    /// Reads the request, if anything of it is needed.
+    pub request_walk: Option<Walk>,
+}
+
+/// The name of a topic, of which parts are known only when there is a call.
+pub struct TopicName(pub Vec<TopicPart>);
+
+/// A part of it. Numbers are values of the effect's walks.
+pub enum TopicPart {
+    Text(Box<str>),
+    Response(usize),
+    Request(usize),
+    Session(SessionValue),
+}
+
+/// A message that is sent to a topic.
+pub struct PublishPlan {
+    pub topic: TopicName,
+    pub number: u32,
+    pub source: Taken,
+}
+
+/// Where a message is taken from; nothing: it is all of it.
+pub enum Taken {
+    Response(Option<Submessage>),
+    Request(Option<Submessage>),
 }
 
 /// Whether a session is made or ended.

@@ -5,10 +5,11 @@
 use sha2::{Digest, Sha256};
 
 use crate::proto::{MessageType, closure_hash};
-use crate::table::plan::{PushPlan, RoutePlan};
+use crate::push::rules::PushRule;
+use crate::table::plan::RoutePlan;
 
 /// Sixteen hexadecimal digits: enough to tell that something changed, short enough to read out.
-pub fn hash(routes: &[RoutePlan], pushes: &[PushPlan]) -> String {
+pub fn hash(routes: &[RoutePlan], pushes: &[PushRule]) -> String {
     let mut hash = Sha256::new();
     let mut types: Vec<MessageType> = Vec::new();
     for route in routes {

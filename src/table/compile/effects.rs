@@ -3,13 +3,23 @@
 use crate::config::document::{BindSession, OnSuccess};
 use crate::config::value::{ResponsePath, VarValue};
 use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
-use crate::proto::{Expectation, FieldKind, FieldPath, MessageType, Scalar, Texts, Walk, WalkOptions};
+use crate::proto::{Expectation, FieldKind, FieldPath, MessageType, Method, Scalar, Texts, Walk, WalkOptions};
+use crate::push::rules::PushRule;
 use crate::table::plan::{Bind, EffectKind, EffectPlan};
 
+use super::sendings::Sources;
+use super::topics::Declared;
 use super::{entries, missing};
 
 /// How long a session lasts that a service vouches for where nothing is said.
 const TTL: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// What an effect may refer to.
+pub struct Scope<'a> {
+    pub method: &'a Method,
+    pub declared: &'a Declared<'a>,
+    pub pushes: &'a [PushRule],
+}
 
 /// What is read of a reply, in the order of the walk.
 struct Reading<'a> {
@@ -19,12 +29,18 @@ struct Reading<'a> {
 }
 
 /// Compiles what a route says about its success. Nothing: it says nothing, or what it says was reported.
-pub fn compile(output: &MessageType, written: Option<&Spanned<OnSuccess>>, at: &str, report: &mut Report) -> Option<EffectPlan> {
+pub fn compile(scope: &Scope<'_>, written: Option<&Spanned<OnSuccess>>, at: &str, report: &mut Report) -> Option<EffectPlan> {
     let written = written?;
     let at = format!("{at}.on_success");
-    let mut reading = Reading { output, paths: Vec::new(), at: &at };
+    let &Scope { method, declared, pushes } = scope;
+    let mut sources = Sources { method, declared, pushes, request: Vec::new(), response: Vec::new(), takes_request: false };
+    let subscribe = sources.names(&written.subscribe, &format!("{at}.subscribe"), report);
+    let unsubscribe = sources.names(&written.unsubscribe, &format!("{at}.unsubscribe"), report);
+    let publish = sources.publishes(&written.publish, &format!("{at}.publish"), report);
+    let sends = written.subscribe.is_some() || written.unsubscribe.is_some() || written.publish.is_some();
+    let mut reading = Reading { output: &method.output, paths: sources.response, at: &at };
     let unbind = written.unbind_session.as_ref().filter(|unbind| unbind.value);
-    let kind = match (&written.bind_session, unbind) {
+    let session = match (&written.bind_session, unbind) {
         (Some(bind), None) => reading.bind(bind, report).map(EffectKind::Bind),
         (None, Some(_)) => Some(EffectKind::Unbind),
         (Some(bind), Some(unbind)) => {
@@ -37,8 +53,9 @@ pub fn compile(output: &MessageType, written: Option<&Spanned<OnSuccess>>, at: &
             );
             None
         }
+        (None, None) if sends => None,
         (None, None) => {
-            let help = "write `bind_session: { token: response.access_token }`, or `unbind_session: true`";
+            let help = "write `bind_session: { token: response.access_token }`, or `subscribe: \"room/${response.room.id}\"`";
             report.push(missing(written.span, "nothing happens on success", help).path(at.as_str()));
             None
         }
@@ -47,8 +64,10 @@ pub fn compile(output: &MessageType, written: Option<&Spanned<OnSuccess>>, at: &
     for (path, value) in entries(&written.when) {
         when.extend(reading.expectation(path, value, report));
     }
-    let walk = Walk::compile(output, &reading.paths, WalkOptions::default());
-    Some(EffectPlan { walk, when, kind: kind? })
+    let walk = Walk::compile(&method.output, &reading.paths, WalkOptions::default());
+    let reads_request = sources.takes_request || !sources.request.is_empty();
+    let request_walk = reads_request.then(|| Walk::compile(&method.input, &sources.request, WalkOptions::default()));
+    Some(EffectPlan { walk, when, session, subscribe, unsubscribe, publish, request_walk })
 }
 
 // === impl Reading ===

@@ -9,6 +9,7 @@
 //! - `accounts`: what the auth service is told
 //! - `backends`, `limits`, `roles`: the named things
 //! - `routes`: one protocol number after the other, `request` for what it does with the message, `effects` with the reply
+//! - `topics`: which there may be, and `sendings`: what routes do about them
 //! - `catalogue`: what clients are told
 
 mod accounts;
@@ -23,8 +24,10 @@ mod process;
 mod request;
 mod roles;
 mod routes;
+mod sendings;
 mod signing;
 mod stores;
+mod topics;
 
 use std::net::SocketAddr;
 
@@ -76,7 +79,9 @@ pub fn compile(
     let backends = backends::compile(document, files, report);
     let limits = limits::compile(document, report);
     let roles = roles::compile(document, report);
+    let topics = topics::declare(document, report);
     let scope = routes::Scope {
+        topics: &topics,
         pool: &pool,
         backends: &backends,
         limits: &limits,
@@ -84,7 +89,8 @@ pub fn compile(
         settings: &process.settings,
         sound: routes::Around::of(report),
     };
-    let routes = routes::compile(document, &scope, report);
+    let mut routes = routes::compile(document, &scope, report);
+    let topics = topics::compile(&topics, &mut routes, report);
     if !report.has_errors() {
         // With errors about, what seems unused may be what a misspelt name meant.
         backends.lint_unused(report);
@@ -112,6 +118,7 @@ pub fn compile(
         limits: limits::into_specs(limits),
         routes: routes.routes,
         pushes: routes.pushes,
+        topics,
         catalogue_hash,
     });
     Compiled { plan, fixed }

@@ -143,6 +143,7 @@ fn apply(gateway: &GatewayFile, settings: &mut Settings) {
     if let Some(written) = &gateway.sessions {
         let sessions = &mut settings.sessions;
         take!(sessions.per_user_max, &written.per_user_max, |number: &u32| *number as usize);
+        take!(sessions.topics_max, &written.topics_max, |number: &u32| *number as usize);
         take!(sessions.resume_window, &written.resume_window, |duration: &Duration| duration.0);
         take!(sessions.ring_bytes_max, &written.ring_bytes_max, bytes);
         take!(sessions.when_full, &written.when_full, |full: &document::WhenFull| match full {
@@ -253,6 +254,8 @@ pub fn somebody_can_authenticate(document: &Document, process: &Process, routes:
 }
 
 /// The most sessions of one user that may be: they are one document, which is written whenever one of them changes.
+const TOPICS_MAX: u32 = 1000;
+
 const PER_USER_MAX: u32 = 64;
 
 /// The longest that a session may wait for its client.
@@ -266,6 +269,9 @@ fn session_bounds(gateway: &GatewayFile, report: &mut Report) {
     let mut refuse = |place: Span, key: &str, what: &str, help: &str| {
         report.push(Diagnostic::new(Rule::Bounds, place, what).help(help).path(format!("sessions.{key}")));
     };
+    if let Some(written) = sessions.topics_max.as_ref().filter(|written| !(1..=TOPICS_MAX).contains(&written.value)) {
+        refuse(written.span, "topics_max", "a session may hear 1 to 1000 topics", "write a number from 1 to 1000");
+    }
     if let Some(written) = sessions.per_user_max.as_ref().filter(|written| !(1..=PER_USER_MAX).contains(&written.value)) {
         refuse(written.span, "per_user_max", "a user may have 1 to 64 sessions", "write a number from 1 to 64");
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::backends::Backends;
 use super::limits::Limits;
 use super::process::bytes;
+use super::topics::Declared;
 use super::{effects, entries, missing, request, size as shown};
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
@@ -16,7 +17,8 @@ use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::id::Protocol;
 use crate::pipeline::permission::PermissionId;
 use crate::proto::{Kind, MessageType, Method, Pool};
-use crate::table::plan::{Access, LogPayload, LogPlan, PushPlan, RoutePlan};
+use crate::push::rules::{Delivery, PushRule};
+use crate::table::plan::{Access, LogPayload, LogPlan, RoutePlan};
 use crate::table::settings::{ENVELOPE_BYTES, Settings};
 
 /// Built-in values of a policy.
@@ -34,6 +36,7 @@ pub struct Scope<'a> {
     pub pool: &'a Pool,
     pub backends: &'a Backends,
     pub limits: &'a Limits,
+    pub topics: &'a Declared<'a>,
     pub gateway: &'a GatewayFile,
     pub settings: &'a Settings,
     /// Which bounds around a request and a reply are sound; by one that was reported nothing is measured.
@@ -44,7 +47,7 @@ pub struct Scope<'a> {
 #[derive(Default)]
 pub struct Routes {
     pub routes: Vec<RoutePlan>,
-    pub pushes: Vec<PushPlan>,
+    pub pushes: Vec<PushRule>,
     /// The index is the permission's bit.
     pub permissions: Vec<Arc<str>>,
     /// Where each of them is asked for first, and the path of that.
@@ -88,14 +91,14 @@ impl Around {
 
 impl Routes {
     /// The bit of a permission: its place among all that some route needs.
-    fn bit(&mut self, permission: &Spanned<PermissionName>, path: &str) -> (PermissionId, Arc<str>) {
+    pub fn bit(&mut self, permission: &Spanned<PermissionName>, path: String) -> (PermissionId, Arc<str>) {
         if let Some((known, bit)) = self.bits.get_key_value(permission.as_str()) {
             return (*bit, Arc::clone(known));
         }
         let name: Arc<str> = permission.as_str().into();
         let bit = PermissionId(u32::try_from(self.permissions.len()).expect("there are fewer permissions than bytes in the files"));
         self.permissions.push(Arc::clone(&name));
-        self.first_uses.push((permission.span, format!("{path}.permissions")));
+        self.first_uses.push((permission.span, path));
         self.bits.insert(Arc::clone(&name), bit);
         (bit, name)
     }
@@ -105,14 +108,15 @@ impl Routes {
 pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> Routes {
     let mut routes = Routes::default();
     let mut taken = Taken::default();
-    for written in collect(document, &mut taken, report) {
+    let collected = collect(document, &mut taken, report);
+    routes.pushes = pushes(document, scope.pool, &mut taken, report);
+    for written in collected {
         if let Some(plan) = route(&written, scope, &mut routes, report)
             && !written.again
         {
             routes.routes.push(plan);
         }
     }
-    routes.pushes = pushes(document, scope.pool, &mut taken, report);
     routes
 }
 
@@ -149,7 +153,7 @@ impl<'a> Taken<'a> {
 }
 
 /// Every sound push, by number.
-fn pushes<'a>(document: &'a Document, pool: &Pool, taken: &mut Taken<'a>, report: &mut Report) -> Vec<PushPlan> {
+fn pushes<'a>(document: &'a Document, pool: &Pool, taken: &mut Taken<'a>, report: &mut Report) -> Vec<PushRule> {
     let mut found = Vec::new();
     for group in &document.groups {
         for (number, push) in entries(&group.routes.pushes) {
@@ -158,7 +162,9 @@ fn pushes<'a>(document: &'a Document, pool: &Pool, taken: &mut Taken<'a>, report
             let first = taken.take(value, number.span, push.name.as_ref(), &path, report);
             let (Some(name), Some(message)) = (&push.name, &push.message) else { continue };
             match pool.message(message.as_str()) {
-                Ok(kind) if first => found.push(PushPlan { number: Protocol(value), name: name.shared(), message: kind }),
+                Ok(kind) if first => {
+                    found.push(PushRule { number: Protocol(value), name: name.shared(), message: kind, delivery: Delivery::Session })
+                }
                 Ok(_) => {}
                 Err(missing) if pool.is_complete() => report.push(
                     Diagnostic::new(Rule::UnknownMessage, message.span, missing.what)
@@ -231,7 +237,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
         Some(document::Access::Anonymous) => Access::Anonymous,
         Some(document::Access::Authenticated) | None => Access::Authenticated,
     };
-    let permissions = edited(&policy.permissions).iter().map(|permission| routes.bit(permission, path)).collect();
+    let permissions = edited(&policy.permissions).iter().map(|permission| routes.bit(permission, format!("{path}.permissions"))).collect();
     lint_unlimited(written, access, report);
     let used = used_limits(written, access, scope, report);
     let request_bytes_max = size(&policy.request_bytes_max, built_in::REQUEST_BYTES_MAX);
@@ -240,7 +246,8 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
 
     let method = method?;
     let request = request::compile(&method.input, policy, path, access, &used, scope.limits, report);
-    let effect = effects::compile(&method.output, route.on_success.as_ref(), path, report);
+    let sources = effects::Scope { method: &method, declared: scope.topics, pushes: &routes.pushes };
+    let effect = effects::compile(&sources, route.on_success.as_ref(), path, report);
     let log = policy.log.as_ref();
     Some(RoutePlan {
         number: Protocol(*number),

@@ -1,0 +1,108 @@
+//! What a client says about topics, and what becomes of them when a call or an admission changes what its session hears.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::calls::InFlight;
+use super::control::{Refused, unreadable};
+use super::conversation::{Batch, Conversation};
+use super::end::End;
+use crate::dispatch::{Answer, Effect};
+use crate::failure::{Failure, Reason};
+use crate::id::{CallId, Protocol};
+use crate::push::{Position, Prepared};
+use crate::session::PATIENCE;
+use crate::table::{Join, Table};
+use crate::wire::{Close, Envelope, number, v1};
+
+// === impl Conversation ===
+
+impl Conversation {
+    /// A client wants to hear a topic. It is answered when the back room has seen to it.
+    pub(super) fn hear_subscribe(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), Refused> {
+        let message: v1::Subscribe = self.speaker.read(envelope.payload).map_err(unreadable)?;
+        let (protocol, id) = (Protocol(number::SUBSCRIBE), CallId(envelope.id));
+        if self.calls.has(id) {
+            return Err(Refused::End(End::close(Close::Protocol, format!("id {} is in flight", id.0))));
+        }
+        let Some(held) = self.caller.held() else {
+            return Err(
+                Failure::gateway(Reason::Unauthenticated, "topics are heard by sessions; send Authenticate (protocol 2) first").into()
+            );
+        };
+        self.may_join(&message.topic, batch)?;
+        self.room_for_a_call(batch)?;
+        let (hub, sessions) = (batch.table.hub.clone(), batch.table.sessions.clone());
+        let running = Box::pin(async move {
+            let from = message.from.map(position);
+            let prepared = sessions.ask(PATIENCE, |_| async move { hub.prepare(&held.session, &message.topic, from.as_ref()).await }).await;
+            match prepared {
+                Ok(prepared) => Answer::by_effect(protocol, id, Effect::subscribe(prepared)),
+                Err(failure) => Answer::refusal(protocol, id, &failure),
+            }
+        });
+        self.calls.push(InFlight { protocol, id, running });
+        Ok(())
+    }
+
+    /// A client does not want to hear a topic any more. One that it did not hear is left all the same.
+    pub(super) fn hear_unsubscribe(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), Refused> {
+        let message: v1::Unsubscribe = self.speaker.read(envelope.payload).map_err(unreadable)?;
+        if let Some(held) = self.caller.held() {
+            batch.table.hub.leave(&held.session, &message.topic);
+        }
+        Ok(self.speaker.say(envelope.id, &message)?)
+    }
+
+    /// Whether a client may hear a topic because it asks.
+    fn may_join(&mut self, topic: &str, batch: &Batch) -> Result<(), Failure> {
+        let table = &batch.table;
+        let plan = table.topic(topic).ok_or_else(|| Failure::gateway(Reason::UnknownTopic, "no such topic is declared"))?;
+        let denied = |what: String| Err(Failure::gateway(Reason::PermissionDenied, what));
+        match &plan.join {
+            Join::Effect => denied("this topic is not joined by asking for it, but by the call that makes you a member".to_owned()),
+            Join::Permission(bit, _) if self.caller.grants(table.generation, &table.permissions).permits(*bit) => Ok(()),
+            Join::Permission(_, name) => denied(format!("this topic needs the permission `{name}`; none of your roles grants it")),
+        }
+    }
+
+    /// What a success changes of what the session hears. Said before the reply is.
+    pub(super) fn commit_topics(&mut self, effect: &mut Effect, table: &Table) -> Result<(), End> {
+        let session = self.caller.held().map(|held| held.session);
+        let speaker = &self.speaker;
+        for topic in effect.unsubscribe.drain(..) {
+            if session.as_ref().is_some_and(|session| table.hub.leave(session, &topic)) {
+                speaker.say(0, &v1::Unsubscribe { topic })?;
+            }
+        }
+        for prepared in effect.subscribe.drain(..) {
+            let id = effect.asked.map_or(0, |id| id.0);
+            if session.as_ref().is_some_and(|session| Arc::ptr_eq(session, prepared.session())) {
+                prepared.commit(|subscribed| speaker.say(id, &subscribed))?;
+            } else if effect.asked.is_some() {
+                // The session was left meanwhile.
+                let failure = Failure::gateway(Reason::SessionReplaced, "the session that was to hear it is no longer this connection's");
+                speaker.refuse(number::SUBSCRIBE, id, &failure)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The topics of a session that came back are heard again. Those of which something is lost are said to begin anew.
+    pub(super) fn hear_again(&mut self, topics: Vec<Prepared>) -> Result<(), End> {
+        let speaker = &self.speaker;
+        for prepared in topics {
+            prepared.commit(|subscribed| if subscribed.recovered { Ok(()) } else { speaker.say(0, &subscribed) })?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a client says that it is, by topic.
+pub fn positions(topics: HashMap<String, v1::Position>) -> HashMap<String, Position> {
+    topics.into_iter().map(|(topic, at)| (topic, position(at))).collect()
+}
+
+fn position(at: v1::Position) -> Position {
+    Position { epoch: at.epoch.into(), offset: at.offset }
+}
