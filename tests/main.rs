@@ -25,6 +25,9 @@ mod nodes;
 // Routes that make a session, or end one.
 mod effects;
 
+// Topics: who hears them, and what is said to whom that comes back.
+mod topics;
+
 // Accounts, from registering to a forgotten password, on the shipped files and both stores.
 mod accounts;
 
