@@ -1,12 +1,15 @@
 //! The way from a session to its connection: pushes in the connection's codec, into its outbox.
+//!
+//! What many get is encoded by the first of each codec; the others share the frame.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::socket::append_message;
 use crate::proto;
-use crate::session::Line;
 use crate::session::outbox::Outbox;
 use crate::session::ring::Entry;
+use crate::session::{Line, Publication};
 use crate::table::TableReader;
 use crate::wire::{Close, Codec, Envelope, Payload};
 
@@ -20,28 +23,49 @@ pub struct SocketLine {
 // === impl SocketLine ===
 
 impl SocketLine {
+    /// Appends the frame of `envelope` with this payload.
+    fn append(&self, out: &mut Vec<u8>, envelope: Envelope<'_>, payload: &[u8]) {
+        let json;
+        let payload = match self.codec {
+            _ if payload.is_empty() => Payload::None,
+            Codec::Proto => Payload::Proto(payload),
+            Codec::Json => {
+                json = self.json(envelope.protocol, payload);
+                json.as_deref().map_or(Payload::None, Payload::Json)
+            }
+        };
+        append_message(out, self.codec, |out| self.codec.encode(&Envelope { payload, ..envelope }, out));
+    }
+
     /// The push as JSON. Nothing: no push of this number is declared any more, or its bytes are not of its type.
-    fn json(&self, entry: &Entry) -> Option<String> {
+    fn json(&self, number: u32, payload: &[u8]) -> Option<String> {
         let table = self.tables.load();
         let mut json = Vec::new();
-        proto::to_json(&table.push(entry.number)?.message, &entry.payload, &mut json).ok()?;
+        proto::to_json(&table.push(number)?.message, payload, &mut json).ok()?;
         Some(String::from_utf8(json).expect("JSON is text"))
     }
 }
 
 impl Line for SocketLine {
     fn push(&self, entry: &Entry) -> bool {
-        let json;
-        let payload = match self.codec {
-            _ if entry.payload.is_empty() => Payload::None,
-            Codec::Proto => Payload::Proto(&entry.payload),
-            Codec::Json => {
-                json = self.json(entry);
-                json.as_deref().map_or(Payload::None, Payload::Json)
-            }
-        };
-        let envelope = Envelope { protocol: entry.number, seq: entry.seq, payload, ..Envelope::default() };
-        self.outbox.try_append(|out| append_message(out, self.codec, |out| self.codec.encode(&envelope, out))).is_ok()
+        let envelope = Envelope { protocol: entry.number, seq: entry.seq, ..Envelope::default() };
+        self.outbox.try_push(|out| self.append(out, envelope, &entry.payload)).is_ok()
+    }
+
+    fn publish(&self, publication: &Arc<Publication>) -> bool {
+        let frame = publication.frame(self.codec, || {
+            let envelope = Envelope {
+                protocol: publication.number,
+                topic: Cow::Borrowed(&publication.topic),
+                offset: publication.offset,
+                epoch: Cow::Borrowed(&publication.epoch),
+                ..Envelope::default()
+            };
+            let mut frame = Vec::new();
+            self.append(&mut frame, envelope, &publication.payload);
+            frame
+        });
+        self.outbox.publish(publication, frame).is_ok()
     }
 
     fn close(&self, close: Close) {

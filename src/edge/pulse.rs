@@ -119,8 +119,8 @@ impl Pulse {
         }
     }
 
-    /// Has the largest outboxes closed until those that stay hold no more than their share of `bytes_max`, where `used` is what waits in
-    /// all outboxes of all workers.
+    /// Relieves the largest outboxes of what may be dropped, then has the largest closed, until those that stay hold no more than their
+    /// share of `bytes_max`, where `used` is what waits in all outboxes of all workers.
     pub fn shed_outboxes(&self, used: usize, bytes_max: usize) {
         let places = self.lock();
         let waiting: Vec<(usize, &Slot)> =
@@ -130,6 +130,12 @@ impl Pulse {
         let mut staying: Vec<(usize, &Slot)> = waiting.into_iter().filter(|(_, slot)| slot.outbox.closing().is_none()).collect();
         staying.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
         let mut left: usize = staying.iter().map(|(bytes, _)| bytes).sum();
+        for (bytes, slot) in &mut staying {
+            let relieved = slot.outbox.relieve(left.saturating_sub(share));
+            *bytes = bytes.saturating_sub(relieved);
+            left = left.saturating_sub(relieved);
+        }
+        staying.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
         for (bytes, slot) in staying {
             if left <= share {
                 return;

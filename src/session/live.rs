@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::identity::Identity;
+use super::publication::Publication;
 use super::ring::{Entry, Parked, Ring};
 use super::roster::Record;
 use crate::clock;
@@ -18,8 +19,11 @@ use crate::wire::Close;
 
 /// The way to a connection, whatever it is made of. Nobody waits on it.
 pub trait Line: Send + Sync {
-    /// Writes a push. False: there is no room.
+    /// Writes a push of the session's own. False: there is no room.
     fn push(&self, entry: &Entry) -> bool;
+
+    /// Writes a best-effort message, by its rule. False: the rule is that the client goes.
+    fn publish(&self, publication: &Arc<Publication>) -> bool;
 
     /// Asks the connection to end.
     fn close(&self, close: Close);
@@ -334,6 +338,20 @@ impl Session {
                 false
             }
         }
+    }
+
+    /// Sends a message that nobody keeps. A client whose rule it is that it goes when it is slow is sent away. False: no connection has the
+    /// session, and it misses the message.
+    pub fn publish(&self, publication: &Arc<Publication>) -> bool {
+        let mut state = self.lock();
+        if state.over.is_some() {
+            return false;
+        }
+        let reached = state.line.is_some();
+        if let Some(line) = state.line.take_if(|line| !line.publish(publication)) {
+            line.close(Close::Slow);
+        }
+        reached
     }
 
     /// The client has every push up to this one.

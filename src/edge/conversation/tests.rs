@@ -44,7 +44,7 @@ fn poll(conversation: &mut Conversation) -> Poll<bool> {
 }
 
 fn written(conversation: &Conversation) -> String {
-    let bytes = conversation.speaker.outbox.take();
+    let bytes = conversation.speaker.take();
     conversation.speaker.outbox.written(bytes.len());
     String::from_utf8_lossy(&bytes).into_owned()
 }
