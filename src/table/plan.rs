@@ -13,7 +13,8 @@ use crate::pipeline::auth::IssuerSpec;
 use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitSpec;
 use crate::pipeline::signer::Signer;
-use crate::proto::{Expectation, MessageType, Method, Redact, Stamp, Texts, Walk};
+use crate::proto::{Expectation, Method, Redact, Stamp, Texts, Walk};
+pub use crate::push::rules::PushPlan;
 
 /// A whole configuration, as meant.
 pub struct Plan {
@@ -28,13 +29,6 @@ pub struct Plan {
     /// By number, ascending.
     pub pushes: Vec<PushPlan>,
     pub catalogue_hash: String,
-}
-
-/// A message that nobody asked for.
-pub struct PushPlan {
-    pub number: Protocol,
-    pub name: Arc<str>,
-    pub message: MessageType,
 }
 
 /// Whose tokens are believed, and how those of our own are signed.

@@ -17,7 +17,8 @@ mod written;
 
 pub use keys::{KeyHash, KeySetPlace};
 pub use names::{
-    FieldPathText, LimitKey, MessageName, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, ResponsePath, RouteName,
+    FieldPathText, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, ResponsePath,
+    RouteName,
 };
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
