@@ -241,8 +241,11 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
+    use bytes::Bytes;
+
     use super::*;
     use crate::session::budget::Budget;
+    use crate::session::{OnSlow, Publication};
 
     #[derive(Default)]
     struct Woken(AtomicUsize);
@@ -279,6 +282,25 @@ mod tests {
         // Half of what waits is another worker's, and so is half of what must go.
         pulse.shed_outboxes(2 * budget.used(), 2 * 100);
         assert_eq!(closing(), [false, true, false, true, false]);
+    }
+
+    #[test]
+    fn what_may_be_dropped_goes_before_anybody_is_closed() {
+        let pulse = Pulse::new(Arc::default());
+        let budget = Arc::new(Budget::new(1000, 1000));
+        let (full, droppable) = (Outbox::new(Arc::clone(&budget)), Outbox::new(Arc::clone(&budget)));
+        let places = [pulse.enter(Arc::clone(&full)), pulse.enter(Arc::clone(&droppable))];
+        full.try_append(|out| out.resize(300, 0)).unwrap();
+        droppable.try_append(|out| out.push(0)).unwrap();
+        droppable.take(|_, _, _| {});
+        let publication = Arc::new(Publication::new(2101, Bytes::new(), OnSlow::DropOldest));
+        (0..4).for_each(|_| droppable.publish(&publication, &vec![0; 100].into()).unwrap());
+        pulse.shed_outboxes(budget.used(), 450);
+        assert_eq!((full.len(), droppable.len()), (300, 101));
+        assert!(full.closing().is_none() && droppable.closing().is_none());
+        pulse.shed_outboxes(budget.used(), 299);
+        assert!(full.closing().is_some() && droppable.closing().is_none(), "the largest, when nothing can be dropped");
+        drop(places);
     }
 
     fn enter(pulse: &Arc<Pulse>) -> (Place, Arc<Woken>) {
