@@ -151,7 +151,13 @@ impl Gateway {
         let ready = Ready::default();
         let listener =
             std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
-        let door = Admin { token, reloader: Arc::clone(&reloader), ready: ready.clone(), connections: Box::new(edge.counter()) };
+        let door = Admin {
+            token,
+            reloader: Arc::clone(&reloader),
+            ready: ready.clone(),
+            connections: Box::new(edge.counter()),
+            outboxes: edge.outboxes(),
+        };
         let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
         tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
         tasks.spawn(&back_room.handle(), follow_log_settings(log, reader));
@@ -193,11 +199,23 @@ impl Gateway {
         self.reloader.renew_certificate();
     }
 
-    /// Sends a message to every session of a user, on whatever node: its number, and its bytes in protobuf. How many were reached, or are
-    /// on their way to another node.
+    /// Sends a message to every session of a user, on whatever node, as its number is declared, and else as a session's own; in protobuf.
+    /// How many were reached, or are on their way to another node.
     pub async fn push(&self, user: &str, number: u32, payload: Bytes) -> Result<usize, Failure> {
         let user = user.to_owned();
-        self.sessions.ask(PATIENCE, |sessions| async move { sessions.push(&user, None, number, payload).await }).await
+        let declared = self.reloader.reader().load().push(number).cloned();
+        let send = |sessions: Sessions| async move {
+            match declared {
+                Some(declared) => declared.send(&sessions, &user, None, payload).await,
+                None => sessions.push(&user, None, number, payload).await,
+            }
+        };
+        self.sessions.ask(PATIENCE, send).await
+    }
+
+    /// The bytes that wait for clients to read them, over all connections.
+    pub fn outbox_bytes(&self) -> usize {
+        self.edge.outboxes().used()
     }
 
     /// From now on no node believes what is revoked, and whoever is connected by it is sent away.

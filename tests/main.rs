@@ -34,6 +34,9 @@ mod accounts;
 // More logins than there is room for.
 mod flood;
 
+// More pushes than there are readers for.
+mod slow;
+
 // The auth service in a process of its own.
 mod alone;
 

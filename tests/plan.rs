@@ -11,6 +11,8 @@ use protogate::diagnostic::{Report, Sources};
 use protogate::files::Files;
 use protogate::pipeline::signer::Signer;
 use protogate::proto::Pools;
+use protogate::push::rules::Delivery;
+use protogate::session::OnSlow;
 use protogate::session::roster::WhenFull;
 use protogate::table::compile::{Context, compile};
 use protogate::table::plan::{Access, LogPayload, Plan, RoutePlan, SessionValue};
@@ -372,7 +374,10 @@ fn how_tokens_are_signed_has_defaults_and_a_key_of_its_own_or_of_development() {
 #[test]
 fn sessions_and_pushes_are_as_written_and_else_as_the_shipped_file_shows() {
     let gateway = format!("{GATEWAY}sessions: {{ per_user_max: 1, when_full: refuse, resume_window: 10s, ring_bytes_max: 1KiB }}\n");
-    let pushes = format!("{ROUTES}pushes:\n  2101: {{ name: game.left, message: game.v1.LeaveReply }}\n");
+    let pushes = format!(
+        "{ROUTES}pushes:\n  2101: {{ name: game.left, message: game.v1.LeaveReply }}\n  \
+         2102: {{ name: game.moved, message: game.v1.LeaveReply, delivery: best_effort, on_slow: drop_oldest }}\n"
+    );
     let planned = |gateway: &str, routes: &str| {
         let files = written().into_iter().map(|(path, text)| match path {
             "routes/gateway.yaml" => (path, gateway.to_owned()),
@@ -388,6 +393,8 @@ fn sessions_and_pushes_are_as_written_and_else_as_the_shipped_file_shows() {
     assert_eq!(sessions.resume_window, Duration::from_secs(10));
     let push = &said.pushes[0];
     assert_eq!((push.number.0, &*push.name, push.message.name()), (2101, "game.left", "game.v1.LeaveReply"));
+    assert_eq!(push.delivery.name(), "session", "where nothing is said");
+    assert!(matches!(said.pushes[1].delivery, Delivery::BestEffort(OnSlow::DropOldest)));
 
     let silent = planned(GATEWAY, ROUTES);
     let sessions = silent.settings.sessions;

@@ -43,7 +43,12 @@ pub async fn reload(admin: &Arc<Admin>, request: &Request<Incoming>) -> Reply {
 pub fn statistics(admin: &Admin) -> Reply {
     let live = admin.reloader.reader().load();
     let refused: Map<String, Value> = live.verifier.refusals().all().map(|(cause, count)| (cause.to_owned(), count.into())).collect();
-    let statistics = json!({ "connections": (admin.connections)(), "sessions": live.sessions.len(), "tokens_refused": refused });
+    let statistics = json!({
+        "connections": (admin.connections)(),
+        "sessions": live.sessions.len(),
+        "outbox_bytes": admin.outboxes.used(),
+        "tokens_refused": refused,
+    });
     reply(StatusCode::OK, &statistics)
 }
 

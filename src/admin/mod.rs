@@ -34,6 +34,7 @@ use tokio::time::timeout;
 use crate::accept::Seated;
 use crate::drain::Tasks;
 use crate::reload::Reloader;
+use crate::session::Budget;
 use crate::table::settings::AdminToken;
 
 /// Connections at once: an operator, a probe and a scraper each have some, and nobody else has business here.
@@ -75,6 +76,8 @@ pub struct Admin {
     pub ready: Ready,
     /// How many sockets are connected.
     pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
+    /// The bounds on outboxes, and what waits in them.
+    pub outboxes: Arc<Budget>,
 }
 
 /// Whether the gateway takes connections: set once it listens, cleared when it begins to drain.

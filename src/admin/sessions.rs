@@ -119,10 +119,10 @@ pub async fn push(admin: &Admin, request: Request<Incoming>) -> Reply {
         let what = format!("the payload is no valid `{}`: {problem}", declared.message.name());
         return error(StatusCode::UNPROCESSABLE_ENTITY, &what);
     }
-    let (user, session, number) = (asked.user, asked.session, asked.protocol);
+    let (user, session, declared) = (asked.user, asked.session, declared.clone());
     let reached = table
         .sessions
-        .ask(PATIENCE, |sessions| async move { sessions.push(&user, session.as_deref(), number, Bytes::from(payload)).await });
+        .ask(PATIENCE, |sessions| async move { declared.send(&sessions, &user, session.as_deref(), Bytes::from(payload)).await });
     match reached.await {
         Ok(reached) => reply(StatusCode::OK, &json!({ "reached": reached })),
         Err(failure) => failed(&failure),

@@ -1,4 +1,4 @@
-//! The collections of the grammar: [`Map`], [`List`], [`Several`], and [`Edit`], a list that knows what it does to a lower layer.
+//! The collections of the grammar: [`Map`], [`List`], [`Several`], [`Edit`], a list that knows what it does to a lower layer, and [`WordOr`].
 
 use super::grammar::{Read, Shape};
 use super::layers::Layers;
@@ -32,6 +32,13 @@ pub enum Edit<T> {
 /// One or several, written as one or as a list.
 #[derive(Clone)]
 pub struct Several<T>(pub List<T>);
+
+/// One of a few words, or a map where a word does not say enough.
+#[derive(Clone)]
+pub enum WordOr<W, S> {
+    Word(W),
+    Map(S),
+}
 
 // === impl Map ===
 
@@ -190,6 +197,21 @@ impl<T: Read> Read for Edit<T> {
             }
         };
         Spanned::new(Edit::Plain(items), span)
+    }
+}
+
+// === impl WordOr ===
+
+impl<W: Read, S: Read> Read for WordOr<W, S> {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<WordOr<W, S>> {
+        match &node.kind {
+            Kind::Map(_) => Read::read(node, reader).map(WordOr::Map),
+            _ => Read::read(node, reader).map(WordOr::Word),
+        }
+    }
+
+    fn shape() -> Shape {
+        Shape::Either(Box::new(W::shape()), Box::new(S::shape()))
     }
 }
 

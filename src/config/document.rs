@@ -6,11 +6,11 @@
 //!
 //! To add a key: write it here with its sentence, give it a value type from `value/`, and read it in `table/compile`.
 
-use super::grammar::{Edit, List, Map, Several, choice, section};
+use super::grammar::{Edit, List, Map, Several, WordOr, choice, section};
 use super::value::{
-    Address, ByteSize, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, Join, KeyHash, KeySetPlace, LimitKey, MessageName,
-    MessagePath, MetadataKey, MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate, ResponsePath,
-    RouteName, Secret, SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath, VarValue, Version, Workers,
+    Address, ByteSize, CallMessage, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, Join, KeyHash, KeySetPlace, LimitKey,
+    MessageName, MessagePath, MetadataKey, MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate,
+    ResponsePath, RouteName, Secret, SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath, VarValue, Version, Workers,
 };
 
 choice! {
@@ -40,6 +40,28 @@ choice! {
         Pass = "pass",
         /// The call is refused.
         Reject = "reject",
+    }
+}
+
+choice! {
+    /// How surely a push arrives.
+    pub enum Delivery {
+        /// At most once, to clients that are connected and have room.
+        BestEffort = "best_effort",
+        /// A session keeps it until its client has acknowledged it, or the session ends.
+        Session = "session",
+        /// The store keeps it until a client has acknowledged it, also for a user without a session.
+        Durable = "durable",
+    }
+}
+
+choice! {
+    /// What becomes of a best-effort push for which a client has no room.
+    pub enum SlowRule {
+        /// The client is closed, and may come back.
+        Disconnect = "disconnect",
+        /// The oldest that waits is dropped, and the client told how many were.
+        DropOldest = "drop_oldest",
     }
 }
 
@@ -377,7 +399,7 @@ section! {
         /// The number of the push, one that the topic's pattern lists.
         number: ProtocolNumber [required],
         /// What is sent: `response`, `request`, or a message in one of them, such as `response.event`.
-        message: MessagePath [required],
+        message: CallMessage [required],
     }
 }
 
@@ -424,12 +446,24 @@ section! {
 }
 
 section! {
-    /// A message that the gateway sends without being asked. A session keeps it until its client has acknowledged it.
+    /// A message that the gateway sends without being asked.
     pub struct Push {
         /// The name in logs and metrics, such as `game.event`.
         name: RouteName [required],
         /// Its type.
         message: MessageName [required],
+        /// How surely it arrives; `session` where nothing is said.
+        delivery: Delivery,
+        /// What becomes of a best-effort push for which a client has no room: `disconnect`, `drop_oldest`, or `{ conflate: message.<field> }`.
+        on_slow: WordOr<SlowRule, Conflate>,
+    }
+}
+
+section! {
+    /// Of what waits for a slow client, only the latest state of each thing stays.
+    pub struct Conflate {
+        /// The field that says what the state is of, such as `message.player_id`.
+        conflate: MessagePath [required],
     }
 }
 

@@ -5,7 +5,7 @@
 //! `= "key"` gives the key a name that Rust reserves, and `..inner: Section` takes another section's keys into the same map.
 //! Promise: a required key that is `None` after reading was reported.
 
-pub use super::collection::{Edit, List, Map, Several};
+pub use super::collection::{Edit, List, Map, Several, WordOr};
 use super::layers::Layers;
 use super::reader::Reader;
 use super::tree::{Entry, Node};

@@ -2,7 +2,8 @@
 //!
 //! A connection is one task and one hand-written poll: whatever woke it, it looks at the clock, reads what came, collects the answers of
 //! its calls, and writes everything at once. Promises:
-//! - Every wake-up ends with at most one write for all that there is to say, unless the kernel takes less.
+//! - Every wake-up ends with at most one write for all that there is to say, unless the kernel takes less, or pushes wait that are worth
+//!   another.
 //! - The loop never waits for a backend, and a client that does not read is not read from.
 //! - Whatever ends it, even a panic, the client is told why if it can be told anything, open calls end, and every count goes back.
 
@@ -251,9 +252,10 @@ impl Connection {
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outbox = &self.conversation.speaker.outbox;
+        let speaker = &self.conversation.speaker;
+        let outbox = &speaker.outbox;
         let mut went = 0;
-        let flushed = self.socket.poll_write(cx, &mut went, || outbox.take());
+        let flushed = self.socket.poll_write(cx, &mut went, || speaker.take());
         if went > 0 {
             outbox.written(went);
         }

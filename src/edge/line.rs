@@ -1,5 +1,8 @@
 //! The way from a session to its connection: pushes in the connection's codec, into its outbox.
+//!
+//! What many get is encoded by the first of each codec; the others share the frame.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::own::OwnMessages;
@@ -23,58 +26,50 @@ pub struct SocketLine {
 // === impl SocketLine ===
 
 impl SocketLine {
+    /// Appends the frame of `envelope` with this payload.
+    fn append(&self, out: &mut Vec<u8>, envelope: Envelope<'_>, payload: &[u8]) {
+        let json;
+        let payload = match self.codec {
+            _ if payload.is_empty() => Payload::None,
+            Codec::Proto => Payload::Proto(payload),
+            Codec::Json => {
+                json = self.json(envelope.protocol, payload);
+                json.as_deref().map_or(Payload::None, Payload::Json)
+            }
+        };
+        append_message(out, self.codec, |out| self.codec.encode(&Envelope { payload, ..envelope }, out));
+    }
+
     /// The push as JSON. Nothing: no push of this number is declared any more, or its bytes are not of its type.
-    fn json(&self, entry: &Entry) -> Option<String> {
+    fn json(&self, number: u32, payload: &[u8]) -> Option<String> {
         let table = self.tables.load();
         let mut json = Vec::new();
-        proto::to_json(&table.push(entry.number)?.message, &entry.payload, &mut json).ok()?;
+        proto::to_json(&table.push(number)?.message, payload, &mut json).ok()?;
         Some(String::from_utf8(json).expect("JSON is text"))
     }
 }
 
 impl Line for SocketLine {
     fn push(&self, entry: &Entry) -> bool {
-        let json;
-        let payload = match self.codec {
-            _ if entry.payload.is_empty() => Payload::None,
-            Codec::Proto => Payload::Proto(&entry.payload),
-            Codec::Json => {
-                json = self.json(entry);
-                json.as_deref().map_or(Payload::None, Payload::Json)
-            }
-        };
-        let envelope = Envelope { protocol: entry.number, seq: entry.seq, payload, ..Envelope::default() };
-        self.outbox.try_append(|out| append_message(out, self.codec, |out| self.codec.encode(&envelope, out))).is_ok()
+        let envelope = Envelope { protocol: entry.number, seq: entry.seq, ..Envelope::default() };
+        self.outbox.try_push(|out| self.append(out, envelope, &entry.payload)).is_ok()
     }
 
     fn publish(&self, publication: &Arc<Publication>) -> bool {
         let frame = publication.frame(self.codec, || {
-            let mut json = Vec::new();
-            let payload = match self.codec {
-                _ if publication.payload.is_empty() => Payload::None,
-                Codec::Proto => Payload::Proto(&publication.payload),
-                Codec::Json => {
-                    let table = self.tables.load();
-                    let written = table
-                        .push(publication.number)
-                        .is_some_and(|push| proto::to_json(&push.message, &publication.payload, &mut json).is_ok());
-                    if written { Payload::Json(std::str::from_utf8(&json).expect("JSON is text")) } else { Payload::None }
-                }
-            };
             let envelope = Envelope {
                 protocol: publication.number,
-                payload,
-                topic: (&*publication.topic).into(),
-                epoch: (&*publication.epoch).into(),
+                topic: Cow::Borrowed(&publication.topic),
                 offset: publication.offset,
+                epoch: Cow::Borrowed(&publication.epoch),
                 dropped: publication.lost,
                 ..Envelope::default()
             };
-            let mut out = Vec::new();
-            append_message(&mut out, self.codec, |out| self.codec.encode(&envelope, out));
-            out
+            let mut frame = Vec::new();
+            self.append(&mut frame, envelope, &publication.payload);
+            frame
         });
-        self.outbox.try_append(|out| out.extend_from_slice(frame)).is_ok()
+        self.outbox.publish(publication, frame).is_ok()
     }
 
     fn expel(&self, topic: &str, reason: &str) -> bool {
@@ -82,7 +77,7 @@ impl Line for SocketLine {
         let failure = Failure::backend(Code::Aborted, Some(reason.to_owned()), String::new(), Vec::new());
         let envelope = Envelope { protocol: number::UNSUBSCRIBE, status: Some(Status::from(&failure)), ..Envelope::default() };
         let write = |out: &mut Vec<u8>| append_message(out, self.codec, |out| self.own.write_in(self.codec, envelope, &message, out));
-        self.outbox.try_append(write).is_ok()
+        self.outbox.try_push(write).is_ok()
     }
 
     fn close(&self, close: Close) {

@@ -64,6 +64,7 @@ use crate::table::TableReader;
 pub struct Edge {
     address: SocketAddr,
     seats: Arc<Seats>,
+    outboxes: Arc<Budget>,
     workers: Vec<Thread>,
     /// Ends the listener.
     accepting: CancellationToken,
@@ -80,9 +81,10 @@ impl Edge {
         let address = socket.local_addr()?;
         let table = tables.load();
         let seats = Seats::new(workers);
+        let outboxes = Arc::new(Budget::new(table.settings.outbox_room(), table.settings.memory_outboxes));
         let shared = Arc::new(Shared {
             tables: tables.clone(),
-            outboxes: Arc::new(Budget::new(table.settings.outbox_room(), table.settings.memory_outboxes)),
+            outboxes: Arc::clone(&outboxes),
             own: Arc::new(OwnMessages::new(&Pool::own())),
             node: address.to_string(),
             held: Arc::new(AtomicUsize::new(0)),
@@ -110,7 +112,7 @@ impl Edge {
                 }
             });
         })?;
-        Ok(Edge { address, seats, workers, _ends_with_edge: accepting.clone().drop_guard(), accepting })
+        Ok(Edge { address, seats, outboxes, workers, _ends_with_edge: accepting.clone().drop_guard(), accepting })
     }
 
     /// Where it listens.
@@ -127,6 +129,11 @@ impl Edge {
     pub fn counter(&self) -> impl Fn() -> u32 + Send + Sync + use<> {
         let seats = Arc::clone(&self.seats);
         move || seats.taken()
+    }
+
+    /// The bounds on what waits for clients to read it, and how much that is.
+    pub fn outboxes(&self) -> Arc<Budget> {
+        Arc::clone(&self.outboxes)
     }
 
     /// Ends gently: no new connections, no new calls, calls in flight are answered within `patience`, then every client is sent away.

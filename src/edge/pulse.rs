@@ -119,8 +119,8 @@ impl Pulse {
         }
     }
 
-    /// Has the largest outboxes closed until those that stay hold no more than their share of `bytes_max`, where `used` is what waits in
-    /// all outboxes of all workers.
+    /// Relieves the largest outboxes of what may be dropped, then has the largest closed, until those that stay hold no more than their
+    /// share of `bytes_max`, where `used` is what waits in all outboxes of all workers.
     pub fn shed_outboxes(&self, used: usize, bytes_max: usize) {
         let places = self.lock();
         let waiting: Vec<(usize, &Slot)> =
@@ -130,6 +130,12 @@ impl Pulse {
         let mut staying: Vec<(usize, &Slot)> = waiting.into_iter().filter(|(_, slot)| slot.outbox.closing().is_none()).collect();
         staying.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
         let mut left: usize = staying.iter().map(|(bytes, _)| bytes).sum();
+        for (bytes, slot) in &mut staying {
+            let relieved = slot.outbox.relieve(left.saturating_sub(share));
+            *bytes = bytes.saturating_sub(relieved);
+            left = left.saturating_sub(relieved);
+        }
+        staying.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
         for (bytes, slot) in staying {
             if left <= share {
                 return;
@@ -235,8 +241,11 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
+    use bytes::Bytes;
+
     use super::*;
     use crate::session::budget::Budget;
+    use crate::session::{OnSlow, Publication};
 
     #[derive(Default)]
     struct Woken(AtomicUsize);
@@ -273,6 +282,25 @@ mod tests {
         // Half of what waits is another worker's, and so is half of what must go.
         pulse.shed_outboxes(2 * budget.used(), 2 * 100);
         assert_eq!(closing(), [false, true, false, true, false]);
+    }
+
+    #[test]
+    fn what_may_be_dropped_goes_before_anybody_is_closed() {
+        let pulse = Pulse::new(Arc::default());
+        let budget = Arc::new(Budget::new(1000, 1000));
+        let (full, droppable) = (Outbox::new(Arc::clone(&budget)), Outbox::new(Arc::clone(&budget)));
+        let places = [pulse.enter(Arc::clone(&full)), pulse.enter(Arc::clone(&droppable))];
+        full.try_append(|out| out.resize(300, 0)).unwrap();
+        droppable.try_append(|out| out.push(0)).unwrap();
+        droppable.take(|_, _, _| {});
+        let publication = Arc::new(Publication::new(2101, Bytes::new(), OnSlow::DropOldest));
+        (0..4).for_each(|_| droppable.publish(&publication, &vec![0; 100].into()).unwrap());
+        pulse.shed_outboxes(budget.used(), 450);
+        assert_eq!((full.len(), droppable.len()), (300, 101));
+        assert!(full.closing().is_none() && droppable.closing().is_none());
+        pulse.shed_outboxes(budget.used(), 299);
+        assert!(full.closing().is_some() && droppable.closing().is_none(), "the largest, when nothing can be dropped");
+        drop(places);
     }
 
     fn enter(pulse: &Arc<Pulse>) -> (Place, Arc<Woken>) {

@@ -76,6 +76,20 @@ pub fn append_message(out: &mut Vec<u8>, codec: Codec, write: impl FnOnce(&mut V
     out.splice(start..start + GUESS, head[..size].iter().copied());
 }
 
+/// Appends the message of a frame that [`append_message`] made, and says in it how many were lost before it.
+pub fn append_with_dropped(out: &mut Vec<u8>, codec: Codec, frame: &[u8], dropped: u32) {
+    // A server's frames have no mask: a length of 16 bits stands behind 126, one of 64 bits behind 127.
+    let head = match frame[1] {
+        126 => 4,
+        127 => HEAD_BYTES_MAX,
+        _ => 2,
+    };
+    append_message(out, codec, |out| {
+        out.extend_from_slice(&frame[head..]);
+        codec.append_dropped(dropped, out);
+    });
+}
+
 /// Appends a WebSocket ping.
 pub fn append_ping(out: &mut Vec<u8>) {
     append_control(out, OpCode::Ping, &[]);
@@ -233,6 +247,20 @@ mod tests {
         let mut out = Vec::new();
         append_message(&mut out, Codec::Json, |out| out.extend(b"{}"));
         assert_eq!(out, b"\x81\x02{}");
+    }
+
+    #[test]
+    fn what_was_lost_is_said_behind_a_head_of_any_size() {
+        for length in [0, 120, 125, 126, 65534, 65536] {
+            let json = |more: &str| {
+                let mut out = Vec::new();
+                append_message(&mut out, Codec::Json, |out| out.extend(format!(r#"{{"a":"{}"{more}}}"#, "x".repeat(length)).bytes()));
+                out
+            };
+            let mut out = Vec::new();
+            append_with_dropped(&mut out, Codec::Json, &json(""), 12);
+            assert_eq!(out, json(r#","dropped":12"#));
+        }
     }
 
     #[test]

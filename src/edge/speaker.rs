@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::end::End;
 use super::line::SocketLine;
 use super::own::{Own, OwnMessages};
-use super::socket::{append_close, append_close_echo, append_message, append_ping, append_pong};
+use super::socket::{append_close, append_close_echo, append_message, append_ping, append_pong, append_with_dropped};
 use crate::dispatch::{Answer, Reply};
 use crate::failure::Failure;
 use crate::session::outbox::{Full, Outbox};
@@ -114,6 +114,11 @@ impl Speaker {
     /// The answer to a client's own Close frame.
     pub fn echo_close(&self, code: Option<u16>) {
         self.outbox.append_farewell(|out| append_close_echo(out, code));
+    }
+
+    /// What is to be written next, which tells the client what it has missed.
+    pub fn take(&self) -> Vec<u8> {
+        self.outbox.take(|frame, dropped, out| append_with_dropped(out, self.codec, frame, dropped))
     }
 
     fn envelope(&self, envelope: &Envelope<'_>) -> impl FnOnce(&mut Vec<u8>) {

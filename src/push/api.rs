@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::{info, warn};
 
 use super::hub::Hub;
-use super::rules::{Delivery, PushRule};
+use super::rules::{Delivery, PushPlan};
 use super::v1::push_request::Target;
 use super::v1::push_service_server::{PushService, PushServiceServer};
 use super::v1::{
@@ -48,15 +48,15 @@ impl Hub {
         self.push_by(&rule, user, session, payload).await
     }
 
-    async fn push_by(&self, rule: &PushRule, user: &str, session: Option<&str>, payload: Bytes) -> failure::Result<usize> {
-        match (rule.delivery, session) {
-            (Delivery::Durable, None) => self.deliver(user, rule.number.0, payload).await,
-            _ => self.0.sessions.push(user, session, rule.number.0, payload).await,
+    async fn push_by(&self, plan: &PushPlan, user: &str, session: Option<&str>, payload: Bytes) -> failure::Result<usize> {
+        match (&plan.delivery, session) {
+            (Delivery::Durable, None) => self.deliver(user, plan.number.0, payload).await,
+            _ => plan.send(&self.0.sessions, user, session, payload).await,
         }
     }
 
     /// The push of a number, if these are the bytes of its message.
-    fn declared(&self, number: u32, payload: &[u8]) -> failure::Result<Arc<PushRule>> {
+    fn declared(&self, number: u32, payload: &[u8]) -> failure::Result<Arc<PushPlan>> {
         let rule = self.rules().push(number).cloned();
         let rule = rule.ok_or_else(|| Failure::gateway(Reason::UnknownPush, format!("no push of the number {number} is declared")))?;
         let walk = Walk::compile(&rule.message, &[], WalkOptions::default());

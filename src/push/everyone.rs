@@ -32,8 +32,9 @@ impl Hub {
     fn say_to_all(&self, entry: &Entry) {
         let rules = self.rules();
         let Some(push) = rules.push(entry.number) else { return };
-        if push.delivery == Delivery::BestEffort {
-            let publication = Arc::new(push.publication(entry.payload.clone()));
+        if let Delivery::BestEffort(_) = push.delivery {
+            let Ok(publication) = push.publication(entry.payload.clone()) else { return };
+            let publication = Arc::new(publication);
             self.0.sessions.all().iter().for_each(|session| _ = session.publish(&publication));
         } else {
             let bytes_max = self.0.sessions.settings().ring_bytes_max;

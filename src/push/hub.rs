@@ -15,11 +15,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::declared::{Rules, TopicRule};
 use super::entry::{Entry, Leave, Position};
 use super::heard::Heard;
 use super::history::{Histories, channel, unkept};
 use super::inbox::Inboxes;
-use super::rules::{Rules, TopicRule};
 use super::topic::{Topic, Turn};
 use super::{listen, presence};
 use crate::failure::{Failure, Reason, Result};
@@ -239,7 +239,7 @@ impl Hub {
 
     /// One entry of a topic, to be sent to many. Nothing: nobody knows the number any more.
     pub(super) fn publication(&self, topic: &Topic, epoch: &str, offset: u64, entry: &Entry, dropped: u32) -> Option<Arc<Publication>> {
-        let publication = self.rules().push(entry.number)?.publication(entry.payload.clone());
+        let publication = self.rules().push(entry.number)?.publication(entry.payload.clone()).ok()?;
         Some(Arc::new(publication.at(Arc::clone(&topic.name), epoch.into(), offset).behind_lost(dropped)))
     }
 

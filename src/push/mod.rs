@@ -4,7 +4,7 @@
 //! for each codec, however many get it; the order of a topic is the same for everybody; what was missed is made good or said to be lost.
 //!
 //! What is declared:
-//! - `rules`: pushes and topics, as configured
+//! - `declared`: topics, and all there is; `rules`: pushes
 //!
 //! Topics:
 //! - `entry`: what travels; `history`: what is kept of it, in the store
@@ -18,6 +18,7 @@
 //! - `api`: the PushService, by which services push
 
 pub mod api;
+pub mod declared;
 pub mod entry;
 pub mod heard;
 pub mod rules;

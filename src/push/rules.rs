@@ -1,79 +1,144 @@
-//! What the configuration says about pushes and topics, as the pushing side needs it. A reload replaces it as a whole.
+//! What is declared of a push: its type, how surely it is delivered, and what a slow client misses of it.
+//!
+//! From a rule comes a [`Publication`], which carries all that a session needs to know of it, on whatever node. Promise: what a rule reads
+//! of a message is read once, however many get it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::failure::{Failure, Reason, Result};
 use crate::id::Protocol;
-use crate::proto::MessageType;
-use crate::session::Publication;
-use crate::store::Bounds;
-use crate::topic::Pattern;
-
-/// All of it.
-#[derive(Default)]
-pub struct Rules {
-    /// By number, ascending.
-    pub pushes: Vec<Arc<PushRule>>,
-    pub topics: Vec<Arc<TopicRule>>,
-    /// Topics that one session may hear.
-    pub topics_max: usize,
-    /// Some push is durable, so that users have inboxes.
-    pub has_durable: bool,
-}
+use crate::proto::{FieldPath, MessageType, Value, Values, Walk, WalkOptions, WalkProblem};
+use crate::session::Sessions;
+use crate::session::publication::{Key, OnSlow, Publication};
 
 /// A message that nobody asked for.
-pub struct PushRule {
+pub struct PushPlan {
     pub number: Protocol,
     pub name: Arc<str>,
     pub message: MessageType,
     pub delivery: Delivery,
 }
 
-/// What becomes of a push for a client that is slow, or not there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How surely it arrives.
 pub enum Delivery {
-    /// It may miss it.
-    BestEffort,
-    /// Its session keeps it until the client has it.
+    /// At most once, to clients that are connected and have room.
+    BestEffort(OnSlow<Conflation>),
+    /// A session keeps it until its client has acknowledged it.
     Session,
-    /// The store keeps it until a client of the user has it.
+    /// The store keeps it until then, also for a user without a session.
     Durable,
 }
 
-/// Topics of one kind.
-pub struct TopicRule {
-    pub pattern: Pattern,
-    /// How much of their history is kept; nothing: none.
-    pub history: Option<Bounds>,
-    /// Whether it is known who is in them.
-    pub presence: bool,
-    /// The number under which hearers are told who comes and goes.
-    pub presence_events: Option<u32>,
-    /// Numbers that may be pushed to them.
-    pub pushes: Vec<u32>,
+/// Which states replace each other: those with the same value in a field.
+pub struct Conflation {
+    field: FieldPath,
+    walk: Walk,
 }
 
-// === impl Rules ===
+// === impl PushPlan ===
 
-impl Rules {
-    /// The push of a number.
-    pub fn push(&self, number: u32) -> Option<&Arc<PushRule>> {
-        let at = self.pushes.binary_search_by_key(&number, |push| push.number.0).ok()?;
-        Some(&self.pushes[at])
+impl PushPlan {
+    /// The message as it is pushed to whoever is connected. The error is the message's: it is not of its type, and the rule reads it.
+    pub fn publication(&self, payload: Bytes) -> std::result::Result<Publication, WalkProblem> {
+        let rule = match &self.delivery {
+            Delivery::BestEffort(OnSlow::DropOldest) => OnSlow::DropOldest,
+            Delivery::BestEffort(OnSlow::Conflate(conflation)) => OnSlow::Conflate(conflation.key(&payload)?),
+            Delivery::BestEffort(OnSlow::Disconnect) | Delivery::Session | Delivery::Durable => OnSlow::Disconnect,
+        };
+        Ok(Publication::new(self.number.0, payload, rule))
     }
 
-    /// What holds for a topic. Nothing: no pattern declares it, so that it does not exist.
-    pub fn topic(&self, name: &str) -> Option<&Arc<TopicRule>> {
-        self.topics.iter().find(|rule| rule.pattern.matches(name))
+    /// Sends it to every session of a user, or to one of them, as it is declared. How many were reached, or sent a letter. To be called on
+    /// the back room.
+    pub async fn send(&self, sessions: &Sessions, user: &str, session: Option<&str>, payload: Bytes) -> Result<usize> {
+        match self.delivery {
+            Delivery::BestEffort(_) => {
+                let publication = self.publication(payload).map_err(|problem| {
+                    Failure::gateway(Reason::InvalidMessage, format!("the payload is no `{}`: {problem}", self.message.name()))
+                })?;
+                sessions.publish(user, session, &Arc::new(publication)).await
+            }
+            Delivery::Session | Delivery::Durable => sessions.push(user, session, self.number.0, payload).await,
+        }
     }
 }
 
-// === impl PushRule ===
+// === impl Delivery ===
 
-impl PushRule {
-    /// A message under this number, for many who need not have it.
-    pub fn publication(&self, payload: Bytes) -> Publication {
-        Publication::new(self.number.0, payload, crate::session::publication::OnSlow::Disconnect)
+impl Delivery {
+    /// As it is written in a route file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Delivery::BestEffort(_) => "best_effort",
+            Delivery::Session => "session",
+            Delivery::Durable => "durable",
+        }
+    }
+}
+
+// === impl Conflation ===
+
+impl Conflation {
+    /// By a field of `message`. Nothing: it has more than one value, or is a message.
+    pub fn compile(message: &MessageType, field: FieldPath) -> Option<Conflation> {
+        let walk = Walk::compile(message, std::slice::from_ref(&field), WalkOptions::default());
+        field.is_scalar().then_some(Conflation { field, walk })
+    }
+
+    /// The value of the field; one that is absent is the default, as its reader sees it.
+    fn key(&self, payload: &[u8]) -> std::result::Result<Key, WalkProblem> {
+        let mut values = Values::new();
+        self.walk.run(payload, &mut values)?;
+        Ok(match values.get(0).or(self.field.default_value()) {
+            Value::Absent => Key::default(),
+            Value::Bool(value) => [value.into()].into(),
+            Value::Int(value) => value.to_le_bytes().into(),
+            Value::Uint(value) => value.to_le_bytes().into(),
+            Value::Float(value) => value.to_le_bytes().into(),
+            Value::Str(text) => text.as_bytes().into(),
+            Value::Bytes(bytes) => bytes.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::Pool;
+
+    /// Of the gateway's own messages, because they are at hand.
+    fn rule(field: &str) -> PushPlan {
+        let message = Pool::own().message("protogate.wire.v1.Position").unwrap();
+        let field = FieldPath::resolve(&message, field).unwrap();
+        let conflation = Conflation::compile(&message, field).unwrap();
+        PushPlan {
+            number: Protocol(2101),
+            name: "game.position".into(),
+            message,
+            delivery: Delivery::BestEffort(OnSlow::Conflate(conflation)),
+        }
+    }
+
+    fn key(rule: &PushPlan, payload: &'static [u8]) -> Key {
+        match rule.publication(Bytes::from_static(payload)).unwrap().rule {
+            OnSlow::Conflate(key) => key,
+            _ => panic!("the rule is to conflate"),
+        }
+    }
+
+    #[test]
+    fn states_are_told_apart_by_the_value_and_not_by_its_bytes() {
+        let by_offset = rule("offset");
+        assert_eq!(key(&by_offset, b"\x10\x05"), key(&by_offset, b"\x0a\x01e\x10\x85\x00"));
+        assert_eq!(key(&by_offset, b""), key(&by_offset, b"\x10\x00"));
+        assert_ne!(key(&by_offset, b"\x10\x05"), key(&by_offset, b"\x10\x06"));
+        assert_eq!(*key(&rule("epoch"), b"\x0a\x01x\x0a\x01e"), *b"e", "the last one counts");
+    }
+
+    #[test]
+    fn what_is_not_of_its_type_has_no_key() {
+        assert!(rule("offset").publication(Bytes::from_static(b"\x10")).is_err());
     }
 }

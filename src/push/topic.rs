@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use slab::Slab;
 
+use super::declared::TopicRule;
 use super::entry::Position;
-use super::rules::TopicRule;
 use crate::session::{Publication, Session};
 
 /// Bytes that may be held back for one hearer.

@@ -2,6 +2,7 @@
 //!
 //! A letter may be lost. Whoever wrote one and hears nothing goes on without an answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::live::NotOlder;
+use super::publication::{OnSlow, Publication};
 use super::ring::Parked;
 use super::sessions::Sessions;
 use crate::store::Signal;
@@ -28,6 +30,19 @@ pub enum Letter {
     Ring { session: String, ring: Option<Parked> },
     /// A message for a session of the node that gets this, in base64.
     Push { session: String, number: u32, payload: String },
+    /// A message for the connection of a session of the node that gets this.
+    Publish { session: String, message: Published },
+}
+
+/// A publication on its way to another node: payload and key in base64.
+#[derive(Serialize, Deserialize)]
+pub struct Published {
+    number: u32,
+    payload: String,
+    topic: String,
+    epoch: String,
+    offset: u64,
+    on_slow: OnSlow<String>,
 }
 
 // === impl Letter ===
@@ -40,6 +55,36 @@ impl Letter {
     /// A letter of another node. Nothing: a newer version of this program wrote it.
     pub fn read(bytes: &[u8]) -> Option<Letter> {
         serde_json::from_slice(bytes).ok()
+    }
+}
+
+// === impl Published ===
+
+impl Published {
+    pub fn of(publication: &Publication) -> Published {
+        Published {
+            number: publication.number,
+            payload: BASE64_STANDARD.encode(&publication.payload),
+            topic: publication.topic.to_string(),
+            epoch: publication.epoch.to_string(),
+            offset: publication.offset,
+            on_slow: match &publication.rule {
+                OnSlow::Disconnect => OnSlow::Disconnect,
+                OnSlow::DropOldest => OnSlow::DropOldest,
+                OnSlow::Conflate(key) => OnSlow::Conflate(BASE64_STANDARD.encode(key)),
+            },
+        }
+    }
+
+    /// The publication again. Nothing: this is none of ours.
+    pub fn read(self) -> Option<Publication> {
+        let payload = BASE64_STANDARD.decode(self.payload).ok()?;
+        let rule = match self.on_slow {
+            OnSlow::Disconnect => OnSlow::Disconnect,
+            OnSlow::DropOldest => OnSlow::DropOldest,
+            OnSlow::Conflate(key) => OnSlow::Conflate(BASE64_STANDARD.decode(key).ok()?.into()),
+        };
+        Some(Publication::new(self.number, payload.into(), rule).at(self.topic.into(), self.epoch.into(), self.offset))
     }
 }
 
@@ -70,6 +115,11 @@ impl Sessions {
             Letter::Push { session, number, payload } => {
                 if let Ok(payload) = BASE64_STANDARD.decode(payload) {
                     self.push_here(&session, number, payload.into());
+                }
+            }
+            Letter::Publish { session, message } => {
+                if let Some(publication) = message.read() {
+                    self.publish_here(&session, &Arc::new(publication));
                 }
             }
             Letter::Ring { session, ring } => {

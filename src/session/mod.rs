@@ -13,11 +13,11 @@
 //! What a node does about it:
 //! - `sessions`: making, refreshing, ending; `resume`: coming back; over `rosters`, the rosters in the store
 //! - `grant`: what a connection is given; `live`, `ring`, `registry`: a session here, what its client has not got, where to find it
-//! - `push`: messages that nobody asked for; `operate`: what an operator asks
+//! - `push`, `publication`: messages that nobody asked for; `operate`: what an operator asks
 //! - `node`: what goes on in the background between this node, the store, and other nodes; it is `lease`, `notices`, `letter` and `storing`
 //!
 //! What waits for a client:
-//! - `outbox`: what waits to be written to one connection
+//! - `outbox`: what waits to be written to one connection, `outbox/lane` the pushes of it
 //! - `budget`: the bounds that all outboxes share
 
 pub mod budget;
@@ -53,5 +53,5 @@ pub use identity::Identity;
 pub use live::{Line, Session};
 pub use node::Node;
 pub use outbox::{Full, Outbox, Ready};
-pub use publication::Publication;
+pub use publication::{OnSlow, Publication};
 pub use sessions::{PATIENCE, SessionSettings, Sessions};

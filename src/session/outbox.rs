@@ -5,17 +5,32 @@
 //! - Nobody waits for a slow client: an append succeeds or is refused at once, and a refused append leaves nothing behind.
 //! - The bytes that wait are bounded, in each outbox and over all of them ([`Budget`]). Bytes that the task has taken count as waiting
 //!   until it says that they are written, so that a client which stops reading cannot hold the bound twice.
-//! - Order is kept. An empty outbox owns no buffer; an idle connection pays about a hundred bytes.
+//! - There are two lanes, in each of which order is kept: what the gateway itself says and replies first, then pushes. A push that is
+//!   about to be written anyway, because nothing is in its way, goes with the first lane at once.
+//! - What may be dropped gives way to everything else, be it for the bound of this outbox or for that of all; see `lane` for what is
+//!   dropped, and how the client hears of it. A session's own pushes never are.
+//! - An empty outbox owns no buffer; an idle connection pays about a hundred bytes.
 //! - Anyone may ask the connection to end. The first to ask is heard, once.
-//!
-//! There is one lane: replies, pushes, and what the gateway itself says leave in the order in which they came.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
+
 use super::budget::Budget;
+use super::publication::{OnSlow, Publication};
 use crate::wire::Close;
+use lane::{Lane, Loss};
+
+mod lane;
+
+/// The most bytes that the task takes at once, if pushes are among them: what it has taken can be neither dropped nor replaced. One write
+/// of this size is as much as loopback gives.
+const TAKE_BYTES_MAX: usize = 64 << 10;
+
+/// The same as a share of what may wait, so that most of it can be dropped where the bound is small.
+const TAKE_SHARE: usize = 4;
 
 /// The outbox of one connection, shared by all who have something for it.
 pub struct Outbox {
@@ -43,12 +58,14 @@ pub enum Ready {
 
 #[derive(Default)]
 struct State {
-    /// What waits, as whole frames.
+    /// What waits in the first lane, as whole frames.
     frames: Vec<u8>,
     /// How much of `frames` is complete and counted; all of it, unless an append panicked half way.
     appended: usize,
     /// What the task has taken and not yet written.
     taken: usize,
+    /// The second lane, while something waits in it or has to be told.
+    lane: Option<Box<Lane>>,
     end: End,
     /// The connection's task, while it sleeps on this outbox.
     sleeper: Option<Waker>,
@@ -96,10 +113,51 @@ impl Outbox {
         Ok(())
     }
 
+    /// Adds a push of the session's own, which is never dropped, and wakes the connection's task.
+    pub fn try_push(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
+        let sleeper = {
+            let mut state = self.lock();
+            if state.is_clear() {
+                self.append(&mut state, write)?;
+            } else {
+                let mut frame = Vec::new();
+                write(&mut frame);
+                self.make_room(&mut state, frame.len())?;
+                state.lane().push(frame.into());
+            }
+            state.sleeper.take()
+        };
+        wake(sleeper);
+        Ok(())
+    }
+
+    /// Adds a best-effort message, whose frame everybody shares, and wakes the connection's task. An error: its rule is that the client be
+    /// closed, or nothing can be dropped to keep the rule that it has.
+    pub fn publish(&self, publication: &Arc<Publication>, frame: &Bytes) -> Result<(), Full> {
+        let sleeper = {
+            let mut state = self.lock();
+            match self.add(&mut state, publication, frame) {
+                Ok(()) => {}
+                Err(_) if publication.rule == OnSlow::DropOldest && state.lane().lose(publication, 1) => {}
+                Err(full) => return Err(full),
+            }
+            state.sleeper.take()
+        };
+        wake(sleeper);
+        Ok(())
+    }
+
     /// Appends the last words of a connection (answers to the calls it had open, Goodbye, the close frame) whether they fit or not: a
-    /// client that is closed because its outbox is full should still be told so. Only the connection's own task says them, once.
+    /// client that is closed because its outbox is full should still be told so. They come behind everything that waits. Only the connection's own task says them, once.
     pub fn append_farewell(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.lock();
+        if let Some(lane) = &mut state.lane {
+            let mut farewell = Vec::new();
+            write(&mut farewell);
+            self.budget.take(farewell.len());
+            lane.push(farewell.into());
+            return;
+        }
         write(&mut state.frames);
         let added = state.added();
         self.budget.take(added);
@@ -138,7 +196,7 @@ impl Outbox {
             state.end = End::Heard(close);
             return Poll::Ready(Ready::Close(close));
         }
-        if !state.frames.is_empty() {
+        if !state.frames.is_empty() || state.lane.as_ref().is_some_and(|lane| !lane.is_empty()) {
             return Poll::Ready(Ready::Frames);
         }
         match &mut state.sleeper {
@@ -153,13 +211,30 @@ impl Outbox {
         poll_fn(|context| self.poll_ready(context)).await
     }
 
-    /// Takes all that waits. Whoever takes it owes [`Outbox::written`] for every byte.
-    pub fn take(&self) -> Vec<u8> {
+    /// Takes what waits, or of pushes so many as are worth a write; nothing when nothing waits. `tell` appends a frame that says how many
+    /// pushes were lost before it. Whoever takes owes [`Outbox::written`] for every byte.
+    pub fn take(&self, tell: impl FnMut(&[u8], u32, &mut Vec<u8>)) -> Vec<u8> {
         let mut state = self.lock();
-        let frames = std::mem::take(&mut state.frames);
-        state.appended = 0;
-        state.taken += frames.len();
-        frames
+        let mut taken = std::mem::take(&mut state.frames);
+        let mut counted = std::mem::take(&mut state.appended);
+        if let Some(lane) = &mut state.lane {
+            counted += lane.take(self.take_bytes_max(), &mut taken, tell);
+            if lane.is_spent() {
+                state.lane = None;
+            }
+        }
+        // A frame that tells of losses is longer by a few bytes than what had waited.
+        self.budget.take(taken.len() - counted);
+        state.taken += taken.len();
+        taken
+    }
+
+    /// Lets go of so many bytes, if so many may be dropped; latest states are kept. How many it let go.
+    pub fn relieve(&self, bytes: usize) -> usize {
+        let mut state = self.lock();
+        let before = state.waiting();
+        while before - state.waiting() < bytes && self.drop_oldest(&mut state, &[Loss::Oldest]) {}
+        before - state.waiting()
     }
 
     /// So many of the taken bytes are written and wait no longer.
@@ -186,10 +261,7 @@ impl Outbox {
 
     fn append(&self, state: &mut State, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
         let added = self.write(state, write)?;
-        if !self.budget.try_take(added) {
-            state.roll_back();
-            return Err(Full::All);
-        }
+        self.take_room(state, added).inspect_err(|_| state.roll_back())?;
         state.commit();
         Ok(())
     }
@@ -198,11 +270,71 @@ impl Outbox {
     fn write(&self, state: &mut State, write: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Full> {
         write(&mut state.frames);
         let added = state.added();
-        if state.waiting() + added > self.budget.outbox_bytes_max() {
-            state.roll_back();
+        self.make_own_room(state, added).inspect_err(|_| state.roll_back())?;
+        Ok(added)
+    }
+
+    fn add(&self, state: &mut State, publication: &Arc<Publication>, frame: &Bytes) -> Result<(), Full> {
+        let goes_at_once = match publication.rule {
+            OnSlow::Disconnect => state.is_clear(),
+            OnSlow::DropOldest => state.is_clear() && state.appended + frame.len() <= self.take_bytes_max(),
+            OnSlow::Conflate(_) => state.is_clear() && state.appended == 0,
+        };
+        if goes_at_once {
+            return self.append(state, |out| out.extend_from_slice(frame));
+        }
+        let mut replaced = 0;
+        if let OnSlow::Conflate(_) = publication.rule
+            && let Some((bytes, count)) = state.lane().replace(publication)
+        {
+            self.budget.give_back(bytes);
+            replaced = count;
+        }
+        self.make_room(state, frame.len())?;
+        state.lane().publish(publication, frame.clone(), replaced);
+        Ok(())
+    }
+
+    /// Counts so many bytes, for which what may be dropped gives way.
+    fn make_room(&self, state: &mut State, added: usize) -> Result<(), Full> {
+        self.make_own_room(state, added)?;
+        self.take_room(state, added)
+    }
+
+    fn make_own_room(&self, state: &mut State, added: usize) -> Result<(), Full> {
+        let bytes_max = self.budget.outbox_bytes_max();
+        let droppable = state.lane.as_ref().map_or(0, |lane| lane.droppable_bytes());
+        // Nothing is dropped for what does not fit anyway.
+        if state.waiting() - droppable + added > bytes_max {
             return Err(Full::Own);
         }
-        Ok(added)
+        while state.waiting() + added > bytes_max {
+            if !self.drop_oldest(state, &[Loss::Oldest, Loss::LatestState]) {
+                return Err(Full::Own);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_room(&self, state: &mut State, added: usize) -> Result<(), Full> {
+        while !self.budget.try_take(added) {
+            if !self.drop_oldest(state, &[Loss::Oldest, Loss::LatestState]) {
+                return Err(Full::All);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops one message, of the first kind of which there is one.
+    fn drop_oldest(&self, state: &mut State, losses: &[Loss]) -> bool {
+        let Some(lane) = &mut state.lane else { return false };
+        let Some(bytes) = losses.iter().find_map(|loss| lane.drop_oldest(*loss)) else { return false };
+        self.budget.give_back(bytes);
+        true
+    }
+
+    fn take_bytes_max(&self) -> usize {
+        TAKE_BYTES_MAX.min(self.budget.outbox_bytes_max() / TAKE_SHARE)
     }
 
     /// A writer that panicked left half a frame behind; it was never counted, and goes.
@@ -228,7 +360,17 @@ impl Drop for Outbox {
 
 impl State {
     fn waiting(&self) -> usize {
-        self.appended + self.taken
+        self.appended + self.taken + self.lane.as_ref().map_or(0, |lane| lane.bytes())
+    }
+
+    /// Whether what is added to the first lane is written next, with nothing before it but what is there.
+    fn is_clear(&self) -> bool {
+        self.lane.is_none() && self.taken == 0
+    }
+
+    /// The second lane, for what has to wait in it.
+    fn lane(&mut self) -> &mut Lane {
+        self.lane.get_or_insert_default()
     }
 
     /// What was appended and not accepted yet.

@@ -24,7 +24,8 @@ use crate::pipeline::rate_limit::{LimitSpec, LimitUse, Limiter};
 use crate::pipeline::signing::{Signing, SigningCell};
 use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, SESSION, USER};
 use crate::push::Hub;
-use crate::push::rules::{Delivery, PushRule, Rules};
+use crate::push::declared::Rules;
+use crate::push::rules::{Delivery, PushPlan};
 use crate::services::auth;
 use crate::session::Sessions;
 
@@ -89,12 +90,12 @@ impl Living {
         self.backends = backends.iter().map(|backend| (Arc::clone(backend.name()), Arc::clone(backend))).collect();
         self.limiters = limiters.iter().map(|limiter| (Arc::clone(&limiter.spec().name), Arc::clone(limiter))).collect();
 
-        let pushes: Vec<Arc<PushRule>> = plan.pushes.into_iter().map(Arc::new).collect();
+        let pushes: Vec<Arc<PushPlan>> = plan.pushes.into_iter().map(Arc::new).collect();
         self.sessions.set_settings(plan.settings.sessions);
         self.hub.set_rules(Rules {
             topics: plan.topics.iter().map(|topic| Arc::clone(&topic.rule)).collect(),
             topics_max: plan.settings.sessions.topics_max,
-            has_durable: pushes.iter().any(|push| push.delivery == Delivery::Durable),
+            has_durable: pushes.iter().any(|push| matches!(push.delivery, Delivery::Durable)),
             pushes: pushes.clone(),
         });
         let verifier = self.verifier(&plan.tokens);

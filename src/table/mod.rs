@@ -35,7 +35,7 @@ use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitUse;
 use crate::proto::{Method, Redact, Stamp, Walk};
 use crate::push::Hub;
-use crate::push::rules::PushRule;
+use crate::push::rules::PushPlan;
 use crate::session::Sessions;
 use crate::tls::Certificate;
 
@@ -55,7 +55,7 @@ pub struct Table {
     /// What Hello tells clients, so that they can see whether they agree: numbers, names, kinds and messages.
     pub catalogue_hash: String,
     routes: Index<Arc<Route>>,
-    pushes: Index<Arc<PushRule>>,
+    pushes: Index<Arc<PushPlan>>,
     topics: Vec<TopicPlan>,
 }
 
@@ -123,7 +123,7 @@ impl Table {
     }
 
     /// The message that is pushed under a number.
-    pub fn push(&self, number: u32) -> Option<&Arc<PushRule>> {
+    pub fn push(&self, number: u32) -> Option<&Arc<PushPlan>> {
         self.pushes.get(number)
     }
 

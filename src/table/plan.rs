@@ -14,7 +14,8 @@ use crate::pipeline::permission::{PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitSpec;
 use crate::pipeline::signer::Signer;
 use crate::proto::{Expectation, Method, Redact, Stamp, Submessage, Texts, Walk};
-use crate::push::rules::{PushRule, TopicRule};
+use crate::push::declared::TopicRule;
+pub use crate::push::rules::PushPlan;
 
 /// A whole configuration, as meant.
 pub struct Plan {
@@ -27,7 +28,7 @@ pub struct Plan {
     /// By number, ascending.
     pub routes: Vec<RoutePlan>,
     /// By number, ascending.
-    pub pushes: Vec<PushRule>,
+    pub pushes: Vec<PushPlan>,
     pub topics: Vec<TopicPlan>,
     pub catalogue_hash: String,
 }

@@ -88,6 +88,11 @@ pub fn encode(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
     put_number(out, 16, envelope.credit.into());
 }
 
+/// Adds one field to a message that ends here; protobuf leaves the order to who writes.
+pub fn append_dropped(dropped: u32, out: &mut Vec<u8>) {
+    put_number(out, 15, dropped.into());
+}
+
 /// How many more entries may be read. It counts what stands in the message, repetitions included, so that it bounds the work as well.
 struct Budget {
     metadata: usize,

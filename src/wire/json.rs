@@ -67,6 +67,13 @@ pub fn encode(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
     object.close();
 }
 
+/// Adds one key to an object that ends here, and has others.
+pub fn append_dropped(dropped: u32, out: &mut Vec<u8>) {
+    debug_assert!(out.ends_with(b"}"), "an envelope was written");
+    out.pop();
+    out.extend_from_slice(format!(",\"dropped\":{dropped}}}").as_bytes());
+}
+
 /// The keys of an envelope. To serde an alias is the same key, so that a twin is a duplicate.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -95,6 +95,14 @@ impl Codec {
             Codec::Json => json::encode(envelope, out),
         }
     }
+
+    /// Says how many were lost before the push that `out` ends with, and that does not say so yet.
+    pub fn append_dropped(self, dropped: u32, out: &mut Vec<u8>) {
+        match self {
+            Codec::Proto => binary::append_dropped(dropped, out),
+            Codec::Json => json::append_dropped(dropped, out),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +134,20 @@ mod tests {
             assert_eq!(one.payload == Payload::None, other.payload == Payload::None, "{json}");
             (one.payload, other.payload) = (Payload::None, Payload::None);
             assert_eq!(one, other);
+        }
+    }
+
+    #[test]
+    fn what_was_lost_can_be_said_afterwards() {
+        for codec in [Codec::Proto, Codec::Json] {
+            let payload = if codec == Codec::Proto { Payload::Proto(b"\x0a\x01x") } else { Payload::Json(r#"{"a":"}"}"#) };
+            for payload in [Payload::None, payload] {
+                let push =
+                    Envelope { protocol: 2101, payload, topic: "room/1".into(), offset: 7, epoch: "e".into(), ..Envelope::default() };
+                let mut out = encoded(codec, &push);
+                codec.append_dropped(300, &mut out);
+                assert_eq!(out, encoded(codec, &Envelope { dropped: 300, ..push }));
+            }
         }
     }
 

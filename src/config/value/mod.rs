@@ -19,11 +19,12 @@ mod written;
 
 pub use keys::{KeyHash, KeySetPlace};
 pub use names::{
-    FieldPathText, LimitKey, MessageName, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, ResponsePath, RouteName,
+    FieldPathText, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, ResponsePath,
+    RouteName,
 };
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
-pub use topics::{Join, MessagePath, Part, TopicPattern, TopicTemplate};
+pub use topics::{CallMessage, Join, Part, TopicPattern, TopicTemplate};
 pub use written::{FilePath, Secret, Text, VarValue};
 
 use super::grammar::{Read, Shape};

@@ -62,6 +62,8 @@ names! {
     FieldPathText: "a field of the request", "`request.room.id`", r"request(\.[A-Za-z_][A-Za-z0-9_]*)+", check_field;
     /// A field of the reply: `response.access_token`.
     ResponsePath: "a field of the reply", "`response.access_token`", r"response(\.[A-Za-z_][A-Za-z0-9_]*)+", check_response_field;
+    /// A field of a push: `message.player_id`.
+    MessagePath: "a field of the message", "`message.player_id`", r"message(\.[A-Za-z_][A-Za-z0-9_]*)+", check_message_field;
     /// A metadata key that clients may set for a backend.
     MetadataKey: "a metadata key that clients may set", "`x-client-version`", r"[a-z0-9][a-z0-9.\-]*", check_metadata;
 }
@@ -113,6 +115,15 @@ impl ResponsePath {
     /// The path below the reply: `user.id` of `response.user.id`.
     pub fn below_response(&self) -> &str {
         self.0.strip_prefix("response.").unwrap_or(&self.0)
+    }
+}
+
+// === impl MessagePath ===
+
+impl MessagePath {
+    /// The path below the message: `player.id` of `message.player.id`.
+    pub fn below_message(&self) -> &str {
+        self.0.strip_prefix("message.").unwrap_or(&self.0)
     }
 }
 
@@ -199,6 +210,11 @@ fn check_field(text: &str) -> Result<(), Problem> {
 
 fn check_response_field(text: &str) -> Result<(), Problem> {
     let path = text.strip_prefix("response.").ok_or_else(|| Problem::new("does not begin with `response.`"))?;
+    path.split('.').try_for_each(check_identifier)
+}
+
+fn check_message_field(text: &str) -> Result<(), Problem> {
+    let path = text.strip_prefix("message.").ok_or_else(|| Problem::new("does not begin with `message.`"))?;
     path.split('.').try_for_each(check_identifier)
 }
 

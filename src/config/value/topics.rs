@@ -43,7 +43,7 @@ pub enum Part {
 
 /// A message of a call: `response`, `request`, or one inside of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MessagePath {
+pub struct CallMessage {
     text: Arc<str>,
     /// It is in the reply, not in the request.
     pub is_of_response: bool,
@@ -165,9 +165,9 @@ fn reference(inner: &str) -> Result<Part, Problem> {
     }
 }
 
-// === impl MessagePath ===
+// === impl CallMessage ===
 
-impl MessagePath {
+impl CallMessage {
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -178,19 +178,19 @@ impl MessagePath {
     }
 }
 
-impl Value for MessagePath {
+impl Value for CallMessage {
     const WHAT: &'static str = "a message of a call";
     const EXAMPLE: &'static str = "`response.event`";
     const PATTERN: &'static str = r"(request|response)(\.[A-Za-z_][A-Za-z0-9_]*)*";
 
-    fn parse(text: &str) -> Result<MessagePath, Problem> {
+    fn parse(text: &str) -> Result<CallMessage, Problem> {
         let is_of_response = match text {
             "response" => true,
             "request" => false,
             field if field.starts_with("request.") => FieldPathText::parse(field).map(|_| false)?,
             field => ResponsePath::parse(field).map(|_| true)?,
         };
-        Ok(MessagePath { text: text.into(), is_of_response })
+        Ok(CallMessage { text: text.into(), is_of_response })
     }
 }
 

@@ -44,7 +44,7 @@ fn poll(conversation: &mut Conversation) -> Poll<bool> {
 }
 
 fn written(conversation: &Conversation) -> String {
-    let bytes = conversation.speaker.outbox.take();
+    let bytes = conversation.speaker.take();
     conversation.speaker.outbox.written(bytes.len());
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -66,7 +66,7 @@ fn an_answer_waits_while_others_hold_all_the_room_there_is() {
     let mut conversation = conversation(&budget);
     conversation.calls.push(replied(7, 200));
     assert_eq!((poll(&mut conversation), conversation.put_off()), (Poll::Pending, Some(Full::All)));
-    let failure = Failure::gateway(Reason::NotSupported, "what is owed is said all the same".to_owned() + &"!".repeat(100));
+    let failure = Failure::gateway(Reason::Internal, "what is owed is said all the same".to_owned() + &"!".repeat(100));
     assert!(conversation.refuse(4, 8, &failure, Tick::ZERO).is_ok());
     assert!(written(&conversation).contains("NOT_SUPPORTED"));
     drop(hog);
@@ -126,7 +126,9 @@ fn a_refresh_of_a_session_that_was_left_meanwhile_is_answered() {
     let identity = Arc::new(verifier.verify(&token, std::time::SystemTime::now()).unwrap());
     for (way, number) in [(Way::Refresh, 8), (Way::Authenticate, 2)] {
         let refreshed = Admitted::Refreshed(Arc::clone(&identity));
-        conversation.enter(refreshed, Entry { way, id: 7 }, &tables, &Settings::default(), Tick::ZERO).unwrap();
+        conversation
+            .enter(refreshed, Entry { way, id: 7, topics: Resumption::default() }, &tables, &Settings::default(), Tick::ZERO)
+            .unwrap();
         let said = written(&conversation);
         assert!(said.contains("UNAUTHENTICATED") && said.contains(&format!(r#""protocol":{number},"id":7"#)), "{said}");
     }

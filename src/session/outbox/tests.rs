@@ -1,4 +1,6 @@
-//! The outbox: order, bounds, waking, and a count of every byte.
+//! The outbox: order, bounds, waking, and a count of every byte. What is lost of pushes is in `losses`.
+
+mod losses;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -14,6 +16,11 @@ fn outbox(outbox_bytes_max: usize, bytes_max: usize) -> (Arc<Outbox>, Arc<Budget
     (Outbox::new(budget.clone()), budget)
 }
 
+/// For what loses nothing.
+fn untold(_: &[u8], _: u32, _: &mut Vec<u8>) {
+    panic!("nothing was lost");
+}
+
 fn put(outbox: &Outbox, bytes: &[u8]) -> Result<(), Full> {
     outbox.try_append(|out| out.extend_from_slice(bytes))
 }
@@ -23,7 +30,7 @@ fn what_is_appended_is_taken_in_order_and_leaves_no_buffer() {
     let (outbox, _) = outbox(100, 100);
     put(&outbox, b"one").unwrap();
     put(&outbox, b"two").unwrap();
-    assert_eq!(outbox.take(), b"onetwo");
+    assert_eq!(outbox.take(untold), b"onetwo");
     assert_eq!(outbox.lock().frames.capacity(), 0);
 }
 
@@ -34,14 +41,14 @@ fn a_refused_append_leaves_nothing_behind() {
     assert_eq!((outbox.len(), budget.used(), outbox.lock().frames.capacity()), (0, 0, 0));
     put(&outbox, b"1234").unwrap();
     assert_eq!(put(&outbox, b"5"), Err(Full::Own));
-    assert_eq!(outbox.take(), b"1234");
+    assert_eq!(outbox.take(untold), b"1234");
 }
 
 #[test]
 fn what_was_taken_counts_until_it_is_written() {
     let (outbox, budget) = outbox(4, 100);
     put(&outbox, b"1234").unwrap();
-    outbox.take();
+    outbox.take(untold);
     assert_eq!(put(&outbox, b"5"), Err(Full::Own));
     assert!(outbox.is_more_than_half_full());
     outbox.written(3);
@@ -72,7 +79,7 @@ fn what_is_owed_overdraws_the_common_bound_and_not_its_own() {
     assert_eq!(put(&small, b"1"), Err(Full::All));
     small.try_append_owed(|out| out.extend_from_slice(b"12345")).unwrap();
     assert_eq!(small.try_append_owed(|out| out.extend_from_slice(b"67")), Err(Full::Own));
-    assert_eq!((budget.used(), small.take()), (11, b"12345".to_vec()));
+    assert_eq!((budget.used(), small.take(untold)), (11, b"12345".to_vec()));
     drop((large, small));
     assert_eq!(budget.used(), 0);
 }
@@ -83,9 +90,39 @@ fn a_farewell_fits_always() {
     put(&outbox, b"1234").unwrap();
     outbox.append_farewell(|out| out.extend_from_slice(b"bye"));
     assert_eq!(budget.used(), 7);
-    assert_eq!(outbox.take(), b"1234bye");
+    assert_eq!(outbox.take(untold), b"1234bye");
     outbox.written(7);
     assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn replies_go_before_pushes_that_wait_and_a_farewell_behind_them() {
+    let (outbox, budget) = outbox(100, 100);
+    let push = |bytes: &[u8]| outbox.try_push(|out| out.extend_from_slice(bytes)).unwrap();
+    push(b"1");
+    put(&outbox, b"a").unwrap();
+    push(b"2");
+    assert_eq!(outbox.take(untold), b"1a2", "the task is about to write anyway");
+    push(b"3");
+    push(b"4");
+    put(&outbox, b"b").unwrap();
+    outbox.append_farewell(|out| out.extend_from_slice(b"bye"));
+    assert_eq!((outbox.len(), budget.used()), (9, 9));
+    assert_eq!(outbox.take(untold), b"b34bye");
+    outbox.written(9);
+    assert_eq!((budget.used(), outbox.lock().lane.is_none()), (0, true));
+}
+
+#[test]
+fn of_pushes_no_more_is_taken_than_is_worth_a_write() {
+    let (outbox, _) = outbox(1000, 1000);
+    put(&outbox, b"a").unwrap();
+    outbox.take(untold);
+    (0..9).for_each(|_| outbox.try_push(|out| out.resize(100, 0)).unwrap());
+    assert_eq!(outbox.take(untold).len(), 200, "a quarter of what may wait");
+    outbox.try_append(|out| out.resize(98, 1)).unwrap();
+    assert_eq!(outbox.take(untold).len(), 198, "replies count");
+    assert_eq!(outbox.ready().now_or_never(), Some(Ready::Frames));
 }
 
 #[test]
@@ -101,7 +138,7 @@ fn the_task_is_woken_by_others_and_hears_the_first_who_asks_it_to_end() {
     assert_eq!(outbox.closing(), Some(Close::Shutdown));
     assert_eq!(outbox.ready().now_or_never(), Some(Ready::Close(Close::Shutdown)));
     assert_eq!(outbox.ready().now_or_never(), Some(Ready::Frames));
-    outbox.take();
+    outbox.take(untold);
     assert_eq!(outbox.ready().now_or_never(), None);
     assert_eq!(outbox.closing(), Some(Close::Shutdown));
 }
@@ -115,7 +152,7 @@ fn half_a_frame_of_a_writer_that_panicked_is_never_sent() {
         panic!("the writer of this test");
     };
     assert!(catch_unwind(AssertUnwindSafe(|| outbox.try_append(half))).is_err());
-    assert_eq!(outbox.take(), b"whole");
+    assert_eq!(outbox.take(untold), b"whole");
     assert_eq!(budget.used(), 5);
 }
 
@@ -162,7 +199,7 @@ proptest! {
                     *inside += bytes;
                 }
                 Step::Take => {
-                    prop_assert_eq!(outboxes[index].take().len(), *inside);
+                    prop_assert_eq!(outboxes[index].take(untold).len(), *inside);
                     *taken += std::mem::take(inside);
                 }
                 Step::Written(bytes) => {

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::letter::{Letter, keep_receiving, mailbox};
 use super::live::Line;
 use super::node::Node;
+use super::publication::Publication;
 use super::ring::Entry;
 use super::secret::ResumeToken;
 use super::{Admitted, Attachment, Grant, Identity, SessionSettings, Sessions};
@@ -43,6 +44,7 @@ struct TestNode {
 #[derive(Default)]
 struct Wire {
     pushed: Mutex<Vec<u32>>,
+    published: Mutex<Vec<Arc<Publication>>>,
     closed: Mutex<Option<Close>>,
     /// There is no room for pushes.
     full: bool,
@@ -194,6 +196,17 @@ impl Line for Wire {
         }
         self.pushed.lock().unwrap().push(entry.seq);
         true
+    }
+
+    fn publish(&self, publication: &Arc<Publication>) -> bool {
+        if !self.full {
+            self.published.lock().unwrap().push(Arc::clone(publication));
+        }
+        !self.full
+    }
+
+    fn expel(&self, _: &str, _: &str) -> bool {
+        !self.full
     }
 
     fn close(&self, close: Close) {

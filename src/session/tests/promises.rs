@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::session::lease::lease_key;
+use crate::session::publication::OnSlow;
 use crate::session::revocation::Revocation;
 use crate::session::roster::{Roster, WhenFull};
 use crate::store::{Batch, Expect};
@@ -368,4 +369,39 @@ async fn what_nobody_was_told_is_found_out() {
     (0..300).for_each(|turn| world.sessions(0).sweep(turn));
     world.settle().await;
     assert_eq!(client.closed(), Some(Close::Replaced));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_published_reaches_connections_on_every_node_and_waits_for_nobody() {
+    let world = World::of(2, settings()).await;
+    let (here, there) = (world.login(0, "alice").await.unwrap(), world.login(1, "alice").await.unwrap());
+    let state = OnSlow::Conflate(b"a key".as_slice().into());
+    let publication = Arc::new(Publication::new(2101, Bytes::from_static(b"news"), state).at("room/1".into(), "e".into(), 7));
+    let publish = async || world.sessions(0).publish("alice", None, &publication).await.unwrap();
+    assert_eq!(publish().await, 2);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    for client in [&here, &there] {
+        let published = client.wire.published.lock().unwrap();
+        let got = &published[0];
+        assert_eq!((published.len(), got.number, &*got.payload), (1, 2101, &b"news"[..]));
+        assert_eq!((&*got.topic, &*got.epoch, got.offset, &got.rule), ("room/1", "e", 7, &publication.rule));
+        assert!(client.pushed().is_empty());
+    }
+
+    let token = here.resume_token.clone();
+    drop(here);
+    assert_eq!(publish().await, 1, "one is away and misses it");
+    let back = world.resume(0, &token, 0).await.unwrap();
+    assert_eq!((back.recovered, back.replayed, back.wire.published.lock().unwrap().len()), (true, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_to_go_when_it_is_slow_goes() {
+    let world = World::of(1, settings()).await;
+    let grant = world.sessions(0).bind(world.identity("alice")).await.unwrap();
+    let client = Client::enter_by(grant, Arc::new(Wire { full: true, ..Wire::default() })).unwrap();
+    let publication = Arc::new(Publication::new(2101, Bytes::new(), OnSlow::Disconnect));
+    assert_eq!(world.sessions(0).publish("alice", None, &publication).await.unwrap(), 1);
+    assert_eq!(client.closed(), Some(Close::Slow));
+    assert_eq!(world.sessions(0).publish("alice", None, &publication).await.unwrap(), 0, "it has no connection any more");
 }

@@ -5,11 +5,11 @@
 use sha2::{Digest, Sha256};
 
 use crate::proto::{MessageType, closure_hash};
-use crate::push::rules::PushRule;
+use crate::push::rules::PushPlan;
 use crate::table::plan::RoutePlan;
 
 /// Sixteen hexadecimal digits: enough to tell that something changed, short enough to read out.
-pub fn hash(routes: &[RoutePlan], pushes: &[PushRule]) -> String {
+pub fn hash(routes: &[RoutePlan], pushes: &[PushPlan]) -> String {
     let mut hash = Sha256::new();
     let mut types: Vec<MessageType> = Vec::new();
     for route in routes {

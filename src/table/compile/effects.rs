@@ -4,7 +4,7 @@ use crate::config::document::{BindSession, OnSuccess};
 use crate::config::value::{ResponsePath, VarValue};
 use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
 use crate::proto::{Expectation, FieldKind, FieldPath, MessageType, Method, Scalar, Texts, Walk, WalkOptions};
-use crate::push::rules::PushRule;
+use crate::push::rules::PushPlan;
 use crate::table::plan::{Bind, EffectKind, EffectPlan};
 
 use super::sendings::Sources;
@@ -18,7 +18,7 @@ const TTL: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 pub struct Scope<'a> {
     pub method: &'a Method,
     pub declared: &'a Declared<'a>,
-    pub pushes: &'a [PushRule],
+    pub pushes: &'a [PushPlan],
 }
 
 /// What is read of a reply, in the order of the walk.

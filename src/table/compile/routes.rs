@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use super::backends::Backends;
 use super::limits::Limits;
+use super::numbers::{Taken, in_range};
 use super::process::bytes;
 use super::topics::Declared;
-use super::{effects, entries, missing, request, size as shown};
+use super::{effects, entries, missing, pushes, request, size as shown};
+use crate::config::Document;
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
 use crate::config::layers;
-use crate::config::value::{ByteSize, MessageName, PermissionName, ProtocolNumber, RouteName};
-use crate::config::{Document, Group};
+use crate::config::value::{ByteSize, MessageName, PermissionName, ProtocolNumber};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::id::Protocol;
 use crate::pipeline::permission::PermissionId;
 use crate::proto::{Kind, MessageType, Method, Pool};
-use crate::push::rules::{Delivery, PushRule};
+use crate::push::rules::PushPlan;
 use crate::table::plan::{Access, LogPayload, LogPlan, RoutePlan};
 use crate::table::settings::{ENVELOPE_BYTES, Settings};
 
@@ -47,7 +48,7 @@ pub struct Scope<'a> {
 #[derive(Default)]
 pub struct Routes {
     pub routes: Vec<RoutePlan>,
-    pub pushes: Vec<PushRule>,
+    pub pushes: Vec<PushPlan>,
     /// The index is the permission's bit.
     pub permissions: Vec<Arc<str>>,
     /// Where each of them is asked for first, and the path of that.
@@ -109,7 +110,7 @@ pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> R
     let mut routes = Routes::default();
     let mut taken = Taken::default();
     let collected = collect(document, &mut taken, report);
-    routes.pushes = pushes(document, scope.pool, &mut taken, report);
+    routes.pushes = pushes::compile(document, scope.pool, &mut taken, report);
     for written in collected {
         if let Some(plan) = route(&written, scope, &mut routes, report)
             && !written.again
@@ -118,65 +119,6 @@ pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> R
         }
     }
     routes
-}
-
-/// Numbers and names, and where each was used first. Routes and pushes share both.
-#[derive(Default)]
-struct Taken<'a> {
-    numbers: BTreeMap<u32, Span>,
-    names: BTreeMap<&'a str, Span>,
-}
-
-// === impl Taken ===
-
-impl<'a> Taken<'a> {
-    /// Takes number and name; false if the number was taken, which is reported.
-    fn take(&mut self, number: u32, place: Span, name: Option<&'a Spanned<RouteName>>, path: &str, report: &mut Report) -> bool {
-        if let Some(name) = name {
-            let first = *self.names.entry(name.value.as_str()).or_insert(name.span);
-            if first != name.span {
-                report.push(named_twice(name.as_str(), name.span, first, path));
-            }
-        }
-        let first = *self.numbers.entry(number).or_insert(place);
-        if first != place {
-            report.push(
-                Diagnostic::new(Rule::DuplicateNumber, place, format!("the protocol number {number} is declared twice"))
-                    .label("declared again here")
-                    .related(first, "declared first here")
-                    .help("give one of them another number")
-                    .path(path),
-            );
-        }
-        first == place
-    }
-}
-
-/// Every sound push, by number.
-fn pushes<'a>(document: &'a Document, pool: &Pool, taken: &mut Taken<'a>, report: &mut Report) -> Vec<PushRule> {
-    let mut found = Vec::new();
-    for group in &document.groups {
-        for (number, push) in entries(&group.routes.pushes) {
-            let (ProtocolNumber(value), path) = (number.value, format!("pushes.{}", number.value.0));
-            in_range(group, value, number.span, &path, report);
-            let first = taken.take(value, number.span, push.name.as_ref(), &path, report);
-            let (Some(name), Some(message)) = (&push.name, &push.message) else { continue };
-            match pool.message(message.as_str()) {
-                Ok(kind) if first => {
-                    found.push(PushRule { number: Protocol(value), name: name.shared(), message: kind, delivery: Delivery::Session })
-                }
-                Ok(_) => {}
-                Err(missing) if pool.is_complete() => report.push(
-                    Diagnostic::new(Rule::UnknownMessage, message.span, missing.what)
-                        .did_you_mean(message.as_str(), missing.known.iter().map(String::as_str))
-                        .path(format!("{path}.message")),
-                ),
-                Err(_) => {}
-            }
-        }
-    }
-    found.sort_by_key(|push| push.number);
-    found
 }
 
 /// Every route, by number; what is declared twice or out of range is reported.
@@ -199,26 +141,6 @@ fn collect<'a>(document: &'a Document, taken: &mut Taken<'a>, report: &mut Repor
     }
     found.sort_by_key(|written| written.number);
     found
-}
-
-fn named_twice(name: &str, place: Span, first: Span, path: &str) -> Diagnostic {
-    Diagnostic::new(Rule::DuplicateName, place, format!("the route name `{name}` is used twice"))
-        .label("used again here")
-        .related(first, "used first here")
-        .help("rename one of them; logs and overlays tell routes apart by name")
-        .path(format!("{path}.name"))
-}
-
-fn in_range(group: &Group, number: u32, place: Span, path: &str, report: &mut Report) {
-    let Some(range) = &group.routes.numbers else { return };
-    if !range.contains(ProtocolNumber(number)) {
-        report.push(
-            Diagnostic::new(Rule::NumberRange, place, format!("the protocol number {number} is outside this file's range"))
-                .related(range.span, "the range")
-                .help("choose a number in the range, or widen it")
-                .path(path),
-        );
-    }
 }
 
 fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: &mut Report) -> Option<RoutePlan> {

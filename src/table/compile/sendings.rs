@@ -3,17 +3,17 @@
 use super::topics::Declared;
 use crate::config::document::PublishEffect;
 use crate::config::grammar::Several;
-use crate::config::value::{MessagePath, Part, TopicTemplate};
+use crate::config::value::{CallMessage, Part, TopicTemplate};
 use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
 use crate::proto::{FieldKind, FieldPath, MessageType, Method, Submessage};
-use crate::push::rules::PushRule;
+use crate::push::rules::PushPlan;
 use crate::table::plan::{PublishPlan, SessionValue, Taken, TopicName, TopicPart};
 
 /// What is read of a call, in the order of the walks.
 pub struct Sources<'a> {
     pub method: &'a Method,
     pub declared: &'a Declared<'a>,
-    pub pushes: &'a [PushRule],
+    pub pushes: &'a [PushPlan],
     pub request: Vec<FieldPath>,
     pub response: Vec<FieldPath>,
     /// A message of the request is published.
@@ -69,7 +69,7 @@ impl Sources<'_> {
         Some(PublishPlan { topic: topic?, number: wanted, source })
     }
 
-    fn message(&self, path: &Spanned<MessagePath>, at: &str, report: &mut Report) -> Option<(Taken, String)> {
+    fn message(&self, path: &Spanned<CallMessage>, at: &str, report: &mut Report) -> Option<(Taken, String)> {
         let root = if path.is_of_response { &self.method.output } else { &self.method.input };
         let taken = |part| if path.is_of_response { Taken::Response(part) } else { Taken::Request(part) };
         let Some(below) = path.below() else { return Some((taken(None), root.name().to_owned())) };

@@ -9,7 +9,7 @@ use crate::config::Document;
 use crate::config::document::{History, Topic};
 use crate::config::value::{Join as Written, TopicTemplate};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
-use crate::push::rules::TopicRule;
+use crate::push::declared::TopicRule;
 use crate::store::Bounds;
 use crate::table::plan::{Join, TopicPlan};
 use crate::topic::Pattern;
