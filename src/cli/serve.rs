@@ -30,6 +30,10 @@ pub struct Serve {
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
 
+    /// Where services push from outside; over `push.address` of gateway.yaml, where that has a `push` section. Port 0 takes any.
+    #[arg(long, value_name = "ADDRESS")]
+    push: Option<SocketAddr>,
+
     /// Write the addresses to this file once connections are accepted, as JSON.
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
@@ -39,7 +43,7 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(self) -> Result<(), Exit> {
-        let context = Context { listen: self.listen, admin: self.admin, ..Context::default() };
+        let context = Context { listen: self.listen, admin: self.admin, push: self.push, ..Context::default() };
         let options = Options { inputs: self.config.inputs(context), data: self.data.folder(), ready_file: self.ready_file, own_log: true };
         let gateway = Gateway::start(options).map_err(refused)?;
         gateway.run_until_signalled().map_err(refused)
