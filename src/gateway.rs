@@ -279,7 +279,13 @@ pub fn write_ready_file(path: &Path, addresses: &Value) -> io::Result<()> {
 }
 
 /// Opens the PushService to services outside. Where it listens.
-fn open_push(side: PushSide, sessions: Sessions, reader: &TableReader, room: &Handle, tasks: &Arc<Tasks>) -> Result<SocketAddr, StartError> {
+fn open_push(
+    side: PushSide,
+    sessions: Sessions,
+    reader: &TableReader,
+    room: &Handle,
+    tasks: &Arc<Tasks>,
+) -> Result<SocketAddr, StartError> {
     let cannot = || io_error(format!("services cannot be listened to on {}", side.address));
     let transport = match side.tls {
         None => Transport::ClearText,

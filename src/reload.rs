@@ -209,7 +209,9 @@ impl Reloader {
         let live = self.reader.load();
         let files = self.inputs.origin.files();
         let renewed = |certificate: &Option<Certificate>| match certificate.as_ref()?.renewed(&files) {
-            Ok(renewed) => renewed.inspect(|renewed| info!(cert = %renewed.place.cert.display(), "new connections see the renewed certificate")),
+            Ok(renewed) => {
+                renewed.inspect(|renewed| info!(cert = %renewed.place.cert.display(), "new connections see the renewed certificate"))
+            }
             Err(problem) => {
                 warn!(problem, "the renewed certificate cannot be used, the old one stays");
                 None

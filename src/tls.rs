@@ -150,8 +150,7 @@ fn server_config(peers: &Peers, pems: &Pems) -> Result<Arc<ServerConfig>, String
         }
         _ => builder.with_no_client_auth(),
     };
-    let mut config =
-        builder.with_single_cert(chain, key).map_err(|error| format!("certificate and key do not work together: {error}"))?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| format!("certificate and key do not work together: {error}"))?;
     config.alpn_protocols = match peers {
         Peers::Clients => vec![b"http/1.1".to_vec()],
         Peers::Services(_) => vec![b"h2".to_vec()],

@@ -37,6 +37,9 @@ mod alone;
 // What an operator sees of sessions, and does about them; and what nobody else does.
 mod operator;
 
+// Where services push from outside of the gateway, and who may.
+mod push_side;
+
 // No secret reaches the log, by whatever way it came.
 mod secrets;
 

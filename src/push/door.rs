@@ -114,7 +114,8 @@ mod tests {
     #[tokio::test]
     async fn the_token_opens_and_nothing_like_it() {
         assert!(answer(Some(TOKEN), Some(&format!("Bearer {TOKEN}")), None).await.is_none());
-        let wrong = [TOKEN.to_owned(), format!("bearer {TOKEN}"), format!("Bearer {TOKEN}!"), "Bearer ".to_owned(), format!("Basic {TOKEN}")];
+        let wrong =
+            [TOKEN.to_owned(), format!("bearer {TOKEN}"), format!("Bearer {TOKEN}!"), "Bearer ".to_owned(), format!("Basic {TOKEN}")];
         for shown in wrong {
             let refused = answer(Some(TOKEN), Some(&shown), None).await.expect("it is refused");
             assert_eq!(refused.code(), Code::Unauthenticated, "{shown}");

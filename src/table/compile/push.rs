@@ -42,5 +42,7 @@ fn require(push: &Spanned<PushListener>, report: &mut Report) {
         return;
     }
     let lines = "add to gateway.yaml:\nvars:\n  push_token: { env: PUSH_TOKEN, secret: true }\npush:\n  token: \"${var.push_token}\"\nor name who signs the certificates of services: `tls: { cert: server.pem, key: server.key, client_ca: services.pem }`";
-    report.push(missing(push.span, "whoever reaches the push side could push, so it needs a token or certificates", lines).path("push.token"));
+    report.push(
+        missing(push.span, "whoever reaches the push side could push, so it needs a token or certificates", lines).path("push.token"),
+    );
 }
