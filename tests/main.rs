@@ -64,6 +64,9 @@ mod schemas;
 // What a person types.
 mod cli;
 
+// What a person sees who stays.
+mod follow;
+
 // The README, done as it says: its commands, its conversation, its first change.
 mod readme;
 
