@@ -320,3 +320,31 @@ async fn nothing_that_a_peer_writes_commands_the_terminal() {
     }
     assert_eq!(alice.ends().await, 69);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_gone_ends_it_and_calls_in_flight_are_told_of() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let mut alice = Followed::start(folder.path(), &url, &["1001", "{}"]);
+    let mut gateway = Scripted::accept(&listener).await;
+    gateway.hears().await;
+    gateway.says(json!({ "protocol": 3, "payload": { "sessionId": "s1", "user": "alice", "resumeToken": "r1" } })).await;
+    gateway.closes(1012, "RESTART").await;
+    alice.is_told("error: 1001: the connection was lost before the answer").await;
+
+    for (status, told) in
+        [(json!({ "code": 14, "reason": "UNAVAILABLE" }), None), (json!({ "code": 9, "reason": "RESUME_FAILED" }), Some(()))]
+    {
+        let mut gateway = Scripted::accept(&listener).await;
+        let resume = gateway.hears().await;
+        assert_eq!((&resume["protocol"], &resume["payload"]), (&json!(4), &json!({ "resumeToken": "r1" })), "no call is repeated");
+        gateway.says(json!({ "protocol": 4, "id": resume["id"], "status": status })).await;
+        if told.is_some() {
+            alice.is_told("RESUME_FAILED (9)").await;
+        }
+    }
+    assert_eq!(timeout(PATIENCE, alice.complaints.recv()).await.unwrap(), None, "that is all");
+    while timeout(PATIENCE, alice.screen.recv()).await.unwrap().is_some() {}
+    assert_eq!(alice.ends().await, 69);
+}

@@ -42,6 +42,8 @@ pub struct Follow {
     pub(super) goodbye: Option<v1::Goodbye>,
     /// Since the last connection that was good.
     pub(super) tries: u32,
+    /// The user of the first session, which the token of the handshake made if there was one.
+    pub(super) token_user: Option<String>,
 }
 
 /// A call that is not answered yet.
@@ -82,6 +84,7 @@ impl Follow {
             acknowledge_at: None,
             goodbye: None,
             tries: 0,
+            token_user: None,
         }
     }
 
@@ -188,6 +191,11 @@ impl Follow {
     pub(super) async fn say(&mut self, client: &mut Client, protocol: u32, id: u32, payload: &[u8]) -> Result<(), End> {
         self.acknowledge_at = None;
         client.say(Said { protocol, id, payload, ack: self.standing.acknowledge() }).await.map_err(End::Lost)
+    }
+
+    /// Whether the session is of the user whose token is shown, and not of one who logged in later.
+    pub(super) fn is_by_token(&self) -> bool {
+        self.token_user.as_deref() == Some(self.standing.user())
     }
 
     /// From now on there is something to acknowledge, if there is.

@@ -42,6 +42,7 @@ impl Follow {
             number::READY | number::REFRESH_TOKEN => {
                 let ready: v1::Ready = dictionary.read("Ready", payload)?;
                 self.standing.ready(&ready);
+                self.token_user.get_or_insert_with(|| ready.user.clone());
                 self.tries = 0;
                 lines::ready(&ready)
             }
@@ -53,7 +54,7 @@ impl Follow {
             }
             number::PING => return Ok(self.say(client, number::PONG, heard.id, &heard.payload).await),
             number::PONG => return Ok(Ok(())),
-            number::TOKEN_EXPIRING => match self.way.fresh_token() {
+            number::TOKEN_EXPIRING => match self.way.fresh_token().filter(|_| self.is_by_token()) {
                 Some(token) => {
                     let refresh = dictionary.write("RefreshToken", &v1::RefreshToken { token });
                     return Ok(self.ask(client, number::REFRESH_TOKEN, &refresh).await);

@@ -29,9 +29,10 @@ impl Follow {
         let mut at_least = goodbye.map_or(Duration::ZERO, |goodbye| Duration::from_millis(goodbye.retry_after_ms.into()));
         let mut why = lost.why();
         while lost.reconnects() && resumable && self.tries < TRIES {
-            let Some((resume, url)) = self.standing.resume(self.way.token()) else { break };
+            let Some((resume, url)) = self.standing.resume(self.way.token().filter(|_| self.is_by_token())) else { break };
             // What the gateway named may be gone with it.
-            let url = url.filter(|_| self.tries.is_multiple_of(2)).unwrap_or(&self.way.url).to_owned();
+            let named = url.filter(|url| self.tries.is_multiple_of(2) && is_as_safe(url, &self.way.url));
+            let url = named.unwrap_or(&self.way.url).to_owned();
             let pause = pause(self.tries).max(at_least.min(PAUSES.1));
             (self.tries, at_least) = (self.tries + 1, Duration::ZERO);
             show(&lines::notice(&format!("connection lost: {why}; trying again in {} ms", pause.as_millis())))?;
@@ -48,6 +49,11 @@ impl Follow {
     }
 }
 
+/// What resumes a session is never sent in clear text where the person asked for TLS.
+fn is_as_safe(named: &str, own: &str) -> bool {
+    !own.starts_with("wss:") || named.starts_with("wss:")
+}
+
 /// Twice as long each time, and for nobody the same.
 fn pause(tries: u32) -> Duration {
     let longest = PAUSES.0.saturating_mul(2u32.saturating_pow(tries)).min(PAUSES.1);
@@ -58,6 +64,12 @@ fn pause(tries: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_tls_was_asked_for_nobody_is_sent_to_clear_text() {
+        assert!(is_as_safe("ws://b/ws", "ws://a/ws") && is_as_safe("wss://b/ws", "wss://a/ws") && is_as_safe("wss://b/ws", "ws://a/ws"));
+        assert!(!is_as_safe("ws://b/ws", "wss://a/ws"));
+    }
 
     #[test]
     fn pauses_grow_are_not_all_the_same_and_have_an_end() {

@@ -12,6 +12,7 @@ const TOPICS_MAX: usize = 4096;
 #[derive(Default)]
 pub struct Standing {
     session: String,
+    user: String,
     resume_token: String,
     resume_url: String,
     last_seq: u32,
@@ -27,11 +28,17 @@ impl Standing {
         if ready.session_id != self.session {
             *self = Standing { session: ready.session_id.clone(), ..Standing::default() };
         }
+        self.user.clone_from(&ready.user);
         // A refresh in place has none; the one before is good.
         if !ready.resume_token.is_empty() {
             self.resume_token.clone_from(&ready.resume_token);
             self.resume_url.clone_from(&ready.resume_url);
         }
+    }
+
+    /// Whose session it is; empty where there is none.
+    pub fn user(&self) -> &str {
+        &self.user
     }
 
     /// What came of resuming.
