@@ -233,3 +233,13 @@ fn the_ready_file_says_where_it_is() {
     assert!(std::net::TcpStream::connect(said).is_ok());
     assert!(!reader.log().contains(TOKEN), "{}", reader.log());
 }
+
+#[test]
+fn an_address_alone_opens_nothing() {
+    let folder = folder_with(&[("routes/routes.yaml", ECHO)]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_protogate"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--push", "127.0.0.1:0"]).env_remove("GATEWAY_MODE");
+    let output = command.current_dir(folder.path()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(64) && told.contains("gateway.yaml has no `push`"), "{told}");
+}

@@ -111,9 +111,9 @@ fn told(what: String, status: &Status) -> String {
     harmless(&text)
 }
 
-/// Between the tokens of JSON the end of a line is a space like another.
+/// Between the tokens of JSON the end of a line is a space like another, and so is a tab; within them neither can stand.
 fn one_line(text: &str) -> String {
-    harmless(&text.replace(['\n', '\r'], " "))
+    harmless(&text.replace(['\n', '\r', '\t'], " "))
 }
 
 #[cfg(test)]
