@@ -31,13 +31,14 @@ use crate::proto::Pools;
 use crate::push::{self, Hub};
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
+use crate::services::alone::Transport;
 use crate::services::pusher::Pusher;
 use crate::session::revocation::Revocation;
 use crate::session::{Node, PATIENCE, Sessions};
 use crate::store;
 use crate::table::TableReader;
 use crate::table::link::{Cells, Living};
-use crate::table::settings::AdminToken;
+use crate::table::settings::{AdminToken, PushSide};
 use crate::telemetry::log::{Format, Log};
 use crate::watch;
 
@@ -54,7 +55,8 @@ const BACK_ROOM_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Options {
     pub inputs: Inputs,
     pub data: DataFolder,
-    /// Written once connections are accepted and signals are heard: `{"edge": "127.0.0.1:41234", "admin": "127.0.0.1:41235"}`.
+    /// Written once connections are accepted and signals are heard: `{"edge": "127.0.0.1:41234", "admin": "127.0.0.1:41235"}`, and
+    /// `push` where services push from outside.
     pub ready_file: Option<PathBuf>,
     /// Whether this process's log is the gateway's to install.
     pub own_log: bool,
@@ -64,6 +66,7 @@ pub struct Options {
 pub struct Gateway {
     edge: Edge,
     admin: SocketAddr,
+    push: Option<SocketAddr>,
     reloader: Arc<Reloader>,
     sessions: Sessions,
     ready: Ready,
@@ -159,13 +162,18 @@ impl Gateway {
             outboxes: edge.outboxes(),
         };
         let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
+        let push = match fixed.push {
+            None => None,
+            Some(side) => Some(open_push(side, hub.clone(), &reader, &room, &tasks)?),
+        };
         tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
         tasks.spawn(&back_room.handle(), follow_log_settings(log, reader));
 
         ready.set(true);
-        let gateway = Gateway { edge, admin, reloader, sessions, ready, ready_file: options.ready_file, tasks, back_room };
+        let gateway = Gateway { edge, admin, push, reloader, sessions, ready, ready_file: options.ready_file, tasks, back_room };
         let routes = gateway.reloader.reader().load().routes().count();
-        info!(edge = %gateway.edge_address(), admin = %admin, files, routes, "protogate is ready");
+        let push = push.map(tracing::field::display);
+        info!(edge = %gateway.edge_address(), admin = %admin, push, files, routes, "protogate is ready");
         Ok(gateway)
     }
 
@@ -177,6 +185,11 @@ impl Gateway {
     /// Where the operator's door is.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Where services push from outside, if they may.
+    pub fn push_address(&self) -> Option<SocketAddr> {
+        self.push
     }
 
     /// What is live.
@@ -194,9 +207,9 @@ impl Gateway {
         self.reloader.reload(None)
     }
 
-    /// Reads the certificate again, and it alone, as happens by itself when its files change.
-    pub fn renew_certificate(&self) {
-        self.reloader.renew_certificate();
+    /// Reads the certificates again, and them alone, as happens by itself when their files change.
+    pub fn renew_certificates(&self) {
+        self.reloader.renew_certificates();
     }
 
     /// Sends a message to every session of a user, on whatever node, as its number is declared, and else as a session's own; in protobuf.
@@ -269,7 +282,11 @@ impl Gateway {
     }
 
     fn addresses(&self) -> Value {
-        json!({ "edge": self.edge_address().to_string(), "admin": self.admin.to_string() })
+        let mut addresses = json!({ "edge": self.edge_address().to_string(), "admin": self.admin.to_string() });
+        if let Some(push) = self.push {
+            addresses["push"] = push.to_string().into();
+        }
+        addresses
     }
 }
 
@@ -279,6 +296,27 @@ pub fn write_ready_file(path: &Path, addresses: &Value) -> io::Result<()> {
     let draft = path.with_extension("new");
     std::fs::write(&draft, format!("{addresses}\n"))?;
     std::fs::rename(&draft, path)
+}
+
+/// Opens the PushService to services outside. Where it listens.
+fn open_push(side: PushSide, hub: Hub, reader: &TableReader, room: &Handle, tasks: &Arc<Tasks>) -> Result<SocketAddr, StartError> {
+    let cannot = || io_error(format!("services cannot be listened to on {}", side.address));
+    let transport = match side.tls {
+        None => Transport::ClearText,
+        Some(_) => {
+            let reader = reader.clone();
+            let config = move || reader.load().settings.push_tls.as_ref().map(|certificate| Arc::clone(&certificate.config));
+            Transport::Tls(Arc::new(move || config().expect("whether there is a certificate is fixed")))
+        }
+    };
+    let listener = std::net::TcpListener::bind(side.address).map_err(cannot())?;
+    let guarded = push::door::guard(push::api::service(hub), side.token);
+    let clear = matches!(transport, Transport::ClearText);
+    let address = services::alone::serve_over(transport, guarded, listener, room, tasks).map_err(cannot())?;
+    if clear && !address.ip().is_loopback() {
+        warn!(%address, "services show their token in clear text; give `push` a certificate, or keep it in a network of services alone");
+    }
+    Ok(address)
 }
 
 /// The runtime of everything that is not the data path. Dropping it waits for nothing, because a runtime must not be dropped as it is

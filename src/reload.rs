@@ -22,6 +22,7 @@ use crate::table::compile::{self, Context};
 use crate::table::link::Living;
 use crate::table::plan::Plan;
 use crate::table::{Fixed, TableReader, TableWriter, live};
+use crate::tls::Certificate;
 
 /// The fixed part alone, for whoever wants to find a running gateway. Other mistakes in the files do not matter to it.
 pub fn read_fixed(inputs: &Inputs, pools: &Pools) -> Fixed {
@@ -200,28 +201,34 @@ impl Reloader {
         Outcome::Swapped(swapped)
     }
 
-    /// Reads the certificate again, and it alone: new connections see the new one. A pair that cannot be used leaves the old one in place.
+    /// Reads the certificates again, and them alone: new connections see the new ones. What cannot be used leaves the old one in place.
     ///
     /// The rules stay those of the live table, and so does its generation. Blocks while it reads: call it from the back room.
-    pub fn renew_certificate(&self) {
+    pub fn renew_certificates(&self) {
         let _one_at_a_time = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
         let live = self.reader.load();
-        let Some(certificate) = &live.settings.tls else { return };
-        match certificate.renewed(&self.inputs.origin.files()) {
-            Ok(None) => {}
-            Ok(Some(renewed)) => {
-                info!(cert = %renewed.cert.display(), "new connections see the renewed certificate");
-                self.writer.store(Arc::new(live.with_certificate(renewed)));
+        let files = self.inputs.origin.files();
+        let renewed = |certificate: &Option<Certificate>| match certificate.as_ref()?.renewed(&files) {
+            Ok(renewed) => {
+                renewed.inspect(|renewed| info!(cert = %renewed.place.cert.display(), "new connections see the renewed certificate"))
             }
-            Err(problem) => warn!(problem, "the renewed certificate cannot be used, the old one stays"),
+            Err(problem) => {
+                warn!(problem, "the renewed certificate cannot be used, the old one stays");
+                None
+            }
+        };
+        let (tls, push_tls) = (renewed(&live.settings.tls), renewed(&live.settings.push_tls));
+        if tls.is_some() || push_tls.is_some() {
+            self.writer.store(Arc::new(live.with_certificates(tls, push_tls)));
         }
     }
 
-    /// Every path that the last attempt looked at, and the live certificate's, which an attempt that failed early never reached.
+    /// Every path that the last attempt looked at, and those of the live certificates, which an attempt that failed early never reached.
     pub fn watched(&self) -> Vec<PathBuf> {
         let mut paths = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained").seen.clone();
         let live = self.reader.load();
-        for path in live.settings.tls.iter().flat_map(|certificate| [&certificate.cert, &certificate.key]) {
+        let certificates = live.settings.tls.iter().chain(&live.settings.push_tls);
+        for path in certificates.flat_map(|certificate| certificate.place.files()) {
             if !paths.contains(path) {
                 paths.push(path.clone());
             }

@@ -35,7 +35,7 @@ struct Events {
     changed: mpsc::Receiver<()>,
 }
 
-/// Reloads whenever a file changes, for as long as `reload.watch` says so; otherwise renews the certificate alone. Never ends by itself.
+/// Reloads whenever a file changes, for as long as `reload.watch` says so; otherwise renews certificates alone. Never ends by itself.
 pub async fn watch(reloader: Arc<Reloader>) {
     let mut events = Events::new();
     let mut look = interval(LOOK);
@@ -62,14 +62,14 @@ pub async fn watch(reloader: Arc<Reloader>) {
     }
 }
 
-/// Reads everything again, or the certificate alone: it is renewed by a program that knows nothing of reloads, and not only where somebody
-/// edits files. So it is also when the rest of what changed cannot be used.
+/// Reads everything again, or the certificates alone: they are renewed by programs that know nothing of reloads, and not only where
+/// somebody edits files. So it is also when the rest of what changed cannot be used.
 async fn read_again(reloader: &Arc<Reloader>) {
     let reloader = Arc::clone(reloader);
     let read = move || {
         let whole = reloader.reader().load().settings.watch;
         if !whole || matches!(reloader.reload(None), Outcome::Refused { .. }) {
-            reloader.renew_certificate();
+            reloader.renew_certificates();
         }
     };
     spawn_blocking(read).await.expect("a reload does not panic and is not aborted");

@@ -189,6 +189,7 @@ impl Case {
                 workers: workers.parse().unwrap(),
                 admin_token: None,
                 store: StoreSpec::Embedded,
+                push: None,
             });
         } else {
             assert!(word.is_empty() || word.starts_with("//"), "{}: `{word}` is not understood", self.path.display());

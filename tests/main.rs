@@ -43,6 +43,9 @@ mod alone;
 // What an operator sees of sessions, and does about them; and what nobody else does.
 mod operator;
 
+// Where services push from outside of the gateway, and who may.
+mod push_side;
+
 // No secret reaches the log, by whatever way it came.
 mod secrets;
 
@@ -66,6 +69,9 @@ mod schemas;
 
 // What a person types.
 mod cli;
+
+// What a person sees who stays.
+mod follow;
 
 // The README, done as it says: its commands, its conversation, its first change.
 mod readme;

@@ -88,7 +88,7 @@ async fn a_renewed_certificate_is_seen_by_new_connections_even_where_nothing_els
 
     // A pair that does not belong together, as while it is being replaced, changes nothing; the whole pair does.
     gateway.write("routes/tls/server.pem", &third.cert.pem());
-    gateway.gateway().renew_certificate();
+    gateway.gateway().renew_certificates();
     assert!(connect_over_tls(gateway.edge(), &second).await.is_some(), "the old one stays");
     write_certificate(&gateway, &third);
     until_seen(&gateway, &third).await;

@@ -1,37 +1,56 @@
-//! `protogate call`: be a client once, from the terminal.
+//! `protogate call`: be a client from the terminal, once or for as long as there is something to hear.
 //!
 //! With `--format json` the gateway does the translating and nothing but an address is needed; with `--format proto` the request is
-//! encoded here, by the descriptors of `--config`, exactly as a game's client would.
+//! encoded here, by the descriptors of `--config`, exactly as a game's client would. What `--follow` does stands in `follow`.
 
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use futures_util::{SinkExt, StreamExt};
-use serde_json::value::RawValue;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio::time::{Instant, timeout_at};
 
-use super::{Config, Data, Exit, UNREACHABLE, USAGE, harmless};
-use crate::proto::{self, Method};
+use super::client::{Client, Heard, Lost, Said};
+use super::dictionary::{Dictionary, Request, cannot_ask};
+use super::follow::Follow;
+use super::typing::typed_lines;
+use super::{Config, Data, Exit, harmless, lines};
+use crate::pipeline::signer::Signer;
+use crate::proto::Pools;
 use crate::reload;
 use crate::table::compile::Context;
-use crate::wire::status::Status;
-use crate::wire::{Codec, Envelope, Payload};
+use crate::table::plan::Plan;
+use crate::wire::Codec;
 
-/// Call a route and print the reply as JSON.
+/// How long a token of `--as` is good. One that follows renews it.
+const TOKEN_LIFE: Duration = Duration::from_secs(300);
+
+/// Call a route and print the reply as JSON; with --follow, stay and take part in what comes.
+///
+/// Followed, a reply is `= NUMBER JSON`, a push is `← NUMBER [NAME] [TOPIC#OFFSET] JSON`, what becomes of the connection begins with `*`, and
+/// failures go to standard error. Lines on standard input are further calls, such as `2003 {"roomId":"42"}`. Pushes are acknowledged, and
+/// a lost connection is resumed where the gateway allows it. The end of standard input ends nothing; SIGINT and --for end it well.
 ///
 /// Example: protogate call 9001 '{"text":"hello"}' --as alice --roles player
 #[derive(Args)]
 pub struct Call {
-    /// The protocol number.
-    protocol: u32,
+    /// The protocol number. It may be left out where there is something to follow.
+    #[arg(required_unless_present = "follow")]
+    protocol: Option<u32>,
 
     /// The request, as JSON.
     #[arg(default_value = "{}")]
     request: String,
+
+    /// Call this next, once the call before it is answered: a number and JSON. As often as you like.
+    #[arg(long, value_name = "CALL")]
+    then: Vec<Request>,
+
+    /// Stay connected: print pushes as they come, and call what is typed.
+    #[arg(long)]
+    follow: bool,
+
+    /// Follow for so many seconds.
+    #[arg(long = "for", value_name = "SECONDS", requires = "follow", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
 
     /// Where the gateway listens.
     #[arg(long, env = "PROTOGATE_URL", default_value = "ws://127.0.0.1:7080/ws")]
@@ -74,178 +93,137 @@ enum Format {
     Proto,
 }
 
-/// One connection to a gateway.
-struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    codec: Codec,
-    patience: Duration,
+/// How a client comes to its gateway, and comes back.
+pub struct Way {
+    pub url: String,
+    pub codec: Codec,
+    pub patience: Duration,
+    token: Token,
 }
 
-/// What a call came to.
-enum Told {
-    Payload(Vec<u8>),
-    Failure(Status),
+/// What a client shows.
+enum Token {
+    None,
+    Given(String),
+    /// Made when it is needed.
+    Issued {
+        signer: Box<Signer>,
+        user: String,
+        roles: Vec<String>,
+    },
 }
 
 // === impl Call ===
 
 impl Call {
     pub fn run(self) -> Result<(), Exit> {
-        serde_json::from_str::<&RawValue>(&self.request)
-            .map_err(|error| Exit::new(USAGE, format!("error: the request is not JSON: {error}")))?;
-        let token = match (&self.token, &self.user) {
-            (Some(token), _) => Some(token.clone()),
-            (None, Some(user)) => Some(self.data.signer()?.issue_development(user, &self.roles, Duration::from_secs(300))),
-            (None, None) => None,
-        };
-        let method = match self.format {
-            Format::Json => None,
-            Format::Proto => Some(self.method()?),
-        };
+        let script = self.script()?;
+        let way =
+            Way { url: self.url.clone(), codec: self.format.codec(), patience: Duration::from_secs(self.patience), token: self.token()? };
+        let dictionary = self.dictionary()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for one connection");
-        runtime.block_on(self.converse(token, method))
-    }
-
-    async fn converse(&self, token: Option<String>, method: Option<Method>) -> Result<(), Exit> {
-        let request = match &method {
-            None => self.request.clone().into_bytes(),
-            Some(method) => {
-                let mut bytes = Vec::new();
-                proto::from_json(&method.input, &self.request, &mut bytes).map_err(|error| Exit::new(USAGE, format!("error: {error}")))?;
-                bytes
-            }
-        };
-        let mut client = Client::connect(&self.url, codec(self.format), token, Duration::from_secs(self.patience)).await?;
-        for id in 1..=self.repeat {
-            match client.call(self.protocol, id, &request).await? {
-                Told::Payload(payload) => println!("{}", printed(method.as_ref(), &payload)?),
-                Told::Failure(status) => return Err(Exit::new(1, told(&status))),
-            }
+        if self.follow {
+            let follow = Follow::new(way, dictionary, script.into(), typed_lines());
+            return runtime.block_on(follow.run(self.seconds.map(Duration::from_secs)));
         }
-        client.leave().await;
-        Ok(())
+        runtime.block_on(converse(&way, &dictionary, &script))
     }
 
-    /// The method behind the number, from the files: only they know how to encode it.
-    fn method(&self) -> Result<Method, Exit> {
-        let checked = reload::check(&self.config.inputs(Context::default()), None, &crate::proto::Pools::default());
-        let Some(plan) = checked.plan else {
-            return Err(Exit::new(1, "error: the configuration has errors, see `protogate check`"));
-        };
-        let route = plan.routes.into_iter().find(|route| route.number.0 == self.protocol);
-        route.map(|route| route.method).ok_or_else(|| {
-            Exit::new(
-                1,
-                format!(
-                    "error: {} is not routed in this configuration, so its types are unknown; `--format json` needs none",
-                    self.protocol
-                ),
-            )
+    /// What to call, in this order.
+    fn script(&self) -> Result<Vec<Request>, Exit> {
+        let first = self.protocol.map(|number| Request::new(number, &self.request)).transpose();
+        let first = first.map_err(cannot_ask)?;
+        let round: Vec<Request> = first.into_iter().chain(self.then.iter().cloned()).collect();
+        Ok(round.iter().cycle().take(round.len() * self.repeat as usize).cloned().collect())
+    }
+
+    fn token(&self) -> Result<Token, Exit> {
+        Ok(match (&self.token, &self.user) {
+            (Some(token), _) => Token::Given(token.clone()),
+            (None, Some(user)) => Token::Issued { signer: Box::new(self.data.signer()?), user: user.clone(), roles: self.roles.clone() },
+            (None, None) => Token::None,
         })
     }
-}
 
-// === impl Client ===
-
-impl Client {
-    async fn connect(url: &str, codec: Codec, token: Option<String>, patience: Duration) -> Result<Client, Exit> {
-        let unreachable = |error: String| Exit::new(UNREACHABLE, format!("error: {url} cannot be reached: {error}"));
-        let mut request =
-            url.into_client_request().map_err(|error| Exit::new(USAGE, format!("error: `{url}` is no WebSocket address: {error}")))?;
-        let headers = request.headers_mut();
-        headers.insert("sec-websocket-protocol", http::HeaderValue::from_static(codec.subprotocol()));
-        if let Some(token) = token {
-            let value = format!("Bearer {token}")
-                .parse()
-                .map_err(|_| Exit::new(USAGE, "error: the token holds characters that HTTP does not allow"))?;
-            headers.insert("authorization", value);
-        }
-        let connected =
-            timeout(patience, tokio_tungstenite::connect_async(request)).await.map_err(|_| unreachable("no answer in time".to_owned()))?;
-        let (socket, _) = connected.map_err(|error| match error {
-            Error::Http(answer) => {
-                let body = answer.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-                unreachable(format!("it answered {}\n{body}", answer.status()))
-            }
-            error => unreachable(error.to_string()),
-        })?;
-        Ok(Client { socket, codec, patience })
+    /// Binary needs the files. JSON takes names from them, where they are named: others than the gateway's would only mislead.
+    fn dictionary(&self) -> Result<Dictionary, Exit> {
+        let plan = match self.format {
+            Format::Json if self.config.config.is_none() => None,
+            Format::Json => self.plan(),
+            Format::Proto => match self.plan() {
+                Some(plan) => Some(plan),
+                None => return Err(Exit::new(1, "error: the configuration has errors, see `protogate check`")),
+            },
+        };
+        Ok(Dictionary::new(self.format.codec(), plan))
     }
 
-    async fn call(&mut self, protocol: u32, id: u32, request: &[u8]) -> Result<Told, Exit> {
-        let payload = match self.codec {
-            Codec::Proto => Payload::Proto(request),
-            Codec::Json => Payload::Json(std::str::from_utf8(request).expect("the request was given as text")),
-        };
-        let mut bytes = Vec::new();
-        self.codec.encode(&Envelope { protocol, id, payload, ..Envelope::default() }, &mut bytes);
-        let message = match self.codec {
-            Codec::Proto => Message::Binary(bytes.into()),
-            Codec::Json => Message::Text(String::from_utf8(bytes).expect("JSON is text").into()),
-        };
-        self.socket.send(message).await.map_err(|error| lost(&error.to_string()))?;
+    fn plan(&self) -> Option<Plan> {
+        reload::check(&self.config.inputs(Context::default()), None, &Pools::default()).plan
+    }
+}
 
-        let deadline = Instant::now() + self.patience;
-        loop {
-            let message = tokio::time::timeout_at(deadline, self.socket.next()).await.map_err(|_| lost("no reply in time"))?;
-            let bytes = match message {
-                Some(Ok(Message::Binary(bytes))) => bytes.to_vec(),
-                Some(Ok(Message::Text(text))) => text.as_bytes().to_vec(),
-                Some(Ok(Message::Close(why))) => {
-                    return Err(lost(
-                        &why.map_or("closed".to_owned(), |why| format!("closed with {}: {}", u16::from(why.code), why.reason)),
-                    ));
-                }
-                Some(Ok(_)) => continue,
-                Some(Err(error)) => return Err(lost(&error.to_string())),
-                None => return Err(lost("it closed the connection")),
-            };
-            let envelope = self.codec.decode(&bytes).map_err(|malformed| lost(&malformed.what))?;
-            if (envelope.protocol, envelope.id) != (protocol, id) {
-                continue;
-            }
-            return Ok(match (envelope.status, envelope.payload) {
-                (Some(status), _) if status.code != 0 => Told::Failure(status),
-                (_, Payload::Proto(payload)) => Told::Payload(payload.to_vec()),
-                (_, Payload::Json(payload)) => Told::Payload(payload.as_bytes().to_vec()),
-                (_, Payload::None) => Told::Payload(if self.codec == Codec::Json { b"{}".to_vec() } else { Vec::new() }),
-            });
+// === impl Format ===
+
+impl Format {
+    fn codec(self) -> Codec {
+        match self {
+            Format::Json => Codec::Json,
+            Format::Proto => Codec::Proto,
+        }
+    }
+}
+
+// === impl Way ===
+
+impl Way {
+    /// A token that is good now, if there is any.
+    pub fn token(&self) -> Option<String> {
+        match &self.token {
+            Token::None => None,
+            Token::Given(token) => Some(token.clone()),
+            Token::Issued { .. } => self.fresh_token(),
         }
     }
 
-    async fn leave(mut self) {
-        // The reply is here; how the farewell goes changes nothing.
-        let _ = timeout(Duration::from_secs(1), self.socket.close(None)).await;
+    /// A token that is better than the one before.
+    pub fn fresh_token(&self) -> Option<String> {
+        match &self.token {
+            Token::Issued { signer, user, roles } => Some(signer.issue_development(user, roles, TOKEN_LIFE)),
+            _ => None,
+        }
+    }
+
+    pub async fn connect(&self) -> Result<Client, Exit> {
+        Client::connect(&self.url, self.codec, self.token().as_deref(), self.patience).await
     }
 }
 
-fn codec(format: Format) -> Codec {
-    match format {
-        Format::Json => Codec::Json,
-        Format::Proto => Codec::Proto,
+/// Calls, one after the other, and leaves.
+async fn converse(way: &Way, dictionary: &Dictionary, script: &[Request]) -> Result<(), Exit> {
+    let payloads: Result<Vec<_>, Exit> = script.iter().map(|request| Ok((request.number, dictionary.encode(request)?))).collect();
+    let payloads = payloads?;
+    let mut client = way.connect().await?;
+    for ((protocol, payload), id) in payloads.iter().zip(1..) {
+        client.say(Said { protocol: *protocol, id, payload, ack: 0 }).await?;
+        let heard = answer(&mut client, id, way.patience).await?;
+        if let Some(status) = &heard.failure {
+            return Err(Exit::new(1, lines::failure(status)));
+        }
+        let json = dictionary.reply(heard.protocol, &heard.payload).map_err(Lost::Malformed)?;
+        println!("{}", harmless(&json));
     }
+    client.leave().await;
+    Ok(())
 }
 
-fn printed(method: Option<&Method>, payload: &[u8]) -> Result<String, Exit> {
-    let mut json = Vec::new();
-    match method {
-        None => json.extend_from_slice(payload),
-        Some(method) => proto::to_json(&method.output, payload, &mut json).map_err(|error| lost(&error))?,
+/// The answer to a call; whatever else comes is for somebody who follows.
+async fn answer(client: &mut Client, id: u32, patience: Duration) -> Result<Heard, Lost> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let heard = timeout_at(deadline, client.hear()).await.map_err(|_| Lost::Broken("no reply in time".to_owned()))??;
+        if heard.id == id {
+            return Ok(heard);
+        }
     }
-    Ok(harmless(&String::from_utf8_lossy(&json)))
-}
-
-fn told(status: &Status) -> String {
-    let mut text = format!("error: {} ({}): {}", status.reason, status.code, status.message);
-    if status.retry_after_ms > 0 {
-        text += &format!("\n  retry after {} ms", status.retry_after_ms);
-    }
-    for detail in &status.details {
-        text += &format!("\n  detail: {}", detail.json.as_deref().unwrap_or(&detail.any.type_url));
-    }
-    harmless(&text)
-}
-
-fn lost(why: &str) -> Exit {
-    Exit::new(UNREACHABLE, format!("error: the connection to the gateway failed: {why}"))
 }

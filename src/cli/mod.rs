@@ -1,18 +1,28 @@
 //! What a person types.
 //!
-//! One file a command. Exit codes: 0 fine, 1 the configuration or the call is at fault, 2 warnings under `--deny-warnings`, 64 the
-//! command line is wrong, 66 a file cannot be read, 69 the gateway cannot be reached, 70 it could not start.
-//! What a program may read goes to standard output; everything else to standard error.
+//! One file a command. `call` has more, since it is a whole client: `client` and `dictionary`, and where it stays `follow`, `hearing`,
+//! `returning`, `typing`, `standing` and `lines`.
+//!
+//! Exit codes: 0 fine, 1 the configuration or the call is at fault, 2 warnings under `--deny-warnings`, 64 the command line is wrong, 66 a
+//! file cannot be read, 69 the gateway cannot be reached, 70 it could not start. What a program may read goes to standard output; everything else to standard error.
 
 mod admin_client;
 mod call;
 mod check;
+mod client;
+mod dictionary;
+mod follow;
+mod hearing;
+mod lines;
 mod push;
 mod reload;
+mod returning;
 mod revoke;
 mod serve;
 mod services;
+mod standing;
 mod token;
+mod typing;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::check::{error_code, summary};
-use super::{CANNOT_START, Config, Data, Exit};
+use super::{CANNOT_START, Config, Data, Exit, USAGE};
 use crate::diagnostic::render::{self, Color};
 use crate::gateway::{Gateway, Options, StartError};
 use crate::table::compile::Context;
@@ -30,6 +30,10 @@ pub struct Serve {
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
 
+    /// Where services push from outside; over `push.address` of gateway.yaml, which must have a `push` section. Port 0 takes any.
+    #[arg(long, value_name = "ADDRESS")]
+    push: Option<SocketAddr>,
+
     /// Write the addresses to this file once connections are accepted, as JSON.
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
@@ -39,9 +43,12 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(self) -> Result<(), Exit> {
-        let context = Context { listen: self.listen, admin: self.admin, ..Context::default() };
+        let context = Context { listen: self.listen, admin: self.admin, push: self.push, ..Context::default() };
         let options = Options { inputs: self.config.inputs(context), data: self.data.folder(), ready_file: self.ready_file, own_log: true };
         let gateway = Gateway::start(options).map_err(refused)?;
+        if self.push.is_some() && gateway.push_address().is_none() {
+            return Err(Exit::new(USAGE, "error: `--push` says where services push, but gateway.yaml has no `push`, which says who may"));
+        }
         gateway.run_until_signalled().map_err(refused)
     }
 }

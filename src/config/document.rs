@@ -468,7 +468,7 @@ section! {
 }
 
 section! {
-    /// `gateway.yaml`: the process. Addresses, workers, the store, the admin token and the log's format are fixed; all else is hot.
+    /// `gateway.yaml`: the process. Addresses, workers, the store, the push side, the admin token and the log's format are fixed; all else is hot.
     pub struct GatewayFile {
         /// The version of the language: 1.
         version: Version [required],
@@ -478,6 +478,8 @@ section! {
         listen: Listen,
         /// The operator's door: health and reload.
         admin: Admin,
+        /// Where services push from outside of this process. Off where nothing is said.
+        push: PushListener,
         /// Where users, sessions and revocations are kept.
         store: StoreKind,
         /// The certificate clients see. Without it the edge speaks clear text.
@@ -524,6 +526,30 @@ section! {
         address: Address,
         /// The bearer token, at least 16 characters. In development one is made in the data folder.
         token: Secret,
+    }
+}
+
+section! {
+    /// Where services push from outside of this process, by gRPC. They show the token, or a certificate.
+    pub struct PushListener {
+        /// Address and port; 127.0.0.1:7082 where nothing is said. Port 0 takes any.
+        address: Address,
+        /// The bearer token, at least 16 bytes.
+        token: Secret,
+        /// The certificate that services see. Without it this side speaks clear text.
+        tls: PushTls,
+    }
+}
+
+section! {
+    /// The certificate that services see, and who signs theirs. The files are read again when they change.
+    pub struct PushTls {
+        /// The certificate chain, as PEM.
+        cert: FilePath,
+        /// The private key, as PEM.
+        key: FilePath,
+        /// The authorities whose certificates services may show instead of the token, as PEM.
+        client_ca: FilePath,
     }
 }
 

@@ -16,9 +16,11 @@
 //!
 //! Who pushes:
 //! - `api`: the PushService, by which services push
+//! - `door`: who may
 
 pub mod api;
 pub mod declared;
+pub mod door;
 pub mod entry;
 pub mod heard;
 pub mod rules;

@@ -1,7 +1,8 @@
-//! A service that runs alone: HTTP/2 in clear text, for gateways that name it under `grpc: { endpoints: [...] }`.
+//! gRPC on a listener of its own, for few peers: services that run alone, and the PushService of a gateway.
 //!
-//! Whoever reaches it is believed to be a gateway, so it is to be reached by gateways only. Promises: connections, streams, headers and the
-//! time of a call are bounded; a peer that is gone is noticed; when it is asked to end, calls in flight are answered first.
+//! A service alone is spoken to in clear text, and whoever reaches it is believed to be a gateway, so it is to be reached by gateways only.
+//! Promises: connections, streams, headers and the time of a call are bounded; a peer that is gone is noticed; when it is asked to end,
+//! calls in flight are answered first.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,9 +15,12 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
@@ -24,11 +28,15 @@ use tracing::debug;
 
 use crate::accept::Seated;
 use crate::drain::Tasks;
+use crate::tls::Certified;
 
 /// Gateways hold few connections, each with many calls.
 const CONNECTIONS_MAX: usize = 256;
 const STREAMS_MAX: u32 = 100;
 const HEADERS_BYTES_MAX: u32 = 16 << 10;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// With what HTTP/2 begins. hyper waits for it without a deadline, and asks nobody before it whether they are there.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -41,6 +49,14 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest call, whatever its caller's patience.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How peers speak.
+#[derive(Clone)]
+pub enum Transport {
+    ClearText,
+    /// Over TLS, as this says anew for each connection. What peers call carries [`Certified`] where they have shown a certificate.
+    Tls(Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>),
+}
+
 /// Runs what hyper needs for each stream, as tasks that are waited for.
 #[derive(Clone)]
 struct Streams {
@@ -48,8 +64,23 @@ struct Streams {
     runtime: Handle,
 }
 
-/// Serves until `tasks` are asked to end. Where it listens.
+/// Serves in clear text until `tasks` are asked to end. Where it listens.
 pub fn serve<S>(service: S, listener: std::net::TcpListener, runtime: &Handle, tasks: &Arc<Tasks>) -> io::Result<SocketAddr>
+where
+    S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    serve_over(Transport::ClearText, service, listener, runtime, tasks)
+}
+
+/// Serves until `tasks` are asked to end. Where it listens.
+pub fn serve_over<S>(
+    transport: Transport,
+    service: S,
+    listener: std::net::TcpListener,
+    runtime: &Handle,
+    tasks: &Arc<Tasks>,
+) -> io::Result<SocketAddr>
 where
     S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
@@ -59,11 +90,11 @@ where
     let _enter = runtime.enter();
     let listener = TcpListener::from_std(listener)?;
     let streams = Streams { tasks: Arc::downgrade(tasks), runtime: runtime.clone() };
-    tasks.spawn(runtime, accept(service, listener, streams));
+    tasks.spawn(runtime, accept(transport, service, listener, streams));
     Ok(address)
 }
 
-async fn accept<S>(service: S, listener: TcpListener, streams: Streams)
+async fn accept<S>(transport: Transport, service: S, listener: TcpListener, streams: Streams)
 where
     S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
@@ -72,16 +103,16 @@ where
     loop {
         let (stream, seat) = listener.next().await;
         let Some(tasks) = streams.tasks.upgrade() else { return };
-        let (service, streams) = (service.clone(), streams.clone());
+        let (transport, service, streams) = (transport.clone(), service.clone(), streams.clone());
         tasks.spawn_gently(&streams.runtime.clone(), async move {
-            connection(service, stream, streams).await;
+            connection(transport, service, stream, streams).await;
             drop(seat);
         });
     }
 }
 
-/// One connection's life. When it is asked to end it takes no more calls and answers those it has.
-async fn connection<S>(service: S, stream: TcpStream, streams: Streams)
+/// One connection's life, from its handshake on.
+async fn connection<S>(transport: Transport, service: S, stream: TcpStream, streams: Streams)
 where
     S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
@@ -89,12 +120,41 @@ where
     let Some(stopping) = streams.tasks.upgrade().map(|tasks| tasks.token()) else { return };
     // Best effort: a peer of which nothing is known costs a little latency at worst.
     let _ = stream.set_nodelay(true);
+    let config = match transport {
+        Transport::ClearText => return converse(service, stream, None, streams).await,
+        Transport::Tls(config) => config(),
+    };
+    let shaken = tokio::select! {
+        biased;
+        () = stopping.cancelled() => return,
+        shaken = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => {
+            let certified = stream.get_ref().1.peer_certificates().map(|_| Certified);
+            converse(service, stream, certified, streams).await;
+        }
+        Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
+        Err(_) => debug!("a TLS handshake took too long"),
+    }
+}
+
+/// HTTP/2 over a connection. When it is asked to end it takes no more calls and answers those it has.
+async fn converse<S>(service: S, mut stream: impl AsyncRead + AsyncWrite + Send + Unpin, certified: Option<Certified>, streams: Streams)
+where
+    S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    let Some(stopping) = streams.tasks.upgrade().map(|tasks| tasks.token()) else { return };
     tokio::select! {
         biased;
         () = stopping.cancelled() => return,
-        greeted = timeout(PREFACE_TIMEOUT, greets(&stream)) => if !matches!(greeted, Ok(true)) { return },
+        greeted = timeout(PREFACE_TIMEOUT, greets(&mut stream)) => if !matches!(greeted, Ok(true)) { return },
     }
-    let answer = service_fn(move |request| {
+    let answer = service_fn(move |mut request: http::Request<Incoming>| {
+        if let Some(certified) = certified {
+            request.extensions_mut().insert(certified);
+        }
         let service = service.clone();
         async move {
             match timeout(CALL_TIMEOUT, service.oneshot(request)).await {
@@ -103,6 +163,8 @@ where
             }
         }
     });
+    let (read, write) = tokio::io::split(stream);
+    let stream = tokio::io::join(PREFACE.chain(read), write);
     let serving = http2::Builder::new(streams)
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
@@ -124,21 +186,16 @@ where
     }
 }
 
-/// Whether a peer begins as HTTP/2 does. What it said is still there to be read.
-async fn greets(stream: &TcpStream) -> bool {
-    let mut seen = [0; PREFACE.len()];
-    loop {
-        match stream.peek(&mut seen).await {
-            Ok(length) if length > 0 && seen[..length] == PREFACE[..length] => {
-                if length == PREFACE.len() {
-                    return true;
-                }
-                // A part of it is there, and peeking would not wait for the rest.
-                sleep(Duration::from_millis(10)).await;
-            }
+/// Whether a peer begins as HTTP/2 does, which is then read.
+async fn greets(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+    let (mut seen, mut length) = ([0; PREFACE.len()], 0);
+    while length < PREFACE.len() {
+        match stream.read(&mut seen[length..]).await {
+            Ok(more) if more > 0 && PREFACE[length..].starts_with(&seen[length..length + more]) => length += more,
             _ => return false,
         }
     }
+    true
 }
 
 impl<F> Executor<F> for Streams
@@ -155,7 +212,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::AsyncWriteExt as _;
     use tonic::transport::Channel;
     use tower::service_fn;
 

@@ -92,10 +92,12 @@ pub struct Route {
 // === impl Table ===
 
 impl Table {
-    /// The same table with another certificate.
+    /// The same table with other certificates, where there are any.
     #[must_use]
-    pub fn with_certificate(&self, certificate: Certificate) -> Table {
-        Table { settings: Settings { tls: Some(certificate), ..self.settings.clone() }, ..self.clone() }
+    pub fn with_certificates(&self, tls: Option<Certificate>, push_tls: Option<Certificate>) -> Table {
+        let settings = &self.settings;
+        let (tls, push_tls) = (tls.or_else(|| settings.tls.clone()), push_tls.or_else(|| settings.push_tls.clone()));
+        Table { settings: Settings { tls, push_tls, ..settings.clone() }, ..self.clone() }
     }
 
     /// A table that routes nothing, for tests of the rooms above.

@@ -9,10 +9,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::pipeline::public_key::NO_KEYS;
+use crate::push::door::Token;
 use crate::services::auth;
 use crate::session::SessionSettings;
 use crate::store::StoreSpec;
-use crate::tls::Certificate;
+use crate::tls::{Certificate, Place};
 
 /// An envelope is at most this much larger than its payload.
 pub const ENVELOPE_BYTES: usize = 1024;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// The certificate clients see; none: clear text.
     pub tls: Option<Certificate>,
+    /// The certificate that services see where they push; there if and only if the fixed part says that there is one.
+    pub push_tls: Option<Certificate>,
     /// The public keys of the gateway's own tokens, as a key set (JWKS), for whoever wants to verify them.
     pub jwks: Arc<str>,
     /// What the built-in auth service is told.
@@ -73,6 +76,18 @@ pub struct Fixed {
     pub admin_token: Option<AdminToken>,
     /// Where users, sessions and revocations are kept.
     pub store: StoreSpec,
+    /// Where services push from outside; nothing: nowhere.
+    pub push: Option<PushSide>,
+}
+
+/// The listener of the PushService.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PushSide {
+    pub address: SocketAddr,
+    /// What services show that have no certificate.
+    pub token: Option<Token>,
+    /// Where the certificate is read; nothing: clear text.
+    pub tls: Option<Place>,
 }
 
 /// The operator's bearer token. It cannot be printed.
@@ -110,6 +125,7 @@ impl Default for Settings {
             public_url: None,
             sessions: SessionSettings::default(),
             tls: None,
+            push_tls: None,
             jwks: NO_KEYS.into(),
             accounts: Arc::default(),
             shortcuts: false,
@@ -117,5 +133,14 @@ impl Default for Settings {
             watch: false,
             debounce: Duration::from_millis(500),
         }
+    }
+}
+
+// === impl Fixed ===
+
+impl Fixed {
+    /// Where it listens: the edge, the admin side, and where services push if they do.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        [self.listen, self.admin].into_iter().chain(self.push.as_ref().map(|push| push.address))
     }
 }

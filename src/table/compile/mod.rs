@@ -3,7 +3,8 @@
 //! A pass reports what is wrong and leaves the broken item out; later passes stay silent about what an earlier one found broken, so one
 //! report holds every independent error. Nothing here opens a socket or starts a task: this is what `check` runs.
 //!
-//! - `process`: `gateway.yaml`: addresses, bounds, `issuers` for whose tokens are believed, `stores` for what outlives the process
+//! - `process`: `gateway.yaml`: addresses, bounds, `issuers` for whose tokens are believed, `stores` for what outlives the process,
+//!   `push` for where services push, `certificate` for what a listener shows
 //! - `names`: what is declared, once each, and whether anybody uses it
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `accounts`: what the auth service is told
@@ -16,12 +17,14 @@ mod accounts;
 mod api_keys;
 mod backends;
 mod catalogue;
+mod certificate;
 mod effects;
 mod issuers;
 mod limits;
 mod names;
 mod numbers;
 mod process;
+mod push;
 mod pushes;
 mod request;
 mod roles;
@@ -50,6 +53,8 @@ pub struct Context {
     pub listen: Option<SocketAddr>,
     /// Over `admin.address`.
     pub admin: Option<SocketAddr>,
+    /// Over `push.address`, where there is a push side.
+    pub push: Option<SocketAddr>,
     /// The key of the development issuer, and of our own tokens too where no other is given; where development shortcuts are in force.
     pub development: Option<Signer>,
 }

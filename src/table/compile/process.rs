@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 
 use super::accounts::{self, Outbox};
-use super::backends::read;
 use super::issuers::OpenUrls;
-use super::{Context, api_keys, entries, issuers, items, missing, signing, stores};
+use super::{Context, api_keys, certificate, entries, issuers, items, push, signing, stores};
 use crate::config::document::{self, GatewayFile};
 use crate::config::value::{ByteSize, Duration, Secret, SocketUrl, UrlPath, Workers};
 use crate::config::{Document, Environment};
@@ -14,8 +13,7 @@ use crate::files::Files;
 use crate::pipeline::signer::Signer;
 use crate::session::roster::WhenFull;
 use crate::table::plan::{Access, RoutePlan, TokenPlan};
-use crate::table::settings::{AdminToken, ENVELOPE_BYTES, Fixed, LogSettings, Settings};
-use crate::tls::{self, Certificate};
+use crate::table::settings::{AdminToken, ENVELOPE_BYTES, Fixed, LogSettings, PushSide, Settings};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7080);
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7081);
@@ -40,15 +38,15 @@ pub struct Surroundings<'a> {
 /// Reads every setting; what is broken keeps its built-in value and is reported.
 pub fn compile(document: &Document, files: &Files, context: &Context, running: Option<&Fixed>, report: &mut Report) -> Process {
     let gateway = &document.gateway;
-    let fixed = fixed(gateway, context, running, report);
-    let loopback = fixed.listen.ip().is_loopback() && fixed.admin.ip().is_loopback();
+    let (push, push_tls) = push::compile(gateway, files, context, report);
+    let fixed = fixed(gateway, push, context, running, report);
+    let loopback = fixed.addresses().all(|address| address.ip().is_loopback());
     let development = document.environment == Environment::Development;
     let mut settings = Settings {
         shortcuts: loopback && document.environment != Environment::Production,
         watch: development,
-        tls: gateway.tls.as_ref().and_then(|tls| {
-            edge_tls(tls, files).map_err(|findings| findings.into_iter().for_each(|finding| report.push(finding.path("tls")))).ok()
-        }),
+        tls: gateway.tls.as_ref().and_then(|tls| certificate::of_edge(tls, files, report)),
+        push_tls,
         ..Settings::default()
     };
     apply(gateway, &mut settings);
@@ -77,7 +75,7 @@ fn tokens(document: &Document, files: &Files, context: &Context, fixed: &Fixed, 
     TokenPlan { issuers, api_keys, keep_tokens: false, signing: signing.map(|signing| signing.plan) }
 }
 
-fn fixed(gateway: &GatewayFile, context: &Context, running: Option<&Fixed>, report: &mut Report) -> Fixed {
+fn fixed(gateway: &GatewayFile, push: Option<PushSide>, context: &Context, running: Option<&Fixed>, report: &mut Report) -> Fixed {
     let listen = gateway.listen.as_ref();
     let admin = gateway.admin.as_ref();
     let admin_token = admin.and_then(|admin| admin.token.as_ref()).map(|token| {
@@ -103,6 +101,7 @@ fn fixed(gateway: &GatewayFile, context: &Context, running: Option<&Fixed>, repo
         },
         admin_token,
         store: stores::compile(gateway, report),
+        push,
     }
 }
 
@@ -173,29 +172,6 @@ fn log_level(level: document::LogLevel) -> tracing::Level {
     }
 }
 
-fn edge_tls(written: &Spanned<document::EdgeTls>, files: &Files) -> Result<Certificate, Vec<Diagnostic>> {
-    let (Some(cert), Some(key)) = (&written.cert, &written.key) else {
-        return Err(vec![missing(written.span, "TLS needs both `cert` and `key`", "write `tls: { cert: server.pem, key: server.key }`")]);
-    };
-    match (read(cert, files), read(key, files)) {
-        (Ok(cert_pem), Ok(key_pem)) => match tls::server_config(&cert_pem, &key_pem) {
-            Ok(config) => Ok(Certificate {
-                cert: cert.as_path().to_path_buf(),
-                key: key.as_path().to_path_buf(),
-                fingerprint: tls::fingerprint(&cert_pem, &key_pem),
-                config,
-            }),
-            Err(problem) => {
-                let help = "both files are PEM: the certificate chain, and its private key";
-                Err(vec![
-                    Diagnostic::new(Rule::TlsFile, cert.span, problem).label("the certificate").related(key.span, "the key").help(help),
-                ])
-            }
-        },
-        (cert_pem, key_pem) => Err(cert_pem.err().into_iter().chain(key_pem.err()).collect()),
-    }
-}
-
 /// What may not be missing where others can reach the gateway.
 fn require(document: &Document, fixed: &Fixed, settings: &Settings, report: &mut Report) {
     let admin = document.gateway.admin.as_ref();
@@ -229,8 +205,9 @@ fn open_address(document: &Document, fixed: &Fixed) -> (SocketAddr, Option<Span>
     let gateway = &document.gateway;
     let listen = gateway.listen.as_ref().and_then(|listen| listen.address.as_ref());
     let admin = gateway.admin.as_ref().and_then(|admin| admin.address.as_ref());
-    let both = [(fixed.listen, listen), (fixed.admin, admin)];
-    let (address, written) = both.into_iter().find(|(address, _)| !address.ip().is_loopback()).unwrap_or(both[0]);
+    let push = gateway.push.as_ref().and_then(|push| push.address.as_ref());
+    let mut all = fixed.addresses().zip([listen, admin, push]);
+    let (address, written) = all.find(|(address, _)| !address.ip().is_loopback()).unwrap_or((fixed.listen, listen));
     // The command line may say another address than the file.
     (address, written.filter(|written| written.0 == address).map(|written| written.span))
 }
@@ -347,6 +324,12 @@ pub fn needs_restart(document: &Document, process: &Process, running: &Fixed, re
             process.fixed.store != running.store,
             gateway.store.as_ref().map(|store| store.span),
             format!("the gateway keeps what it keeps in another one ({})", running.store.name()),
+        ),
+        (
+            "push",
+            process.fixed.push != running.push,
+            gateway.push.as_ref().map(|push| push.span),
+            running.push.as_ref().map_or("the gateway was started without one", |_| "the gateway was started with another one").to_owned(),
         ),
     ];
     for (key, changed, place, now) in changes {
