@@ -19,6 +19,7 @@ use crate::drain::Tasks;
 use crate::gateway::{StartError, development, write_ready_file};
 use crate::proto::Pools;
 use crate::reload::{self, Inputs, log_findings};
+use crate::services::hasher::Hasher;
 use crate::services::{self, alone, auth};
 use crate::store::{self, Store};
 use crate::table::compile::Context;
@@ -130,7 +131,7 @@ impl Auth {
         };
         cells.tell(plan);
         let listener = TcpListener::bind(self.listen).map_err(cannot(format!("cannot listen on {}", self.listen)))?;
-        let address = alone::serve(auth::service(context, &Handle::current()), listener, &Handle::current(), tasks);
+        let address = alone::serve(auth::service(context, Hasher::new(), &Handle::current()), listener, &Handle::current(), tasks);
         let address = address.map_err(cannot(format!("cannot listen on {}", self.listen)))?;
         if !address.ip().is_loopback() {
             warn!(%address, "whoever reaches this address is believed to be a gateway");
