@@ -140,6 +140,12 @@ impl Hasher {
     }
 }
 
+impl Default for Hasher {
+    fn default() -> Hasher {
+        Hasher::new()
+    }
+}
+
 impl Inner {
     fn hash(&self, password: &[u8]) -> Result<String> {
         let (salt, mut hash) = (random::bytes(), [0; HASH_BYTES]);

@@ -107,7 +107,8 @@ impl From<Unhashed> for Refusal {
     fn from(unhashed: Unhashed) -> Refusal {
         match unhashed {
             Unhashed::Overloaded => {
-                let refusal = Refusal::new(Code::ResourceExhausted, "OVERLOADED", "too many passwords are being looked at; wait and try again");
+                let refusal =
+                    Refusal::new(Code::ResourceExhausted, "OVERLOADED", "too many passwords are being looked at; wait and try again");
                 refusal.retry_after(OVERLOADED_WAIT)
             }
             Unhashed::Failed(cause) => Refusal::new(Code::Internal, "INTERNAL", "the service made a mistake").because(cause),

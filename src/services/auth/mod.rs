@@ -59,7 +59,7 @@ struct Auth {
 }
 
 /// The service, ready to be served. It sends mail on `runtime`, and is to be called there.
-pub fn service(context: Context, hasher: Hasher, runtime: &Handle) -> AuthServiceServer<impl AuthService> {
+pub fn service(context: Context, hasher: Hasher, runtime: &Handle) -> AuthServiceServer<impl AuthService + use<>> {
     AuthServiceServer::new(Auth::new(context, hasher, runtime)).max_decoding_message_size(REQUEST_BYTES_MAX)
 }
 

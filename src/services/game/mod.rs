@@ -76,7 +76,7 @@ pub fn service(
     hasher: Hasher,
     runtime: &Handle,
     tasks: &Arc<Tasks>,
-) -> GameServiceServer<impl GameService> {
+) -> GameServiceServer<impl GameService + use<>> {
     let game = Game::new(context, pusher, hasher, runtime, tasks);
     tasks.spawn_gently(runtime, Sweep::new(game.rooms.clone(), tasks.token()).run());
     GameServiceServer::new(game).max_decoding_message_size(REQUEST_BYTES_MAX)

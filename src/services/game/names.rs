@@ -55,9 +55,8 @@ impl Wish {
 }
 
 fn parse_metadata(metadata: HashMap<String, String>) -> Result<BTreeMap<String, String>> {
-    let fits = |(key, value): (&String, &String)| {
-        (1..=METADATA_KEY_BYTES_MAX).contains(&key.len()) && value.len() <= METADATA_VALUE_BYTES_MAX
-    };
+    let fits =
+        |(key, value): (&String, &String)| (1..=METADATA_KEY_BYTES_MAX).contains(&key.len()) && value.len() <= METADATA_VALUE_BYTES_MAX;
     if metadata.len() > METADATA_ENTRIES_MAX || !metadata.iter().all(fits) {
         let message = "a room's metadata has at most 16 entries, each with a key of 1 to 64 bytes and a value of at most 256";
         return Err(Refusal::invalid("metadata", "INVALID_METADATA", message));

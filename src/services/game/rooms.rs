@@ -21,7 +21,8 @@ use crate::services::documents::{self, Outcome, Read, TRIES, Unread, outrun, wri
 use crate::services::refusal::Result;
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
-pub const PAGE_MAX: usize = 50;
+/// With as much metadata as they may have these are 220 KiB.
+pub const PAGE_MAX: usize = 40;
 
 /// How often a page of rooms with a free seat is looked for among those that have none.
 const PAGE_TRIES: usize = 8;
@@ -184,8 +185,7 @@ impl Rooms {
             }
         } else {
             for (wanted, token) in [(LeaveReason::Left, "ROOM_LEFT"), (LeaveReason::Gone, "SEAT_LOST")] {
-                let users: Vec<String> =
-                    left.iter().filter(|(_, reason)| *reason == wanted).map(|(seat, _)| seat.user.clone()).collect();
+                let users: Vec<String> = left.iter().filter(|(_, reason)| *reason == wanted).map(|(seat, _)| seat.user.clone()).collect();
                 self.herald.silence(&room.id, &users, token).await;
             }
         }

@@ -48,10 +48,7 @@ async fn two_processes_agree_on_the_versions_of_one_room() {
         versions
     };
     let (recorder, id) = (world.recorder.clone(), room.id.clone());
-    let (hers, his) = tokio::join!(
-        tokio::spawn(act(world.another(), "alice", id.clone())),
-        tokio::spawn(act(other, "bob", id.clone()))
-    );
+    let (hers, his) = tokio::join!(tokio::spawn(act(world.another(), "alice", id.clone())), tokio::spawn(act(other, "bob", id.clone())));
     let versions: BTreeSet<u64> = hers.unwrap().into_iter().chain(his.unwrap()).collect();
     assert_eq!(versions, (3..=102).collect());
     assert_eq!(recorder.pushed().len(), 102);

@@ -23,7 +23,8 @@ async fn who_is_not_logged_in_is_refused_everything() {
 #[tokio::test]
 async fn a_room_that_may_not_be_is_refused_by_its_field() {
     let world = World::new();
-    let wishes: [(&str, fn(&mut CreateRoomRequest)); 10] = [
+    type Wish = fn(&mut CreateRoomRequest);
+    let wishes: [(&str, Wish); 10] = [
         ("INVALID_NAME name", |request| request.name = "  ".to_owned()),
         ("INVALID_NAME name", |request| request.name = "ä".repeat(65)),
         ("INVALID_NAME name", |request| request.name = "a\nb".to_owned()),
