@@ -134,7 +134,7 @@ impl Gateway {
             accounts: cells.accounts.clone(),
             outbox: options.data.path().join("outbox"),
         };
-        let builtins = Arc::new(services::builtins(room.clone(), services, pusher));
+        let builtins = Arc::new(services::builtins(room.clone(), services, pusher, &tasks));
         let living = Living::new(builtins, sessions.clone(), hub.clone(), cells, checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();

@@ -31,6 +31,9 @@ mod topics;
 // Accounts, from registering to a forgotten password, on the shipped files and both stores.
 mod accounts;
 
+// Games, on the shipped files.
+mod game;
+
 // More logins than there is room for.
 mod flood;
 

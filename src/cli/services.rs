@@ -1,25 +1,33 @@
 //! `protogate services`: a built-in service as a process of its own.
 
-use std::net::{SocketAddr, TcpListener};
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use hyper::body::Incoming;
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tonic::body::Body;
+use tower::Service;
 use tracing::{info, warn};
 
 use super::serve::refused;
 use super::{CANNOT_START, Config, Data, Exit};
+use crate::backend::{EndpointSpec, SpecKind};
 use crate::clock::Clock;
 use crate::config::Environment;
+use crate::config::value::{EndpointUrl, Value};
 use crate::drain::Tasks;
 use crate::gateway::{StartError, development, write_ready_file};
 use crate::proto::Pools;
 use crate::reload::{self, Inputs, log_findings};
-use crate::services::{self, alone, auth};
+use crate::services::hasher::Hasher;
+use crate::services::pusher::Pusher;
+use crate::services::{self, alone, auth, game};
 use crate::store::{self, Store};
 use crate::table::compile::Context;
 use crate::table::link::Cells;
@@ -32,51 +40,116 @@ const THREADS: usize = 2;
 /// How long calls in flight may take when it ends.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a connection to the gateway may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Built-in services as processes of their own.
+///
+/// A gateway calls one where its route file says `grpc: { endpoints: [...] }` instead of `builtin: …`. It takes the store from gateway.yaml.
+/// It believes what gateways tell it of their clients, so nobody else may reach it: keep it on loopback or in a network of gateways alone.
 ///
 /// Example: protogate services auth --listen 127.0.0.1:7090
 #[derive(Subcommand)]
 pub enum Services {
-    Auth(Auth),
+    /// Serve accounts to gateways elsewhere.
+    ///
+    /// A gateway calls it where its route file says `auth: { grpc: { endpoints: ["http://127.0.0.1:7090"] } }` instead of `builtin`. It
+    /// takes the store, `auth.signing`, `auth.accounts` and `auth.mail` from gateway.yaml, and reads them again on SIGHUP. It believes
+    /// what gateways tell it of their clients, so nobody else may reach it: keep it on loopback or in a network of gateways alone.
+    ///
+    /// Example: protogate services auth --listen 127.0.0.1:7090
+    Auth(Alone),
+
+    /// Serve games to gateways elsewhere.
+    ///
+    /// A gateway calls it where its route file says `game: { grpc: { endpoints: ["http://127.0.0.1:7091"] } }` instead of `builtin`. It
+    /// takes the store from gateway.yaml, and reaches clients by the PushService of a gateway. It believes what gateways tell it of their
+    /// clients, so nobody else may reach it: keep it on loopback or in a network of gateways alone.
+    ///
+    /// Example: protogate services game --push http://127.0.0.1:7082 --listen 127.0.0.1:7091
+    Game(Pushing),
 }
 
-/// Serve accounts to gateways elsewhere.
-///
-/// A gateway calls it where its route file says `auth: { grpc: { endpoints: ["http://127.0.0.1:7090"] } }` instead of `builtin`. It takes
-/// the store, `auth.signing`, `auth.accounts` and `auth.mail` from gateway.yaml, and reads them again on SIGHUP. It believes what gateways
-/// tell it of their clients, so nobody else may reach it: keep it on loopback or in a network of gateways alone.
-///
-/// Example: protogate services auth --listen 127.0.0.1:7090
+/// What every service is told.
 #[derive(Args)]
-pub struct Auth {
+pub struct Alone {
     #[command(flatten)]
     config: Config,
 
     #[command(flatten)]
     data: Data,
 
-    /// Where gateways connect. Port 0 takes any.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7090")]
-    listen: SocketAddr,
+    /// Where gateways connect [default: 127.0.0.1, port 7090 for auth, 7091 for game]. Port 0 takes any.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
 
     /// Write the address to this file once calls are answered, as JSON.
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
 }
 
+/// What a service is told that reaches clients.
+#[derive(Args)]
+pub struct Pushing {
+    #[command(flatten)]
+    alone: Alone,
+
+    #[command(flatten)]
+    gateway: PushDoor,
+}
+
+/// How clients are reached. Not to be printed: it holds a token.
+#[derive(Args)]
+struct PushDoor {
+    /// The PushService of a gateway, such as `http://127.0.0.1:7082`.
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
+    push: EndpointUrl,
+
+    /// What the PushService asks for. Whoever lists processes sees arguments: the environment keeps it to this one.
+    #[arg(long, value_name = "TOKEN", env = "PROTOGATE_PUSH_TOKEN", hide_env_values = true)]
+    push_token: String,
+}
+
+/// What a service is made of.
+struct Parts {
+    context: services::Context,
+    hasher: Hasher,
+    runtime: Handle,
+    tasks: Arc<Tasks>,
+}
+
 // === impl Services ===
 
 impl Services {
     pub fn run(self) -> Result<(), Exit> {
-        let Services::Auth(auth) = self;
-        auth.run()
+        match self {
+            Services::Auth(alone) => alone.run("auth", 7090, |parts| Ok(auth::service(parts.context, parts.hasher, &parts.runtime))),
+            Services::Game(Pushing { alone, gateway }) => alone.run("game", 7091, |parts| {
+                let pusher = gateway.pusher(&parts.runtime)?;
+                Ok(game::service(parts.context, pusher, parts.hasher, &parts.runtime, &parts.tasks))
+            }),
+        }
     }
 }
 
-// === impl Auth ===
+// === impl PushDoor ===
 
-impl Auth {
-    fn run(self) -> Result<(), Exit> {
+impl PushDoor {
+    fn pusher(&self, runtime: &Handle) -> Result<Pusher, Exit> {
+        let EndpointUrl { tls, host, port } = self.push.clone();
+        let kind = SpecKind::Grpc { endpoints: vec![EndpointSpec { host, port, tls }], tls: None, connect_timeout: CONNECT_TIMEOUT };
+        Pusher::remote(kind, &self.push_token, runtime).map_err(cannot("clients cannot be reached"))
+    }
+}
+
+// === impl Alone ===
+
+impl Alone {
+    fn run<S>(self, name: &'static str, port: u16, make: impl FnOnce(Parts) -> Result<S, Exit>) -> Result<(), Exit>
+    where
+        S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
         let mut inputs = self.inputs()?;
         let pools = Pools::default();
         let mut checked = reload::check(&inputs, None, &pools);
@@ -100,7 +173,7 @@ impl Auth {
                 reload::check(&inputs, None, &pools).plan.unwrap_or(plan)
             }
         };
-        let ran = runtime.block_on(self.serve(&inputs, store, plan, &tasks));
+        let ran = runtime.block_on(self.serve((name, port), &inputs, (store, plan), &tasks, make));
         runtime.shutdown_timeout(Duration::from_secs(2));
         ran
     }
@@ -114,7 +187,18 @@ impl Auth {
         Ok(self.config.inputs(context))
     }
 
-    async fn serve(&self, inputs: &Inputs, store: Store, plan: Plan, tasks: &Arc<Tasks>) -> Result<(), Exit> {
+    async fn serve<S>(
+        &self,
+        (name, port): (&'static str, u16),
+        inputs: &Inputs,
+        (store, plan): (Store, Plan),
+        tasks: &Arc<Tasks>,
+        make: impl FnOnce(Parts) -> Result<S, Exit>,
+    ) -> Result<(), Exit>
+    where
+        S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
         let cannot_hear = cannot("signals cannot be received");
         let mut terminate = signal(SignalKind::terminate()).map_err(&cannot_hear)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(&cannot_hear)?;
@@ -129,9 +213,12 @@ impl Auth {
             outbox: self.data.folder().path().join("outbox"),
         };
         cells.tell(plan);
-        let listener = TcpListener::bind(self.listen).map_err(cannot(format!("cannot listen on {}", self.listen)))?;
-        let address = alone::serve(auth::service(context, &Handle::current()), listener, &Handle::current(), tasks);
-        let address = address.map_err(cannot(format!("cannot listen on {}", self.listen)))?;
+        let runtime = Handle::current();
+        let service = make(Parts { context, hasher: Hasher::new(), runtime: runtime.clone(), tasks: Arc::clone(tasks) })?;
+        let listen = self.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let listener = TcpListener::bind(listen).map_err(cannot(format!("cannot listen on {listen}")))?;
+        let address = alone::serve(service, listener, &runtime, tasks);
+        let address = address.map_err(cannot(format!("cannot listen on {listen}")))?;
         if !address.ip().is_loopback() {
             warn!(%address, "whoever reaches this address is believed to be a gateway");
         }
@@ -139,7 +226,7 @@ impl Auth {
             write_ready_file(path, &json!({ "services": address.to_string() }))
                 .map_err(cannot(format!("cannot write {}", path.display())))?;
         }
-        info!(%address, "serving accounts");
+        info!(%address, service = name, "serving");
         loop {
             tokio::select! {
                 biased;
@@ -169,4 +256,55 @@ fn read_again(inputs: &Inputs, cells: &Cells) {
 
 fn cannot<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl Fn(E) -> Exit {
     move |error| Exit::new(CANNOT_START, format!("error: {what}: {error}"))
+}
+
+fn endpoint(text: &str) -> Result<EndpointUrl, String> {
+    EndpointUrl::parse(text).map_err(|problem| format!("{}; write it like {}", problem.why, EndpointUrl::EXAMPLE))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        services: Services,
+    }
+
+    fn parse(line: &str) -> Result<Services, String> {
+        Line::try_parse_from(line.split(' ')).map(|line| line.services).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn accounts_push_to_nobody_and_games_want_to_know_how() {
+        let Ok(Services::Auth(auth)) = parse("services auth") else { panic!("it needs nothing") };
+        assert_eq!(auth.listen, None);
+        assert!(parse("services auth --push http://127.0.0.1:7082").is_err());
+        assert!(parse("services game --push-token secret").err().unwrap().contains("--push <URL>"));
+        assert!(parse("services game --push http://127.0.0.1:7082").err().unwrap().contains("--push-token <TOKEN>"));
+        let line = "services game --push https://gateway.internal:7082 --push-token secret --listen 127.0.0.1:0";
+        let Ok(Services::Game(Pushing { alone, gateway })) = parse(line) else { panic!("it is complete") };
+        let EndpointUrl { tls, host, port } = gateway.push;
+        assert_eq!((tls, host.as_str(), port, gateway.push_token.as_str()), (true, "gateway.internal", 7082, "secret"));
+        assert_eq!(alone.listen.unwrap().port(), 0);
+    }
+
+    #[test]
+    fn what_is_no_gateway_is_refused_with_an_example_and_the_token_is_not_shown() {
+        for url in ["127.0.0.1:7082", "ws://127.0.0.1:7082", "http://127.0.0.1", "http://u:p@127.0.0.1:1", "http://127.0.0.1:1/x"] {
+            let told = parse(&format!("services game --push-token s3cr3t --push {url}")).err().unwrap();
+            assert!(told.contains("http://127.0.0.1:50051") && !told.contains("s3cr3t"), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_http_does_not_allow_is_refused_unshown() {
+        let push = endpoint("http://127.0.0.1:7082").unwrap();
+        let door = PushDoor { push, push_token: "s3cr3t\n".to_owned() };
+        let told = door.pusher(&Handle::current()).err().unwrap().message;
+        assert!(told.contains("token") && !told.contains("s3cr3t"), "{told}");
+    }
 }

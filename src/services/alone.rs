@@ -218,6 +218,7 @@ mod tests {
 
     use super::*;
     use crate::services::echo::v1::EchoRequest;
+    use crate::services::hasher::Hasher;
     use crate::services::{Context, auth, echo};
 
     async fn serve_echo(tasks: &Arc<Tasks>) -> SocketAddr {
@@ -249,7 +250,7 @@ mod tests {
     async fn what_the_service_refuses_arrives_as_it_was_refused() {
         let tasks = Arc::new(Tasks::new());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let service = auth::service(Context::in_memory(), &Handle::current());
+        let service = auth::service(Context::in_memory(), Hasher::new(), &Handle::current());
         let address = serve(service, listener, &Handle::current(), &tasks).unwrap();
         let mut client = tonic::client::Grpc::new(channel(address).await);
         client.ready().await.unwrap();

@@ -5,23 +5,28 @@
 pub mod alone;
 pub mod auth;
 pub mod echo;
+pub mod game;
+pub mod hasher;
 pub mod pusher;
 
 mod documents;
 mod refusal;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
 use crate::backend::Builtins;
 use crate::clock::Clock;
+use crate::drain::Tasks;
 use crate::pipeline::signing::SigningCell;
 use crate::store::Store;
+use hasher::Hasher;
 use pusher::Pusher;
 
 /// The names that `builtin:` in a route file may use.
-pub const NAMES: &[&str] = &["auth", "echo"];
+pub const NAMES: &[&str] = &["auth", "echo", "game"];
 
 /// What the services stand on.
 #[derive(Clone)]
@@ -36,19 +41,21 @@ pub struct Context {
     pub outbox: PathBuf,
 }
 
-/// All of them, under [`NAMES`]. They run on `back_room`, and reach clients by `pusher`.
-pub fn builtins(back_room: Handle, context: Context, pusher: Pusher) -> Builtins {
-    let _ = &pusher;
+/// All of them, under [`NAMES`]. They run on `back_room`, reach clients by `pusher`, and what they do by themselves ends with `tasks`.
+pub fn builtins(back_room: Handle, context: Context, pusher: Pusher, tasks: &Arc<Tasks>) -> Builtins {
+    // One, because its bounds are those of the process.
+    let hasher = Hasher::new();
     let mut builtins = Builtins::new(back_room.clone());
-    builtins.add("auth", auth::service(context, &back_room));
+    builtins.add("auth", auth::service(context.clone(), hasher.clone(), &back_room));
     builtins.add("echo", echo::service());
+    builtins.add("game", game::service(context, pusher, hasher, &back_room, tasks));
     builtins
 }
 
-/// All of them over a store in memory, pushing to nobody.
+/// All of them over a store in memory, pushing to nobody, and doing nothing by themselves.
 #[cfg(test)]
 pub fn builtins_in_memory() -> Builtins {
-    builtins(Handle::current(), Context::in_memory(), pusher::testing::Recorder::default().pusher())
+    builtins(Handle::current(), Context::in_memory(), pusher::testing::Recorder::default().pusher(), &Arc::new(Tasks::new()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::warn;
 
 use super::documents::Unread;
+use super::hasher::{OVERLOADED_WAIT, Unhashed};
 use crate::failure::Failure;
 use crate::store::StoreError;
 
@@ -29,6 +30,8 @@ struct Inner {
     /// The field of the request that is wrong.
     field: Option<&'static str>,
     wait: Option<Duration>,
+    /// What a program needs to know of the reason.
+    metadata: HashMap<String, String>,
     /// For the log.
     cause: Option<String>,
 }
@@ -41,7 +44,7 @@ const DOMAIN: &str = "services.protogate";
 impl Refusal {
     /// `reason` is a stable token, such as `ROOM_FULL`; `message` says what is wrong and what to do.
     pub fn new(code: Code, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal(Box::new(Inner { code, reason, message: message.into(), field: None, wait: None, cause: None }))
+        Refusal(Box::new(Inner { code, reason, message: message.into(), field: None, wait: None, metadata: HashMap::new(), cause: None }))
     }
 
     /// A field of the request that cannot be taken as it is.
@@ -57,12 +60,24 @@ impl Refusal {
         self
     }
 
+    /// Something that a program needs to know of the reason, such as the current version of what was stale.
+    #[must_use]
+    pub fn with(mut self, what: &'static str, value: impl ToString) -> Refusal {
+        self.0.metadata.insert(what.to_owned(), value.to_string());
+        self
+    }
+
     pub fn reason(&self) -> &'static str {
         self.0.reason
     }
 
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// For the log.
+    pub fn cause(&self) -> &str {
+        self.0.cause.as_deref().unwrap_or_default()
     }
 
     fn because(mut self, cause: String) -> Refusal {
@@ -88,6 +103,19 @@ impl From<Unread> for Refusal {
     }
 }
 
+impl From<Unhashed> for Refusal {
+    fn from(unhashed: Unhashed) -> Refusal {
+        match unhashed {
+            Unhashed::Overloaded => {
+                let refusal =
+                    Refusal::new(Code::ResourceExhausted, "OVERLOADED", "too many passwords are being looked at; wait and try again");
+                refusal.retry_after(OVERLOADED_WAIT)
+            }
+            Unhashed::Failed(cause) => Refusal::new(Code::Internal, "INTERNAL", "the service made a mistake").because(cause),
+        }
+    }
+}
+
 impl From<Failure> for Refusal {
     /// The gateway could not be asked to push.
     fn from(failure: Failure) -> Refusal {
@@ -102,11 +130,11 @@ impl From<Failure> for Refusal {
 
 impl From<Refusal> for Status {
     fn from(Refusal(inner): Refusal) -> Status {
-        let Inner { code, reason, message, field, wait, cause } = *inner;
+        let Inner { code, reason, message, field, wait, metadata, cause } = *inner;
         if let Some(cause) = cause {
             warn!(reason, cause, "a service cannot answer");
         }
-        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
         if let Some(field) = field {
             details.add_bad_request_violation(field, &*message);
         }

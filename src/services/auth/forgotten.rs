@@ -17,7 +17,6 @@ use tracing::{info, warn};
 
 use super::accounts::{self, Accounts, User};
 use super::families::Families;
-use super::hasher::Hasher;
 use super::limits::{Limits, Peer};
 use super::names::{Email, check_password};
 use super::refusal::{Refusal, Result};
@@ -25,6 +24,7 @@ use super::settings::SettingsCell;
 use crate::clock::Clock;
 use crate::random;
 use crate::services::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
+use crate::services::hasher::Hasher;
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
 /// How long a code is good.

@@ -5,11 +5,11 @@
 
 use super::accounts::{self, Accounts, User};
 use super::families::{Families, Tokens};
-use super::hasher::{Hasher, Verdict};
 use super::limits::{Limits, Peer};
 use super::names::{Email, PASSWORD_BYTES_MAX, Username, check_password};
 use super::refusal::{Refusal, Result};
 use crate::services::documents::{self, Outcome, Read, TRIES, outrun, written};
+use crate::services::hasher::{Hasher, Verdict};
 use crate::store::{Batch, Durability, Store};
 
 /// Where logins and accounts begin.

@@ -1,8 +1,9 @@
 //! Accounts: who a person is, and the tokens that prove it. `proto/protogate/auth/v1` is the contract.
 //!
 //! The service keeps everything in the [store](crate::store), so that several of it are one, and it survives its process. Files: `login` and
-//! `forgotten` are the two ways to prove oneself, `families` the logins that follow, `accounts` who there is; `hasher` and `limits` bound
-//! what guessing costs us and yields; `names` says what may be chosen, `refusal` how no is said, `mail` how codes travel.
+//! `forgotten` are the two ways to prove oneself, `families` the logins that follow, `accounts` who there is; `limits` bounds what
+//! guessing yields, and the [hasher](super::hasher) what it costs; `names` says what may be chosen, `refusal` how no is said, `mail` how
+//! codes travel.
 //!
 //! It believes `protogate-peer`, and the fields `user_id` and `token_id` of requests: whoever reaches it without a gateway in between can
 //! be anybody.
@@ -10,7 +11,6 @@
 mod accounts;
 mod families;
 mod forgotten;
-mod hasher;
 mod limits;
 mod login;
 pub mod mail;
@@ -31,7 +31,6 @@ use tonic::{Request, Response, Status};
 use accounts::{Accounts, User};
 use families::{Families, Tokens};
 use forgotten::{Confirmation, Forgotten};
-use hasher::Hasher;
 use limits::{Limits, Peer};
 use login::{Application, Entrance};
 use refusal::Refusal;
@@ -44,6 +43,7 @@ use v1::{
 };
 
 use super::Context;
+use super::hasher::Hasher;
 use crate::clock::Clock;
 
 /// The largest request: a password, and room for the rest.
@@ -59,8 +59,8 @@ struct Auth {
 }
 
 /// The service, ready to be served. It sends mail on `runtime`, and is to be called there.
-pub fn service(context: Context, runtime: &Handle) -> AuthServiceServer<impl AuthService> {
-    AuthServiceServer::new(Auth::new(context, Hasher::new(), runtime)).max_decoding_message_size(REQUEST_BYTES_MAX)
+pub fn service(context: Context, hasher: Hasher, runtime: &Handle) -> AuthServiceServer<impl AuthService + use<>> {
+    AuthServiceServer::new(Auth::new(context, hasher, runtime)).max_decoding_message_size(REQUEST_BYTES_MAX)
 }
 
 // === impl Auth ===

@@ -11,13 +11,11 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::warn;
 
 use crate::services::documents::Unread;
+use crate::services::hasher::{OVERLOADED_WAIT, Unhashed};
 use crate::store::StoreError;
 
 /// What the reasons are unique within, as google.rpc.ErrorInfo wants to know.
 const DOMAIN: &str = "auth.protogate";
-
-/// How long whoever meets a full waiting room should stay away: about as long as it takes to empty.
-const OVERLOADED_WAIT: Duration = Duration::from_secs(2);
 
 /// The result of anything that a client asked for.
 pub type Result<T> = std::result::Result<T, Refusal>;
@@ -154,6 +152,15 @@ impl From<Unread> for Refusal {
         match unread {
             Unread::Store(error) => error.into(),
             Unread::Broken(key) => Refusal::broken(&key),
+        }
+    }
+}
+
+impl From<Unhashed> for Refusal {
+    fn from(unhashed: Unhashed) -> Refusal {
+        match unhashed {
+            Unhashed::Overloaded => Refusal::Overloaded,
+            Unhashed::Failed(cause) => Refusal::Internal(cause),
         }
     }
 }

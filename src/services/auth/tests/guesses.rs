@@ -1,7 +1,7 @@
 //! What guessing costs, and what it yields.
 
 use super::*;
-use crate::services::auth::hasher::WAITING_MAX;
+use crate::services::hasher::WAITING_MAX;
 
 #[tokio::test]
 async fn an_unknown_name_costs_the_same_and_is_told_the_same() {

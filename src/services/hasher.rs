@@ -17,11 +17,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::refusal::{Refusal, Result};
 use crate::random;
+
+/// The result of hashing.
+pub type Result<T> = std::result::Result<T, Unhashed>;
 
 /// Callers that may wait for their turn.
 pub const WAITING_MAX: usize = 64;
+
+/// How long whoever meets a full waiting room should stay away: about as long as it takes to empty.
+pub const OVERLOADED_WAIT: Duration = Duration::from_secs(2);
 
 /// Of a hash and of its salt, as RFC 9106 recommends.
 const HASH_BYTES: usize = 32;
@@ -53,6 +58,15 @@ struct Inner {
     running_max: AtomicUsize,
 }
 
+/// Why there is no hash.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Unhashed {
+    /// The waiting room is full, or somebody waited too long in it.
+    Overloaded,
+    /// Our mistake; the text is for the log.
+    Failed(String),
+}
+
 /// The right to wait for a turn.
 pub struct Place {
     hasher: Hasher,
@@ -77,7 +91,7 @@ impl Hasher {
         Hasher::at_cost(Params::new(19 * 1024, 2, 1, None).expect("these are within bounds"), processors)
     }
 
-    pub(super) fn at_cost(cost: Params, turns: usize) -> Hasher {
+    pub fn at_cost(cost: Params, turns: usize) -> Hasher {
         let nobody = phc(&cost, &random::bytes(), &random::bytes());
         Hasher(Arc::new(Inner {
             cost,
@@ -93,7 +107,7 @@ impl Hasher {
 
     /// A place in the waiting room, or a refusal at once.
     pub fn enter(&self) -> Result<Place> {
-        let place = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
+        let place = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| Unhashed::Overloaded)?;
         Ok(Place { hasher: self.clone(), _place: place })
     }
 
@@ -111,7 +125,7 @@ impl Hasher {
 
     /// Runs `work` when it is its turn. It holds its turn until it ends, also when nobody waits for it any more: it cannot be stopped.
     async fn turn<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
-        let turn = timeout(PATIENCE, Arc::clone(&self.0.turns).acquire_owned()).await.map_err(|_| Refusal::Overloaded)?;
+        let turn = timeout(PATIENCE, Arc::clone(&self.0.turns).acquire_owned()).await.map_err(|_| Unhashed::Overloaded)?;
         let turn = turn.expect("this semaphore is never closed");
         let hasher = Arc::clone(&self.0);
         let worked = spawn_blocking(move || {
@@ -122,7 +136,13 @@ impl Hasher {
             hasher.running.fetch_sub(1, Ordering::Relaxed);
             worked
         });
-        worked.await.unwrap_or_else(|error| Err(Refusal::Internal(format!("a hash was not computed: {error}"))))
+        worked.await.unwrap_or_else(|error| Err(Unhashed::Failed(format!("a hash was not computed: {error}"))))
+    }
+}
+
+impl Default for Hasher {
+    fn default() -> Hasher {
+        Hasher::new()
     }
 }
 
@@ -131,12 +151,12 @@ impl Inner {
         let (salt, mut hash) = (random::bytes(), [0; HASH_BYTES]);
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.cost.clone());
         self.fill(&argon2, password, &salt, &mut hash)
-            .map_err(|error| Refusal::Internal(format!("a password cannot be hashed: {error}")))?;
+            .map_err(|error| Unhashed::Failed(format!("a password cannot be hashed: {error}")))?;
         Ok(phc(&self.cost, &salt, &hash))
     }
 
     fn verify(&self, password: &[u8], hash: &str) -> Result<Verdict> {
-        let broken = || Refusal::broken("a password's hash");
+        let broken = || Unhashed::Failed("a password's hash in the store cannot be read".to_owned());
         let hash = PasswordHash::new(hash).map_err(|_| broken())?;
         let cost = Params::try_from(&hash).map_err(|_| broken())?;
         let algorithm = Algorithm::try_from(hash.algorithm.as_str()).map_err(|_| broken())?;
@@ -146,7 +166,7 @@ impl Inner {
         let computed = &mut computed[..expected.len()];
         let argon2 = Argon2::new(algorithm, version, cost.clone());
         self.fill(&argon2, password, &salt, computed)
-            .map_err(|error| Refusal::Internal(format!("a password cannot be verified: {error}")))?;
+            .map_err(|error| Unhashed::Failed(format!("a password cannot be verified: {error}")))?;
         // Outputs are compared in constant time.
         match Output::new(computed).is_ok_and(|computed| computed == expected) {
             false => Ok(Verdict::Wrong),
@@ -181,8 +201,8 @@ fn behind_others<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> 
         work()
     };
     thread::scope(|scope| match thread::Builder::new().name("hash".to_owned()).spawn_scoped(scope, niced) {
-        Ok(thread) => thread.join().unwrap_or_else(|_| Err(Refusal::Internal("hashing panicked".to_owned()))),
-        Err(error) => Err(Refusal::Internal(format!("there is no thread to hash on: {error}"))),
+        Ok(thread) => thread.join().unwrap_or_else(|_| Err(Unhashed::Failed("hashing panicked".to_owned()))),
+        Err(error) => Err(Unhashed::Failed(format!("there is no thread to hash on: {error}"))),
     })
 }
 
@@ -284,7 +304,7 @@ mod tests {
         let answers = join_all(flood).await;
         let (wrong, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.is_ok());
         assert_eq!((wrong.len(), refused.len()), (capacity, 19 * capacity));
-        assert!(refused.iter().all(|answer| matches!(answer, Err(Refusal::Overloaded))));
+        assert!(refused.iter().all(|answer| matches!(answer, Err(Unhashed::Overloaded))));
         assert_eq!(hasher.done(), capacity as u64);
         assert!(hasher.running_max() <= 2, "{}", hasher.running_max());
         assert!(hasher.enter().is_ok(), "there is room again");
@@ -305,6 +325,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever() {
         let answer = cheap(0).enter().unwrap().hash("password".to_owned()).await;
-        assert!(matches!(answer, Err(Refusal::Overloaded)));
+        assert!(matches!(answer, Err(Unhashed::Overloaded)));
     }
 }
