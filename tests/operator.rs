@@ -13,7 +13,10 @@ use crate::support::{ECHO, TestGateway, admin_request, operator};
 const SOON: Duration = Duration::from_secs(2);
 
 fn gateway() -> TestGateway {
-    TestGateway::start(&format!("{ECHO}pushes:\n  2101: {{ name: echo.said, message: protogate.echo.v1.EchoResponse }}\n"))
+    TestGateway::start(&format!(
+        "{ECHO}pushes:\n  2101: {{ name: echo.said, message: protogate.echo.v1.EchoResponse }}\n  \
+         2103: {{ name: echo.seen, message: protogate.echo.v1.EchoResponse, delivery: best_effort, on_slow: {{ conflate: message.text }} }}\n"
+    ))
 }
 
 /// Connects, and takes the payload of Ready.
@@ -145,6 +148,11 @@ async fn a_push_reaches_the_sessions_of_its_user_and_waits_for_who_is_away() {
     assert_eq!(first.hear_message().await["payload"]["text"], "to one");
     assert_eq!(second.echo(9002, "nothing came").await, "nothing came");
     assert_eq!(bob.echo(9002, "nor here").await, "nor here");
+    let seen = json!({ "user": "alice", "protocol": 2103, "payload": { "text": "best effort" } });
+    assert_eq!(push(&gateway, seen.clone()).await, (200, json!({ "reached": 2 })));
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.hear_message().await, json!({ "protocol": 2103, "payload": { "text": "best effort" } }), "nobody keeps it");
+    }
     let nobody = json!({ "user": "nobody", "protocol": 2101, "payload": {} });
     assert_eq!(push(&gateway, nobody).await, (200, json!({ "reached": 0 })));
 
@@ -152,6 +160,8 @@ async fn a_push_reaches_the_sessions_of_its_user_and_waits_for_who_is_away() {
     detached(&gateway, "alice").await;
     let away = json!({ "user": "alice", "session": ready["sessionId"], "protocol": 2101, "payload": { "text": "while away" } });
     assert_eq!(push(&gateway, away).await, (200, json!({ "reached": 1 })));
+    assert_eq!(push(&gateway, seen).await, (200, json!({ "reached": 1 })), "who is away misses it");
+    assert_eq!(second.hear_message().await["payload"]["text"], "best effort");
     let mut back = TestClient::connect(gateway.edge()).await;
     back.say(json!({ "protocol": 4, "id": 1, "payload": { "resumeToken": ready["resumeToken"], "lastSeq": 2 } }).to_string()).await;
     let resumed = back.hear_message().await;

@@ -84,3 +84,30 @@ impl Line for SocketLine {
         self.outbox.close(close);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Budget, OnSlow};
+    use crate::table::{Table, live};
+
+    #[test]
+    fn everybody_of_a_codec_gets_the_same_frame_with_its_place_in_the_topic() {
+        let (_writer, tables) = live(Arc::new(Table::empty()));
+        let budget = Arc::new(Budget::new(1000, 1000));
+        let line = |codec| SocketLine { codec, outbox: Outbox::new(Arc::clone(&budget)), tables: tables.clone() };
+        let publication = Publication::new(2101, b"\x0a\x01x".as_slice().into(), OnSlow::DropOldest);
+        let publication = Arc::new(publication.at("room/1".into(), "e1".into(), 7));
+        for codec in [Codec::Proto, Codec::Json] {
+            let (one, other) = (line(codec), line(codec));
+            assert!(one.publish(&publication) && other.publish(&publication));
+            let frame = publication.frame(codec, || panic!("it was made"));
+            let read = codec.decode(&frame[2..]).unwrap();
+            assert_eq!((read.protocol, &*read.topic, &*read.epoch, read.offset), (2101, "room/1", "e1", 7));
+            assert_eq!((read.seq, read.dropped), (0, 0));
+            for line in [one, other] {
+                assert_eq!(line.outbox.take(|_, _, _| {}), **frame);
+            }
+        }
+    }
+}

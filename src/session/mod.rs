@@ -17,7 +17,7 @@
 //! - `node`: what goes on in the background between this node, the store, and other nodes; it is `lease`, `notices`, `letter` and `storing`
 //!
 //! What waits for a client:
-//! - `outbox`: what waits to be written to one connection, `outbox/lane` the pushes of it
+//! - `outbox`: what waits to be written to one connection, in `outbox/lane` the pushes, in `outbox/room` what gives way
 //! - `budget`: the bounds that all outboxes share
 
 pub mod budget;

@@ -7,8 +7,8 @@
 //!   until it says that they are written, so that a client which stops reading cannot hold the bound twice.
 //! - There are two lanes, in each of which order is kept: what the gateway itself says and replies first, then pushes. A push that is
 //!   about to be written anyway, because nothing is in its way, goes with the first lane at once.
-//! - What may be dropped gives way to everything else, be it for the bound of this outbox or for that of all; see `lane` for what is
-//!   dropped, and how the client hears of it. A session's own pushes never are.
+//! - What may be dropped gives way to everything else, be it for the bound of this outbox or for that of all; see `room`, and `lane` for
+//!   what is dropped, and how the client hears of it. A session's own pushes never are.
 //! - An empty outbox owns no buffer; an idle connection pays about a hundred bytes.
 //! - Anyone may ask the connection to end. The first to ask is heard, once.
 
@@ -21,9 +21,10 @@ use bytes::Bytes;
 use super::budget::Budget;
 use super::publication::{OnSlow, Publication};
 use crate::wire::Close;
-use lane::{Lane, Loss};
+use lane::Lane;
 
 mod lane;
+mod room;
 
 /// The most bytes that the task takes at once, if pushes are among them: what it has taken can be neither dropped nor replaced. One write
 /// of this size is as much as loopback gives.
@@ -229,14 +230,6 @@ impl Outbox {
         taken
     }
 
-    /// Lets go of so many bytes, if so many may be dropped; latest states are kept. How many it let go.
-    pub fn relieve(&self, bytes: usize) -> usize {
-        let mut state = self.lock();
-        let before = state.waiting();
-        while before - state.waiting() < bytes && self.drop_oldest(&mut state, &[Loss::Oldest]) {}
-        before - state.waiting()
-    }
-
     /// So many of the taken bytes are written and wait no longer.
     pub fn written(&self, bytes: usize) {
         let mut state = self.lock();
@@ -293,44 +286,6 @@ impl Outbox {
         self.make_room(state, frame.len())?;
         state.lane().publish(publication, frame.clone(), replaced);
         Ok(())
-    }
-
-    /// Counts so many bytes, for which what may be dropped gives way.
-    fn make_room(&self, state: &mut State, added: usize) -> Result<(), Full> {
-        self.make_own_room(state, added)?;
-        self.take_room(state, added)
-    }
-
-    fn make_own_room(&self, state: &mut State, added: usize) -> Result<(), Full> {
-        let bytes_max = self.budget.outbox_bytes_max();
-        let droppable = state.lane.as_ref().map_or(0, |lane| lane.droppable_bytes());
-        // Nothing is dropped for what does not fit anyway.
-        if state.waiting() - droppable + added > bytes_max {
-            return Err(Full::Own);
-        }
-        while state.waiting() + added > bytes_max {
-            if !self.drop_oldest(state, &[Loss::Oldest, Loss::LatestState]) {
-                return Err(Full::Own);
-            }
-        }
-        Ok(())
-    }
-
-    fn take_room(&self, state: &mut State, added: usize) -> Result<(), Full> {
-        while !self.budget.try_take(added) {
-            if !self.drop_oldest(state, &[Loss::Oldest, Loss::LatestState]) {
-                return Err(Full::All);
-            }
-        }
-        Ok(())
-    }
-
-    /// Drops one message, of the first kind of which there is one.
-    fn drop_oldest(&self, state: &mut State, losses: &[Loss]) -> bool {
-        let Some(lane) = &mut state.lane else { return false };
-        let Some(bytes) = losses.iter().find_map(|loss| lane.drop_oldest(*loss)) else { return false };
-        self.budget.give_back(bytes);
-        true
     }
 
     fn take_bytes_max(&self) -> usize {
