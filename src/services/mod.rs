@@ -4,6 +4,7 @@
 
 pub mod alone;
 pub mod auth;
+pub mod chat;
 pub mod echo;
 pub mod pusher;
 
@@ -21,7 +22,7 @@ use crate::store::Store;
 use pusher::Pusher;
 
 /// The names that `builtin:` in a route file may use.
-pub const NAMES: &[&str] = &["auth", "echo"];
+pub const NAMES: &[&str] = &["auth", "chat", "echo"];
 
 /// What the services stand on.
 #[derive(Clone)]
@@ -38,8 +39,9 @@ pub struct Context {
 
 /// All of them, under [`NAMES`]. They run on `back_room`, and reach clients by `pusher`.
 pub fn builtins(back_room: Handle, context: Context, pusher: Pusher) -> Builtins {
-    let _ = &pusher;
     let mut builtins = Builtins::new(back_room.clone());
+    let Context { store, clock, .. } = context.clone();
+    builtins.add("chat", chat::service(store, clock, pusher, &back_room));
     builtins.add("auth", auth::service(context, &back_room));
     builtins.add("echo", echo::service());
     builtins
