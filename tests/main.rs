@@ -28,6 +28,9 @@ mod effects;
 // Accounts, from registering to a forgotten password, on the shipped files and both stores.
 mod accounts;
 
+// Chat over the shipped routes: rooms, private messages, and who may say what as whom.
+mod chat;
+
 // More logins than there is room for.
 mod flood;
 

@@ -23,7 +23,7 @@ fn talkative(level: &str, format: &str) -> (tempfile::TempDir, Reader) {
          auth: {{ api_keys: [{{ name: ci, user: \"service:ci\", hash: \"{hash}\" }}] }}\n"
     );
     fs::write(folder.path().join("routes/gateway.yaml"), gateway).unwrap();
-    for name in ["routes/routes.yaml", "routes/auth.yaml"] {
+    for name in ["routes/routes.yaml", "routes/auth.yaml", "routes/chat.yaml"] {
         let path = folder.path().join(name);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace("\ndefaults:\n", "\ndefaults:\n  log: { payload: all }\n")).unwrap();

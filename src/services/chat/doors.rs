@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tracing::debug;
 
-use super::lanes::{Lanes, Letter, topic};
+use super::lanes::{Lanes, Letter, TRIES, topic};
 use super::listing::Shelf;
 use super::names::RoomName;
 use super::rooms::{
@@ -19,7 +19,7 @@ use super::v1::member_change::Kind;
 use super::{names, refusals, v1};
 use crate::clock::Clock;
 use crate::random;
-use crate::services::documents::{self, Outcome, TRIES, outrun, written};
+use crate::services::documents::{self, Outcome, outrun, written};
 use crate::services::pusher::Pusher;
 use crate::services::refusal::Result;
 use crate::store::{Batch, Durability, Expect, Store};

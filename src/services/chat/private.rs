@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::lanes::{Lanes, Letter};
+use super::lanes::{Lanes, Letter, TRIES};
 use super::names::{self, ClientKey, Text};
 use super::rooms::{mine_key, one, or_new};
 use super::sent::{Memory, Sent};
@@ -20,7 +20,7 @@ use super::v1::{Conversation, PrivateMessage};
 use super::{flood, refusals, shown_ms};
 use crate::clock::Clock;
 use crate::services::auth;
-use crate::services::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
+use crate::services::documents::{self, Outcome, Read, digest, outrun, written};
 use crate::services::pusher::Pusher;
 use crate::services::refusal::Result;
 use crate::store::{Batch, Durability, Key, Store};
@@ -65,6 +65,7 @@ impl Private {
     pub async fn send(&self, me: &str, other: &str, text: &Text, client_key: &ClientKey) -> Result<Sent> {
         let pair = Pair::of(me, other, "receiver")?;
         flood::count(&self.store, me).await?;
+        self.check_known(&pair).await?;
         let memory = Memory::of(&pair.id, me, client_key);
         let turn = self.lanes.enter(&pair.id).await?;
         for _ in 0..TRIES {
@@ -73,11 +74,7 @@ impl Private {
             }
             let keys = [pair.key(), partners_key(me), partners_key(other)];
             let found = self.store.get_all(&keys).await?;
-            let between = one::<Between>(&keys, &found, 0)?;
-            if between.is_none() && !self.is_known(other).await? {
-                return Err(refusals::user_not_found());
-            }
-            let (mut between, unchanged) = or_new(between);
+            let (mut between, unchanged) = or_new::<Between>(one(&keys, &found, 0)?);
             between.transcript.advance(self.clock.now_ms());
             let sent = Sent { number: between.transcript.last, sent_ms: between.transcript.last_ms };
             between.seen[pair.side()] = sent.number;
@@ -104,12 +101,8 @@ impl Private {
     /// A page of what was said, which counts as read from now on.
     pub async fn history(&self, me: &str, other: &str, ask: &Ask) -> Result<Page<PrivateMessage>> {
         let pair = Pair::of(me, other, "with")?;
-        let between = documents::read::<Between>(&self.store, &pair.key()).await?;
-        if between.is_none() && !self.is_known(other).await? {
-            return Err(refusals::user_not_found());
-        }
-        let transcript = between.map(|between| between.value.transcript).unwrap_or_default();
-        let page: Page<PrivateMessage> = transcript.page(&self.store, Log::of_pair(&pair.id), ask).await?;
+        let between = self.check_known(&pair).await?;
+        let page: Page<PrivateMessage> = between.transcript.page(&self.store, Log::of_pair(&pair.id), ask).await?;
         if let Some(newest) = page.messages.last() {
             self.mark_seen(&pair, newest.number).await?;
         }
@@ -154,14 +147,17 @@ impl Private {
         Ok(())
     }
 
-    /// Whether anything is known of a user.
-    async fn is_known(&self, user: &str) -> Result<bool> {
-        let keys = [auth::account_key(user), mine_key(user), partners_key(user)];
-        if self.store.get_all(&keys).await?.iter().any(Option::is_some) {
-            return Ok(true);
+    /// What there is with somebody; refuses those of whom nothing is known.
+    async fn check_known(&self, pair: &Pair<'_>) -> Result<Between> {
+        let keys = [pair.key(), auth::account_key(pair.other), mine_key(pair.other), partners_key(pair.other)];
+        let found = self.store.get_all(&keys).await?;
+        if found.iter().all(Option::is_none) {
+            let whereabouts = self.pusher.whereabouts(vec![pair.other.to_owned()]).await?;
+            if whereabouts.iter().all(|user| user.sessions.is_empty()) {
+                return Err(refusals::user_not_found());
+            }
         }
-        let whereabouts = self.pusher.whereabouts(vec![user.to_owned()]).await?;
-        Ok(whereabouts.iter().any(|user| !user.sessions.is_empty()))
+        Ok(or_new(one(&keys, &found, 0)?).0)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::lanes::{Lanes, Letter};
+use super::lanes::{Lanes, Letter, TRIES};
 use super::names::{ClientKey, Text};
 use super::rooms::{Seat, mine_key, room_key, seat};
 use super::sent::{Memory, Sent};
@@ -13,7 +13,7 @@ use super::transcript::{Ask, Log, Page};
 use super::v1::RoomMessage;
 use super::{flood, shown_ms};
 use crate::clock::Clock;
-use crate::services::documents::{self, Outcome, TRIES, outrun, written};
+use crate::services::documents::{self, Outcome, outrun, written};
 use crate::services::refusal::Result;
 use crate::store::{Batch, Durability, Store};
 

@@ -78,6 +78,19 @@ async fn two_processes_share_the_numbers_of_a_room() {
 }
 
 #[tokio::test]
+async fn processes_that_are_all_in_a_hurry_outrun_nobody_for_good() {
+    let world = World::new();
+    let processes: Vec<World> = (0..4).map(|_| world.another()).collect();
+    let room = world.create("alice", "Tea").await;
+    let users: Vec<String> = (0..40).map(|n| format!("user-{n}")).collect();
+    for user in &users {
+        world.join(user, &room).await.unwrap();
+    }
+    let sent = join_all(users.iter().enumerate().map(|(n, user)| processes[n % 4].say(user, &room, "me first"))).await;
+    assert_eq!(sent.into_iter().map(Result::unwrap).collect::<BTreeSet<u64>>(), (1..=40).collect());
+}
+
+#[tokio::test]
 async fn the_same_message_at_the_same_time_on_two_processes_is_said_once() {
     let one = World::new();
     let two = one.another();
