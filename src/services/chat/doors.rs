@@ -1,7 +1,8 @@
 //! Making rooms, coming and going.
 //!
-//! Promises: a room never has more members than [`MEMBERS_MAX`], nor a user more rooms than [`ROOMS_PER_USER_MAX`]; joining twice is joining
-//! once; a room has an owner who is in it, until it ends with its last member.
+//! Promises: a room never has more members than [`MEMBERS_MAX`], nor a user more rooms than [`ROOMS_PER_USER_MAX`]; joining twice is
+//! joining once; a room has an owner who is in it, until it ends with its last member. What was said in a room that has ended cannot be
+//! reached any more, and goes when it is old enough.
 
 use std::sync::Arc;
 

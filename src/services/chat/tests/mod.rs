@@ -1,6 +1,7 @@
 //! Conversations with the chat service, over a store in memory and a clock that is moved by hand.
 
 mod listing;
+mod model;
 mod private;
 mod rooms;
 mod talk;
