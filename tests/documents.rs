@@ -76,6 +76,24 @@ fn every_reason_of_the_accounts_stands_in_the_protocol() {
 }
 
 #[test]
+fn every_reason_of_chat_and_its_code_stands_in_the_protocol() {
+    let source = read("src/services/chat/refusals.rs");
+    let written: BTreeSet<(String, String)> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Refusal::"))
+        .map(|line| {
+            let reason = line.split('"').find(|word| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') && word.len() > 3);
+            let code = line.split_once("Code::").map_or("InvalidArgument", |(_, code)| code.split(',').next().expect("there is a first"));
+            (reason.unwrap_or_else(|| panic!("no reason in {line}")).to_owned(), code.to_owned())
+        })
+        .collect();
+    let rows = table(&read("docs/protocol.md"), "| reason of chat | code | when |");
+    let listed = rows.iter().flat_map(|row| quoted(&row[0]).into_iter().map(|reason| (reason, row[1].clone()))).collect();
+    assert!(written.len() > 10, "the reasons are found");
+    assert_eq!(written, listed);
+}
+
+#[test]
 fn every_close_code_and_its_verdict_stands_in_the_protocol() {
     let listed: BTreeSet<(u16, String, bool)> = table(&read("docs/protocol.md"), "| code | reason | | again |")
         .iter()

@@ -28,8 +28,12 @@ async fn a_rush_of_logins_is_refused_beyond_what_there_is_room_for() {
     let shipped = |name: &str| std::fs::read_to_string(top().join("routes").join(name)).unwrap();
     // The shipped files; only that the rush comes from many addresses, which a proxy tells, is new.
     let process = "version: 1\nreload: { watch: false }\ntrusted_proxies: [127.0.0.0/8]\n";
-    let files =
-        [("routes/gateway.yaml", process), ("routes/routes.yaml", &*shipped("routes.yaml")), ("routes/auth.yaml", &*shipped("auth.yaml"))];
+    let files = [
+        ("routes/gateway.yaml", process),
+        ("routes/routes.yaml", &*shipped("routes.yaml")),
+        ("routes/auth.yaml", &*shipped("auth.yaml")),
+        ("routes/chat.yaml", &*shipped("chat.yaml")),
+    ];
     let gateway = Process::start(&files).await;
     let processors = std::thread::available_parallelism().unwrap().get();
     let capacity = processors + WAITING_MAX;

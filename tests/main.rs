@@ -34,6 +34,9 @@ mod accounts;
 // Games, on the shipped files.
 mod game;
 
+// Chat over the shipped routes: rooms, private messages, and who may say what as whom.
+mod chat;
+
 // More logins than there is room for.
 mod flood;
 

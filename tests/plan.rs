@@ -307,9 +307,11 @@ proptest! {
     ) {
         let mut files = if shipped {
             let read = |path: &'static str| (path, std::fs::read_to_string(path).unwrap());
-            let routes = ["routes/gateway.yaml", "routes/routes.yaml", "routes/auth.yaml", "routes/gateway.development.yaml"];
-            let proto = ["proto/protogate/echo/v1/echo.proto", "proto/protogate/auth/v1/auth.proto"];
-            routes.into_iter().chain(proto).map(read).collect()
+            let process = ["routes/gateway.yaml", "routes/gateway.development.yaml"];
+            let routes = ["routes/routes.yaml", "routes/auth.yaml", "routes/chat.yaml"];
+            let proto =
+                ["proto/protogate/echo/v1/echo.proto", "proto/protogate/auth/v1/auth.proto", "proto/protogate/chat/v1/chat.proto"];
+            process.into_iter().chain(routes).chain(proto).map(read).collect()
         } else {
             written()
         };

@@ -54,9 +54,10 @@ fn every_default_that_the_shipped_gateway_file_shows_can_be_uncommented() {
         .map(|line| format!("{line}\n"))
         .collect();
     let gateway: &'static str = format!("{head}version: 1\n{uncommented}").leak();
-    let [routes, accounts] =
-        ["routes/routes.yaml", "routes/auth.yaml"].map(|path| -> &'static str { fs::read_to_string(path).unwrap().leak() });
-    let files = vec![("routes/gateway.yaml", gateway), ("routes/routes.yaml", routes), ("routes/auth.yaml", accounts)].leak();
+    let shipped = ["routes/routes.yaml", "routes/auth.yaml", "routes/chat.yaml"];
+    let mut files = vec![("routes/gateway.yaml", gateway)];
+    files.extend(shipped.map(|path| -> (&'static str, &'static str) { (path, fs::read_to_string(path).unwrap().leak()) }));
+    let files = files.leak();
     let options = LoadOptions { folder: PathBuf::from("routes"), environment: Environment::Development, variables: &|_| None };
     let (document, report) = config::load(&Files::in_memory(files), &options);
     assert!(report.is_empty(), "{}", render::human(&report, &document.sources, render::Color::Plain));

@@ -23,7 +23,7 @@ fn talkative(level: &str, format: &str) -> (tempfile::TempDir, Reader) {
          auth: {{ api_keys: [{{ name: ci, user: \"service:ci\", hash: \"{hash}\" }}] }}\n"
     );
     fs::write(folder.path().join("routes/gateway.yaml"), gateway).unwrap();
-    for name in ["routes/routes.yaml", "routes/auth.yaml"] {
+    for name in ["routes/routes.yaml", "routes/auth.yaml", "routes/chat.yaml"] {
         let path = folder.path().join(name);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace("\ndefaults:\n", "\ndefaults:\n  log: { payload: all }\n")).unwrap();
@@ -67,10 +67,18 @@ async fn no_secret_is_in_the_log_by_whatever_way_it_came() {
     let (password, wrong, new_password, weak) = (canary("password"), canary("wrong"), canary("new"), canary("alice"));
     let (refresh, resume, token, code, key) = (canary("refresh"), canary("resume"), canary("token"), canary("code"), canary("key"));
     let (operators, in_path) = (canary("operators"), canary("query"));
+    let said = canary("said");
 
     let mut client = TestClient::connect(reader.edge()).await;
     let registered =
         client.call(1002, json!({ "username": "alice", "password": password, "email": "alice@example.com" })).await["payload"].clone();
+    // What people say is nobody else's business either, whether or not it was taken.
+    let room = client.call(3003, json!({ "name": "Tea" })).await["payload"]["room"]["id"].clone();
+    for text in [json!(said), json!([said]), json!(format!("{said}\u{7}"))] {
+        client.call(3001, json!({ "roomId": room, "text": text })).await;
+        client.call(3007, json!({ "receiver": "nobody", "text": text })).await;
+    }
+    client.call(3002, json!({ "roomId": room })).await;
     let mut other = TestClient::connect(reader.edge()).await;
     other.call(1001, json!({ "username": "alice", "password": wrong })).await;
     other.call(1001, json!({ "username": "nobody", "password": wrong })).await;
@@ -127,7 +135,10 @@ async fn no_secret_is_in_the_log_by_whatever_way_it_came() {
     }
 
     let log = reader.log();
-    assert!(log.contains("auth.login") && log.contains("auth.forgot_password"), "calls are logged, with their payloads:\n{log}");
+    assert!(
+        ["auth.login", "auth.forgot_password", "chat.send_message", "chat.send_private"].iter().all(|route| log.contains(route)),
+        "calls are logged, with their payloads:\n{log}"
+    );
     for secret in &secrets {
         for line in log.lines() {
             assert!(!line.contains(secret.as_str()), "the log holds {secret}:\n{line}");

@@ -95,7 +95,12 @@ mod tests {
     fn everybody_of_a_codec_gets_the_same_frame_with_its_place_in_the_topic() {
         let (_writer, tables) = live(Arc::new(Table::empty()));
         let budget = Arc::new(Budget::new(1000, 1000));
-        let line = |codec| SocketLine { codec, outbox: Outbox::new(Arc::clone(&budget)), tables: tables.clone() };
+        let line = |codec| SocketLine {
+            codec,
+            outbox: Outbox::new(Arc::clone(&budget)),
+            own: Arc::new(OwnMessages::new(&crate::proto::Pool::own())),
+            tables: tables.clone(),
+        };
         let publication = Publication::new(2101, b"\x0a\x01x".as_slice().into(), OnSlow::DropOldest);
         let publication = Arc::new(publication.at("room/1".into(), "e1".into(), 7));
         for codec in [Codec::Proto, Codec::Json] {

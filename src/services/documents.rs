@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use crate::store::{Expect, Key, Store, StoreError};
+use crate::store::{Document, Expect, Key, Store, StoreError};
 
 /// How often a change is tried again that somebody else's came before.
 pub const TRIES: usize = 8;
@@ -34,7 +34,13 @@ impl<T> Read<T> {
 
 /// The document of a key.
 pub async fn read<T: DeserializeOwned>(store: &Store, key: &Key) -> Result<Option<Read<T>>, Unread> {
-    let Some(document) = store.get(key).await.map_err(Unread::Store)? else { return Ok(None) };
+    let document = store.get(key).await.map_err(Unread::Store)?;
+    parsed(key, document.as_ref())
+}
+
+/// What a key's document says, for whoever asked the store for several at once.
+pub fn parsed<T: DeserializeOwned>(key: &Key, document: Option<&Document>) -> Result<Option<Read<T>>, Unread> {
+    let Some(document) = document else { return Ok(None) };
     let value = serde_json::from_slice(&document.value).map_err(|_| Unread::Broken(key.as_str().to_owned()))?;
     Ok(Some(Read { value, version: document.version }))
 }

@@ -4,6 +4,7 @@
 
 pub mod alone;
 pub mod auth;
+pub mod chat;
 pub mod echo;
 pub mod game;
 pub mod hasher;
@@ -26,7 +27,7 @@ use hasher::Hasher;
 use pusher::Pusher;
 
 /// The names that `builtin:` in a route file may use.
-pub const NAMES: &[&str] = &["auth", "echo", "game"];
+pub const NAMES: &[&str] = &["auth", "chat", "echo", "game"];
 
 /// What the services stand on.
 #[derive(Clone)]
@@ -47,6 +48,8 @@ pub fn builtins(back_room: Handle, context: Context, pusher: Pusher, tasks: &Arc
     let hasher = Hasher::new();
     let mut builtins = Builtins::new(back_room.clone());
     builtins.add("auth", auth::service(context.clone(), hasher.clone(), &back_room));
+    let Context { store, clock, .. } = context.clone();
+    builtins.add("chat", chat::service(store, clock, pusher.clone(), &back_room));
     builtins.add("echo", echo::service());
     builtins.add("game", game::service(context, pusher, hasher, &back_room, tasks));
     builtins

@@ -63,6 +63,7 @@ impl TestGateway {
             ("routes/gateway.yaml", &gateway),
             ("routes/routes.yaml", &shipped("routes/routes.yaml")),
             ("routes/auth.yaml", &shipped("routes/auth.yaml")),
+            ("routes/chat.yaml", &shipped("routes/chat.yaml")),
         ])
     }
 

@@ -28,6 +28,7 @@ pub mod v1 {
 use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
 
+pub(crate) use accounts::key as account_key;
 use accounts::{Accounts, User};
 use families::{Families, Tokens};
 use forgotten::{Confirmation, Forgotten};

@@ -14,7 +14,7 @@ use crate::services::refusal::Result;
 use crate::store::{Batch, Bounds, Key, Store};
 
 /// With the largest operations that is a MiB a room.
-const BOUNDS: Bounds = Bounds { count: 256, age: Duration::from_secs(3600) };
+const BOUNDS: Bounds = Bounds { count: 256, bytes: None, age: Duration::from_secs(3600) };
 
 pub const PAGE_MAX: usize = 100;
 
