@@ -314,7 +314,8 @@ fn subscribed(topic: &Topic, caught_up: &CaughtUp) -> v1::Subscribed {
         at: caught_up.at.as_ref().map(|at| v1::Position { epoch: at.epoch.to_string(), offset: at.offset }),
         recovered: caught_up.recovered,
         replayed: u32::try_from(caught_up.missed.len()).unwrap_or(u32::MAX),
-        members: topic.members(),
+        // At least who hears it here: of others this node may not have heard yet.
+        members: if topic.rule.presence { topic.members().max(caught_up.hearers) } else { 0 },
     }
 }
 

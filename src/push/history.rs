@@ -145,7 +145,8 @@ impl Histories {
     }
 
     async fn begin_anew(&self, topic: &Arc<str>, known: &Known, bounds: Bounds) -> Result<()> {
-        let put = Batch::new(Durability::Flushed).put(document(topic), random::name(), Expect::Version(known.version), Some(keep(bounds)));
+        let put =
+            Batch::new(Durability::Flushed).put(document(topic), self.new_epoch(), Expect::Version(known.version), Some(keep(bounds)));
         self.forget(topic);
         match self.0.store.write(put).await {
             // Otherwise somebody else has done it.
@@ -177,15 +178,21 @@ impl Histories {
 
     /// Which history a topic has; one is begun if there is none.
     async fn known(&self, topic: &Arc<str>, bounds: Bounds) -> Result<Known> {
-        if let Some(known) = self.lock().get(topic) {
-            return Ok(known.clone());
+        let remembered = self.lock().get(topic).cloned();
+        if let Some(known) = remembered.filter(|known| self.is_unbroken(&known.epoch)) {
+            return Ok(known);
         }
         for _ in 0..ATTEMPTS_MAX {
             if let Some(found) = self.0.store.get(&document(topic)).await? {
+                let known = Known { epoch: read(&found), version: found.version, written_ms: 0 };
+                if !self.is_unbroken(&known.epoch) {
+                    self.begin_anew(topic, &known, bounds).await?;
+                    continue;
+                }
                 // Since when it stands is not known; it is prolonged with the next message.
-                return Ok(self.remember(topic, read(&found), found.version, 0));
+                return Ok(self.remember(topic, known.epoch, known.version, 0));
             }
-            let epoch = random::name();
+            let epoch = self.new_epoch();
             let put = Batch::new(Durability::Flushed).put(document(topic), epoch.clone(), Expect::Absent, Some(keep(bounds)));
             match self.0.store.write(put).await {
                 Ok(versions) => return Ok(self.remember(topic, epoch.into(), versions[0], self.0.clock.now_ms())),
@@ -194,6 +201,16 @@ impl Histories {
             }
         }
         Err(StoreError::Unavailable("the topic's history changed again and again".to_owned()))
+    }
+
+    /// The name of another history. It says how much the store had lost when it began.
+    fn new_epoch(&self) -> String {
+        format!("{}.{}", random::name(), self.0.store.losses())
+    }
+
+    /// Whether the store has lost nothing since a history began.
+    fn is_unbroken(&self, epoch: &str) -> bool {
+        epoch.rsplit_once('.').and_then(|(_, losses)| losses.parse().ok()) == Some(self.0.store.losses())
     }
 
     fn remember(&self, topic: &Arc<str>, epoch: Arc<str>, version: u64, written_ms: u64) -> Known {

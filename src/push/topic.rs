@@ -75,6 +75,8 @@ pub struct CaughtUp {
     pub missed: Vec<Arc<Publication>>,
     /// From where on it hears everything.
     pub at: Option<Position>,
+    /// How many hear it on this node.
+    pub hearers: u32,
 }
 
 // === impl Topic ===
@@ -109,6 +111,7 @@ impl Topic {
     ) -> Result<bool, E> {
         let mut state = self.lock();
         let State { at, hearers } = &mut *state;
+        let count = u32::try_from(hearers.len()).unwrap_or(u32::MAX);
         let Some(hearer) = hearers.get_mut(index) else { return Ok(false) };
         let Phase::CatchingUp { turn: current, held, lost, .. } = &mut hearer.phase else { return Ok(false) };
         if *current != turn {
@@ -116,9 +119,9 @@ impl Topic {
         }
         let (held, lost) = (std::mem::take(held), *lost);
         let caught_up = match asked {
-            Asked::FromNow => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone() },
-            Asked::Behind { .. } if lost => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone() },
-            Asked::Behind { whole: false, .. } => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone() },
+            Asked::FromNow => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone(), hearers: count },
+            Asked::Behind { .. } if lost => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone(), hearers: count },
+            Asked::Behind { whole: false, .. } => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone(), hearers: count },
             Asked::Behind { mut missed, end, .. } => {
                 let mut is_later = false;
                 missed.extend(held.into_iter().filter(|publication| {
@@ -126,7 +129,7 @@ impl Topic {
                     is_later |= is_anew || publication.offset > end.offset;
                     is_later
                 }));
-                CaughtUp { recovered: true, missed, at: at.clone() }
+                CaughtUp { recovered: true, missed, at: at.clone(), hearers: count }
             }
         };
         tell(&caught_up)?;

@@ -145,6 +145,11 @@ pub trait Engine: Send + Sync {
     /// How long an operation may take.
     fn patience(&self) -> Duration;
 
+    /// See [`Store::losses`].
+    fn losses(&self) -> u64 {
+        0
+    }
+
     /// The documents of these keys, as they were at one moment.
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Document>>>>;
 
@@ -182,6 +187,12 @@ impl Store {
     #[cfg(test)]
     pub fn sharing(engine: Arc<impl Engine + 'static>) -> Store {
         Store(engine)
+    }
+
+    /// Grows whenever this engine knows that something may be lost which was written and not durable, so that an offset of a log may be given
+    /// out twice. Of what a Redis has lost only those know who remember.
+    pub fn losses(&self) -> u64 {
+        self.0.losses()
     }
 
     /// The document of a key.

@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 
 use redb::{Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageError, WriteTransaction};
@@ -16,6 +17,8 @@ use super::layout::{Broken, Tables};
 pub struct File {
     /// Read by whoever begins a transaction, written by the writer's thread when the disk has failed.
     database: RwLock<Option<Database>>,
+    /// How often it was opened without having been closed in order.
+    losses: AtomicU64,
     open: Open,
 }
 
@@ -40,8 +43,8 @@ impl File {
     }
 
     pub fn new(open: Open) -> Result<File, DatabaseError> {
-        let database = ready(&open)?;
-        Ok(File { database: RwLock::new(Some(database)), open })
+        let (database, losses) = ready(&open)?;
+        Ok(File { database: RwLock::new(Some(database)), losses: losses.into(), open })
     }
 
     /// Asks what the file holds at this moment.
@@ -67,8 +70,23 @@ impl File {
     pub fn reopen(&self) -> Result<(), DatabaseError> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         *database = None;
-        *database = Some(ready(&self.open)?);
+        let (opened, losses) = ready(&self.open)?;
+        self.losses.store(losses, Relaxed);
+        *database = Some(opened);
         Ok(())
+    }
+
+    /// How often what was not flushed may have been lost.
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Relaxed)
+    }
+
+    /// Notes that nothing is lost that is in it now.
+    pub fn end(&self) -> Result<(), Broken> {
+        let mut transaction = self.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        Tables::open(&transaction)?.end()?;
+        Ok(transaction.commit()?)
     }
 }
 
@@ -81,20 +99,21 @@ pub fn builder() -> Builder {
 }
 
 /// Opens, and makes the tables, so that no reader has to ask whether they are there.
-fn ready(open: &Open) -> Result<Database, DatabaseError> {
+fn ready(open: &Open) -> Result<(Database, u64), DatabaseError> {
     let tried = catch_unwind(AssertUnwindSafe(|| {
         let database = open()?;
-        make_tables(&database).map_err(|broken| StorageError::Corrupted(broken.to_string()))?;
-        Ok(database)
+        let losses = begin(&database).map_err(|broken| StorageError::Corrupted(broken.to_string()))?;
+        Ok((database, losses))
     }));
     tried.unwrap_or_else(|_| Err(DatabaseError::Storage(StorageError::Corrupted("it cannot be read at all".to_owned()))))
 }
 
-fn make_tables(database: &Database) -> Result<(), Broken> {
+fn begin(database: &Database) -> Result<u64, Broken> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
-    Tables::open(&transaction)?;
-    Ok(transaction.commit()?)
+    let losses = Tables::open(&transaction)?.begin()?;
+    transaction.commit()?;
+    Ok(losses)
 }
 
 fn told(path: &Path, error: DatabaseError) -> String {

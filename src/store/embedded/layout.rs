@@ -23,6 +23,10 @@ pub const EXPIRY: TableDefinition<(u64, u8, &str), ()> = TableDefinition::new("e
 const ONES: TableDefinition<&str, u64> = TableDefinition::new("ones");
 
 const LAST_VERSION: &str = "last version";
+/// 1 while nobody has opened the file since it was closed in order.
+const CLOSED: &str = "closed";
+/// How often it was opened without having been.
+const LOSSES: &str = "losses";
 
 /// The end of what does not end.
 const NEVER: u64 = u64::MAX;
@@ -93,6 +97,20 @@ impl<'txn> Tables<'txn> {
         self.counters.insert(key, (value, end))?;
         self.moved(COUNTER, key, known.map(|(_, end)| end), Some(end))?;
         Ok(super::read::counted(value, end, now))
+    }
+
+    /// Notes that the file is opened. How often it was opened without having been closed in order: what was not flushed then is lost.
+    pub fn begin(&mut self) -> std::result::Result<u64, Broken> {
+        let closed = self.ones.insert(CLOSED, 0)?.is_some_and(|closed| closed.value() == 1);
+        let losses = self.ones.get(LOSSES)?.map_or(0, |losses| losses.value()) + u64::from(!closed);
+        self.ones.insert(LOSSES, losses)?;
+        Ok(losses)
+    }
+
+    /// Notes that the file is closed in order.
+    pub fn end(&mut self) -> std::result::Result<(), Broken> {
+        self.ones.insert(CLOSED, 1)?;
+        Ok(())
     }
 
     /// Deletes what is past its end, at most about so many rows. How many it were.

@@ -101,6 +101,10 @@ impl Engine for Embedded {
         PATIENCE
     }
 
+    fn losses(&self) -> u64 {
+        self.file.losses()
+    }
+
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Document>>>> {
         async move { self.read_now(|transaction, now| read::documents(transaction, keys, now)) }.boxed()
     }

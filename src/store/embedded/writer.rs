@@ -118,8 +118,8 @@ impl Writer {
             group.retain(|ask| !ask.is_abandoned());
             self.turn(group);
         }
-        if self.unflushed.is_some()
-            && let Err(broken) = self.commit(&[], Durability::Durable)
+        if !self.file.is_closed()
+            && let Err(broken) = self.file.end()
         {
             error!("the last second of the store could not be flushed: {broken}");
         }

@@ -54,6 +54,21 @@ async fn all_of_it_survives_an_orderly_end() {
 }
 
 #[tokio::test]
+async fn a_file_knows_whether_it_was_closed_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("store.redb"), folder.path().join("copy.redb"));
+    drop(open_at(&path));
+    let store = open_at(&path);
+    let losses = store.losses();
+    drop(store);
+    let store = open_at(&path);
+    assert_eq!(store.losses(), losses, "nothing was lost");
+    // What is on the disk while the process lives is what there is if it dies.
+    fs::copy(&path, &copy).unwrap();
+    assert_eq!(open_at(&copy).losses(), losses + 1);
+}
+
+#[tokio::test]
 async fn a_log_in_a_file_of_an_older_version_is_summed_up_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
