@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use crate::store::{Expect, Key, Store, StoreError};
+use crate::store::{Document, Expect, Key, Store, StoreError};
 
 /// How often a change is tried again that somebody else's came before.
 pub const TRIES: usize = 8;
@@ -34,9 +34,19 @@ impl<T> Read<T> {
 
 /// The document of a key.
 pub async fn read<T: DeserializeOwned>(store: &Store, key: &Key) -> Result<Option<Read<T>>, Unread> {
-    let Some(document) = store.get(key).await.map_err(Unread::Store)? else { return Ok(None) };
+    let document = store.get(key).await.map_err(Unread::Store)?;
+    document.map(|document| understood(key, &document)).transpose()
+}
+
+/// The documents of several keys, in their order, as they were at one moment.
+pub async fn read_all<T: DeserializeOwned>(store: &Store, keys: &[Key]) -> Result<Vec<Option<Read<T>>>, Unread> {
+    let documents = store.get_all(keys).await.map_err(Unread::Store)?;
+    keys.iter().zip(documents).map(|(key, document)| document.map(|document| understood(key, &document)).transpose()).collect()
+}
+
+fn understood<T: DeserializeOwned>(key: &Key, document: &Document) -> Result<Read<T>, Unread> {
     let value = serde_json::from_slice(&document.value).map_err(|_| Unread::Broken(key.as_str().to_owned()))?;
-    Ok(Some(Read { value, version: document.version }))
+    Ok(Read { value, version: document.version })
 }
 
 /// A document to be written.

@@ -5,10 +5,13 @@
 pub mod alone;
 pub mod auth;
 pub mod echo;
+pub mod mail;
+pub mod notify;
 pub mod pusher;
 
 mod documents;
 mod refusal;
+mod unary;
 
 use std::path::PathBuf;
 
@@ -21,7 +24,7 @@ use crate::store::Store;
 use pusher::Pusher;
 
 /// The names that `builtin:` in a route file may use.
-pub const NAMES: &[&str] = &["auth", "echo"];
+pub const NAMES: &[&str] = &["auth", "echo", "notify"];
 
 /// What the services stand on.
 #[derive(Clone)]
@@ -38,10 +41,10 @@ pub struct Context {
 
 /// All of them, under [`NAMES`]. They run on `back_room`, and reach clients by `pusher`.
 pub fn builtins(back_room: Handle, context: Context, pusher: Pusher) -> Builtins {
-    let _ = &pusher;
     let mut builtins = Builtins::new(back_room.clone());
-    builtins.add("auth", auth::service(context, &back_room));
+    builtins.add("auth", auth::service(context.clone(), &back_room));
     builtins.add("echo", echo::service());
+    builtins.add("notify", notify::service(&context, pusher, &back_room));
     builtins
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The service keeps everything in the [store](crate::store), so that several of it are one, and it survives its process. Files: `login` and
 //! `forgotten` are the two ways to prove oneself, `families` the logins that follow, `accounts` who there is; `hasher` and `limits` bound
-//! what guessing costs us and yields; `names` says what may be chosen, `refusal` how no is said, `mail` how codes travel.
+//! what guessing costs us and yields; `names` says what may be chosen, `refusal` how no is said.
 //!
 //! It believes `protogate-peer`, and the fields `user_id` and `token_id` of requests: whoever reaches it without a gateway in between can
 //! be anybody.
@@ -13,7 +13,6 @@ mod forgotten;
 mod hasher;
 mod limits;
 mod login;
-pub mod mail;
 mod names;
 mod refusal;
 mod settings;
@@ -35,6 +34,8 @@ use hasher::Hasher;
 use limits::{Limits, Peer};
 use login::{Application, Entrance};
 use refusal::Refusal;
+pub(super) use accounts::addresses;
+pub(super) use names::Email;
 pub use settings::{Settings, SettingsCell};
 use v1::auth_service_server::{AuthService, AuthServiceServer};
 use v1::{
