@@ -31,6 +31,7 @@ use crate::proto::Pools;
 use crate::push;
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
+use crate::services::notify::sender::Sender;
 use crate::services::pusher::Pusher;
 use crate::session::revocation::Revocation;
 use crate::session::{Node, PATIENCE, Sessions};
@@ -130,6 +131,7 @@ impl Gateway {
             outbox: options.data.path().join("outbox"),
         };
         let builtins = Arc::new(services::builtins(room.clone(), services, pusher));
+        let notify = Sender::to(&builtins);
         let living = Living::new(builtins, sessions.clone(), cells, checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
@@ -149,7 +151,8 @@ impl Gateway {
         let ready = Ready::default();
         let listener =
             std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
-        let door = Admin { token, reloader: Arc::clone(&reloader), ready: ready.clone(), connections: Box::new(edge.counter()) };
+        let (reloader_too, ready_too, connections) = (Arc::clone(&reloader), ready.clone(), Box::new(edge.counter()));
+        let door = Admin { token, reloader: reloader_too, ready: ready_too, notify, connections };
         let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
         tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
         tasks.spawn(&back_room.handle(), follow_log_settings(log, reader));

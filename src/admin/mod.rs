@@ -3,12 +3,14 @@
 //! - `health`: `GET /healthz`, `GET /readyz`, the only paths that need no token
 //! - `api`: `POST /api/v1/reload`, `GET /api/v1/statistics`
 //! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
+//! - `notify`: `POST /api/v1/notify`
 //!
 //! Promises: a web page cannot reach it (the Host must be an address or `localhost`, a foreign Origin is refused, writes must be JSON);
 //! every answer is JSON; a wrong path or method is answered, never dropped; a body has a bound, and little time.
 
 mod api;
 mod health;
+mod notify;
 mod sessions;
 
 use std::convert::Infallible;
@@ -34,6 +36,7 @@ use tokio::time::timeout;
 use crate::accept::Seated;
 use crate::drain::Tasks;
 use crate::reload::Reloader;
+use crate::services::notify::sender::Sender;
 use crate::table::settings::AdminToken;
 
 /// Connections at once: an operator, a probe and a scraper each have some, and nobody else has business here.
@@ -50,12 +53,13 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Every path that needs the token, and its one method.
-const API: [(&str, Method, Asked); 5] = [
+const API: [(&str, Method, Asked); 6] = [
     ("/api/v1/reload", Method::POST, Asked::Reload),
     ("/api/v1/statistics", Method::GET, Asked::Statistics),
     ("/api/v1/sessions", Method::GET, Asked::Sessions),
     ("/api/v1/revoke", Method::POST, Asked::Revoke),
     ("/api/v1/push", Method::POST, Asked::Push),
+    ("/api/v1/notify", Method::POST, Asked::Notify),
 ];
 
 /// What an operator may ask for.
@@ -66,6 +70,7 @@ enum Asked {
     Sessions,
     Revoke,
     Push,
+    Notify,
 }
 
 /// What the door leads to.
@@ -73,6 +78,8 @@ pub struct Admin {
     pub token: AdminToken,
     pub reloader: Arc<Reloader>,
     pub ready: Ready,
+    /// How users are told something.
+    pub notify: Sender,
     /// How many sockets are connected.
     pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
 }
@@ -148,6 +155,7 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
         Asked::Sessions => sessions::list(admin, request.uri().query()).await,
         Asked::Revoke => sessions::revoke(admin, request).await,
         Asked::Push => sessions::push(admin, request).await,
+        Asked::Notify => notify::send(admin, request).await,
     }
 }
 

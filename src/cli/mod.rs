@@ -7,6 +7,7 @@
 mod admin_client;
 mod call;
 mod check;
+mod notify;
 mod push;
 mod reload;
 mod revoke;
@@ -60,6 +61,7 @@ enum Command {
     Reload(reload::Reload),
     Revoke(revoke::Revoke),
     Push(push::Push),
+    Notify(notify::Notify),
     Call(call::Call),
     #[command(subcommand)]
     Services(services::Services),
@@ -112,6 +114,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Reload(reload) => reload.run(),
         Command::Revoke(revoke) => revoke.run(),
         Command::Push(push) => push.run(),
+        Command::Notify(notify) => notify.run(),
         Command::Call(call) => call.run(),
         Command::Services(services) => services.run(),
         Command::Token(token) => token.run(),

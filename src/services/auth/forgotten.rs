@@ -24,8 +24,8 @@ use super::refusal::{Refusal, Result};
 use super::settings::SettingsCell;
 use crate::clock::Clock;
 use crate::random;
-use crate::services::mail::Letter;
 use crate::services::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
+use crate::services::mail::Letter;
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
 /// How long a code is good.

@@ -27,15 +27,15 @@ pub mod v1 {
 use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
 
+pub(super) use accounts::addresses;
 use accounts::{Accounts, User};
 use families::{Families, Tokens};
 use forgotten::{Confirmation, Forgotten};
 use hasher::Hasher;
 use limits::{Limits, Peer};
 use login::{Application, Entrance};
-use refusal::Refusal;
-pub(super) use accounts::addresses;
 pub(super) use names::Email;
+use refusal::Refusal;
 pub use settings::{Settings, SettingsCell};
 use v1::auth_service_server::{AuthService, AuthServiceServer};
 use v1::{

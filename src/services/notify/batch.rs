@@ -89,7 +89,11 @@ impl Counts {
 impl Head {
     pub fn shown(&self) -> v1::Batch {
         let millis = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
-        let error = |Problem { user, channel, message }: &Problem| v1::BatchError { user_id: user.clone(), channel: *channel, message: message.clone() };
+        let error = |Problem { user, channel, message }: &Problem| v1::BatchError {
+            user_id: user.clone(),
+            channel: *channel,
+            message: message.clone(),
+        };
         v1::Batch {
             batch_id: self.id.clone(),
             state: self.state,

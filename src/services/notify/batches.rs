@@ -94,7 +94,14 @@ impl Batches {
     }
 
     /// Stores a batch. Its id, and how many it is for; those of the first one that was sent with the same key.
-    pub async fn open(&self, message: &Message, recipients: &[Recipient], life: Duration, slice: usize, again: Option<Again>) -> Result<(String, u32)> {
+    pub async fn open(
+        &self,
+        message: &Message,
+        recipients: &[Recipient],
+        life: Duration,
+        slice: usize,
+        again: Option<Again>,
+    ) -> Result<(String, u32)> {
         self.queue.check_room().await?;
         let now_ms = self.clock.now_ms();
         let id = random::id();

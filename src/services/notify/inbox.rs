@@ -145,7 +145,9 @@ impl Inbox {
         }
         let before = match token {
             "" => u64::MAX,
-            token => token.parse().map_err(|_| Refusal::invalid("page_token", "INVALID_PAGE", "no page ends like this; begin with an empty token"))?,
+            token => token
+                .parse()
+                .map_err(|_| Refusal::invalid("page_token", "INVALID_PAGE", "no page ends like this; begin with an empty token"))?,
         };
         let size = if size == 0 { PAGE } else { size as usize };
         let (held, _) = self.read(user).await?;

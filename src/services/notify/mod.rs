@@ -88,7 +88,8 @@ impl Notify {
         let batches = Batches::new(store.clone(), clock.clone());
         let sending = Sending { templates: templates.clone(), batches: batches.clone(), settings: settings.clone() };
         let outbox = context.outbox.clone();
-        let worker = Worker { store, clock, batches: batches.clone(), inbox: inbox.clone(), pusher, settings, outbox, wake: Arc::clone(&wake) };
+        let worker =
+            Worker { store, clock, batches: batches.clone(), inbox: inbox.clone(), pusher, settings, outbox, wake: Arc::clone(&wake) };
         (Notify { inbox, templates, sending, batches, wake, _hands: Vec::new() }, worker)
     }
 }
@@ -100,7 +101,9 @@ fn known(user: &str) -> Answer<()> {
 /// Refuses clients: only a gateway says by which route a call came.
 fn senders_only(metadata: &MetadataMap) -> Answer<()> {
     match metadata.contains_key(ROUTE.as_str()) {
-        true => Err(Refusal::new(Code::PermissionDenied, "NOT_FOR_CLIENTS", "no route may lead here: this is for services and the operator")),
+        true => {
+            Err(Refusal::new(Code::PermissionDenied, "NOT_FOR_CLIENTS", "no route may lead here: this is for services and the operator"))
+        }
         false => Ok(()),
     }
 }

@@ -52,7 +52,10 @@ pub fn declared(written: Vec<v1::Parameter>, wrong: &mut Wrong) -> Vec<Parameter
     let mut read = Vec::new();
     for (index, v1::Parameter { name, r#type, required }) in written.into_iter().take(PARAMETERS_MAX).enumerate() {
         if !is_name(&name) {
-            wrong.say(format!("parameters[{index}].name"), format!("must be 1 to {NAME_BYTES_MAX} small letters, digits and `_`, not beginning with a digit"));
+            wrong.say(
+                format!("parameters[{index}].name"),
+                format!("must be 1 to {NAME_BYTES_MAX} small letters, digits and `_`, not beginning with a digit"),
+            );
         } else if !names.insert(name.clone()) {
             wrong.say(format!("parameters[{index}].name"), format!("declares `{name}` a second time"));
         }

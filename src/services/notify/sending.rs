@@ -175,7 +175,8 @@ fn translated(template: &Template, values: &parameters::Values, recipients: Vec<
         let index = match locales.iter().position(|known| *known == locale) {
             Some(index) => index,
             None => {
-                let failed = |problem| Refusal::new(Code::FailedPrecondition, "TEMPLATE_FAILED", format!("the template in `{locale}` {problem}"));
+                let failed =
+                    |problem| Refusal::new(Code::FailedPrecondition, "TEMPLATE_FAILED", format!("the template in `{locale}` {problem}"));
                 words.push(templates.render(values).map_err(failed)?);
                 locales.push(locale);
                 locales.len() - 1

@@ -75,7 +75,11 @@ impl Words {
     /// The words that these templates make. The error names the part, and is for the sender.
     pub fn render(&self, values: &Values) -> Result<Words, String> {
         let [title, body, html] = PARTS.map(|(part, _)| part);
-        let words = Words { title: render(title, &self.title, values)?, body: render(body, &self.body, values)?, html: render(html, &self.html, values)? };
+        let words = Words {
+            title: render(title, &self.title, values)?,
+            body: render(body, &self.body, values)?,
+            html: render(html, &self.html, values)?,
+        };
         let words = words.in_line();
         let mut wrong = Wrong::default();
         words.check_literal("words", &mut wrong);
@@ -112,7 +116,8 @@ fn environment() -> Environment<'static> {
 fn check(part: &str, source: &str, parameters: &[Parameter], samples: &[&Values]) -> Result<(), String> {
     let environment = environment();
     let template = environment.template_from_named_str(part, source).map_err(|error| problem(&error))?;
-    let unknown = template.undeclared_variables(false).into_iter().filter(|name| parameters.iter().all(|parameter| parameter.name != *name));
+    let unknown =
+        template.undeclared_variables(false).into_iter().filter(|name| parameters.iter().all(|parameter| parameter.name != *name));
     // In order, so that the same template is refused in the same words.
     if let Some(name) = unknown.min() {
         return Err(format!("uses `{name}`, which is no parameter"));

@@ -128,7 +128,8 @@ impl Worker {
         let Slice { head, message, recipients, .. } = slice;
         if head.expires_ms <= self.clock.now_ms() {
             let skipped = u32::try_from(recipients.len()).expect("a slice is small");
-            let late = Problem { user: String::new(), channel: Channel::Unspecified.into(), message: "it was no longer worth telling".to_owned() };
+            let late =
+                Problem { user: String::new(), channel: Channel::Unspecified.into(), message: "it was no longer worth telling".to_owned() };
             return Ok((Counts { skipped, ..Counts::default() }, vec![late]));
         }
         let addresses = if message.mail { self.addresses(recipients).await? } else { vec![None; recipients.len()] };
