@@ -3,7 +3,9 @@
 //! Promises: what is rendered fits a notification; a template cannot use what is not declared, reads nothing but its values, and ends,
 //! however it loops; values are escaped in HTML. A title is one line, so that it can be the subject of a mail.
 
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context, filters, tests};
+use std::collections::BTreeMap;
+
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, filters, tests};
 use serde::{Deserialize, Serialize};
 
 use super::parameters::{self, Parameter, Values};
@@ -29,8 +31,16 @@ pub struct Words {
     pub html: String,
 }
 
-/// A part of [`Words`]: its name, and how long it may be. HTML is told by the name.
-const PARTS: [(&str, usize); 3] = [("title", TITLE_BYTES_MAX), ("body", BODY_BYTES_MAX), ("html", HTML_BYTES_MAX)];
+/// A part of [`Words`], and how long it may be.
+struct Part {
+    name: &'static str,
+    bytes_max: usize,
+}
+
+const TITLE: Part = Part { name: "title", bytes_max: TITLE_BYTES_MAX };
+const BODY: Part = Part { name: "body", bytes_max: BODY_BYTES_MAX };
+/// Told by its name.
+const HTML: Part = Part { name: "html", bytes_max: HTML_BYTES_MAX };
 
 // === impl Words ===
 
@@ -45,56 +55,78 @@ impl Words {
 
     /// What is wrong with words that are to be told as they are. `field` is where they stand.
     pub fn check_literal(&self, field: &str, wrong: &mut Wrong) {
-        if self.title.trim().is_empty() {
-            wrong.say(format!("{field}.title"), "must say something");
-        }
-        for ((part, bytes_max), text) in PARTS.iter().zip(self.parts()) {
-            if text.len() > *bytes_max {
-                wrong.say(format!("{field}.{part}"), format!("has more than {bytes_max} bytes"));
+        for (part, text) in self.parts() {
+            if let Err(problem) = part.check(text) {
+                wrong.say(format!("{field}.{}", part.name), problem);
             }
         }
     }
 
     /// What is wrong with templates that know these parameters. They are tried with all of them, and with the required ones alone.
     pub fn check_templates(&self, parameters: &[Parameter], field: &str, wrong: &mut Wrong) {
-        if self.title.trim().is_empty() {
-            wrong.say(format!("{field}.title"), "must say something");
-        }
         let sample = |parameter: &Parameter| (parameter.name.clone(), parameter.kind.sample());
         let all: Values = parameters.iter().map(sample).collect();
         let required: Values = parameters.iter().filter(|parameter| parameter.required).map(sample).collect();
-        for ((part, bytes_max), source) in PARTS.iter().zip(self.parts()) {
-            if source.len() > bytes_max * SOURCE_FACTOR {
-                wrong.say(format!("{field}.{part}"), format!("has more than {} bytes", bytes_max * SOURCE_FACTOR));
-            } else if let Err(problem) = check(part, source, parameters, &[&all, &required]) {
-                wrong.say(format!("{field}.{part}"), problem);
+        for (part, source) in self.parts() {
+            if let Err(problem) = part.check_template(source, parameters, &[&all, &required]) {
+                wrong.say(format!("{field}.{}", part.name), problem);
             }
         }
     }
 
-    /// The words that these templates make. The error names the part, and is for the sender.
+    /// The words that these templates make. The error is for the sender, and goes on after the name of the template.
     pub fn render(&self, values: &Values) -> Result<Words, String> {
-        let [title, body, html] = PARTS.map(|(part, _)| part);
-        let words = Words {
-            title: render(title, &self.title, values)?,
-            body: render(body, &self.body, values)?,
-            html: render(html, &self.html, values)?,
-        };
-        let words = words.in_line();
-        let mut wrong = Wrong::default();
-        words.check_literal("words", &mut wrong);
-        if wrong.is_empty() { Ok(words) } else { Err("what it makes has no title, or is too long".to_owned()) }
+        let [title, body, html] = self.parts().map(|(part, source)| part.render(source, values));
+        Ok(Words { title: title?, body: body?, html: html? })
     }
 
     /// With a title of one line, without control characters.
-    pub fn in_line(mut self) -> Words {
-        self.title = self.title.replace(char::is_control, " ").split_whitespace().collect::<Vec<_>>().join(" ");
-        self
+    pub fn in_line(self) -> Words {
+        Words { title: line(&self.title), ..self }
     }
 
-    fn parts(&self) -> [&str; 3] {
-        [&self.title, &self.body, &self.html]
+    fn parts(&self) -> [(Part, &str); 3] {
+        [(TITLE, &self.title), (BODY, &self.body), (HTML, &self.html)]
     }
+}
+
+// === impl Part ===
+
+impl Part {
+    fn check(&self, text: &str) -> Result<(), String> {
+        match text.len() {
+            0 if self.name == TITLE.name => Err("says nothing".to_owned()),
+            bytes if bytes > self.bytes_max => Err(format!("has more than {} bytes", self.bytes_max)),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_template(&self, source: &str, parameters: &[Parameter], samples: &[&Values]) -> Result<(), String> {
+        let bytes_max = self.bytes_max * SOURCE_FACTOR;
+        if source.len() > bytes_max {
+            return Err(format!("has more than {bytes_max} bytes"));
+        }
+        let environment = environment();
+        let template = environment.template_from_named_str(self.name, source).map_err(|error| problem(&error))?;
+        let is_known = |name: &String| parameters.iter().any(|parameter| parameter.name == *name);
+        // In order, so that the same template is refused in the same words.
+        if let Some(name) = template.undeclared_variables(false).into_iter().filter(|name| !is_known(name)).min() {
+            return Err(format!("uses `{name}`, which is no parameter"));
+        }
+        samples.iter().try_for_each(|values| self.render(source, values).map(drop))
+    }
+
+    fn render(&self, source: &str, values: &Values) -> Result<String, String> {
+        let text = environment().render_named_str(self.name, source, known(values)).map_err(|error| problem(&error))?;
+        let text = if self.name == TITLE.name { line(&text) } else { text };
+        self.check(&text).map_err(|problem| format!("makes a {} that {problem}", self.name))?;
+        Ok(text)
+    }
+}
+
+/// A text in one line.
+fn line(text: &str) -> String {
+    text.replace(char::is_control, " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn environment() -> Environment<'static> {
@@ -113,29 +145,13 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-fn check(part: &str, source: &str, parameters: &[Parameter], samples: &[&Values]) -> Result<(), String> {
-    let environment = environment();
-    let template = environment.template_from_named_str(part, source).map_err(|error| problem(&error))?;
-    let unknown =
-        template.undeclared_variables(false).into_iter().filter(|name| parameters.iter().all(|parameter| parameter.name != *name));
-    // In order, so that the same template is refused in the same words.
-    if let Some(name) = unknown.min() {
-        return Err(format!("uses `{name}`, which is no parameter"));
-    }
-    samples.iter().try_for_each(|values| render(part, source, values).map(drop))
-}
-
-fn render(part: &str, source: &str, values: &Values) -> Result<String, String> {
-    environment().render_named_str(part, source, context! { ..known(values) }).map_err(|error| problem(&error))
-}
-
 fn known(values: &Values) -> Value {
     let known = |value: &parameters::Value| match value {
         parameters::Value::Text(text) => Value::from(text.as_str()),
         parameters::Value::Integer(number) => Value::from(*number),
         parameters::Value::Bool(truth) => Value::from(*truth),
     };
-    values.iter().map(|(name, value)| (name.clone(), known(value))).collect()
+    values.iter().map(|(name, value)| (name.clone(), known(value))).collect::<BTreeMap<String, Value>>().into()
 }
 
 /// In a line, without a value: the library tells no more than the source and its own words.

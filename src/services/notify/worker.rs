@@ -124,7 +124,7 @@ impl Worker {
     }
 
     /// Tells everybody in a slice. An error is the store's, and comes before any mail is sent.
-    async fn tell(&self, slice: &Slice) -> Result<(Counts, Vec<Problem>)> {
+    pub(super) async fn tell(&self, slice: &Slice) -> Result<(Counts, Vec<Problem>)> {
         let Slice { head, message, recipients, .. } = slice;
         if head.expires_ms <= self.clock.now_ms() {
             let skipped = u32::try_from(recipients.len()).expect("a slice is small");
