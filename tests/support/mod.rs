@@ -57,13 +57,10 @@ impl TestGateway {
 
     /// Starts on the shipped files, with more in `gateway.yaml`.
     pub fn start_shipped(process: &str) -> TestGateway {
-        let shipped = |name: &str| fs::read_to_string(top().join(name)).unwrap();
         let gateway = format!("version: 1\nreload: {{ watch: false }}\n{process}\n");
-        TestGateway::start_with(&[
-            ("routes/gateway.yaml", &gateway),
-            ("routes/routes.yaml", &shipped("routes/routes.yaml")),
-            ("routes/auth.yaml", &shipped("routes/auth.yaml")),
-        ])
+        let shipped = shipped_routes();
+        let shipped = shipped.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        TestGateway::start_with(&shipped.chain([("routes/gateway.yaml", gateway.as_str())]).collect::<Vec<_>>())
     }
 
     /// Ends gently, and starts again in the same folder.
@@ -147,6 +144,13 @@ pub fn folder_with(files: &[(&str, &str)]) -> TempDir {
         fs::write(path, text).unwrap();
     }
     folder
+}
+
+/// The shipped files of routes: all that `routes/` holds but what says how the process runs.
+pub fn shipped_routes() -> Vec<(String, String)> {
+    let names = fs::read_dir(top().join("routes")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let routes = names.filter(|name| !name.starts_with("gateway."));
+    routes.map(|name| (format!("routes/{name}"), fs::read_to_string(top().join("routes").join(name)).unwrap())).collect()
 }
 
 /// The project's top folder.
