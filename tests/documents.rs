@@ -124,6 +124,8 @@ fn every_help_text_has_an_example_that_works() {
     let routes = format!("{}pushes:\n  2101: {{ name: echo.said, message: protogate.echo.v1.EchoResponse }}\n", crate::support::ECHO);
     let gateway = TestGateway::start(&routes);
     let (url, admin) = (format!("ws://{}/ws", gateway.edge()), gateway.admin().to_string());
+    let template = "name: welcome\ndefault_locale: en\nwords: { en: { title: Welcome } }\n";
+    fs::write(gateway.folder().join("welcome.yaml"), template).unwrap();
     for command in [
         "",
         "serve",
@@ -132,6 +134,7 @@ fn every_help_text_has_an_example_that_works() {
         "revoke",
         "push",
         "notify",
+        "template",
         "call",
         "services",
         "services auth",

@@ -93,6 +93,34 @@ async fn a_mail_goes_into_the_outbox_in_development() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_of_the_operators_is_filled() {
+    let gateway = TestGateway::start_shipped("");
+    let file = gateway.folder().join("welcome.yaml");
+    let words =
+        "words: { en: { title: \"Hello {{ name }}\", body: \"You have {{ coins }} coins.\" }, de: { title: \"Hallo {{ name }}\" } }";
+    let parameters = "parameters: { name: { required: true }, coins: { type: integer, required: true } }";
+    std::fs::write(&file, format!("name: welcome\ntype: game\ndefault_locale: en\n{parameters}\n{words}\n")).unwrap();
+    let output = type_in(&gateway, &["template", "welcome.yaml"]).await;
+    assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), ("version 1\n", ""));
+
+    let missing = type_in(&gateway, &["notify", "--user", "alice", "--template", "welcome", "--param", "coins=many"]).await;
+    let said = "`template.parameters.coins` must be an integer of 64 bits, such as `42`; `template.parameters.name` is missing";
+    assert!(text(&missing.stderr).contains(said), "{}", text(&missing.stderr));
+    let words = ["notify", "--user", "alice", "--template", "welcome", "--locale", "de-AT", "--param", "name=Alice", "--param", "coins=7"];
+    assert!(type_in(&gateway, &words).await.status.success());
+    let mut alice = TestClient::connect_as(gateway.edge(), &gateway.token("alice", &["player"])).await;
+    let (found, _) = list(&mut alice).await;
+    assert_eq!((&found[0]["title"], &found[0]["type"]), (&json!("Hallo Alice"), &json!("NOTIFICATION_TYPE_GAME")));
+
+    std::fs::write(&file, "name: welcome\ndefault_locale: en\nwords: { en: { title: \"{{ nobody }}\" } }\n").unwrap();
+    let output = type_in(&gateway, &["template", "welcome.yaml"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("`words.en.title` uses `nobody`, which is no parameter"), "{}", text(&output.stderr));
+    std::fs::write(&file, "name: [").unwrap();
+    assert_eq!(type_in(&gateway, &["template", "welcome.yaml"]).await.status.code(), Some(66));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_is_told_what_is_wrong() {
     let gateway = TestGateway::start_shipped("");
     for (asked, status, said) in [

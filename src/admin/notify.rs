@@ -101,8 +101,8 @@ impl Notification {
         Ok(SendRequest {
             recipients: self.users.into_iter().map(recipient).collect(),
             content: Some(content),
-            r#type: named("type", "NOTIFICATION_TYPE", &self.r#type, NotificationType::from_str_name)?.into(),
-            importance: named("importance", "IMPORTANCE", &self.importance, Importance::from_str_name)?.into(),
+            r#type: kind(&self.r#type)?.into(),
+            importance: importance(&self.importance)?.into(),
             channels: channels.collect::<Result<_, _>>()?,
             data: self.data,
             expires_in: self.expires_in,
@@ -111,8 +111,16 @@ impl Notification {
     }
 }
 
+pub(super) fn kind(short: &str) -> Result<NotificationType, String> {
+    named("type", "NOTIFICATION_TYPE", short, NotificationType::from_str_name)
+}
+
+pub(super) fn importance(short: &str) -> Result<Importance, String> {
+    named("importance", "IMPORTANCE", short, Importance::from_str_name)
+}
+
 /// A value of an enum by its short name in small letters, such as `in_app`; what is empty is not said.
-fn named<T: Default>(field: &str, kind: &str, short: &str, from: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+pub(super) fn named<T: Default>(field: &str, kind: &str, short: &str, from: impl Fn(&str) -> Option<T>) -> Result<T, String> {
     if short.is_empty() {
         return Ok(T::default());
     }
@@ -133,7 +141,7 @@ fn shown(batch: &Batch) -> Value {
     })
 }
 
-fn failed(failure: &Failure) -> Reply {
+pub(super) fn failed(failure: &Failure) -> Reply {
     let status = match failure.code() {
         Code::InvalidArgument => StatusCode::UNPROCESSABLE_ENTITY,
         Code::NotFound => StatusCode::NOT_FOUND,

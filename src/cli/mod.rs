@@ -13,6 +13,7 @@ mod reload;
 mod revoke;
 mod serve;
 mod services;
+mod template;
 mod token;
 
 use std::ffi::OsString;
@@ -62,6 +63,7 @@ enum Command {
     Revoke(revoke::Revoke),
     Push(push::Push),
     Notify(notify::Notify),
+    Template(template::Template),
     Call(call::Call),
     #[command(subcommand)]
     Services(services::Services),
@@ -115,6 +117,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Revoke(revoke) => revoke.run(),
         Command::Push(push) => push.run(),
         Command::Notify(notify) => notify.run(),
+        Command::Template(template) => template.run(),
         Command::Call(call) => call.run(),
         Command::Services(services) => services.run(),
         Command::Token(token) => token.run(),

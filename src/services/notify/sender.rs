@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::unary::Way;
-use super::v1::{Batch, GetBatchRequest, GetBatchResponse, SendRequest, SendResponse};
+use super::v1::{
+    Batch, DefineTemplateRequest, DefineTemplateResponse, GetBatchRequest, GetBatchResponse, SendRequest, SendResponse, Template,
+};
 use crate::backend::{self, Backend, Builtins, Spec, SpecKind};
 use crate::failure::Result;
 
@@ -34,6 +36,13 @@ impl Sender {
     /// Sends a notification. It is stored when this answers.
     pub async fn send(&self, request: &SendRequest) -> Result<SendResponse> {
         self.0.call("/protogate.notify.v1.NotifyAdmin/Send", request).await
+    }
+
+    /// Defines a template or its next version. Which that is.
+    pub async fn define(&self, template: Template) -> Result<u32> {
+        let request = DefineTemplateRequest { template: Some(template) };
+        let response: DefineTemplateResponse = self.0.call("/protogate.notify.v1.NotifyAdmin/DefineTemplate", &request).await?;
+        Ok(response.version)
     }
 
     /// How far a batch is.
