@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +21,6 @@ pub struct Message {
     /// Numbers of the contract.
     pub kind: i32,
     pub importance: i32,
-    pub in_app: bool,
-    pub mail: bool,
     pub data: BTreeMap<String, String>,
     /// In every language that somebody wants.
     pub words: Vec<Words>,
@@ -46,17 +45,33 @@ pub struct Head {
     /// A number of the contract.
     pub state: i32,
     pub total: u32,
+    pub ways: Ways,
+    /// How many have it in their histories, of a batch that goes there.
+    pub delivered: u32,
+    /// What became of those with whom the last stage is done.
     pub counts: Counts,
     pub errors: Vec<Problem>,
     pub created_ms: u64,
     pub expires_ms: u64,
     pub ended_ms: u64,
-    /// How many recipients one slice has: mail is slow.
-    pub slice: usize,
     /// Whose hands a slice is in, and until when.
     pub lease: Option<(String, u64)>,
     /// When it was last somebody's turn to work on it.
     pub worked_ms: u64,
+}
+
+/// How they are told. At least one of these.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ways {
+    pub in_app: bool,
+    pub mail: bool,
+}
+
+/// What a batch is at. Mail is slow, so nobody's history waits for it: all of them come first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    Histories,
+    Mails,
 }
 
 /// What became of recipients.
@@ -74,6 +89,26 @@ pub struct Problem {
     pub user: String,
     pub channel: i32,
     pub message: String,
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// How many recipients one slice has. Their mails are sent at once, so that a slice takes as long as the slowest.
+    pub fn slice(self) -> usize {
+        match self {
+            Stage::Histories => 100,
+            Stage::Mails => 4,
+        }
+    }
+
+    /// How long a slice is somebody's: longer than it can take. A mail may take half a minute, three times, and the pauses between.
+    pub fn lease(self) -> Duration {
+        match self {
+            Stage::Histories => Duration::from_secs(60),
+            Stage::Mails => Duration::from_secs(180),
+        }
+    }
 }
 
 // === impl Counts ===
@@ -104,6 +139,31 @@ impl Head {
             errors: self.errors.iter().map(error).collect(),
             created_ms: millis(self.created_ms),
             ended_ms: millis(self.ended_ms),
+        }
+    }
+
+    pub fn stage(&self) -> Stage {
+        if self.ways.in_app && self.delivered < self.total { Stage::Histories } else { Stage::Mails }
+    }
+
+    /// With how many recipients its stage is done.
+    pub fn reached(&self) -> u32 {
+        match self.stage() {
+            Stage::Histories => self.delivered,
+            Stage::Mails => self.counts.all(),
+        }
+    }
+
+    /// Counts a slice of its stage. What histories came to counts where there is no other way.
+    pub fn count(&mut self, recipients: u32, counts: Counts) {
+        let stage = self.stage();
+        if stage == Stage::Histories {
+            self.delivered += recipients;
+        }
+        if stage == Stage::Mails || !self.ways.mail {
+            self.counts.sent += counts.sent;
+            self.counts.failed += counts.failed;
+            self.counts.skipped += counts.skipped;
         }
     }
 

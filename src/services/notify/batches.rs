@@ -11,7 +11,7 @@ use tonic::Code;
 
 use super::super::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
 use super::super::refusal::{Refusal, Result};
-use super::batch::{CHUNK, Counts, ERRORS_MAX, Head, Message, Problem, Recipient};
+use super::batch::{CHUNK, Counts, ERRORS_MAX, Head, Message, Problem, Recipient, Ways};
 use super::queue::{self, Queue};
 use super::v1::BatchState;
 use crate::clock::Clock;
@@ -99,7 +99,7 @@ impl Batches {
         message: &Message,
         recipients: &[Recipient],
         life: Duration,
-        slice: usize,
+        ways: Ways,
         again: Option<Again>,
     ) -> Result<(String, u32)> {
         self.queue.check_room().await?;
@@ -109,12 +109,13 @@ impl Batches {
             id: id.clone(),
             state: BatchState::Open.into(),
             total: u32::try_from(recipients.len()).expect("recipients are counted before they are stored"),
+            ways,
+            delivered: 0,
             counts: Counts::default(),
             errors: Vec::new(),
             created_ms: now_ms,
             expires_ms: now_ms.saturating_add(u64::try_from(life.as_millis()).unwrap_or(u64::MAX)),
             ended_ms: 0,
-            slice,
             lease: None,
             worked_ms: 0,
         };
@@ -154,13 +155,13 @@ impl Batches {
         self.change(id, cancel).await
     }
 
-    /// Takes a slice of the open batch that has waited longest, for `lease` of this batch's kind. None if nothing is to be done now.
-    pub async fn take(&self, lease: impl Fn(&Message) -> Duration) -> Result<Option<Slice>> {
+    /// Takes a slice of the open batch that has waited longest. None if nothing is to be done now.
+    pub async fn take(&self) -> Result<Option<Slice>> {
         let now_ms = self.clock.now_ms();
         let mut heads: Vec<Read<Head>> = self.queue.open_now().await?.into_iter().filter(|head| head.value.is_free(now_ms)).collect();
         heads.sort_by_key(|head| head.value.worked_ms);
         for head in heads {
-            if let Some(slice) = self.take_of(head, now_ms, &lease).await? {
+            if let Some(slice) = self.take_of(head, now_ms).await? {
                 return Ok(Some(slice));
             }
         }
@@ -175,9 +176,7 @@ impl Batches {
             }
             head.lease = None;
             head.worked_ms = now_ms;
-            head.counts.sent += counts.sent;
-            head.counts.failed += counts.failed;
-            head.counts.skipped += counts.skipped;
+            head.count(u32::try_from(slice.recipients.len()).expect("a slice is small"), counts);
             head.errors.extend(problems.iter().cloned());
             head.errors.drain(..head.errors.len().saturating_sub(ERRORS_MAX));
             if head.is_open() && head.counts.all() >= head.total {
@@ -194,9 +193,9 @@ impl Batches {
         self.change(&slice.head.id, free).await.map(drop)
     }
 
-    async fn take_of(&self, head: Read<Head>, now_ms: u64, lease: impl Fn(&Message) -> Duration) -> Result<Option<Slice>> {
+    async fn take_of(&self, head: Read<Head>, now_ms: u64) -> Result<Option<Slice>> {
         let (unchanged, mut head) = (head.unchanged(), head.value);
-        let next = head.counts.all() as usize;
+        let next = head.reached() as usize;
         let (chunk, first) = (next / CHUNK, next % CHUNK);
         let message: Option<Read<Message>> = documents::read(&self.store, &message_key(&head.id)).await?;
         let recipients: Option<Read<Vec<Recipient>>> = documents::read(&self.store, &chunk_key(&head.id, chunk)).await?;
@@ -204,12 +203,12 @@ impl Batches {
         let (Some(message), Some(recipients)) = (message, recipients) else { return Ok(None) };
         let (message, recipients) = (message.value, recipients.value);
         let token = random::id();
-        let lease_ms = u64::try_from(lease(&message).as_millis()).unwrap_or(u64::MAX);
+        let lease_ms = u64::try_from(head.stage().lease().as_millis()).unwrap_or(u64::MAX);
         head.lease = Some((token.clone(), now_ms.saturating_add(lease_ms)));
         let batch = Batch::new(Durability::Flushed).put(head_key(&head.id), written(&head), unchanged, Some(OPEN_LIFE));
         match documents::outcome(self.store.write(batch).await)? {
             Outcome::Done => {
-                let recipients = recipients.into_iter().skip(first).take(head.slice).collect();
+                let recipients = recipients.into_iter().skip(first).take(head.stage().slice()).collect();
                 Ok(Some(Slice { head, message, recipients, lease: token }))
             }
             Outcome::Outrun(_) => Ok(None),

@@ -8,7 +8,7 @@ use tonic::Code;
 use super::super::auth::{Email, SettingsCell};
 use super::super::documents::digest;
 use super::super::refusal::{Refusal, Result};
-use super::batch::{Message, Recipient};
+use super::batch::{Message, Recipient, Ways};
 use super::batches::{Again, Batches};
 use super::kinds::{self, LIFE_MAX};
 use super::parameters;
@@ -16,7 +16,6 @@ use super::templates::{Template, Templates, is_locale};
 use super::v1::send_request::Content;
 use super::v1::{self, Channel, Importance, NotificationType, SendRequest};
 use super::words::Words;
-use super::worker::{MAIL_SLICE, SLICE};
 use super::wrong::Wrong;
 
 const USERS_MAX: usize = 10_000;
@@ -36,13 +35,6 @@ pub struct Sending {
     pub settings: SettingsCell,
 }
 
-/// Whom the ways lead to.
-#[derive(Clone, Copy)]
-struct Channels {
-    in_app: bool,
-    mail: bool,
-}
-
 // === impl Sending ===
 
 impl Sending {
@@ -53,14 +45,14 @@ impl Sending {
             return Err(Refusal::invalid("recipients", "TOO_MANY_USERS", what));
         }
         let mut wrong = Wrong::default();
-        let channels = check(&request, &mut wrong);
+        let ways = check(&request, &mut wrong);
         let again = again(&request, &mut wrong);
         if let (true, Some(again)) = (wrong.is_empty(), &again)
             && let Some(before) = self.batches.sent_before(again).await?
         {
             return Ok(before);
         }
-        if channels.mail && self.settings.load().mail.is_none() {
+        if ways.mail && self.settings.load().mail.is_none() {
             let what = "no mail is sent here; configure `auth.mail` in gateway.yaml, or send in the application alone";
             return Err(Refusal::new(Code::FailedPrecondition, "MAIL_NOT_CONFIGURED", what));
         }
@@ -92,14 +84,13 @@ impl Sending {
         let life = if expires_in == 0 { kinds::life(kind) } else { Duration::from_secs(expires_in.into()) };
         let data: BTreeMap<String, String> = data.into_iter().collect();
         let (kind, importance) = (kind.into(), importance.into());
-        let message = Message { kind, importance, in_app: channels.in_app, mail: channels.mail, data, words };
-        let slice = if channels.mail { MAIL_SLICE } else { SLICE };
-        self.batches.open(&message, &recipients, life, slice, again).await
+        let message = Message { kind, importance, data, words };
+        self.batches.open(&message, &recipients, life, ways, again).await
     }
 }
 
 /// All that can be seen without the store.
-fn check(request: &SendRequest, wrong: &mut Wrong) -> Channels {
+fn check(request: &SendRequest, wrong: &mut Wrong) -> Ways {
     if request.recipients.is_empty() {
         wrong.say("recipients", "must name somebody");
     }
@@ -130,19 +121,19 @@ fn check(request: &SendRequest, wrong: &mut Wrong) -> Channels {
     if u64::from(request.expires_in) > LIFE_MAX.as_secs() {
         wrong.say("expires_in", format!("is more than {} seconds", LIFE_MAX.as_secs()));
     }
-    channels(&request.channels, wrong)
+    ways(&request.channels, wrong)
 }
 
-fn channels(written: &[i32], wrong: &mut Wrong) -> Channels {
-    let mut channels = Channels { in_app: written.is_empty(), mail: false };
+fn ways(written: &[i32], wrong: &mut Wrong) -> Ways {
+    let mut ways = Ways { in_app: written.is_empty(), mail: false };
     for channel in written {
         match Channel::try_from(*channel) {
-            Ok(Channel::InApp) => channels.in_app = true,
-            Ok(Channel::Mail) => channels.mail = true,
+            Ok(Channel::InApp) => ways.in_app = true,
+            Ok(Channel::Mail) => ways.mail = true,
             Ok(Channel::Unspecified) | Err(_) => wrong.say("channels", "names a channel that there is not"),
         }
     }
-    channels
+    ways
 }
 
 /// The key of a request, and what tells it from others. Maps have no order on the wire, so they are put into one.

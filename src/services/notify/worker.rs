@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -20,7 +21,7 @@ use super::super::mail::Letter;
 use super::super::pusher::Pusher;
 use super::super::refusal::Result;
 use super::NUMBER;
-use super::batch::{Counts, Message, Problem, Recipient};
+use super::batch::{Counts, Message, Problem, Recipient, Stage};
 use super::batches::{Batches, Slice};
 use super::inbox::{Entry, Inbox};
 use super::v1::Channel;
@@ -31,14 +32,6 @@ use crate::store::Store;
 /// How many slices a process works on at once: a mail server that is slow holds up as many before it holds up the rest.
 pub const HANDS: usize = 4;
 
-/// How many users one slice has. Their mails are sent at once, so that a slice takes as long as the slowest.
-pub const SLICE: usize = 100;
-pub const MAIL_SLICE: usize = 4;
-
-/// How long a slice is somebody's: longer than it can take. A mail may take half a minute, three times, and the pauses between.
-const LEASE: Duration = Duration::from_secs(60);
-const MAIL_LEASE: Duration = Duration::from_secs(180);
-
 /// Histories that are written at once.
 const WRITING_MAX: usize = 8;
 
@@ -47,7 +40,7 @@ const MAIL_AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(1
 const PUSH_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 /// How often somebody looks for what other processes were told, or left.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How long the store is left alone when it failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
@@ -110,8 +103,7 @@ impl Worker {
 
     /// Does one slice of some batch.
     pub async fn work(&self) -> Result<Work> {
-        let lease = |message: &Message| if message.mail { MAIL_LEASE } else { LEASE };
-        let Some(slice) = self.batches.take(lease).await? else { return Ok(Work::Nothing) };
+        let Some(slice) = self.batches.take().await? else { return Ok(Work::Nothing) };
         match self.tell(&slice).await {
             Ok((counts, problems)) => self.batches.done(&slice, counts, problems).await?,
             Err(refusal) => {
@@ -125,25 +117,16 @@ impl Worker {
 
     /// Tells everybody in a slice. An error is the store's, and comes before any mail is sent.
     pub(super) async fn tell(&self, slice: &Slice) -> Result<(Counts, Vec<Problem>)> {
-        let Slice { head, message, recipients, .. } = slice;
+        let head = &slice.head;
         if head.expires_ms <= self.clock.now_ms() {
-            let skipped = u32::try_from(recipients.len()).expect("a slice is small");
-            let late =
-                Problem { user: String::new(), channel: Channel::Unspecified.into(), message: "it was no longer worth telling".to_owned() };
-            return Ok((Counts { skipped, ..Counts::default() }, vec![late]));
+            let skipped = u32::try_from(slice.recipients.len()).expect("a slice is small");
+            return Ok((Counts { skipped, ..Counts::default() }, vec![shared(Channel::Unspecified, "it was no longer worth telling")]));
         }
-        let addresses = if message.mail { self.addresses(recipients).await? } else { vec![None; recipients.len()] };
-        let mut told = Vec::new();
-        let mut problems = Vec::new();
-        if message.in_app {
-            told = self.deliver(slice).await?;
-            problems.extend(self.push(slice).await);
-        }
-        if message.mail {
-            let letters = recipients.iter().zip(&addresses).map(|(recipient, address)| self.mail(slice, recipient, address.as_ref()));
-            told = both(told, futures_util::future::join_all(letters).await);
-        }
-        let mut counts = Counts::default();
+        let (told, problem) = match head.stage() {
+            Stage::Histories => (self.deliver(slice).await?, self.push(slice).await),
+            Stage::Mails => (self.mail(slice).await?, None),
+        };
+        let (mut counts, mut problems) = (Counts::default(), Vec::from_iter(problem));
         for told in told {
             match told {
                 Told::Yes => counts.sent += 1,
@@ -156,6 +139,19 @@ impl Worker {
         }
         debug!(batch = head.id, sent = counts.sent, failed = counts.failed, skipped = counts.skipped, "told a slice of a batch");
         Ok((counts, problems))
+    }
+
+    /// Mails to everybody in a slice. Who has no address was told if they have it in their history.
+    async fn mail(&self, slice: &Slice) -> Result<Vec<Told>> {
+        let addresses = self.addresses(&slice.recipients).await?;
+        let letters = slice.recipients.iter().zip(&addresses).map(|(recipient, address)| async move {
+            match address {
+                Some(address) => self.mail_to(slice, recipient, address).await,
+                None if slice.head.ways.in_app => Told::Yes,
+                None => Told::Skipped,
+            }
+        });
+        Ok(join_all(letters).await)
     }
 
     /// Where each one's mail goes: where the sender said, else where the account says.
@@ -188,8 +184,7 @@ impl Worker {
             let users: Vec<String> = readers.map(|recipient| recipient.user.clone()).collect();
             if let Err(cause) = self.push_to(&users, &entry(slice, words)).await {
                 warn!(cause, "a notification could not be pushed");
-                let message = "it could not be pushed, and is in the histories alone".to_owned();
-                last = Some(Problem { user: String::new(), channel: Channel::InApp.into(), message });
+                last = Some(shared(Channel::InApp, "it could not be pushed, and is in the histories alone"));
             }
         }
         last
@@ -206,8 +201,7 @@ impl Worker {
         }
     }
 
-    async fn mail(&self, slice: &Slice, recipient: &Recipient, address: Option<&Email>) -> Told {
-        let Some(address) = address else { return Told::Skipped };
+    async fn mail_to(&self, slice: &Slice, recipient: &Recipient, address: &Email) -> Told {
         let Words { title, body, html } = words(&slice.message, recipient);
         let html = Some(html.as_str()).filter(|html| !html.is_empty());
         // A mail server that is shown it twice may know it by this.
@@ -251,15 +245,7 @@ fn problem(recipient: &Recipient, channel: Channel, message: &str) -> Told {
     Told::No(Problem { user: recipient.user.clone(), channel: channel.into(), message: message.to_owned() })
 }
 
-/// Of two ways: what failed in one failed; a way that there is not is no matter if there is the other.
-fn both(one: Vec<Told>, other: Vec<Told>) -> Vec<Told> {
-    if one.is_empty() {
-        return other;
-    }
-    let join = |pair| match pair {
-        (Told::No(problem), _) | (_, Told::No(problem)) => Told::No(problem),
-        (Told::Skipped, Told::Skipped) => Told::Skipped,
-        _ => Told::Yes,
-    };
-    one.into_iter().zip(other).map(join).collect()
+/// What concerns several.
+fn shared(channel: Channel, message: &str) -> Problem {
+    Problem { user: String::new(), channel: channel.into(), message: message.to_owned() }
 }

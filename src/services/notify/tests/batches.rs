@@ -38,7 +38,7 @@ async fn what_a_process_that_died_had_in_hand_another_one_finishes() {
     world.pushed();
 
     // It has told the rest, and dies before it says so.
-    let lost = world.worker.batches.take(|_| Duration::from_secs(60)).await.unwrap().unwrap();
+    let lost = world.worker.batches.take().await.unwrap().unwrap();
     world.worker.tell(&lost).await.unwrap_or_else(|_| panic!("the store is there"));
     let other = world.another();
     assert_eq!(other.work().await.unwrap(), Work::Nothing, "it is not known to be dead");
@@ -85,7 +85,7 @@ async fn a_cancelled_batch_tells_nobody_more() {
     let world = World::new();
     let id = world.send(to_many(300)).await.unwrap();
     world.work_once().await;
-    let in_hand = world.worker.batches.take(|_| Duration::from_secs(60)).await.unwrap().unwrap();
+    let in_hand = world.worker.batches.take().await.unwrap().unwrap();
     assert_eq!(cancel(&world, &id).await.unwrap().state(), BatchState::Cancelled);
     world.worker.batches.done(&in_hand, batch::Counts { sent: 100, ..Default::default() }, Vec::new()).await.unwrap();
     assert_eq!(world.work_once().await, Work::Nothing);

@@ -51,6 +51,24 @@ async fn whoever_can_be_told_in_one_way_of_two_is_told() {
 }
 
 #[tokio::test]
+async fn no_history_waits_for_a_mail() {
+    let world = World::with_mail();
+    let mut request = SendRequest { channels: vec![Channel::InApp.into(), Channel::Mail.into()], ..to_many(102) };
+    for recipient in &mut request.recipients {
+        recipient.email = format!("user-{}@example.com", recipient.user_id);
+    }
+    let id = world.send(request).await.unwrap();
+    for _ in 0..2 {
+        world.work_once().await;
+    }
+    assert_eq!((world.titles("101").await.len(), world.pushed().len(), mails(&world).len(), world.batch(&id).await.sent), (1, 2, 0, 0));
+    world.work_once().await;
+    assert_eq!((mails(&world).len(), world.batch(&id).await.sent), (4, 4), "who is told in every way is counted");
+    world.work().await;
+    assert_eq!((mails(&world).len(), world.batch(&id).await.sent, world.pushed().len()), (102, 102, 0));
+}
+
+#[tokio::test]
 async fn values_are_escaped_in_html_and_cannot_be_headers() {
     let world = World::with_mail();
     world.register("alice", "alice@example.com").await;
