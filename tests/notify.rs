@@ -72,7 +72,16 @@ async fn what_an_operator_sends_is_found_by_its_user() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_operator_sends_is_found_by_its_user_over_redis() {
     let redis = RedisServer::start();
-    from_operator_to_user(&format!("store: {{ redis: {{ url: \"{}\" }} }}", redis.url())).await;
+    let process = format!("store: {{ redis: {{ url: \"{}\" }} }}", redis.url());
+    from_operator_to_user(&process).await;
+
+    // As many as one body of the operator's names are taken at once.
+    let gateway = TestGateway::start_shipped(&process);
+    let users: Vec<String> = (0..5000).map(|user| user.to_string()).collect();
+    let (status, answer) = send(&gateway, json!({ "users": users, "title": "Hi", "idempotency_key": "once" })).await;
+    assert_eq!((status, &answer["total"]), (200, &json!(5000)), "{answer}");
+    let (status, again) = send(&gateway, json!({ "users": users, "title": "Hi", "idempotency_key": "once" })).await;
+    assert_eq!((status, &again["batch"]), (200, &answer["batch"]), "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

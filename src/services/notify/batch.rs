@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::v1::{self, BatchState};
 use super::words::Words;
 
-/// Recipients in one document.
+/// Recipients in one document: a multiple of every [`Stage::slice`], so that no slice lies in two.
 pub const CHUNK: usize = 100;
 
 /// Errors that are kept: the last of them.

@@ -1,8 +1,8 @@
 //! Batches in the store: a notification, whom it is for, and how far it got. What a process has begun another one finishes.
 //!
 //! `notifybatch:<id>` is the [`Head`], which changes; `notifymessage:<id>` and `notifychunk:<id>/<n>` are written once and go when it ends.
-//! Promises: a batch is stored entirely or not at all; a slice of it is in the hands of
-//! one worker, for as long as its lease lasts; nobody counts what another one has taken over.
+//! Promises: a batch is stored entirely or not at all; a slice of it is in the hands of one worker, for as long as its lease lasts; nobody
+//! counts what another one has taken over.
 
 use std::time::Duration;
 

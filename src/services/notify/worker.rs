@@ -27,6 +27,7 @@ use super::inbox::{Entry, Inbox};
 use super::v1::Channel;
 use super::words::Words;
 use crate::clock::Clock;
+use crate::failure::{self, Failure};
 use crate::store::Store;
 
 /// How many slices a process works on at once: a mail server that is slow holds up as many before it holds up the rest.
@@ -195,8 +196,11 @@ impl Worker {
         loop {
             match (self.pusher.to_users(users, NUMBER, &entry.shown()).await, pauses.next()) {
                 (Ok(()), _) => return Ok(()),
-                (Err(_), Some(pause)) => sleep(pause).await,
-                (Err(failure), None) => return Err(format!("{}: {}", failure.reason(), failure.message())),
+                (Err(failure), Some(pause)) if may_pass(&failure) => {
+                    debug!(reason = failure.reason(), "a notification is pushed again");
+                    sleep(pause).await;
+                }
+                (Err(failure), _) => return Err(format!("{}: {}", failure.reason(), failure.message())),
             }
         }
     }
@@ -243,6 +247,11 @@ fn words<'a>(message: &'a Message, recipient: &Recipient) -> &'a Words {
 
 fn problem(recipient: &Recipient, channel: Channel, message: &str) -> Told {
     Told::No(Problem { user: recipient.user.clone(), channel: channel.into(), message: message.to_owned() })
+}
+
+/// Whether the gateway may take later what it did not take now. That it does not know the push, say, stays so.
+fn may_pass(failure: &Failure) -> bool {
+    matches!(failure.code(), failure::Code::Unavailable | failure::Code::DeadlineExceeded | failure::Code::ResourceExhausted)
 }
 
 /// What concerns several.
