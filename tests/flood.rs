@@ -27,10 +27,9 @@ const AT_ONCE: usize = 8;
 async fn a_rush_of_logins_is_refused_beyond_what_there_is_room_for() {
     // The shipped files; only that the rush comes from many addresses, which a proxy tells, is new.
     let process = "version: 1\nreload: { watch: false }\ntrusted_proxies: [127.0.0.0/8]\n";
-    let shipped = shipped_routes();
-    let shipped = shipped.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    let files: Vec<(&str, &str)> = shipped.chain([("routes/gateway.yaml", process)]).collect();
-    let gateway = Process::start(&files).await;
+    let routes = shipped_routes();
+    let routes = routes.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+    let gateway = Process::start(&routes.chain([("routes/gateway.yaml", process)]).collect::<Vec<_>>()).await;
     let processors = std::thread::available_parallelism().unwrap().get();
     let capacity = processors + WAITING_MAX;
     let clients = (20 * capacity).div_ceil(AT_ONCE);

@@ -56,8 +56,8 @@ fn every_default_that_the_shipped_gateway_file_shows_can_be_uncommented() {
         .map(|line| format!("{line}\n"))
         .collect();
     let gateway: &'static str = format!("{head}version: 1\n{uncommented}").leak();
-    let shipped = shipped_routes().into_iter().map(|(name, text)| -> (&'static str, &'static str) { (name.leak(), text.leak()) });
-    let files = shipped.chain([("routes/gateway.yaml", gateway)]).collect::<Vec<_>>().leak();
+    let routes = shipped_routes().into_iter().map(|(path, text)| -> (&'static str, &'static str) { (path.leak(), text.leak()) });
+    let files = routes.chain([("routes/gateway.yaml", gateway)]).collect::<Vec<_>>().leak();
     let options = LoadOptions { folder: PathBuf::from("routes"), environment: Environment::Development, variables: &|_| None };
     let (document, report) = config::load(&Files::in_memory(files), &options);
     assert!(report.is_empty(), "{}", render::human(&report, &document.sources, render::Color::Plain));

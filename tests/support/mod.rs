@@ -58,9 +58,9 @@ impl TestGateway {
     /// Starts on the shipped files, with more in `gateway.yaml`.
     pub fn start_shipped(process: &str) -> TestGateway {
         let gateway = format!("version: 1\nreload: {{ watch: false }}\n{process}\n");
-        let shipped = shipped_routes();
-        let shipped = shipped.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-        TestGateway::start_with(&shipped.chain([("routes/gateway.yaml", gateway.as_str())]).collect::<Vec<_>>())
+        let routes = shipped_routes();
+        let routes = routes.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+        TestGateway::start_with(&routes.chain([("routes/gateway.yaml", gateway.as_str())]).collect::<Vec<_>>())
     }
 
     /// Ends gently, and starts again in the same folder.
@@ -146,11 +146,12 @@ pub fn folder_with(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// The shipped files of routes: all that `routes/` holds but what says how the process runs.
+/// The shipped route file and the groups it includes: path and text, in the order of their names.
 pub fn shipped_routes() -> Vec<(String, String)> {
     let names = fs::read_dir(top().join("routes")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let routes = names.filter(|name| !name.starts_with("gateway."));
-    routes.map(|name| (format!("routes/{name}"), fs::read_to_string(top().join("routes").join(name)).unwrap())).collect()
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".yaml") && !name.starts_with("gateway.")).collect();
+    names.sort();
+    names.into_iter().map(|name| (format!("routes/{name}"), fs::read_to_string(top().join("routes").join(&name)).unwrap())).collect()
 }
 
 /// The project's top folder.
