@@ -32,6 +32,7 @@ use crate::push::{self, Hub};
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
 use crate::services::alone::Transport;
+use crate::services::notify::sender::Sender;
 use crate::services::pusher::Pusher;
 use crate::session::revocation::Revocation;
 use crate::session::{Node, PATIENCE, Sessions};
@@ -135,6 +136,7 @@ impl Gateway {
             outbox: options.data.path().join("outbox"),
         };
         let builtins = Arc::new(services::builtins(room.clone(), services, pusher, &tasks));
+        let notify = Sender::to(&builtins);
         let living = Living::new(builtins, sessions.clone(), hub.clone(), cells, checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
@@ -158,6 +160,7 @@ impl Gateway {
             token,
             reloader: Arc::clone(&reloader),
             ready: ready.clone(),
+            notify,
             connections: Box::new(edge.counter()),
             outboxes: edge.outboxes(),
         };

@@ -142,9 +142,24 @@ fn every_help_text_has_an_example_that_works() {
     let routes = format!("{}pushes:\n  2101: {{ name: echo.said, message: protogate.echo.v1.EchoResponse }}\n", crate::support::ECHO);
     let gateway = TestGateway::start(&routes);
     let (url, admin) = (format!("ws://{}/ws", gateway.edge()), gateway.admin().to_string());
-    for command in
-        ["", "serve", "check", "reload", "revoke", "push", "call", "services", "services auth", "token", "token issue", "token api-key"]
-    {
+    let template = "name: welcome\ndefault_locale: en\nwords: { en: { title: Welcome } }\n";
+    fs::write(gateway.folder().join("welcome.yaml"), template).unwrap();
+    for command in [
+        "",
+        "serve",
+        "check",
+        "reload",
+        "revoke",
+        "push",
+        "notify",
+        "template",
+        "call",
+        "services",
+        "services auth",
+        "token",
+        "token issue",
+        "token api-key",
+    ] {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = String::from_utf8(protogate(gateway.folder(), &words).stdout).unwrap();
         let example =

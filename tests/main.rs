@@ -46,6 +46,9 @@ mod slow;
 // The auth service in a process of its own.
 mod alone;
 
+// What users are told, now or when they come back.
+mod notify;
+
 // What an operator sees of sessions, and does about them; and what nobody else does.
 mod operator;
 

@@ -57,7 +57,7 @@ async fn the_first_minute_and_the_first_change_are_as_the_readme_says() {
             Step::Other { language, text } if language == "yaml" => {
                 apply(&text, &routes);
                 changed = true;
-                let promised = "reloaded generation=2 routes=16";
+                let promised = "reloaded generation=2 routes=26";
                 assert!(readme.contains(promised));
                 wait_for("the gateway takes the change", || reader.log().contains(promised));
             }

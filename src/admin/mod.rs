@@ -3,13 +3,16 @@
 //! - `health`: `GET /healthz`, `GET /readyz`, the only paths that need no token
 //! - `api`: `POST /api/v1/reload`, `GET /api/v1/statistics`
 //! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
+//! - `notify`, `templates`: `POST /api/v1/notify`, `POST /api/v1/templates`
 //!
 //! Promises: a web page cannot reach it (the Host must be an address or `localhost`, a foreign Origin is refused, writes must be JSON);
 //! every answer is JSON; a wrong path or method is answered, never dropped; a body has a bound, and little time.
 
 mod api;
 mod health;
+mod notify;
 mod sessions;
+mod templates;
 
 use std::convert::Infallible;
 use std::io;
@@ -34,6 +37,7 @@ use tokio::time::timeout;
 use crate::accept::Seated;
 use crate::drain::Tasks;
 use crate::reload::Reloader;
+use crate::services::notify::sender::Sender;
 use crate::session::Budget;
 use crate::table::settings::AdminToken;
 
@@ -51,12 +55,14 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Every path that needs the token, and its one method.
-const API: [(&str, Method, Asked); 5] = [
+const API: [(&str, Method, Asked); 7] = [
     ("/api/v1/reload", Method::POST, Asked::Reload),
     ("/api/v1/statistics", Method::GET, Asked::Statistics),
     ("/api/v1/sessions", Method::GET, Asked::Sessions),
     ("/api/v1/revoke", Method::POST, Asked::Revoke),
     ("/api/v1/push", Method::POST, Asked::Push),
+    ("/api/v1/notify", Method::POST, Asked::Notify),
+    ("/api/v1/templates", Method::POST, Asked::Template),
 ];
 
 /// What an operator may ask for.
@@ -67,6 +73,8 @@ enum Asked {
     Sessions,
     Revoke,
     Push,
+    Notify,
+    Template,
 }
 
 /// What the door leads to.
@@ -74,6 +82,8 @@ pub struct Admin {
     pub token: AdminToken,
     pub reloader: Arc<Reloader>,
     pub ready: Ready,
+    /// How users are told something.
+    pub notify: Sender,
     /// How many sockets are connected.
     pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
     /// The bounds on outboxes, and what waits in them.
@@ -151,6 +161,8 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
         Asked::Sessions => sessions::list(admin, request.uri().query()).await,
         Asked::Revoke => sessions::revoke(admin, request).await,
         Asked::Push => sessions::push(admin, request).await,
+        Asked::Notify => notify::send(admin, request).await,
+        Asked::Template => templates::define(admin, request).await,
     }
 }
 

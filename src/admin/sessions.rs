@@ -154,7 +154,7 @@ fn shown(record: &Record) -> Value {
     shown
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Reply>> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Reply>> {
     read_borrowed(body)
 }
 

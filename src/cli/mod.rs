@@ -14,6 +14,7 @@ mod dictionary;
 mod follow;
 mod hearing;
 mod lines;
+mod notify;
 mod push;
 mod reload;
 mod returning;
@@ -21,6 +22,7 @@ mod revoke;
 mod serve;
 mod services;
 mod standing;
+mod template;
 mod token;
 mod typing;
 
@@ -70,6 +72,8 @@ enum Command {
     Reload(reload::Reload),
     Revoke(revoke::Revoke),
     Push(push::Push),
+    Notify(notify::Notify),
+    Template(template::Template),
     Call(call::Call),
     #[command(subcommand)]
     Services(services::Services),
@@ -122,6 +126,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Reload(reload) => reload.run(),
         Command::Revoke(revoke) => revoke.run(),
         Command::Push(push) => push.run(),
+        Command::Notify(notify) => notify.run(),
+        Command::Template(template) => template.run(),
         Command::Call(call) => call.run(),
         Command::Services(services) => services.run(),
         Command::Token(token) => token.run(),

@@ -35,14 +35,23 @@ impl<T> Read<T> {
 /// The document of a key.
 pub async fn read<T: DeserializeOwned>(store: &Store, key: &Key) -> Result<Option<Read<T>>, Unread> {
     let document = store.get(key).await.map_err(Unread::Store)?;
-    parsed(key, document.as_ref())
+    document.map(|document| understood(key, &document)).transpose()
+}
+
+/// The documents of several keys, in their order, as they were at one moment.
+pub async fn read_all<T: DeserializeOwned>(store: &Store, keys: &[Key]) -> Result<Vec<Option<Read<T>>>, Unread> {
+    let documents = store.get_all(keys).await.map_err(Unread::Store)?;
+    keys.iter().zip(documents).map(|(key, document)| document.map(|document| understood(key, &document)).transpose()).collect()
 }
 
 /// What a key's document says, for whoever asked the store for several at once.
 pub fn parsed<T: DeserializeOwned>(key: &Key, document: Option<&Document>) -> Result<Option<Read<T>>, Unread> {
-    let Some(document) = document else { return Ok(None) };
+    document.map(|document| understood(key, document)).transpose()
+}
+
+fn understood<T: DeserializeOwned>(key: &Key, document: &Document) -> Result<Read<T>, Unread> {
     let value = serde_json::from_slice(&document.value).map_err(|_| Unread::Broken(key.as_str().to_owned()))?;
-    Ok(Some(Read { value, version: document.version }))
+    Ok(Read { value, version: document.version })
 }
 
 /// A document to be written.

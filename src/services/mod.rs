@@ -8,10 +8,13 @@ pub mod chat;
 pub mod echo;
 pub mod game;
 pub mod hasher;
+pub mod mail;
+pub mod notify;
 pub mod pusher;
 
 mod documents;
 mod refusal;
+mod unary;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +30,7 @@ use hasher::Hasher;
 use pusher::Pusher;
 
 /// The names that `builtin:` in a route file may use.
-pub const NAMES: &[&str] = &["auth", "chat", "echo", "game"];
+pub const NAMES: &[&str] = &["auth", "chat", "echo", "game", "notify"];
 
 /// What the services stand on.
 #[derive(Clone)]
@@ -51,6 +54,7 @@ pub fn builtins(back_room: Handle, context: Context, pusher: Pusher, tasks: &Arc
     let Context { store, clock, .. } = context.clone();
     builtins.add("chat", chat::service(store, clock, pusher.clone(), &back_room));
     builtins.add("echo", echo::service());
+    builtins.add("notify", notify::service(&context, pusher.clone(), &back_room));
     builtins.add("game", game::service(context, pusher, hasher, &back_room, tasks));
     builtins
 }

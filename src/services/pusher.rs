@@ -6,15 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use http::uri::PathAndQuery;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use prost::Message;
-use tokio::time::Instant;
 
+use super::unary::Way;
 use crate::backend::{self, Backend, Builtins, Spec, SpecKind};
-use crate::failure::{Failure, Reason, Result};
-use crate::id::WorkerId;
+use crate::failure::Result;
 use crate::push::v1::push_request::Target;
 use crate::push::v1::{
     KickRequest, KickResponse, PresenceRequest, PresenceResponse, PushRequest, PushResponse, TopicPresence, UnsubscribeRequest,
@@ -35,10 +33,7 @@ const BUILTIN: &str = "push";
 
 /// The way to the PushService. Clones are the same way.
 #[derive(Clone)]
-pub struct Pusher {
-    backend: Arc<Backend>,
-    headers: Arc<HeaderMap>,
-}
+pub struct Pusher(Way);
 
 // === impl Pusher ===
 
@@ -57,7 +52,7 @@ impl Pusher {
         builtins.add(BUILTIN, service);
         let spec = Spec { name: BUILTIN.into(), kind: SpecKind::Builtin(BUILTIN.into()) };
         let backend = Backend::open(spec, 1, &builtins).expect("the service was added just now");
-        Pusher { backend, headers: Arc::new(backend::headers([])) }
+        Pusher::over(backend, backend::headers([]))
     }
 
     /// To a gateway elsewhere, which wants this token. The error is for a person.
@@ -66,7 +61,11 @@ impl Pusher {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|_| "the token holds characters that HTTP does not allow".to_owned())?;
         bearer.set_sensitive(true);
-        Ok(Pusher { backend, headers: Arc::new(backend::headers([(header::AUTHORIZATION, bearer)])) })
+        Ok(Pusher::over(backend, backend::headers([(header::AUTHORIZATION, bearer)])))
+    }
+
+    fn over(backend: Arc<Backend>, headers: HeaderMap) -> Pusher {
+        Pusher(Way { backend, headers: Arc::new(headers), patience: PATIENCE, reply_bytes_max: REPLY_BYTES_MAX })
     }
 
     /// Sends a message to all sessions of these users, in as many requests as it takes.
@@ -116,23 +115,7 @@ impl Pusher {
     }
 
     async fn call<Q: Message, A: Message + Default>(&self, path: &'static str, request: &Q) -> Result<A> {
-        let length = request.encoded_len();
-        let mut body = BytesMut::with_capacity(backend::frame(length).len() + length);
-        body.put_slice(&backend::frame(length));
-        request.encode(&mut body).expect("there is room for all of it");
-        let request = backend::Request {
-            path: PathAndQuery::from_static(path),
-            headers: Arc::clone(&self.headers),
-            metadata: Vec::new(),
-            body: body.freeze(),
-            deadline: Instant::now() + PATIENCE,
-            reply_bytes_max: REPLY_BYTES_MAX,
-        };
-        let reply = self.backend.call(WorkerId(0), request).await?;
-        let unreadable = |error: prost::DecodeError| {
-            Failure::gateway(Reason::BadReply, "the PushService gave a reply that cannot be read").because(error)
-        };
-        A::decode(reply.message).map_err(unreadable)
+        self.0.call(path, request).await
     }
 }
 

@@ -27,8 +27,8 @@ struct Inner {
     code: Code,
     reason: &'static str,
     message: Cow<'static, str>,
-    /// The field of the request that is wrong.
-    field: Option<&'static str>,
+    /// The fields of the request that are wrong, and why.
+    fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     wait: Option<Duration>,
     /// What a program needs to know of the reason.
     metadata: HashMap<String, String>,
@@ -44,13 +44,30 @@ const DOMAIN: &str = "services.protogate";
 impl Refusal {
     /// `reason` is a stable token, such as `ROOM_FULL`; `message` says what is wrong and what to do.
     pub fn new(code: Code, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal(Box::new(Inner { code, reason, message: message.into(), field: None, wait: None, metadata: HashMap::new(), cause: None }))
+        Refusal(Box::new(Inner {
+            code,
+            reason,
+            message: message.into(),
+            fields: Vec::new(),
+            wait: None,
+            metadata: HashMap::new(),
+            cause: None,
+        }))
     }
 
     /// A field of the request that cannot be taken as it is.
     pub fn invalid(field: &'static str, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Refusal {
-        let mut refusal = Refusal::new(Code::InvalidArgument, reason, message);
-        refusal.0.field = Some(field);
+        let message = message.into();
+        let mut refusal = Refusal::new(Code::InvalidArgument, reason, message.clone());
+        refusal.0.fields = vec![(field.into(), message)];
+        refusal
+    }
+
+    /// Several fields that cannot be taken as they are, each with what is wrong with it. The message says it all again, for people.
+    pub fn all_invalid(reason: &'static str, fields: Vec<(String, String)>) -> Refusal {
+        let said: Vec<String> = fields.iter().map(|(field, what)| format!("`{field}` {what}")).collect();
+        let mut refusal = Refusal::new(Code::InvalidArgument, reason, said.join("; "));
+        refusal.0.fields = fields.into_iter().map(|(field, what)| (field.into(), what.into())).collect();
         refusal
     }
 
@@ -130,13 +147,13 @@ impl From<Failure> for Refusal {
 
 impl From<Refusal> for Status {
     fn from(Refusal(inner): Refusal) -> Status {
-        let Inner { code, reason, message, field, wait, metadata, cause } = *inner;
+        let Inner { code, reason, message, fields, wait, metadata, cause } = *inner;
         if let Some(cause) = cause {
             warn!(reason, cause, "a service cannot answer");
         }
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
-        if let Some(field) = field {
-            details.add_bad_request_violation(field, &*message);
+        for (field, what) in fields {
+            details.add_bad_request_violation(field, what);
         }
         if wait.is_some() {
             details.set_retry_info(wait);
@@ -157,6 +174,15 @@ mod tests {
         assert_eq!(details.error_info().unwrap().reason, "INVALID_NAME");
         assert_eq!(details.bad_request().unwrap().field_violations[0].field, "name");
         assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let fields = [("name", "is too long"), ("age", "is no number")].map(|(field, what)| (field.to_owned(), what.to_owned()));
+        let status = Status::from(Refusal::all_invalid("INVALID_PERSON", fields.into()));
+        assert_eq!(status.message(), "`name` is too long; `age` is no number");
+        let violations = status.get_error_details().bad_request().unwrap().field_violations.clone();
+        assert_eq!(violations.iter().map(|violation| &*violation.field).collect::<Vec<_>>(), ["name", "age"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::v1;
 use crate::clock::Clock;
 use crate::random;
 use crate::services::documents::{self, Outcome, Read, written};
-use crate::store::{Batch, Expect, Key, Store};
+use crate::store::{Batch, Document, Expect, Key, Store, StoreError};
 
 /// An account. Not to be printed: it holds a password's hash.
 #[derive(Clone, Serialize, Deserialize)]
@@ -44,6 +44,16 @@ pub struct Accounts {
 /// The key of an account.
 pub fn key(id: &str) -> Key {
     Key::new("user", id)
+}
+
+/// Where mail to these users goes, in their order; nowhere where one has no account, or a disabled one.
+pub async fn addresses(store: &Store, users: &[&str]) -> std::result::Result<Vec<Option<Email>>, StoreError> {
+    let keys: Vec<Key> = users.iter().map(|user| key(user)).collect();
+    let address = |document: Option<Document>| {
+        let user: User = serde_json::from_slice(&document?.value).ok()?;
+        if user.disabled { None } else { Email::parse(&user.email).ok() }
+    };
+    Ok(store.get_all(&keys).await?.into_iter().map(address).collect())
 }
 
 fn username_key(username: &Username) -> Key {

@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::random;
 use crate::services::documents::{self, Outcome, Read, TRIES, digest, outrun, written};
 use crate::services::hasher::Hasher;
+use crate::services::mail::Letter;
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
 /// How long a code is good.
@@ -231,11 +232,12 @@ impl Parts {
             "Hello {name},\n\nsomebody, probably you, asked for a new password for your account. Your code is\n\n    {code}\n\n\
              It is good for {minutes} minutes. If it was not you, there is nothing to do: without the code nothing changes.\n"
         );
+        let letter = Letter { to: to.address(), subject: "Your code for a new password", text: &text, html: None, id: None };
         let mut pauses = AGAIN.into_iter();
         loop {
             let settings = self.settings.load();
             let mail = settings.mail.as_ref().ok_or("mail is no longer configured")?;
-            match (mail.send(&self.outbox, to.address(), "Your code for a new password", text.clone()).await, pauses.next()) {
+            match (mail.send(&self.outbox, letter).await, pauses.next()) {
                 (Err(_), Some(pause)) => tokio::time::sleep(pause).await,
                 (sent, _) => return sent,
             }

@@ -2,8 +2,8 @@
 //!
 //! The service keeps everything in the [store](crate::store), so that several of it are one, and it survives its process. Files: `login` and
 //! `forgotten` are the two ways to prove oneself, `families` the logins that follow, `accounts` who there is; `limits` bounds what
-//! guessing yields, and the [hasher](super::hasher) what it costs; `names` says what may be chosen, `refusal` how no is said, `mail` how
-//! codes travel.
+//! guessing yields, and the [hasher](super::hasher) what it costs; `names` says what may be chosen, `refusal` how no is
+//! said.
 //!
 //! It believes `protogate-peer`, and the fields `user_id` and `token_id` of requests: whoever reaches it without a gateway in between can
 //! be anybody.
@@ -13,7 +13,6 @@ mod families;
 mod forgotten;
 mod limits;
 mod login;
-pub mod mail;
 mod names;
 mod refusal;
 mod settings;
@@ -28,12 +27,14 @@ pub mod v1 {
 use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
 
+pub(super) use accounts::addresses;
 pub(crate) use accounts::key as account_key;
 use accounts::{Accounts, User};
 use families::{Families, Tokens};
 use forgotten::{Confirmation, Forgotten};
 use limits::{Limits, Peer};
 use login::{Application, Entrance};
+pub(super) use names::Email;
 use refusal::Refusal;
 pub use settings::{Settings, SettingsCell};
 use v1::auth_service_server::{AuthService, AuthServiceServer};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::mail::MailSettings;
+use crate::services::mail::MailSettings;
 
 /// `auth.accounts` and `auth.mail` of `gateway.yaml`, as meant.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::process::lint_secret;
 use crate::config::document::{self, GatewayFile};
 use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
 use crate::services::auth::Settings;
-use crate::services::auth::mail::{MailSettings, Mailbox, Smtp, SmtpTls, Way};
+use crate::services::mail::{MailSettings, Mailbox, Smtp, SmtpTls, Way};
 
 /// Who mail is from that goes nowhere.
 const OUTBOX_FROM: &str = "protogate@localhost";

@@ -4,7 +4,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::services::auth::mail::{MailSettings, Smtp, SmtpTls, Way};
+use crate::services::mail::{MailSettings, Smtp, SmtpTls, Way};
 
 const NEW: &str = "another horse";
 

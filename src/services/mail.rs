@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use lettre::message::Mailbox;
+use lettre::message::MultiPart;
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
@@ -30,6 +31,18 @@ pub enum Way {
     Smtp(Smtp),
     /// Into the outbox: a folder of `.eml` files, for development.
     Outbox,
+}
+
+/// One mail.
+#[derive(Clone, Copy)]
+pub struct Letter<'a> {
+    pub to: &'a lettre::Address,
+    pub subject: &'a str,
+    pub text: &'a str,
+    /// The same for programs that show HTML.
+    pub html: Option<&'a str>,
+    /// Tells a mail server that sees it twice that it is one mail. It is no secret.
+    pub id: Option<&'a str>,
 }
 
 /// A mail server. It cannot be printed.
@@ -56,20 +69,25 @@ pub enum SmtpTls {
 // === impl MailSettings ===
 
 impl MailSettings {
-    /// Sends a text. `outbox`: the folder for mail that goes nowhere else. The error is for the log, and says nothing of what was sent.
-    pub async fn send(&self, outbox: &Path, to: &lettre::Address, subject: &str, text: String) -> Result<(), String> {
-        let message = Message::builder()
-            .from(self.from.clone())
-            .to(Mailbox::new(None, to.clone()))
-            .subject(subject)
-            .header(ContentType::TEXT_PLAIN)
-            .body(text)
-            .map_err(|error| format!("the mail cannot be written: {error}"))?;
+    /// Sends a mail. `outbox`: the folder for mail that goes nowhere else. The error is for the log, and says nothing of what was sent.
+    pub async fn send(&self, outbox: &Path, letter: Letter<'_>) -> Result<(), String> {
+        let message = self.message(letter).map_err(|error| format!("the mail cannot be written: {error}"))?;
         let sent = match &self.way {
             Way::Smtp(smtp) => timeout(PATIENCE, smtp.send(message)).await,
             Way::Outbox => timeout(PATIENCE, put(outbox, message)).await,
         };
         sent.unwrap_or_else(|_| Err(format!("the mail was not taken within {} seconds", PATIENCE.as_secs())))
+    }
+
+    fn message(&self, Letter { to, subject, text, html, id }: Letter<'_>) -> Result<Message, lettre::error::Error> {
+        let mut message = Message::builder().from(self.from.clone()).to(Mailbox::new(None, to.clone())).subject(subject);
+        if let Some(id) = id {
+            message = message.message_id(Some(format!("<{id}@{}>", self.from.email.domain())));
+        }
+        match html {
+            Some(html) => message.multipart(MultiPart::alternative_plain_html(text.to_owned(), html.to_owned())),
+            None => message.header(ContentType::TEXT_PLAIN).body(text.to_owned()),
+        }
     }
 }
 
