@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::nodes::Process;
 use crate::support::player::Player;
-use crate::support::top;
+use crate::support::shipped_routes;
 
 const LOGIN: u32 = 1001;
 const ECHO: u32 = 9001;
@@ -25,12 +25,11 @@ const AT_ONCE: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rush_of_logins_is_refused_beyond_what_there_is_room_for() {
-    let shipped = |name: &str| std::fs::read_to_string(top().join("routes").join(name)).unwrap();
     // The shipped files; only that the rush comes from many addresses, which a proxy tells, is new.
     let process = "version: 1\nreload: { watch: false }\ntrusted_proxies: [127.0.0.0/8]\n";
-    let files =
-        [("routes/gateway.yaml", process), ("routes/routes.yaml", &*shipped("routes.yaml")), ("routes/auth.yaml", &*shipped("auth.yaml"))];
-    let gateway = Process::start(&files).await;
+    let routes = shipped_routes();
+    let routes = routes.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+    let gateway = Process::start(&routes.chain([("routes/gateway.yaml", process)]).collect::<Vec<_>>()).await;
     let processors = std::thread::available_parallelism().unwrap().get();
     let capacity = processors + WAITING_MAX;
     let clients = (20 * capacity).div_ceil(AT_ONCE);

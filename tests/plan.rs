@@ -305,8 +305,12 @@ proptest! {
     ) {
         let mut files = if shipped {
             let read = |path: &'static str| (path, std::fs::read_to_string(path).unwrap());
-            let routes = ["routes/gateway.yaml", "routes/routes.yaml", "routes/auth.yaml", "routes/gateway.development.yaml"];
-            let proto = ["proto/protogate/echo/v1/echo.proto", "proto/protogate/auth/v1/auth.proto"];
+            let routes = ["routes/gateway.yaml", "routes/routes.yaml", "routes/auth.yaml", "routes/game.yaml", "routes/gateway.development.yaml"];
+            let proto = [
+                "proto/protogate/echo/v1/echo.proto",
+                "proto/protogate/auth/v1/auth.proto",
+                "proto/protogate/game/v1/game.proto",
+            ];
             routes.into_iter().chain(proto).map(read).collect()
         } else {
             written()

@@ -7,6 +7,8 @@ use protogate::config::{self, Environment, LoadOptions, schema};
 use protogate::diagnostic::render;
 use protogate::files::Files;
 
+use crate::support::shipped_routes;
+
 #[test]
 fn the_schemas_are_what_the_grammar_says() {
     for (name, text) in schema::files() {
@@ -54,9 +56,8 @@ fn every_default_that_the_shipped_gateway_file_shows_can_be_uncommented() {
         .map(|line| format!("{line}\n"))
         .collect();
     let gateway: &'static str = format!("{head}version: 1\n{uncommented}").leak();
-    let [routes, accounts] =
-        ["routes/routes.yaml", "routes/auth.yaml"].map(|path| -> &'static str { fs::read_to_string(path).unwrap().leak() });
-    let files = vec![("routes/gateway.yaml", gateway), ("routes/routes.yaml", routes), ("routes/auth.yaml", accounts)].leak();
+    let routes = shipped_routes().into_iter().map(|(path, text)| -> (&'static str, &'static str) { (path.leak(), text.leak()) });
+    let files = routes.chain([("routes/gateway.yaml", gateway)]).collect::<Vec<_>>().leak();
     let options = LoadOptions { folder: PathBuf::from("routes"), environment: Environment::Development, variables: &|_| None };
     let (document, report) = config::load(&Files::in_memory(files), &options);
     assert!(report.is_empty(), "{}", render::human(&report, &document.sources, render::Color::Plain));

@@ -57,13 +57,10 @@ impl TestGateway {
 
     /// Starts on the shipped files, with more in `gateway.yaml`.
     pub fn start_shipped(process: &str) -> TestGateway {
-        let shipped = |name: &str| fs::read_to_string(top().join(name)).unwrap();
         let gateway = format!("version: 1\nreload: {{ watch: false }}\n{process}\n");
-        TestGateway::start_with(&[
-            ("routes/gateway.yaml", &gateway),
-            ("routes/routes.yaml", &shipped("routes/routes.yaml")),
-            ("routes/auth.yaml", &shipped("routes/auth.yaml")),
-        ])
+        let routes = shipped_routes();
+        let routes = routes.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+        TestGateway::start_with(&routes.chain([("routes/gateway.yaml", gateway.as_str())]).collect::<Vec<_>>())
     }
 
     /// Ends gently, and starts again in the same folder.
@@ -147,6 +144,14 @@ pub fn folder_with(files: &[(&str, &str)]) -> TempDir {
         fs::write(path, text).unwrap();
     }
     folder
+}
+
+/// The shipped route file and the groups it includes: path and text, in the order of their names.
+pub fn shipped_routes() -> Vec<(String, String)> {
+    let names = fs::read_dir(top().join("routes")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".yaml") && !name.starts_with("gateway.")).collect();
+    names.sort();
+    names.into_iter().map(|name| (format!("routes/{name}"), fs::read_to_string(top().join("routes").join(&name)).unwrap())).collect()
 }
 
 /// The project's top folder.

@@ -212,12 +212,15 @@ impl Rooms {
         Ok(())
     }
 
-    /// Forgets rooms of the index that the store let go of, and those that are closed.
-    pub async fn forget(&self, gone: &[&Place]) -> Result<()> {
-        for Place { shard, id } in gone {
-            let batch = Batch::new(Durability::Flushed).delete(room::state_key(id), Expect::Anything);
-            self.store.write(batch).await?;
+    /// Forgets a room of the index that the store let go of.
+    pub async fn forget(&self, Place { shard, id }: &Place) -> Result<()> {
+        let batch = Batch::new(Durability::Flushed)
+            .delete(room::state_key(id), Expect::Anything)
+            // One that cannot be read is there nevertheless, perhaps for a newer program.
+            .check(room::key(id), Expect::Absent);
+        if let Outcome::Done = documents::outcome(self.store.write(batch).await)? {
             self.index.remove(*shard, std::slice::from_ref(id)).await?;
+            self.herald.disband(id).await;
         }
         Ok(())
     }

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::index::{Cursor, Place};
-use super::room::Room;
 use super::rooms::Rooms;
 use crate::random;
 use crate::services::documents::{self, Outcome};
@@ -107,10 +106,14 @@ impl Sweep {
     async fn tend(&self, places: &[Place]) -> Result<()> {
         let ids: Vec<&str> = places.iter().map(|place| place.id.as_str()).collect();
         let rooms = self.rooms.known(&ids).await?;
-        let is_open = |room: &Option<Room>| room.as_ref().is_some_and(|room| !room.closed);
-        let gone: Vec<&Place> = places.iter().zip(&rooms).filter(|(_, room)| !is_open(room)).map(|(place, _)| place).collect();
-        self.rooms.forget(&gone).await?;
-        let open: Vec<&str> = ids.iter().zip(&rooms).filter(|(_, room)| is_open(room)).map(|(id, _)| *id).collect();
+        let mut open = Vec::new();
+        for (place, room) in places.iter().zip(&rooms) {
+            match room {
+                None => self.rooms.forget(place).await?,
+                Some(room) if room.closed => self.rooms.index.remove(place.shard, std::slice::from_ref(&place.id)).await?,
+                Some(_) => open.push(place.id.as_str()),
+            }
+        }
         if open.is_empty() {
             return Ok(());
         }
@@ -123,14 +126,14 @@ impl Sweep {
                 draft.heed(&present);
                 Ok(())
             });
-            self.tolerate(heeded.await.map(drop))?;
+            tolerate(heeded.await.map(drop))?;
         }
         Ok(())
     }
+}
 
-    /// A room that was closed meanwhile, or in which too much goes on, keeps nobody from looking after the others.
-    fn tolerate(&self, heeded: Result<()>) -> Result<()> {
-        let is_of_the_room = |refusal: &Refusal| matches!(refusal.reason(), "ROOM_NOT_FOUND" | "ROOM_CLOSED" | "OVERLOADED");
-        heeded.or_else(|refusal| if is_of_the_room(&refusal) { Ok(()) } else { Err(refusal) })
-    }
+/// A room that was closed meanwhile, or in which too much goes on, keeps nobody from looking after the others.
+fn tolerate(heeded: Result<()>) -> Result<()> {
+    let is_of_the_room = |refusal: &Refusal| matches!(refusal.reason(), "ROOM_NOT_FOUND" | "ROOM_CLOSED" | "OVERLOADED");
+    heeded.or_else(|refusal| if is_of_the_room(&refusal) { Ok(()) } else { Err(refusal) })
 }
