@@ -34,7 +34,7 @@ mod game;
 // More logins than there is room for.
 mod flood;
 
-// The auth service in a process of its own.
+// Services in processes of their own.
 mod alone;
 
 // What an operator sees of sessions, and does about them; and what nobody else does.

@@ -79,11 +79,17 @@ impl Sweep {
     pub async fn round(&mut self) -> Result<()> {
         let began = Instant::now();
         for _ in 0..STEPS {
-            if began.elapsed() >= LEASE / 2 || self.stopping.is_cancelled() || !self.renew().await? {
+            if began.elapsed() >= LEASE / 2 || self.stopping.is_cancelled() {
                 return Ok(());
             }
             let (places, next) = self.rooms.index.page(&self.cursor, ROOMS_AT_ONCE).await?;
-            self.tend(&places).await?;
+            // Where there are no rooms nothing is written.
+            if !places.is_empty() {
+                if !self.renew().await? {
+                    return Ok(());
+                }
+                self.tend(&places).await?;
+            }
             let is_end = next.is_none();
             self.cursor = next.unwrap_or_default();
             if is_end {
@@ -126,14 +132,20 @@ impl Sweep {
                 draft.heed(&present);
                 Ok(())
             });
-            tolerate(heeded.await.map(drop))?;
+            heeded.await.map(drop).or_else(|refusal| tolerate(id, refusal))?;
         }
         Ok(())
     }
 }
 
-/// A room that was closed meanwhile, or in which too much goes on, keeps nobody from looking after the others.
-fn tolerate(heeded: Result<()>) -> Result<()> {
-    let is_of_the_room = |refusal: &Refusal| matches!(refusal.reason(), "ROOM_NOT_FOUND" | "ROOM_CLOSED" | "OVERLOADED");
-    heeded.or_else(|refusal| if is_of_the_room(&refusal) { Ok(()) } else { Err(refusal) })
+/// What is wrong with one room, such as that it was closed meanwhile, keeps nobody from looking after the others.
+fn tolerate(room: &str, refusal: Refusal) -> Result<()> {
+    match refusal.reason() {
+        "UNAVAILABLE" => Err(refusal),
+        "INTERNAL" => {
+            warn!(room, cause = refusal.cause(), "a room cannot be looked after");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }

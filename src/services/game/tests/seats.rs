@@ -148,6 +148,15 @@ async fn a_room_that_cannot_be_read_is_not_forgotten_and_keeps_nobody_from_the_o
     let (places, _) = world.game.rooms.index.page(&index::Cursor::default(), 10).await.unwrap_or_else(|_| panic!("it is there"));
     assert_eq!(places.len(), 2);
     assert_eq!(refused(world.join(&broken.id, "bob").await), "Internal INTERNAL");
+    // Nor does a player who cannot be read.
+    let batch = crate::store::Batch::default().put(player::key("bob"), "of a newer program", crate::store::Expect::Anything, None);
+    world.store.write(batch).await.unwrap();
+    let other = world.room("carol").await;
+    world.present(&other.id, &["carol"]);
+    world.heard();
+    assert!(world.after(60).await.is_empty());
+    world.present(&other.id, &[]);
+    assert_eq!(world.after(5).await, ["2 carol away"]);
 }
 
 #[tokio::test]
