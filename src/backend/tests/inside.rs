@@ -45,7 +45,7 @@ async fn the_echo_service_answers() {
 #[tokio::test]
 async fn a_service_that_is_not_there_is_named_beside_those_that_are() {
     let error = inside(&services::builtins_in_memory(), "ohce").err().expect("it is not there");
-    assert_eq!(error, "there is no built-in service `ohce`; there is auth, echo");
+    assert_eq!(error, "there is no built-in service `ohce`; there is auth, echo, game");
 }
 
 #[tokio::test]
