@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::TestGateway;
 use crate::support::client::TestClient;
+use crate::support::redis::RedisServer;
 
 const GET_STATE: u32 = 2001;
 const CREATE_ROOM: u32 = 2002;
@@ -22,7 +23,17 @@ async fn payload(client: &mut TestClient, protocol: u32, request: Value) -> Valu
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn players_make_a_room_play_and_leave() {
-    let gateway = TestGateway::start_shipped("");
+    play("").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_do_so_also_where_gateways_share_a_redis() {
+    let redis = RedisServer::start();
+    play(&format!("store: {{ redis: {{ url: \"{}\" }} }}\n", redis.url())).await;
+}
+
+async fn play(process: &str) {
+    let gateway = TestGateway::start_shipped(process);
     let mut alice = TestClient::connect_as(gateway.edge(), &gateway.token("alice", &["player"])).await;
     let mut bob = TestClient::connect_as(gateway.edge(), &gateway.token("bob", &["player"])).await;
     // Who asks is for the gateway to say.

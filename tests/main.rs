@@ -43,7 +43,7 @@ mod flood;
 // More pushes than there are readers for.
 mod slow;
 
-// The auth service in a process of its own.
+// Services in processes of their own.
 mod alone;
 
 // What users are told, now or when they come back.

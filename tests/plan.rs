@@ -308,9 +308,15 @@ proptest! {
         let mut files = if shipped {
             let read = |path: &'static str| (path, std::fs::read_to_string(path).unwrap());
             let process = ["routes/gateway.yaml", "routes/gateway.development.yaml"];
-            let routes = ["routes/routes.yaml", "routes/auth.yaml", "routes/chat.yaml"];
-            let proto =
-                ["proto/protogate/echo/v1/echo.proto", "proto/protogate/auth/v1/auth.proto", "proto/protogate/chat/v1/chat.proto"];
+            let routes = ["routes/routes.yaml", "routes/auth.yaml", "routes/chat.yaml", "routes/game.yaml", "routes/notify.yaml"];
+            let proto = [
+                "proto/protogate/echo/v1/echo.proto",
+                "proto/protogate/auth/v1/auth.proto",
+                "proto/protogate/chat/v1/chat.proto",
+                "proto/protogate/game/v1/game.proto",
+                "proto/protogate/notify/v1/notify.proto",
+                "proto/protogate/push/v1/push.proto",
+            ];
             process.into_iter().chain(routes).chain(proto).map(read).collect()
         } else {
             written()

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::support::client::{Introduction, TestClient};
 use crate::support::walkthrough::Reader;
-use crate::support::{copy, folder_with, top};
+use crate::support::{copy, folder_with, shipped_routes, top};
 
 /// A gateway in a process of its own, whose log is kept, with the shipped routes and all that may be logged of them logged.
 fn talkative(level: &str, format: &str) -> (tempfile::TempDir, Reader) {
@@ -23,10 +23,8 @@ fn talkative(level: &str, format: &str) -> (tempfile::TempDir, Reader) {
          auth: {{ api_keys: [{{ name: ci, user: \"service:ci\", hash: \"{hash}\" }}] }}\n"
     );
     fs::write(folder.path().join("routes/gateway.yaml"), gateway).unwrap();
-    for name in ["routes/routes.yaml", "routes/auth.yaml", "routes/chat.yaml"] {
-        let path = folder.path().join(name);
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, text.replace("\ndefaults:\n", "\ndefaults:\n  log: { payload: all }\n")).unwrap();
+    for (name, text) in shipped_routes() {
+        fs::write(folder.path().join(name), text.replace("\ndefaults:\n", "\ndefaults:\n  log: { payload: all }\n")).unwrap();
     }
     let mut reader = Reader::new(folder.path());
     reader.types("protogate serve", &[]);

@@ -130,11 +130,11 @@ impl Game {
             return Err(refused::room_full());
         }
         self.passwords.check(&room, &user, password).await?;
-        let was_let_in = room.seat(&user).is_none();
+        let was_asked = room.seat(&user).is_none();
         let joined = self.finish(move |rooms| async move {
             let join = |draft: &mut draft::Draft| {
                 // Whoever had a seat was not asked for the password; if it was taken just now, they have to be.
-                if !was_let_in && draft.room.password.is_some() && draft.room.seat(&user).is_none() {
+                if !was_asked && draft.room.password.is_some() && draft.room.seat(&user).is_none() {
                     return Err(refused::wrong_password());
                 }
                 draft.join(&user)

@@ -17,7 +17,7 @@ use super::v1::{LeaveReason, ListRoomsResponse};
 use super::{history, player, refused};
 use crate::clock::Clock;
 use crate::random;
-use crate::services::documents::{self, Outcome, Read, TRIES, Unread, outrun, written};
+use crate::services::documents::{self, Outcome, Read, Unread, outrun, written};
 use crate::services::refusal::Result;
 use crate::store::{Batch, Durability, Expect, Key, Store};
 
@@ -26,6 +26,9 @@ pub const PAGE_MAX: usize = 40;
 
 /// How often a page of rooms with a free seat is looked for among those that have none.
 const PAGE_TRIES: usize = 8;
+
+/// How often a change is tried that one of another process came before.
+const TRIES: usize = 32;
 
 /// Clones are the same rooms.
 #[derive(Clone)]
@@ -90,8 +93,9 @@ impl Rooms {
     /// Makes a room, with its first member. `password` is a hash.
     pub async fn create(&self, user: &str, wish: &Wish, password: Option<String>) -> Result<Room> {
         let id = random::id();
-        let _turn = self.turns.take(&id).await?;
+        let turn = self.turns.take(&id).await?;
         for _ in 0..TRIES {
+            turn.ready().await;
             let now_ms = self.clock.now_ms();
             let (batch, shard) = self.index.add(&id, Batch::new(Durability::Durable)).await?;
             let room = Room {
@@ -114,14 +118,16 @@ impl Rooms {
             if let Outcome::Done = self.write(&draft, Expect::Absent, Entry::Created, now_ms, batch).await? {
                 return Ok(self.tell(draft).await);
             }
+            turn.outrun();
         }
         Err(outrun().into())
     }
 
     /// Does to a room what `decide` decides, which may be asked again about a newer one. What it said, and the room as it is then.
     pub async fn change<T>(&self, id: &str, decide: impl Fn(&mut Draft) -> Result<T>) -> Result<(T, Room)> {
-        let _turn = self.turns.take(id).await?;
+        let turn = self.turns.take(id).await?;
         for _ in 0..TRIES {
+            turn.ready().await;
             let read = self.read(id).await?;
             let unchanged = read.unchanged();
             let now_ms = self.clock.now_ms();
@@ -135,6 +141,7 @@ impl Rooms {
             if let Outcome::Done = self.write(&draft, unchanged, Entry::Joined, now_ms, Batch::new(durability)).await? {
                 return Ok((said, self.tell(draft).await));
             }
+            turn.outrun();
         }
         Err(outrun().into())
     }
@@ -212,12 +219,15 @@ impl Rooms {
         Ok(())
     }
 
-    /// Forgets rooms of the index that the store let go of, and those that are closed.
-    pub async fn forget(&self, gone: &[&Place]) -> Result<()> {
-        for Place { shard, id } in gone {
-            let batch = Batch::new(Durability::Flushed).delete(room::state_key(id), Expect::Anything);
-            self.store.write(batch).await?;
+    /// Forgets a room of the index that the store let go of.
+    pub async fn forget(&self, Place { shard, id }: &Place) -> Result<()> {
+        let batch = Batch::new(Durability::Flushed)
+            .delete(room::state_key(id), Expect::Anything)
+            // One that cannot be read is there nevertheless, perhaps for a newer program.
+            .check(room::key(id), Expect::Absent);
+        if let Outcome::Done = documents::outcome(self.store.write(batch).await)? {
             self.index.remove(*shard, std::slice::from_ref(id)).await?;
+            self.herald.disband(id).await;
         }
         Ok(())
     }

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::index::{Cursor, Place};
-use super::room::Room;
 use super::rooms::Rooms;
 use crate::random;
 use crate::services::documents::{self, Outcome};
@@ -80,11 +79,17 @@ impl Sweep {
     pub async fn round(&mut self) -> Result<()> {
         let began = Instant::now();
         for _ in 0..STEPS {
-            if began.elapsed() >= LEASE / 2 || self.stopping.is_cancelled() || !self.renew().await? {
+            if began.elapsed() >= LEASE / 2 || self.stopping.is_cancelled() {
                 return Ok(());
             }
             let (places, next) = self.rooms.index.page(&self.cursor, ROOMS_AT_ONCE).await?;
-            self.tend(&places).await?;
+            // Where there are no rooms nothing is written.
+            if !places.is_empty() {
+                if !self.renew().await? {
+                    return Ok(());
+                }
+                self.tend(&places).await?;
+            }
             let is_end = next.is_none();
             self.cursor = next.unwrap_or_default();
             if is_end {
@@ -107,10 +112,14 @@ impl Sweep {
     async fn tend(&self, places: &[Place]) -> Result<()> {
         let ids: Vec<&str> = places.iter().map(|place| place.id.as_str()).collect();
         let rooms = self.rooms.known(&ids).await?;
-        let is_open = |room: &Option<Room>| room.as_ref().is_some_and(|room| !room.closed);
-        let gone: Vec<&Place> = places.iter().zip(&rooms).filter(|(_, room)| !is_open(room)).map(|(place, _)| place).collect();
-        self.rooms.forget(&gone).await?;
-        let open: Vec<&str> = ids.iter().zip(&rooms).filter(|(_, room)| is_open(room)).map(|(id, _)| *id).collect();
+        let mut open = Vec::new();
+        for (place, room) in places.iter().zip(&rooms) {
+            match room {
+                None => self.rooms.forget(place).await?,
+                Some(room) if room.closed => self.rooms.index.remove(place.shard, std::slice::from_ref(&place.id)).await?,
+                Some(_) => open.push(place.id.as_str()),
+            }
+        }
         if open.is_empty() {
             return Ok(());
         }
@@ -123,14 +132,20 @@ impl Sweep {
                 draft.heed(&present);
                 Ok(())
             });
-            self.tolerate(heeded.await.map(drop))?;
+            heeded.await.map(drop).or_else(|refusal| tolerate(id, refusal))?;
         }
         Ok(())
     }
+}
 
-    /// A room that was closed meanwhile, or in which too much goes on, keeps nobody from looking after the others.
-    fn tolerate(&self, heeded: Result<()>) -> Result<()> {
-        let is_of_the_room = |refusal: &Refusal| matches!(refusal.reason(), "ROOM_NOT_FOUND" | "ROOM_CLOSED" | "OVERLOADED");
-        heeded.or_else(|refusal| if is_of_the_room(&refusal) { Ok(()) } else { Err(refusal) })
+/// What is wrong with one room, such as that it was closed meanwhile, keeps nobody from looking after the others.
+fn tolerate(room: &str, refusal: Refusal) -> Result<()> {
+    match refusal.reason() {
+        "UNAVAILABLE" => Err(refusal),
+        "INTERNAL" => {
+            warn!(room, cause = refusal.cause(), "a room cannot be looked after");
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }

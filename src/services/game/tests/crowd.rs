@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::{self, Batch, Count, Document, Engine, Entries, Key, Signal};
 
 #[tokio::test]
 async fn operations_of_many_make_versions_without_gaps_and_are_told_in_their_order() {
@@ -54,6 +56,69 @@ async fn two_processes_agree_on_the_versions_of_one_room() {
     assert_eq!(recorder.pushed().len(), 102);
     let history = world.history(&room.id, "alice", 2, 100).await.unwrap();
     assert_eq!(history.events.iter().map(|event| event.version).collect::<Vec<_>>(), (3..=102).collect::<Vec<_>>());
+}
+
+/// A store that is a millisecond away.
+struct Far(Arc<Memory>);
+
+/// How long anything takes.
+async fn far<T>(operation: impl Future<Output = T>) -> T {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    operation.await
+}
+
+impl Engine for Far {
+    fn patience(&self) -> Duration {
+        self.0.patience()
+    }
+
+    fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, store::Result<Vec<Option<Document>>>> {
+        far(self.0.get(keys)).boxed()
+    }
+
+    fn write(&self, batch: Batch) -> BoxFuture<'_, store::Result<Vec<u64>>> {
+        far(async { self.0.write(batch).await }).boxed()
+    }
+
+    fn count<'a>(&'a self, key: &'a Key, by: u32, window: Duration) -> BoxFuture<'a, store::Result<Count>> {
+        far(self.0.count(key, by, window)).boxed()
+    }
+
+    fn read<'a>(&'a self, log: &'a Key, after: u64, limit: usize) -> BoxFuture<'a, store::Result<Entries>> {
+        far(self.0.read(log, after, limit)).boxed()
+    }
+
+    fn publish<'a>(&'a self, channel: &'a str, message: Bytes) -> BoxFuture<'a, store::Result<u64>> {
+        self.0.publish(channel, message)
+    }
+
+    fn listen(&self, channel: &str) -> BoxFuture<'_, store::Result<tokio::sync::mpsc::Receiver<Signal>>> {
+        self.0.listen(channel)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn processes_that_are_busy_with_one_room_do_not_starve_one_another() {
+    let World { memory, clock, hasher, recorder, .. } = World::new();
+    let store = Store::new(Far(Arc::clone(&memory)));
+    let process = || World::over(Arc::clone(&memory), store.clone(), clock.clone(), hasher.clone(), recorder.clone());
+    let processes: Vec<World> = (0..5).map(|_| process()).collect();
+    let room = processes[0].try_create("player-0", |request| request.capacity = 50).await.unwrap();
+    for index in 1..50 {
+        processes[0].join(&room.id, &format!("player-{index}")).await.unwrap();
+    }
+    let operators = (0..50).map(|index| {
+        let (world, room) = (&processes[index % 5], &room);
+        async move {
+            let mut versions = Vec::new();
+            for step in 0..4 {
+                versions.push(world.act(&room.id, &format!("player-{index}"), &step.to_string()).await.unwrap());
+            }
+            versions
+        }
+    });
+    let versions: BTreeSet<u64> = join_all(operators).await.into_iter().flatten().collect();
+    assert_eq!(versions, (51..=250).collect());
 }
 
 #[tokio::test]

@@ -132,7 +132,31 @@ async fn the_index_forgets_rooms_that_the_store_let_go_of() {
     world.sweep.round().await.unwrap_or_else(|refusal| panic!("nobody is to be asked about: {}", refusal.reason()));
     let (places, _) = world.game.rooms.index.page(&index::Cursor::default(), 10).await.unwrap_or_else(|_| panic!("it is there"));
     assert!(places.is_empty());
+    assert_eq!(world.game.rooms.herald.lost(), 1, "whoever still hears it was to be told");
     assert!(world.store.get(&room::state_key(&room.id)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_room_that_cannot_be_read_is_not_forgotten_and_keeps_nobody_from_the_others() {
+    let mut world = World::new();
+    let (broken, room) = (world.room("alice").await, world.room("bob").await);
+    let batch = crate::store::Batch::default().put(room::key(&broken.id), "of a newer program", crate::store::Expect::Anything, None);
+    world.store.write(batch).await.unwrap();
+    world.heard();
+    assert_eq!(world.after(10).await, ["2 bob away"]);
+    assert_eq!(world.listed().await, [room.id.as_str()]);
+    let (places, _) = world.game.rooms.index.page(&index::Cursor::default(), 10).await.unwrap_or_else(|_| panic!("it is there"));
+    assert_eq!(places.len(), 2);
+    assert_eq!(refused(world.join(&broken.id, "bob").await), "Internal INTERNAL");
+    // Nor does a player who cannot be read.
+    let batch = crate::store::Batch::default().put(player::key("bob"), "of a newer program", crate::store::Expect::Anything, None);
+    world.store.write(batch).await.unwrap();
+    let other = world.room("carol").await;
+    world.present(&other.id, &["carol"]);
+    world.heard();
+    assert!(world.after(60).await.is_empty());
+    world.present(&other.id, &[]);
+    assert_eq!(world.after(5).await, ["2 carol away"]);
 }
 
 #[tokio::test]
