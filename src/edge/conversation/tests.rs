@@ -66,9 +66,9 @@ fn an_answer_waits_while_others_hold_all_the_room_there_is() {
     let mut conversation = conversation(&budget);
     conversation.calls.push(replied(7, 200));
     assert_eq!((poll(&mut conversation), conversation.put_off()), (Poll::Pending, Some(Full::All)));
-    let failure = Failure::gateway(Reason::NotSupported, "what is owed is said all the same".to_owned() + &"!".repeat(100));
+    let failure = Failure::gateway(Reason::UnknownTopic, "what is owed is said all the same".to_owned() + &"!".repeat(100));
     assert!(conversation.refuse(4, 8, &failure, Tick::ZERO).is_ok());
-    assert!(written(&conversation).contains("NOT_SUPPORTED"));
+    assert!(written(&conversation).contains("UNKNOWN_TOPIC"));
     drop(hog);
     assert_eq!((poll(&mut conversation), conversation.put_off()), (Poll::Ready(true), None));
     assert!(written(&conversation).contains("xxx"));
@@ -126,7 +126,7 @@ fn a_refresh_of_a_session_that_was_left_meanwhile_is_answered() {
     let identity = Arc::new(verifier.verify(&token, std::time::SystemTime::now()).unwrap());
     for (way, number) in [(Way::Refresh, 8), (Way::Authenticate, 2)] {
         let refreshed = Admitted::Refreshed(Arc::clone(&identity));
-        conversation.enter(refreshed, Entry { way, id: 7 }, &tables, &Settings::default(), Tick::ZERO).unwrap();
+        conversation.enter(refreshed, Entry { way, id: 7, topics: Resumption::default() }, &tables, &Settings::default(), Tick::ZERO).unwrap();
         let said = written(&conversation);
         assert!(said.contains("UNAUTHENTICATED") && said.contains(&format!(r#""protocol":{number},"id":7"#)), "{said}");
     }

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::Publication;
 use super::letter::{Letter, keep_receiving, mailbox};
 use super::live::Line;
 use super::node::Node;
@@ -43,6 +44,7 @@ struct TestNode {
 #[derive(Default)]
 struct Wire {
     pushed: Mutex<Vec<u32>>,
+    published: Mutex<Vec<u64>>,
     closed: Mutex<Option<Close>>,
     /// There is no room for pushes.
     full: bool,
@@ -194,6 +196,15 @@ impl Line for Wire {
         }
         self.pushed.lock().unwrap().push(entry.seq);
         true
+    }
+
+    fn publish(&self, publication: &Arc<Publication>) -> bool {
+        self.published.lock().unwrap().push(publication.offset);
+        !self.full
+    }
+
+    fn expel(&self, _: &str, _: &str) -> bool {
+        !self.full
     }
 
     fn close(&self, close: Close) {
