@@ -142,17 +142,17 @@ impl Hub {
             .collect();
         let seated = stream::iter(asked).map(|(name, from)| {
             let (hub, session) = (self.clone(), Arc::clone(session));
-            async move { hub.seat(&session, &name, Some(&from)).await }
+            async move { (hub.seat(&session, &name, Some(&from)).await, name) }
         });
-        let seated: Vec<Result<Prepared>> = seated.buffer_unordered(RESUMED_AT_ONCE).collect().await;
+        let seated: Vec<(Result<Prepared>, String)> = seated.buffer_unordered(RESUMED_AT_ONCE).collect().await;
         let mut resumption = Resumption::default();
-        for seated in seated {
+        for (seated, name) in seated {
             match seated {
                 Ok(prepared) => resumption.prepared.push(prepared),
                 // The store is away: the client comes again.
                 Err(failure) if failure.is(Reason::Unavailable) => return Err(failure),
-                // The topic does not exist any more.
-                Err(_) => {}
+                // The topic does not exist any more. It may be heard here since it did.
+                Err(_) => drop(self.leave(session, &name)),
             }
         }
         let prepared = |name: &String| resumption.prepared.iter().any(|prepared| *prepared.topic.name == **name);
