@@ -189,7 +189,8 @@ async fn no_push_of_a_room_comes_before_it_is_joined_and_none_is_missing_behind(
     let (mut round, mut heard) = (0, 0u64);
     while !talking.is_finished() || round < 3 {
         round += 1;
-        let offset = |word: &str| word.split(' ').nth(1).and_then(|place| place.split_once('@')).map_or(0, |(_, at)| at.parse::<u64>().unwrap());
+        let offset =
+            |word: &str| word.split(' ').nth(1).and_then(|place| place.split_once('@')).map_or(0, |(_, at)| at.parse::<u64>().unwrap());
         let joined = alice.call(2001, "one").await;
         assert!(joined[0].starts_with("12 "), "the first that comes of a room is that it is joined: {joined:?}");
         let mut at = offset(&joined[0]);
@@ -505,7 +506,11 @@ async fn hearers_are_told_who_comes_and_who_goes() {
     assert_eq!(presence(&mut alice.client).await, (only("bob"), nobody.clone(), 2));
     let (bob, _) = bob.come_back(&gateway, json!({})).await;
     drop(bob);
-    assert_eq!(presence(&mut alice.client).await, (nobody, only("bob"), 1), "once nobody waits for it any more; being away was nothing to tell");
+    assert_eq!(
+        presence(&mut alice.client).await,
+        (nobody, only("bob"), 1),
+        "once nobody waits for it any more; being away was nothing to tell"
+    );
 }
 
 #[tokio::test]

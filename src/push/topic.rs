@@ -273,10 +273,14 @@ impl Hearer {
             return None;
         }
         let mut is_later = false;
-        missed.extend(held.iter().filter(|publication| {
-            is_later |= is_anew(publication) || publication.offset > end.offset;
-            is_later
-        }).cloned());
+        missed.extend(
+            held.iter()
+                .filter(|publication| {
+                    is_later |= is_anew(publication) || publication.offset > end.offset;
+                    is_later
+                })
+                .cloned(),
+        );
         Some(missed)
     }
 }

@@ -126,7 +126,9 @@ fn a_refresh_of_a_session_that_was_left_meanwhile_is_answered() {
     let identity = Arc::new(verifier.verify(&token, std::time::SystemTime::now()).unwrap());
     for (way, number) in [(Way::Refresh, 8), (Way::Authenticate, 2)] {
         let refreshed = Admitted::Refreshed(Arc::clone(&identity));
-        conversation.enter(refreshed, Entry { way, id: 7, topics: Resumption::default() }, &tables, &Settings::default(), Tick::ZERO).unwrap();
+        conversation
+            .enter(refreshed, Entry { way, id: 7, topics: Resumption::default() }, &tables, &Settings::default(), Tick::ZERO)
+            .unwrap();
         let said = written(&conversation);
         assert!(said.contains("UNAUTHENTICATED") && said.contains(&format!(r#""protocol":{number},"id":7"#)), "{said}");
     }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::Publication;
 use super::letter::{Letter, keep_receiving, mailbox};
-use super::live::Line;
+use super::line::Line;
 use super::node::Node;
 use super::ring::Entry;
 use super::secret::ResumeToken;
