@@ -93,7 +93,7 @@ async fn what_the_gateway_does_not_do_is_said() {
     let world = Reflected::start(&[]).await;
     let mut client = world.connect().await;
     for (number, expected) in
-        [(12, "NOT_SUPPORTED"), (13, "NOT_SUPPORTED"), (999, "UNKNOWN_PROTOCOL"), (1, "UNKNOWN_PROTOCOL"), (9999, "UNKNOWN_PROTOCOL")]
+        [(12, "UNAUTHENTICATED"), (14, "UNKNOWN_PROTOCOL"), (999, "UNKNOWN_PROTOCOL"), (1, "UNKNOWN_PROTOCOL"), (9999, "UNKNOWN_PROTOCOL")]
     {
         let answer = client.call(number, json!({})).await;
         assert_eq!((reason(&answer), &answer["protocol"]), (expected, &json!(number)), "{answer}");

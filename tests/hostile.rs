@@ -365,7 +365,7 @@ fn what_is_no_envelope_is_answered_and_the_socket_stays_open() {
     raw.send(&frame(BINARY, &envelope(999, 3, b"")));
     assert_eq!(raw.read_envelope(), (999, 3, Some("UNKNOWN_PROTOCOL".to_owned())));
     raw.send(&frame(BINARY, &envelope(number::SUBSCRIBE, 4, b"")));
-    assert_eq!(raw.read_envelope(), (number::SUBSCRIBE, 4, Some("NOT_SUPPORTED".to_owned())));
+    assert_eq!(raw.read_envelope(), (number::SUBSCRIBE, 4, Some("UNAUTHENTICATED".to_owned())));
     raw.send(&frame(BINARY, &envelope(12345, 5, b"")));
     assert_eq!(raw.read_envelope(), (12345, 5, Some("UNKNOWN_PROTOCOL".to_owned())));
     raw.send(&frame(BINARY, &envelope(number::STREAM, 6, b"")));

@@ -71,10 +71,7 @@ pub(super) async fn prepare(after: After, route: &Route, reply: &Bytes, deadline
         Some(EffectKind::Bind(bind)) => Some(Claim::read(bind, &values, reply)?),
         Some(EffectKind::Unbind) | None => None,
     };
-    if let Some(leaving) = leaving {
-        let left = table.sessions.ask(patience(), |sessions| async move { sessions.leave(leaving).await });
-        effect.session = Some(Change::Leave(left.await.map_err(explained)?));
-    } else if let Some(claim) = claim {
+    if let Some(claim) = claim {
         let (table, held) = (Arc::clone(&table), held.clone());
         let sessions = table.sessions.clone();
         let admitted = sessions.ask(patience(), |sessions| async move {
@@ -89,8 +86,7 @@ pub(super) async fn prepare(after: After, route: &Route, reply: &Bytes, deadline
     let (identity, session) = match &effect.session {
         Some(Change::Enter(Admitted::Granted(grant))) => (Some(Arc::clone(grant.identity())), Some(Arc::clone(grant.session()))),
         Some(Change::Enter(Admitted::Refreshed(identity))) => (Some(Arc::clone(identity)), held.map(|held| held.session)),
-        Some(Change::Leave(_)) => (identity, None),
-        None => (identity, held.map(|held| held.session)),
+        Some(Change::Leave(_)) | None => (identity, held.map(|held| held.session)),
     };
     let mut asked = Values::default();
     if let (Some(walk), Some(request)) = (&plan.request_walk, &request) {
@@ -107,7 +103,11 @@ pub(super) async fn prepare(after: After, route: &Route, reply: &Bytes, deadline
     let unsubscribe = plan.unsubscribe.iter().map(|name| facts.name(name)).collect::<Result<Vec<_>>>()?;
     let subscribe = plan.subscribe.iter().map(|name| facts.name(name)).collect::<Result<Vec<_>>>()?;
     let publish = plan.publish.iter().map(|publish| facts.message(publish)).collect::<Result<Vec<_>>>()?;
-    if !subscribe.is_empty() {
+    if let Some(leaving) = leaving {
+        // Last, because it cannot be taken back.
+        let left = table.sessions.ask(patience(), |sessions| async move { sessions.leave(leaving).await });
+        effect.session = Some(Change::Leave(left.await.map_err(explained)?));
+    } else if !subscribe.is_empty() {
         let session = session.ok_or_else(|| failed("nobody is logged in who could hear a topic"))?;
         let hub = table.hub.clone();
         let prepared = table.sessions.ask(patience(), |_| async move {

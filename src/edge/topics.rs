@@ -77,11 +77,13 @@ impl Conversation {
         }
         for prepared in effect.subscribe.drain(..) {
             let id = effect.asked.map_or(0, |id| id.0);
-            if session.as_ref().is_some_and(|session| Arc::ptr_eq(session, prepared.session())) {
-                prepared.commit(|subscribed| speaker.say(id, &subscribed))?;
-            } else if effect.asked.is_some() {
-                // The session was left meanwhile.
-                let failure = Failure::gateway(Reason::SessionReplaced, "the session that was to hear it is no longer this connection's");
+            let is_ours = session.as_ref().is_some_and(|session| Arc::ptr_eq(session, prepared.session()));
+            let told = is_ours && prepared.commit(|subscribed| speaker.say(id, &subscribed))?;
+            if !told && effect.asked.is_some() {
+                let failure = match is_ours {
+                    true => Failure::gateway(Reason::Cancelled, "the topic was left before it was heard"),
+                    false => Failure::gateway(Reason::SessionReplaced, "the session that was to hear it is no longer this connection's"),
+                };
                 speaker.refuse(number::SUBSCRIBE, id, &failure)?;
             }
         }

@@ -142,17 +142,17 @@ impl Hub {
             .collect();
         let seated = stream::iter(asked).map(|(name, from)| {
             let (hub, session) = (self.clone(), Arc::clone(session));
-            async move { hub.seat(&session, &name, Some(&from)).await }
+            async move { (hub.seat(&session, &name, Some(&from)).await, name) }
         });
-        let seated: Vec<Result<Prepared>> = seated.buffer_unordered(RESUMED_AT_ONCE).collect().await;
+        let seated: Vec<(Result<Prepared>, String)> = seated.buffer_unordered(RESUMED_AT_ONCE).collect().await;
         let mut resumption = Resumption::default();
-        for seated in seated {
+        for (seated, name) in seated {
             match seated {
                 Ok(prepared) => resumption.prepared.push(prepared),
                 // The store is away: the client comes again.
                 Err(failure) if failure.is(Reason::Unavailable) => return Err(failure),
-                // The topic does not exist any more.
-                Err(_) => {}
+                // The topic does not exist any more. It may be heard here since it did.
+                Err(_) => drop(self.leave(session, &name)),
             }
         }
         let prepared = |name: &String| resumption.prepared.iter().any(|prepared| *prepared.topic.name == **name);
@@ -294,17 +294,18 @@ impl Prepared {
         matches!(self.asked, Some(Asked::Behind { whole: true, .. }))
     }
 
-    /// From here on the session hears the topic. `tell` says so to the client, before anything else of the topic is.
-    pub fn commit<E>(mut self, tell: impl FnOnce(v1::Subscribed) -> std::result::Result<(), E>) -> std::result::Result<(), E> {
+    /// From here on the session hears the topic. `tell` says so to the client, before anything else of the topic is. False: it has left
+    /// the topic meanwhile, and is told nothing.
+    pub fn commit<E>(mut self, tell: impl FnOnce(v1::Subscribed) -> std::result::Result<(), E>) -> std::result::Result<bool, E> {
         let asked = self.asked.take().expect("only this takes it");
         let topic = &self.topic;
-        let told = topic.catch_up(self.seat, self.turn, asked, |caught_up| tell(subscribed(topic, caught_up)));
+        let told = topic.catch_up(self.seat, &self.session, self.turn, asked, |caught_up| tell(subscribed(topic, caught_up)));
         if told.is_ok() {
             self.hub.0.presence.soil(topic);
         } else {
             self.asked = Some(Asked::FromNow);
         }
-        told.map(drop)
+        told
     }
 }
 

@@ -118,7 +118,7 @@ impl Hub {
     }
 
     /// Gives a session what its client has not got, as much as can wait for an acknowledgement.
-    async fn look(&self, session: &Arc<Session>) -> std::result::Result<(), StoreError> {
+    pub(super) async fn look(&self, session: &Arc<Session>) -> std::result::Result<(), StoreError> {
         let bytes_max = self.0.sessions.settings().ring_bytes_max;
         loop {
             if !session.is_connected() {

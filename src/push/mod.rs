@@ -34,6 +34,9 @@ mod node;
 mod presence;
 mod topic;
 
+#[cfg(test)]
+mod tests;
+
 pub use entry::Position;
 pub use heard::{Prepared, Resumption};
 pub use hub::Hub;

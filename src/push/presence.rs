@@ -108,7 +108,7 @@ impl Hub {
     }
 
     /// Makes the document of a topic say what this node knows.
-    async fn agree(&self, name: &Arc<str>) -> std::result::Result<(), StoreError> {
+    pub(super) async fn agree(&self, name: &Arc<str>) -> std::result::Result<(), StoreError> {
         let Some(topic) = self.opened_or_closed(name) else { return Ok(()) };
         for _ in 0..ATTEMPTS_MAX {
             let document = self.0.store.get(&present_key(name)).await?;

@@ -40,8 +40,8 @@ enum Phase {
     Hearing,
     CatchingUp {
         turn: Turn,
-        /// Nothing was said to it before.
-        is_new: bool,
+        /// From here on it gets what is held back whatever comes of the turn. Nothing: it was never told that it hears the topic.
+        owed: Option<usize>,
         held: Vec<Arc<Publication>>,
         bytes: usize,
         /// More was said than could be held.
@@ -89,22 +89,26 @@ impl Topic {
     /// Gives a session a seat, or lets it keep the one it has; it catches up.
     pub fn seat(&self, session: &Arc<Session>, seat: Option<Seat>, turn: Turn) -> Seat {
         let mut state = self.lock();
-        let catching_up = |is_new| Phase::CatchingUp { turn, is_new, held: Vec::new(), bytes: 0, lost: false };
+        let catching_up = |owed, held: Vec<Arc<Publication>>, bytes, lost| Phase::CatchingUp { turn, owed, held, bytes, lost };
         if let Some(Seat(index)) = seat
             && let Some(hearer) = state.hearers.get_mut(index).filter(|hearer| Arc::ptr_eq(&hearer.session, session))
         {
-            let is_new = matches!(hearer.phase, Phase::CatchingUp { is_new: true, .. });
-            hearer.phase = catching_up(is_new);
+            hearer.phase = match std::mem::replace(&mut hearer.phase, Phase::Hearing) {
+                Phase::Hearing => catching_up(Some(0), Vec::new(), 0, false),
+                // What is held back for the turn before is held back for this one, too: it is what follows upon more of the history.
+                Phase::CatchingUp { owed, held, bytes, lost, .. } => catching_up(owed, held, bytes, lost),
+            };
             return Seat(index);
         }
-        Seat(state.hearers.insert(Hearer { session: Arc::clone(session), phase: catching_up(true) }))
+        Seat(state.hearers.insert(Hearer { session: Arc::clone(session), phase: catching_up(None, Vec::new(), 0, false) }))
     }
 
-    /// Ends the catching up of a hearer: `tell` it first, then it is sent what it missed, then it hears. `missed` is what the history
-    /// held, up to `end`. False: another turn has taken the place of this one, or the seat is given up.
+    /// Ends the catching up of a hearer: `tell` it first, then it is sent what it missed, then it hears. Where another turn has taken the
+    /// place of this one, it hears from now on all the same, and that one goes on. False: the seat is given up.
     pub fn catch_up<E>(
         &self,
         Seat(index): Seat,
+        session: &Arc<Session>,
         turn: Turn,
         asked: Asked,
         tell: impl FnOnce(&CaughtUp) -> Result<(), E>,
@@ -112,49 +116,36 @@ impl Topic {
         let mut state = self.lock();
         let State { at, hearers } = &mut *state;
         let count = u32::try_from(hearers.len()).unwrap_or(u32::MAX);
-        let Some(hearer) = hearers.get_mut(index) else { return Ok(false) };
-        let Phase::CatchingUp { turn: current, held, lost, .. } = &mut hearer.phase else { return Ok(false) };
-        if *current != turn {
-            return Ok(false);
-        }
-        let (held, lost) = (std::mem::take(held), *lost);
-        let caught_up = match asked {
-            Asked::FromNow => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone(), hearers: count },
-            Asked::Behind { .. } if lost => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone(), hearers: count },
-            Asked::Behind { whole: false, .. } => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone(), hearers: count },
-            Asked::Behind { mut missed, end, .. } => {
-                let mut is_later = false;
-                missed.extend(held.into_iter().filter(|publication| {
-                    let is_anew = !publication.epoch.is_empty() && publication.epoch != end.epoch;
-                    is_later |= is_anew || publication.offset > end.offset;
-                    is_later
-                }));
-                CaughtUp { recovered: true, missed, at: at.clone(), hearers: count }
-            }
+        let Some(hearer) = hearers.get_mut(index).filter(|hearer| Arc::ptr_eq(&hearer.session, session)) else { return Ok(false) };
+        let is_current = hearer.is_of(turn);
+        let missed = match asked {
+            Asked::Behind { missed, whole: true, end } if is_current => hearer.missed(missed, &end, at.as_ref()),
+            Asked::Behind { .. } | Asked::FromNow => None,
         };
+        if missed.is_none() {
+            hearer.say_owed();
+        }
+        let caught_up = CaughtUp { recovered: missed.is_some(), missed: missed.unwrap_or_default(), at: at.clone(), hearers: count };
         tell(&caught_up)?;
         for publication in &caught_up.missed {
             hearer.session.publish(publication);
         }
-        hearer.phase = Phase::Hearing;
+        match &mut hearer.phase {
+            Phase::CatchingUp { owed, held, .. } if !is_current => *owed = Some(held.len()),
+            phase => *phase = Phase::Hearing,
+        }
         Ok(true)
     }
 
     /// Nothing comes of a turn: who heard before hears on, with what was said meanwhile. True: who did not has lost its seat.
     pub fn give_up(&self, Seat(index): Seat, turn: Turn) -> bool {
         let mut state = self.lock();
-        let Some(hearer) = state.hearers.get_mut(index) else { return false };
-        let Phase::CatchingUp { turn: current, is_new, held, .. } = &mut hearer.phase else { return false };
-        if *current != turn {
-            return false;
-        }
-        if *is_new {
+        let Some(hearer) = state.hearers.get_mut(index).filter(|hearer| hearer.is_of(turn)) else { return false };
+        if matches!(hearer.phase, Phase::CatchingUp { owed: None, .. }) {
             state.hearers.remove(index);
             return true;
         }
-        for publication in std::mem::take(held) {
-            hearer.session.publish(&publication);
-        }
+        hearer.say_owed();
         hearer.phase = Phase::Hearing;
         false
     }
@@ -182,8 +173,8 @@ impl Topic {
     /// What is to be done about an entry.
     pub fn next(&self, epoch: &str, offset: u64) -> Next {
         match &self.lock().at {
-            // Without a history there is no order to keep.
-            _ if offset == 0 => Next::Say { new_epoch: false },
+            // Without a history there is no order to keep; where one was configured since, this node does not know it.
+            _ if offset == 0 || self.rule.history.is_none() => Next::Say { new_epoch: false },
             None => Next::Missing,
             Some(at) if *at.epoch != *epoch => {
                 if offset == 1 {
@@ -205,20 +196,7 @@ impl Topic {
             state.at = at;
         }
         for (_, hearer) in &mut state.hearers {
-            match &mut hearer.phase {
-                Phase::Hearing => {
-                    hearer.session.publish(publication);
-                }
-                // Who has lost something has no use for the rest.
-                Phase::CatchingUp { lost: true, .. } => {}
-                Phase::CatchingUp { held, bytes, lost, .. } => {
-                    *bytes += publication.payload.len() + size_of::<Publication>();
-                    match *bytes > HELD_MAX {
-                        true => (*lost, *held) = (true, Vec::new()),
-                        false => held.push(Arc::clone(publication)),
-                    }
-                }
-            }
+            hearer.hear(publication);
         }
         state.hearers.len()
     }
@@ -245,6 +223,68 @@ impl Topic {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing that holds a topic panics")
+    }
+}
+
+// === impl Hearer ===
+
+impl Hearer {
+    fn is_of(&self, turn: Turn) -> bool {
+        matches!(self.phase, Phase::CatchingUp { turn: current, .. } if current == turn)
+    }
+
+    fn hear(&mut self, publication: &Arc<Publication>) {
+        let more = publication.payload.len() + size_of::<Publication>();
+        let overrun = match &mut self.phase {
+            Phase::CatchingUp { lost: false, held, bytes, .. } if *bytes + more <= HELD_MAX => {
+                *bytes += more;
+                return held.push(Arc::clone(publication));
+            }
+            Phase::CatchingUp { lost: false, .. } => true,
+            Phase::CatchingUp { .. } | Phase::Hearing => false,
+        };
+        if overrun {
+            // It is not caught up with any more; who heard before does not wait for that.
+            self.say_owed();
+            let Phase::CatchingUp { lost, held, .. } = &mut self.phase else { return };
+            (*lost, *held) = (true, Vec::new());
+        }
+        // Who has lost something and was never told that it hears has no use for the rest.
+        if !matches!(self.phase, Phase::CatchingUp { owed: None, .. }) {
+            self.session.publish(publication);
+        }
+    }
+
+    /// Says what is held back, as far as that is not to wait for anything.
+    fn say_owed(&mut self) {
+        let Phase::CatchingUp { owed: Some(owed), held, .. } = &mut self.phase else { return };
+        for publication in held.iter().skip(*owed) {
+            self.session.publish(publication);
+        }
+        *owed = held.len();
+    }
+
+    /// All that the hearer missed behind its place: what the history held up to `end`, and what was held back since. Nothing: that is not all.
+    fn missed(&self, mut missed: Vec<Arc<Publication>>, end: &Position, at: Option<&Position>) -> Option<Vec<Arc<Publication>>> {
+        let Phase::CatchingUp { lost: false, held, .. } = &self.phase else { return None };
+        let at = at?;
+        let is_anew = |publication: &&Arc<Publication>| !publication.epoch.is_empty() && publication.epoch != end.epoch;
+        // What the history held beyond the place where the topic is here will be said.
+        if at.epoch == end.epoch {
+            missed.retain(|publication| publication.offset <= at.offset);
+        } else if !held.iter().any(|publication| is_anew(&publication)) {
+            return None;
+        }
+        let mut is_later = false;
+        missed.extend(
+            held.iter()
+                .filter(|publication| {
+                    is_later |= is_anew(publication) || publication.offset > end.offset;
+                    is_later
+                })
+                .cloned(),
+        );
+        Some(missed)
     }
 }
 

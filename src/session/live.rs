@@ -6,31 +6,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::identity::Identity;
+use super::line::Line;
 use super::publication::Publication;
 use super::ring::{Entry, Parked, Ring};
 use super::roster::Record;
-use crate::clock;
 use crate::wire::Close;
-
-/// The way to a connection, whatever it is made of. Nobody waits on it.
-pub trait Line: Send + Sync {
-    /// Writes a push of the session's own. False: there is no room.
-    fn push(&self, entry: &Entry) -> bool;
-
-    /// Writes a best-effort message, by its rule. False: the rule is that the client goes.
-    fn publish(&self, publication: &Arc<Publication>) -> bool;
-
-    /// Tells the client that it does not hear a topic any more. False: there is no room.
-    fn expel(&self, topic: &str, reason: &str) -> bool;
-
-    /// Asks the connection to end.
-    fn close(&self, close: Close);
-}
 
 /// A session of this node.
 pub struct Session {
@@ -422,27 +405,11 @@ impl Session {
         if state.over.is_some() {
             return Wanted::Over { generation };
         }
-        let record = record(&self.id, generation, node, &state.identity, state.resume.to_string());
+        let record = Record::of(&self.id, generation, node, &state.identity, state.resume.to_string());
         Wanted::Alive(Record { detached_until_ms: state.detached_until_ms, ..record })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing that holds a session panics")
-    }
-}
-
-/// A session as the store has it.
-pub fn record(id: &str, generation: u64, node: &str, identity: &Identity, resume: String) -> Record {
-    Record {
-        id: id.to_owned(),
-        generation,
-        node: node.to_owned(),
-        detached_until_ms: None,
-        expires_ms: clock::to_millis(identity.expires),
-        resume,
-        roles: identity.roles.iter().map(ToString::to_string).collect(),
-        token_id: identity.token_id.as_ref().map(ToString::to_string),
-        issued_ms: identity.issued_ms,
-        api_key: identity.api_key.as_ref().map(|hash| BASE64_STANDARD.encode(**hash)),
     }
 }

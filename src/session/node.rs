@@ -72,7 +72,7 @@ impl Node {
 impl Sessions {
     /// Ends the sessions whose clients did not come back, and has some of the others compared with the store, all of them in turn: whatever
     /// went astray, such as the word of a node that died while it took a session over, is found out then.
-    pub(super) fn sweep(&self, turn: u64) {
+    pub fn sweep(&self, turn: u64) {
         let now = self.0.clock.now_ms();
         for session in self.0.registry.all() {
             if session.give_up(now) {

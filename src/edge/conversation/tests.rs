@@ -66,9 +66,9 @@ fn an_answer_waits_while_others_hold_all_the_room_there_is() {
     let mut conversation = conversation(&budget);
     conversation.calls.push(replied(7, 200));
     assert_eq!((poll(&mut conversation), conversation.put_off()), (Poll::Pending, Some(Full::All)));
-    let failure = Failure::gateway(Reason::Internal, "what is owed is said all the same".to_owned() + &"!".repeat(100));
+    let failure = Failure::gateway(Reason::UnknownTopic, "what is owed is said all the same".to_owned() + &"!".repeat(100));
     assert!(conversation.refuse(4, 8, &failure, Tick::ZERO).is_ok());
-    assert!(written(&conversation).contains("INTERNAL"));
+    assert!(written(&conversation).contains("UNKNOWN_TOPIC"));
     drop(hog);
     assert_eq!((poll(&mut conversation), conversation.put_off()), (Poll::Ready(true), None));
     assert!(written(&conversation).contains("xxx"));

@@ -5,6 +5,7 @@ mod message;
 mod pool;
 mod redact;
 mod stamp;
+mod submessage;
 mod walk;
 
 use std::path::PathBuf;

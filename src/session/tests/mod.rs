@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::letter::{Letter, keep_receiving, mailbox};
-use super::live::Line;
+use super::line::Line;
 use super::node::Node;
 use super::publication::Publication;
 use super::ring::Entry;

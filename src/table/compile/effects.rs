@@ -14,6 +14,9 @@ use super::{entries, missing};
 /// How long a session lasts that a service vouches for where nothing is said.
 const TTL: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
+/// What is sent, or heard, on success.
+const SENDINGS: [&str; 3] = ["subscribe", "unsubscribe", "publish"];
+
 /// What an effect may refer to.
 pub struct Scope<'a> {
     pub method: &'a Method,
@@ -54,6 +57,8 @@ pub fn compile(scope: &Scope<'_>, written: Option<&Spanned<OnSuccess>>, at: &str
             None
         }
         (None, None) if sends => None,
+        // One that could not be read was reported.
+        (None, None) if SENDINGS.iter().any(|key| report.speaks_of(&format!("{at}.{key}"))) => None,
         (None, None) => {
             let help = "write `bind_session: { token: response.access_token }`, or `subscribe: \"room/${response.room.id}\"`";
             report.push(missing(written.span, "nothing happens on success", help).path(at.as_str()));

@@ -230,9 +230,10 @@ pub fn somebody_can_authenticate(document: &Document, process: &Process, routes:
     report.push(Diagnostic::new(rule, place, what).help(lines).path("auth.issuers"));
 }
 
-/// The most sessions of one user that may be: they are one document, which is written whenever one of them changes.
+/// The most topics that one session may hear: they are one document, and all are looked at when its client comes back.
 const TOPICS_MAX: u32 = 1000;
 
+/// The most sessions of one user that may be: they are one document, which is written whenever one of them changes.
 const PER_USER_MAX: u32 = 64;
 
 /// The longest that a session may wait for its client.

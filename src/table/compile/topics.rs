@@ -21,6 +21,10 @@ const AGE: Duration = Duration::from_secs(300);
 
 /// The most of it: a history is read as a whole by whoever comes back.
 const COUNT_MAX: u32 = 10_000;
+const BYTES_MAX: u64 = 16 << 20;
+
+/// The longest that it lasts, by as much as the store knows what a session hears.
+const AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// The type by which hearers are told who comes and goes.
 const PRESENCE_EVENT: &str = "protogate.push.v1.PresenceEvent";
@@ -100,11 +104,17 @@ fn compile_one(pattern: &Pattern, topic: &Topic, routes: &mut Routes, report: &m
 }
 
 fn bounds(history: &History, at: &str, report: &mut Report) -> Bounds {
+    let mut refuse = |place: Span, key: &str, what: String, help: String| {
+        report.push(Diagnostic::new(Rule::Bounds, place, what).help(help).path(format!("{at}.history.{key}")));
+    };
     if let Some(count) = history.count.as_ref().filter(|count| !(1..=COUNT_MAX).contains(&count.value)) {
-        let what = format!("a history keeps between 1 and {COUNT_MAX} messages");
-        report.push(
-            Diagnostic::new(Rule::BadValue, count.span, what).help(format!("write `count: {COUNT}`")).path(format!("{at}.history.count")),
-        );
+        refuse(count.span, "count", format!("a history keeps 1 to {COUNT_MAX} messages"), format!("write `count: {COUNT}`"));
+    }
+    if let Some(bytes) = history.bytes.as_ref().filter(|bytes| !(1..=BYTES_MAX).contains(&bytes.0)) {
+        refuse(bytes.span, "bytes", "a history keeps at most 16MiB, and more than nothing".to_owned(), "write `bytes: 256KiB`".to_owned());
+    }
+    if let Some(age) = history.age.as_ref().filter(|age| !(Duration::from_secs(1)..=AGE_MAX).contains(&age.0)) {
+        refuse(age.span, "age", "a history lasts 1s to 7d".to_owned(), "write `age: 5m`".to_owned());
     }
     Bounds {
         count: history.count.as_ref().map_or(COUNT, |count| count.value),
