@@ -50,21 +50,18 @@ impl TestGateway {
 
     /// Starts on files below a fresh folder; `proto/` there holds the project's own.
     pub fn start_with(files: &[(&str, &str)]) -> TestGateway {
-        let folder = folder_with(files);
+        TestGateway::start_in(folder_with(files))
+    }
+
+    /// Starts on what is in this folder.
+    pub fn start_in(folder: TempDir) -> TestGateway {
         let gateway = Gateway::start(options(folder.path())).unwrap_or_else(|error| panic!("the gateway does not start: {}", told(error)));
         TestGateway { gateway: Some(gateway), folder }
     }
 
     /// Starts on the shipped files, with more in `gateway.yaml`.
     pub fn start_shipped(process: &str) -> TestGateway {
-        let shipped = |name: &str| fs::read_to_string(top().join(name)).unwrap();
-        let gateway = format!("version: 1\nreload: {{ watch: false }}\n{process}\n");
-        TestGateway::start_with(&[
-            ("routes/gateway.yaml", &gateway),
-            ("routes/routes.yaml", &shipped("routes/routes.yaml")),
-            ("routes/auth.yaml", &shipped("routes/auth.yaml")),
-            ("routes/chat.yaml", &shipped("routes/chat.yaml")),
-        ])
+        TestGateway::start_in(shipped_with(process, |_, text| text))
     }
 
     /// Ends gently, and starts again in the same folder.
@@ -146,6 +143,19 @@ pub fn folder_with(files: &[(&str, &str)]) -> TempDir {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+/// A fresh folder with the shipped files, each as `change` makes it by its name; `process` is what `gateway.yaml` says.
+pub fn shipped_with(process: &str, change: impl Fn(&str, String) -> String) -> TempDir {
+    let folder = folder_with(&[("routes/gateway.yaml", &format!("version: 1\nreload: {{ watch: false }}\n{process}\n"))]);
+    for entry in fs::read_dir(top().join("routes")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if !name.starts_with("gateway") {
+            fs::write(folder.path().join("routes").join(name), change(name, fs::read_to_string(&path).unwrap())).unwrap();
+        }
     }
     folder
 }
