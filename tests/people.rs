@@ -210,8 +210,7 @@ async fn an_evening(world: World) {
             person.ask(OPERATE, action(&game, &format!("move-{round}"))).await;
         }
     }
-    let moves: Vec<String> =
-        (0..12).map(|n| format!("{} {} does move-{}", n + 4, ["alice", "bob", "carol"][n % 3], n / 3)).collect();
+    let moves: Vec<String> = (0..12).map(|n| format!("{} {} does move-{}", n + 4, ["alice", "bob", "carol"][n % 3], n / 3)).collect();
     let heard = alice.hear_game(15).await;
     assert_eq!(heard, [&["2 bob joined".to_owned(), "3 carol joined".to_owned()], &*moves].concat(), "she was there from the beginning");
     for person in [&mut bob, &mut carol] {

@@ -5,6 +5,7 @@ pub mod mirror;
 pub mod nodes;
 pub mod player;
 pub mod redis;
+pub mod terminal;
 pub mod walkthrough;
 
 use std::fs;
