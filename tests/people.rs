@@ -153,8 +153,9 @@ impl Person {
         let mut told = Vec::new();
         loop {
             let said = self.hear(CHAT_MESSAGE).await["payload"].clone();
-            told.push(format!("{} {}: {}", text(&said["number"]), text(&said["sender"]), text(&said["text"])));
-            if said["number"] == last.to_string() {
+            let number: u64 = text(&said["number"]).parse().unwrap();
+            told.push(format!("{number} {}: {}", text(&said["sender"]), text(&said["text"])));
+            if number >= last {
                 return told;
             }
         }
@@ -243,6 +244,50 @@ async fn everybody_in_a_room_hears_the_game_and_the_chat_in_their_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_hears_it_in_order_by_whichever_gateway_they_came() {
     an_evening(World::shared("")).await;
+}
+
+/// All at once, by two gateways: numbers may come out of order, but to everybody in the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_rush_everybody_hears_everything_once_and_in_one_order() {
+    const EACH: u64 = 15;
+    let world = World::shared("");
+    let mut people = Vec::new();
+    for (door, name) in ["alice", "bob", "carol", "dave"].into_iter().enumerate() {
+        people.push(world.login(name, door).await);
+    }
+    let game = people[0].ask(CREATE_ROOM, json!({ "name": "chess", "capacity": 4 })).await["room"]["id"].clone();
+    let chat = people[0].ask(CREATE_CHAT, json!({ "name": "Tea" })).await["room"]["id"].clone();
+    for person in &mut people[1..] {
+        person.ask(JOIN_ROOM, json!({ "roomId": game })).await;
+        person.ask(JOIN_CHAT, json!({ "roomId": chat })).await;
+    }
+    let rush = people.iter_mut().map(async |person| {
+        for _ in 0..EACH {
+            person.ask(OPERATE, action(&game, "move")).await;
+            person.ask(SAY, json!({ "roomId": chat, "text": "hurry" })).await;
+        }
+    });
+    futures_util::future::join_all(rush).await;
+    let all = 4 * EACH;
+    let mut told = Vec::new();
+    for person in &mut people {
+        let mut heard = Vec::new();
+        while heard.len() < usize::try_from(all).unwrap() {
+            let event = person.hear(GAME_EVENT).await["payload"].clone();
+            heard.extend(event["operation"].is_object().then(|| text(&event["version"]).parse::<u64>().unwrap()));
+        }
+        let mut said = Vec::new();
+        while said.len() < usize::try_from(all).unwrap() {
+            said.push(text(&person.hear(CHAT_MESSAGE).await["payload"]["number"]).parse::<u64>().unwrap());
+        }
+        told.push((heard, said));
+    }
+    assert!(told.iter().all(|one| *one == told[0]), "the order is the same for everybody: {told:?}");
+    let (mut versions, mut numbers) = told.remove(0);
+    versions.sort_unstable();
+    numbers.sort_unstable();
+    assert_eq!((versions, numbers), ((5..5 + all).collect(), (1..=all).collect()));
+    world.stop().await;
 }
 
 /// Somebody is cut off in the middle of a game and a chat, and comes back by another gateway if there is one.
