@@ -44,7 +44,7 @@ struct Alone {
 impl Alone {
     /// Starts on the shipped files, with this in `gateway.yaml`.
     fn start(service: &str, process: &str, arguments: &[&str]) -> Alone {
-        let folder = shipped_with(process, |_, text| text);
+        let folder = shipped_with(process);
         let mut command = Command::new(env!("CARGO_BIN_EXE_protogate"));
         command.args(["services", service, "--listen", "127.0.0.1:0", "--ready-file", "ready.json"]).args(arguments);
         let mut child = command.current_dir(folder.path()).env_remove("GATEWAY_MODE").env("PROTOGATE_PUSH_TOKEN", TOKEN).spawn().unwrap();
@@ -100,6 +100,33 @@ async fn accounts_are_served_by_a_process_of_their_own() {
     let mut hers = TestClient::connect_as(gateway.edge(), text(&registered["accessToken"])).await;
     assert_eq!(payload(&mut hers, 1007, json!({})).await["user"], registered["user"]);
     alone.stop();
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn games_are_served_by_processes_of_their_own_also_while_nobody_can_be_told() {
+    let redis = RedisServer::start();
+    let process = format!("store: {{ redis: {{ url: \"{}\" }} }}", redis.url());
+    // Where no gateway listens.
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let alone = Alone::start("game", &process, &["--push", &format!("http://{nowhere}")]);
+    let gateway = TestGateway::start_shipped(&process);
+    let here = std::fs::read_to_string(top().join("routes/game.yaml")).unwrap();
+    direct(&gateway, &[("game", &alone)]).await;
+    let mut client = TestClient::connect(gateway.edge()).await;
+    let alice = json!({ "username": "alice", "password": "correct horse", "email": "alice@example.com" });
+    let registered = payload(&mut client, 1002, alice).await;
+    let mut alice = TestClient::connect_as(gateway.edge(), text(&registered["accessToken"])).await;
+    let room = payload(&mut alice, 2002, json!({ "name": "a table", "capacity": 2 })).await["room"].clone();
+    assert_eq!(room["host"], registered["user"]["userId"], "whoever registers is a player");
+    let moved = payload(&mut alice, 2006, json!({ "roomId": room["id"], "action": { "kind": "move" } })).await;
+    assert_eq!(moved["version"], "2");
+    // Another takes over where this one ends.
+    alone.stop();
+    gateway.write("routes/game.yaml", &here);
+    assert_eq!(reload(&gateway).await.0, 200);
+    let history = payload(&mut alice, 2007, json!({ "roomId": room["id"] })).await;
+    assert_eq!(history["events"].as_array().unwrap().len(), 2);
     gateway.stop().await;
 }
 

@@ -62,7 +62,7 @@ impl TestGateway {
 
     /// Starts on the shipped files, with more in `gateway.yaml`.
     pub fn start_shipped(process: &str) -> TestGateway {
-        TestGateway::start_in(shipped_with(process, |_, text| text))
+        TestGateway::start_in(shipped_with(process))
     }
 
     /// Ends gently, and starts again in the same folder.
@@ -148,17 +148,20 @@ pub fn folder_with(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// A fresh folder with the shipped files, each as `change` makes it by its name; `process` is what `gateway.yaml` says.
-pub fn shipped_with(process: &str, change: impl Fn(&str, String) -> String) -> TempDir {
-    let folder = folder_with(&[("routes/gateway.yaml", &format!("version: 1\nreload: {{ watch: false }}\n{process}\n"))]);
-    for entry in fs::read_dir(top().join("routes")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        if !name.starts_with("gateway") {
-            fs::write(folder.path().join("routes").join(name), change(name, fs::read_to_string(&path).unwrap())).unwrap();
-        }
-    }
-    folder
+/// The shipped route file and the groups it includes: path and text, in the order of their names.
+pub fn shipped_routes() -> Vec<(String, String)> {
+    let names = fs::read_dir(top().join("routes")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".yaml") && !name.starts_with("gateway.")).collect();
+    names.sort();
+    names.into_iter().map(|name| (format!("routes/{name}"), fs::read_to_string(top().join("routes").join(&name)).unwrap())).collect()
+}
+
+/// A fresh folder with the shipped routes, and this in `gateway.yaml`.
+pub fn shipped_with(process: &str) -> TempDir {
+    let gateway = format!("version: 1\nreload: {{ watch: false }}\n{process}\n");
+    let routes = shipped_routes();
+    let routes = routes.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+    folder_with(&routes.chain([("routes/gateway.yaml", gateway.as_str())]).collect::<Vec<_>>())
 }
 
 /// The project's top folder.
