@@ -364,7 +364,7 @@ async fn a_host_who_was_on_another_gateway_hands_the_room_on() {
 async fn a_letter(world: World) {
     let (mut alice, mut bob) = (world.login("alice", 0).await, world.login("bob", 1).await);
     bob.ask(CREATE_CHAT, json!({ "name": "so that he is known" })).await;
-    // He logs out of all of it: nothing of his waits for him.
+    // His session waits for him, and he does not come back to it.
     drop(bob);
     for text in ["first", "second"] {
         alice.ask(SAY_PRIVATE, json!({ "receiver": "bob", "text": text })).await;

@@ -5,9 +5,9 @@
 //!
 //! A `console NAME` block is the terminal of somebody who stays. It begins with a command, or goes on where the last block of that name
 //! ended. A line that begins with a digit is typed, `^C` is pressed, and the lines below it come then, in any order: a reply and a push may
-//! overtake one another. Pushes may come that are not shown, as those do that a client may just have missed.
+//! overtake one another. Pushes may come that are not shown, as those do that a client may just have missed; none comes twice.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,8 @@ pub struct Reader {
     /// What it calls `USER_ID`.
     user: Option<String>,
     terminals: BTreeMap<String, Terminal>,
+    /// The pushes that were seen in them.
+    pushes: BTreeSet<String>,
     /// What it calls `ROOM_ID`, and `BOB_ID` after whoever logged in in the terminal `bob`.
     ids: BTreeMap<String, String>,
 }
@@ -115,6 +117,7 @@ impl Reader {
             token: None,
             user: None,
             terminals: BTreeMap::new(),
+            pushes: BTreeSet::new(),
             ids: BTreeMap::new(),
         }
     }
@@ -221,6 +224,9 @@ impl Reader {
             match shown.iter().position(|shown| fits(shown.trim_end(), &line)) {
                 Some(place) => drop(shown.remove(place)),
                 None => assert!(line.starts_with("← "), "{who} sees\n{line}\nwhere the document shows {shown:#?}"),
+            }
+            if line.starts_with("← ") {
+                assert!(self.pushes.insert(format!("{who} {line}")), "{who} sees it twice: {line}");
             }
             let reply: Value = line.split_once(" {").map_or(Value::Null, |(_, json)| serde_json::from_str(&format!("{{{json}")).unwrap());
             if let Some(user) = reply["user"]["userId"].as_str() {
