@@ -76,6 +76,28 @@ fn every_reason_of_the_accounts_stands_in_the_protocol() {
 }
 
 #[test]
+fn every_reason_of_games_and_its_code_stands_in_the_protocol() {
+    let mut written = BTreeSet::new();
+    for file in fs::read_dir(top().join("src/services/game")).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        for made in fs::read_to_string(file).unwrap().split("Refusal::").skip(1) {
+            let code = made.strip_prefix("new(Code::").map_or("InvalidArgument", |code| code.split(',').next().unwrap());
+            let is_reason = |word: &&str| word.len() > 3 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+            if let Some(reason) = made.split(';').next().unwrap().split('"').skip(1).step_by(2).find(is_reason) {
+                written.insert((reason.to_owned(), code.to_owned()));
+            }
+        }
+    }
+    // They stand with those of the accounts.
+    for elsewhere in [("NOT_LOGGED_IN", "Unauthenticated"), ("INTERNAL", "Internal")] {
+        assert!(written.remove(&(elsewhere.0.to_owned(), elsewhere.1.to_owned())), "{elsewhere:?} is found");
+    }
+    let rows = table(&read("docs/protocol.md"), "| reason of games | code | when |");
+    let listed = rows.iter().flat_map(|row| quoted(&row[0]).into_iter().map(|reason| (reason, row[1].clone()))).collect();
+    assert!(written.len() > 10, "the reasons are found");
+    assert_eq!(written, listed);
+}
+
+#[test]
 fn every_reason_of_chat_and_its_code_stands_in_the_protocol() {
     let source = read("src/services/chat/refusals.rs");
     let written: BTreeSet<(String, String)> = source

@@ -42,6 +42,7 @@ async fn follow(example: &str, reader: &mut Reader, own: impl Fn(&str) -> bool) 
             Step::Type { command, .. } if own(&command) => {}
             Step::Type { command, shown } => reader.types(&command, &shown),
             Step::Say(values) => reader.says(values).await,
+            Step::Follow { who, lines } => reader.follows(&who, &lines).await,
             Step::Other { language, text } => panic!("nobody follows a block of `{language}`:\n{text}"),
         }
     }

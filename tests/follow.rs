@@ -1,32 +1,24 @@
 //! `protogate call --follow`: what a person at a terminal sees, types and is told, and what their gateway hears of it.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
+use crate::support::terminal::Terminal;
 use crate::support::{ECHO, TestGateway, operator};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// `protogate call … --follow` as a process, which ends with the test.
-struct Followed {
-    child: Child,
-    keyboard: Option<ChildStdin>,
-    screen: mpsc::UnboundedReceiver<String>,
-    complaints: mpsc::UnboundedReceiver<String>,
-}
 
 /// The other side, where a test says everything that a gateway says.
 struct Scripted {
@@ -37,70 +29,16 @@ fn gateway() -> TestGateway {
     TestGateway::start(&format!("{ECHO}pushes:\n  2101: {{ name: echo.said, message: protogate.echo.v1.EchoResponse }}\n"))
 }
 
-fn lines_of(stream: impl Read + Send + 'static) -> mpsc::UnboundedReceiver<String> {
-    let (tell, lines) = mpsc::unbounded_channel();
-    std::thread::spawn(move || BufReader::new(stream).lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-    lines
+/// `protogate call … --follow`, which ends with the test.
+fn follow(folder: &Path, url: &str, arguments: &[&str]) -> Terminal {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_protogate"));
+    command.args([&["call", "--follow", "--url", url], arguments].concat()).current_dir(folder).env_remove("GATEWAY_MODE");
+    Terminal::open(&mut command)
 }
 
 async fn push(gateway: &TestGateway, text: &str) {
     let what = json!({ "user": "alice", "protocol": 2101, "payload": { "text": text } });
     assert_eq!(operator(gateway, "/api/v1/push", Some(&what.to_string())).await.0, 200);
-}
-
-// === impl Followed ===
-
-impl Followed {
-    fn start(folder: &Path, url: &str, arguments: &[&str]) -> Followed {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_protogate"))
-            .args([&["call", "--follow", "--url", url], arguments].concat())
-            .current_dir(folder)
-            .env_remove("GATEWAY_MODE")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (screen, complaints) = (lines_of(child.stdout.take().unwrap()), lines_of(child.stderr.take().unwrap()));
-        Followed { keyboard: child.stdin.take(), child, screen, complaints }
-    }
-
-    fn types(&mut self, line: &str) {
-        writeln!(self.keyboard.as_mut().expect("the keyboard is there"), "{line}").unwrap();
-    }
-
-    async fn sees(&mut self, shown: &str) {
-        let line = self.next().await;
-        assert!(line.starts_with(shown), "expected `{shown}…`, saw `{line}`");
-    }
-
-    async fn next(&mut self) -> String {
-        timeout(PATIENCE, self.screen.recv()).await.expect("something is shown in time").expect("it still runs")
-    }
-
-    async fn is_told(&mut self, part: &str) {
-        let line = timeout(PATIENCE, self.complaints.recv()).await.expect("something is told in time").expect("it still runs");
-        assert!(line.contains(part), "expected `{part}`, was told `{line}`");
-    }
-
-    fn interrupt(&self) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::INT).unwrap();
-    }
-
-    /// Its exit code, and that it showed nothing more.
-    async fn ends(mut self) -> i32 {
-        let more = timeout(PATIENCE, self.screen.recv()).await.expect("it ends in time");
-        assert_eq!(more, None, "nothing more is shown");
-        self.child.wait().unwrap().code().expect("it ends by itself")
-    }
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 // === impl Scripted ===
@@ -144,7 +82,7 @@ async fn calls_are_typed_and_pushes_come_and_an_interrupt_ends_it_well() {
     let gateway = gateway();
     let url = format!("ws://{}/ws", gateway.edge());
     let calls = ["9002", r#"{"text":"one"}"#, "--then", r#"9002 {"text":"two"}"#, "--as", "alice"];
-    let mut alice = Followed::start(gateway.folder(), &url, &calls);
+    let mut alice = follow(gateway.folder(), &url, &calls);
     alice.sees("* connected to ").await;
     alice.sees("* ready: alice in session ").await;
     alice.sees(r#"= 9002 {"text":"one"}"#).await;
@@ -171,8 +109,7 @@ async fn calls_are_typed_and_pushes_come_and_an_interrupt_ends_it_well() {
 async fn in_binary_pushes_are_read_by_the_files_and_have_their_names() {
     let gateway = gateway();
     let url = format!("ws://{}/ws", gateway.edge());
-    let mut alice =
-        Followed::start(gateway.folder(), &url, &["--as", "alice", "--format", "proto", "--config", "routes", "--for", "86400"]);
+    let mut alice = follow(gateway.folder(), &url, &["--as", "alice", "--format", "proto", "--config", "routes", "--for", "86400"]);
     alice.sees("* connected to ").await;
     alice.sees("* ready: alice").await;
     push(&gateway, "pushed").await;
@@ -186,7 +123,7 @@ async fn in_binary_pushes_are_read_by_the_files_and_have_their_names() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn time_ends_it_as_well_as_a_person_does() {
     let gateway = gateway();
-    let mut anybody = Followed::start(gateway.folder(), &format!("ws://{}/ws", gateway.edge()), &["--for", "1"]);
+    let mut anybody = follow(gateway.folder(), &format!("ws://{}/ws", gateway.edge()), &["--for", "1"]);
     anybody.sees("* connected to ").await;
     assert_eq!(anybody.ends().await, 0);
 }
@@ -213,7 +150,7 @@ async fn a_connection_that_breaks_is_resumed_and_what_was_missed_comes_once() {
             });
         }
     });
-    let mut alice = Followed::start(gateway.folder(), &url, &["--as", "alice"]);
+    let mut alice = follow(gateway.folder(), &url, &["--as", "alice"]);
     alice.sees("* connected to ").await;
     alice.sees("* ready: alice").await;
     push(&gateway, "before").await;
@@ -240,7 +177,7 @@ async fn what_the_gateway_keeps_is_acknowledged_and_where_topics_were_left_is_sa
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let mut alice = Followed::start(folder.path(), &url, &["1001", "{}"]);
+    let mut alice = follow(folder.path(), &url, &["1001", "{}"]);
     let mut gateway = Scripted::accept(&listener).await;
     assert_eq!(gateway.hears().await, json!({ "protocol": 1001, "id": 1, "payload": {} }));
     let ready = json!({ "sessionId": "s1", "user": "alice", "resumeToken": "r1", "roles": ["player"] });
@@ -305,7 +242,7 @@ async fn nothing_that_a_peer_writes_commands_the_terminal() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let mut alice = Followed::start(folder.path(), &url, &["9001", "{}"]);
+    let mut alice = follow(folder.path(), &url, &["9001", "{}"]);
     let mut gateway = Scripted::accept(&listener).await;
     let evil = "\u{1b}[2J\u{9b}31m\r\n= 9001 {}";
     gateway.says(json!({ "protocol": 3101, "topic": evil, "offset": "1", "payload": { "text": "x" } })).await;
@@ -326,7 +263,7 @@ async fn a_session_that_is_gone_ends_it_and_calls_in_flight_are_told_of() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let mut alice = Followed::start(folder.path(), &url, &["1001", "{}"]);
+    let mut alice = follow(folder.path(), &url, &["1001", "{}"]);
     let mut gateway = Scripted::accept(&listener).await;
     gateway.hears().await;
     gateway.says(json!({ "protocol": 3, "payload": { "sessionId": "s1", "user": "alice", "resumeToken": "r1" } })).await;

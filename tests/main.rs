@@ -37,6 +37,9 @@ mod game;
 // Chat over the shipped routes: rooms, private messages, and who may say what as whom.
 mod chat;
 
+// Games and chat with pushes: whoever is there, comes back, or was away.
+mod people;
+
 // More logins than there is room for.
 mod flood;
 

@@ -27,7 +27,7 @@ use crate::proto::Pools;
 use crate::reload::{self, Inputs, log_findings};
 use crate::services::hasher::Hasher;
 use crate::services::pusher::Pusher;
-use crate::services::{self, alone, auth, game};
+use crate::services::{self, alone, auth, chat, game};
 use crate::store::{self, Store};
 use crate::table::compile::Context;
 use crate::table::link::Cells;
@@ -68,6 +68,15 @@ pub enum Services {
     ///
     /// Example: protogate services game --push http://127.0.0.1:7082 --listen 127.0.0.1:7091
     Game(Pushing),
+
+    /// Serve chat to gateways elsewhere.
+    ///
+    /// A gateway calls it where its route file says `chat: { grpc: { endpoints: ["http://127.0.0.1:7092"] } }` instead of `builtin`. It
+    /// takes the store from gateway.yaml, and reaches clients by the PushService of a gateway. It believes what gateways tell it of their
+    /// clients, so nobody else may reach it: keep it on loopback or in a network of gateways alone.
+    ///
+    /// Example: protogate services chat --push http://127.0.0.1:7082 --listen 127.0.0.1:7092
+    Chat(Pushing),
 }
 
 /// What every service is told.
@@ -79,7 +88,7 @@ pub struct Alone {
     #[command(flatten)]
     data: Data,
 
-    /// Where gateways connect [default: 127.0.0.1, port 7090 for auth, 7091 for game]. Port 0 takes any.
+    /// Where gateways connect [default: 127.0.0.1, port 7090 for auth, 7091 for game, 7092 for chat]. Port 0 takes any.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 
@@ -127,6 +136,10 @@ impl Services {
             Services::Game(Pushing { alone, gateway }) => alone.run("game", 7091, |parts| {
                 let pusher = gateway.pusher(&parts.runtime)?;
                 Ok(game::service(parts.context, pusher, parts.hasher, &parts.runtime, &parts.tasks))
+            }),
+            Services::Chat(Pushing { alone, gateway }) => alone.run("chat", 7092, |parts| {
+                let pusher = gateway.pusher(&parts.runtime)?;
+                Ok(chat::service(parts.context.store, parts.context.clock, pusher, &parts.runtime))
             }),
         }
     }
@@ -290,6 +303,7 @@ mod tests {
         let EndpointUrl { tls, host, port } = gateway.push;
         assert_eq!((tls, host.as_str(), port, gateway.push_token.as_str()), (true, "gateway.internal", 7082, "secret"));
         assert_eq!(alone.listen.unwrap().port(), 0);
+        assert!(matches!(parse(&line.replace("game", "chat")), Ok(Services::Chat(_))));
     }
 
     #[test]

@@ -102,6 +102,8 @@ class Gateway:
             time.sleep(0.02)
         addresses = json.loads(ready.read_text())
         self.edge, self.admin = addresses["edge"], addresses["admin"]
+        # Where services push, if the files say so.
+        self.push = addresses.get("push")
         self.url = f"ws://{self.edge}/ws"
 
     def cli(self, *arguments):

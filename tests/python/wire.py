@@ -40,17 +40,20 @@ _wire = declare(POOL, "protogate.wire.v1", {
     "Status": [(1, "uint32", "code"), (2, "string", "reason"), (3, "string", "message"), (4, "uint32", "retry_after_ms"),
                (5, "uint32", "source"), (6, "[.google.protobuf.Any]", "details")],
     "Envelope": [(1, "uint32", "protocol"), (2, "uint32", "id"), (3, "bytes", "payload"), (4, ".protogate.wire.v1.Status", "status"),
-                 (7, "uint32", "deadline_ms"), (8, "bool", "more"), (11, "string", "traceparent"), (13, "string", "idempotency_key")],
+                 (5, "uint32", "seq"), (7, "uint32", "deadline_ms"), (8, "bool", "more"), (9, "string", "topic"), (10, "uint64", "offset"), (11, "string", "traceparent"), (13, "string", "idempotency_key")],
     "Hello": [(1, "uint32", "heartbeat_ms"), (4, "uint32", "message_bytes_max"), (5, "uint32", "inflight_max"), (7, "string", "catalogue_hash")],
     "Authenticate": [(1, "string", "token"), (2, "string", "client_name")],
     "Ready": [(1, "string", "session_id"), (2, "string", "user"), (3, "[string]", "roles"), (4, "uint64", "expires_ms"), (5, "string", "resume_token")],
     "Resume": [(1, "string", "token"), (2, "string", "resume_token"), (3, "uint32", "last_seq")],
     "Resumed": [(1, "bool", "recovered"), (2, "uint32", "replayed"), (4, ".protogate.wire.v1.Ready", "ready")],
+    "Subscribe": [(1, "string", "topic")],
+    "Unsubscribe": [(1, "string", "topic")],
     "Ping": [(1, "uint64", "time_ms")],
     "Goodbye": [(1, "uint32", "code"), (2, "string", "reason"), (3, "bool", "reconnect")],
 })
 Status, Envelope, Hello = _wire["Status"], _wire["Envelope"], _wire["Hello"]
 Resume, Resumed = _wire["Resume"], _wire["Resumed"]
+Subscribe, Unsubscribe = _wire["Subscribe"], _wire["Unsubscribe"]
 Authenticate, Ready, Ping, Goodbye = _wire["Authenticate"], _wire["Ready"], _wire["Ping"], _wire["Goodbye"]
 
 _words = declare(POOL, "words.v1", {
@@ -70,3 +73,35 @@ _auth = declare(POOL, "protogate.auth.v1", {
 })
 RegisterRequest, LoginRequest, LoginResponse = _auth["RegisterRequest"], _auth["LoginRequest"], _auth["LoginResponse"]
 GetUserInfoRequest, GetUserInfoResponse = _auth["GetUserInfoRequest"], _auth["GetUserInfoResponse"]
+
+# What services say to the gateway. A field of a `oneof` is on the wire what it would be without.
+_push = declare(POOL, "protogate.push.v1", {
+    "Users": [(1, "[string]", "users")],
+    "Session": [(1, "string", "user"), (2, "string", "session")],
+    "Everyone": [],
+    "PushRequest": [(1, ".protogate.push.v1.Users", "users"), (2, ".protogate.push.v1.Session", "session"), (3, "string", "topic"),
+                    (4, ".protogate.push.v1.Everyone", "everyone"), (5, "uint32", "number"), (6, "bytes", "payload"), (7, "uint32", "wait")],
+    "PushResponse": [(1, "uint32", "sessions"), (2, "uint32", "written"), (3, "string", "epoch"), (4, "uint64", "offset")],
+    "KickRequest": [(1, "string", "user"), (2, "string", "session"), (3, "string", "reason")],
+    "KickResponse": [(1, "uint32", "sessions")],
+    "UnsubscribeRequest": [(1, "string", "topic"), (2, "[string]", "users"), (3, "string", "reason")],
+    "UnsubscribeResponse": [],
+    "Member": [(1, "string", "user"), (2, "string", "session"), (4, "bool", "connected")],
+    "TopicPresence": [(1, "string", "topic"), (2, "[.protogate.push.v1.Member]", "members")],
+    "UserPresence": [(1, "string", "user"), (2, "[.protogate.push.v1.Member]", "sessions")],
+    "PresenceRequest": [(1, "[string]", "topics"), (2, "[string]", "users")],
+    "PresenceResponse": [(1, "[.protogate.push.v1.TopicPresence]", "topics"), (2, "[.protogate.push.v1.UserPresence]", "users")],
+})
+Users, Session, Everyone, PushRequest, PushResponse = (_push[name] for name in ("Users", "Session", "Everyone", "PushRequest", "PushResponse"))
+KickRequest, KickResponse = _push["KickRequest"], _push["KickResponse"]
+UnsubscribeRequest, UnsubscribeResponse = _push["UnsubscribeRequest"], _push["UnsubscribeResponse"]
+PresenceRequest, PresenceResponse = _push["PresenceRequest"], _push["PresenceResponse"]
+
+_table = declare(POOL, "table.v1", {
+    "SitRequest": [(1, "string", "table"), (2, "string", "user")],
+    "SitReply": [(1, "uint64", "place")],
+    "MoveRequest": [(1, "string", "table"), (2, "string", "user"), (3, "string", "what")],
+    "MoveReply": [(1, "uint64", "number")],
+    "Moved": [(1, "string", "user"), (2, "string", "what")],
+})
+SitRequest, SitReply, MoveRequest, MoveReply, Moved = (_table[name] for name in ("SitRequest", "SitReply", "MoveRequest", "MoveReply", "Moved"))

@@ -5,6 +5,7 @@ pub mod mirror;
 pub mod nodes;
 pub mod player;
 pub mod redis;
+pub mod terminal;
 pub mod walkthrough;
 
 use std::fs;
@@ -50,17 +51,18 @@ impl TestGateway {
 
     /// Starts on files below a fresh folder; `proto/` there holds the project's own.
     pub fn start_with(files: &[(&str, &str)]) -> TestGateway {
-        let folder = folder_with(files);
+        TestGateway::start_in(folder_with(files))
+    }
+
+    /// Starts on what is in this folder.
+    pub fn start_in(folder: TempDir) -> TestGateway {
         let gateway = Gateway::start(options(folder.path())).unwrap_or_else(|error| panic!("the gateway does not start: {}", told(error)));
         TestGateway { gateway: Some(gateway), folder }
     }
 
     /// Starts on the shipped files, with more in `gateway.yaml`.
     pub fn start_shipped(process: &str) -> TestGateway {
-        let gateway = format!("version: 1\nreload: {{ watch: false }}\n{process}\n");
-        let routes = shipped_routes();
-        let routes = routes.iter().map(|(path, text)| (path.as_str(), text.as_str()));
-        TestGateway::start_with(&routes.chain([("routes/gateway.yaml", gateway.as_str())]).collect::<Vec<_>>())
+        TestGateway::start_in(shipped_with(process))
     }
 
     /// Ends gently, and starts again in the same folder.
@@ -152,6 +154,14 @@ pub fn shipped_routes() -> Vec<(String, String)> {
     let mut names: Vec<String> = names.filter(|name| name.ends_with(".yaml") && !name.starts_with("gateway.")).collect();
     names.sort();
     names.into_iter().map(|name| (format!("routes/{name}"), fs::read_to_string(top().join("routes").join(&name)).unwrap())).collect()
+}
+
+/// A fresh folder with the shipped routes, and this in `gateway.yaml`.
+pub fn shipped_with(process: &str) -> TempDir {
+    let gateway = format!("version: 1\nreload: {{ watch: false }}\n{process}\n");
+    let routes = shipped_routes();
+    let routes = routes.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+    folder_with(&routes.chain([("routes/gateway.yaml", gateway.as_str())]).collect::<Vec<_>>())
 }
 
 /// The project's top folder.

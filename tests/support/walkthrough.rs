@@ -2,8 +2,12 @@
 //!
 //! A `json` block is what a client sends and what it then receives, in turn; where their number is odd, the first is the greeting.
 //! `…` stands for whatever is there: in a line, in a text, and as `, …}` for further keys.
+//!
+//! A `console NAME` block is the terminal of somebody who stays. It begins with a command, or goes on where the last block of that name
+//! ended. A line that begins with a digit is typed, `^C` is pressed, and the lines below it come then, in any order: a reply and a push may
+//! overtake one another. Pushes may come that are not shown, as those do that a client may just have missed; none comes twice.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::client::TestClient;
+use super::terminal::Terminal;
 use super::top;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +30,11 @@ pub enum Step {
         shown: Vec<String>,
     },
     Say(VecDeque<Value>),
+    /// In the terminal of this name: what is typed, and what is shown.
+    Follow {
+        who: String,
+        lines: Vec<String>,
+    },
     /// Any other block, by its language.
     Other {
         language: String,
@@ -42,6 +52,11 @@ pub struct Reader {
     token: Option<String>,
     /// What it calls `USER_ID`.
     user: Option<String>,
+    terminals: BTreeMap<String, Terminal>,
+    /// The pushes that were seen in them.
+    pushes: BTreeSet<String>,
+    /// What it calls `ROOM_ID`, and `BOB_ID` after whoever logged in in the terminal `bob`.
+    ids: BTreeMap<String, String>,
 }
 
 /// A process that ends with the test.
@@ -73,6 +88,10 @@ pub fn steps(document: &str) -> Vec<Step> {
                 let values = serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<_, _>>();
                 steps.push(Step::Say(values.unwrap_or_else(|error| panic!("{error} in\n{text}"))));
             }
+            _ if language.starts_with("console ") => {
+                let who = language.trim_start_matches("console ").to_owned();
+                steps.push(Step::Follow { who, lines: block.into_iter().map(str::to_owned).collect() });
+            }
             _ => steps.push(Step::Other { language: language.to_owned(), text: block.join("\n") }),
         }
     }
@@ -90,7 +109,17 @@ pub fn python() -> PathBuf {
 
 impl Reader {
     pub fn new(folder: &Path) -> Reader {
-        Reader { folder: folder.to_owned(), variables: Vec::new(), gateway: None, client: None, token: None, user: None }
+        Reader {
+            folder: folder.to_owned(),
+            variables: Vec::new(),
+            gateway: None,
+            client: None,
+            token: None,
+            user: None,
+            terminals: BTreeMap::new(),
+            pushes: BTreeSet::new(),
+            ids: BTreeMap::new(),
+        }
     }
 
     pub fn set(&mut self, variable: &str, value: &str) {
@@ -161,6 +190,61 @@ impl Reader {
             let heard = client.hear_message().await;
             assert!(same(&shown, &heard), "to {sent}\nthe document shows {shown}\nit answers        {heard}");
         }
+    }
+
+    /// Types what somebody types who stays, and checks that everything comes that the document shows.
+    pub async fn follows(&mut self, who: &str, lines: &[String]) {
+        let mut shown: Vec<&str> = Vec::new();
+        for line in lines {
+            let typed = line.starts_with(|first: char| first.is_ascii_digit()).then(|| self.named(line));
+            match line.strip_prefix("$ ") {
+                Some(command) => {
+                    let terminal = Terminal::open(&mut self.shell(&format!("exec {command}")));
+                    assert!(self.terminals.insert(who.to_owned(), terminal).is_none(), "{who} still runs something else");
+                }
+                None if typed.is_some() || line == "^C" => self.sees(who, &mut shown).await,
+                None => shown.push(line),
+            }
+            if let Some(typed) = typed {
+                self.terminal(who).types(&typed);
+            }
+            if line == "^C" {
+                self.terminal(who).interrupt();
+                assert_eq!(self.terminals.remove(who).expect("it ran").ends().await, 0, "whoever presses Ctrl-C has had enough");
+            }
+        }
+        self.sees(who, &mut shown).await;
+    }
+
+    /// Waits until all of this was shown, and learns from it.
+    async fn sees(&mut self, who: &str, shown: &mut Vec<&str>) {
+        while !shown.is_empty() {
+            let came = self.terminal(who).try_next().await;
+            let line = came.unwrap_or_else(|told| panic!("{who} never sees {shown:#?}, but is told: {told}"));
+            match shown.iter().position(|shown| fits(shown.trim_end(), &line)) {
+                Some(place) => drop(shown.remove(place)),
+                None => assert!(line.starts_with("← "), "{who} sees\n{line}\nwhere the document shows {shown:#?}"),
+            }
+            if line.starts_with("← ") {
+                assert!(self.pushes.insert(format!("{who} {line}")), "{who} sees it twice: {line}");
+            }
+            let reply: Value = line.split_once(" {").map_or(Value::Null, |(_, json)| serde_json::from_str(&format!("{{{json}")).unwrap());
+            if let Some(user) = reply["user"]["userId"].as_str() {
+                self.ids.insert(format!("{}_ID", who.to_uppercase()), user.to_owned());
+            }
+            if let Some(room) = reply["room"]["id"].as_str().filter(|_| line.starts_with("= ")) {
+                self.ids.insert("ROOM_ID".to_owned(), room.to_owned());
+            }
+        }
+    }
+
+    fn terminal(&mut self, who: &str) -> &mut Terminal {
+        self.terminals.get_mut(who).unwrap_or_else(|| panic!("nothing runs in the terminal of {who}"))
+    }
+
+    /// With what the document has names for.
+    fn named(&self, line: &str) -> String {
+        self.ids.iter().fold(line.to_owned(), |line, (name, id)| line.replace(name, id))
     }
 
     /// The program is on the path, as is the Python that has what the tests need.

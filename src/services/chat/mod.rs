@@ -63,7 +63,7 @@ struct Chat {
 }
 
 /// The service, ready to be served. It pushes on `runtime`, and is to be called there.
-pub fn service(store: Store, clock: Clock, pusher: Pusher, runtime: &Handle) -> ChatServiceServer<impl ChatService> {
+pub fn service(store: Store, clock: Clock, pusher: Pusher, runtime: &Handle) -> ChatServiceServer<impl ChatService + use<>> {
     ChatServiceServer::new(Chat::new(store, clock, pusher, runtime)).max_decoding_message_size(REQUEST_BYTES_MAX)
 }
 
