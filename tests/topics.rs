@@ -56,6 +56,10 @@ async fn whoever_sees_the_reply_to_joining_hears_the_room() {
     assert_eq!(alice.hear_message().await["id"], json!(id), "the reply comes behind it");
     bob.echo(2003, "hello").await;
     let heard = push(&mut alice, 2101).await;
-    assert_eq!((&heard["topic"], &heard["offset"], &heard["payload"]["text"]), (&json!("room/one"), &json!("2"), &json!("hello")), "{heard}");
+    assert_eq!(
+        (&heard["topic"], &heard["offset"], &heard["payload"]["text"]),
+        (&json!("room/one"), &json!("2"), &json!("hello")),
+        "{heard}"
+    );
     assert_eq!(push(&mut alice, 2101).await, Value::Null);
 }

@@ -34,6 +34,10 @@ struct State {
 struct Hearer {
     session: Arc<Session>,
     phase: Phase,
+    /// What it has of the topic before that is said here.
+    ahead: Option<Ahead>,
+    /// So many were said that it did not get, and was not told of.
+    lost: u32,
 }
 
 enum Phase {
@@ -42,11 +46,19 @@ enum Phase {
         turn: Turn,
         /// Nothing was said to it before.
         is_new: bool,
-        held: Vec<Arc<Publication>>,
+        held: Vec<(Option<Position>, Arc<Publication>)>,
         bytes: usize,
-        /// More was said than could be held.
-        lost: bool,
+        /// More was said than could be held: so many are gone.
+        lost: u32,
     },
+}
+
+/// How far a hearer has read in the history, which may be further than the topic has been said here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Ahead {
+    end: Position,
+    /// The history that was said here when it was read.
+    said: Option<Arc<str>>,
 }
 
 /// Which catching up of a hearer it is; a later one takes the place of an earlier one.
@@ -84,56 +96,63 @@ impl Topic {
         Topic { name, rule, members: AtomicU32::new(0), state: Mutex::new(State { at: None, hearers: Slab::new() }) }
     }
 
-    /// Gives a session a seat, or lets it keep the one it has; it catches up.
-    pub fn seat(&self, session: &Arc<Session>, seat: Option<Seat>, turn: Turn) -> Seat {
+    /// Gives a session a seat, or lets it keep the one it has; it catches up. Who heard the topic on another node keeps the seat whatever
+    /// comes of that.
+    pub fn seat(&self, session: &Arc<Session>, seat: Option<Seat>, turn: Turn, back: Back) -> Seat {
         let mut state = self.lock();
-        let catching_up = |is_new| Phase::CatchingUp { turn, is_new, held: Vec::new(), bytes: 0, lost: false };
         if let Some(Seat(index)) = seat
             && let Some(hearer) = state.hearers.get_mut(index).filter(|hearer| Arc::ptr_eq(&hearer.session, session))
         {
-            let is_new = matches!(hearer.phase, Phase::CatchingUp { is_new: true, .. });
-            hearer.phase = catching_up(is_new);
+            match &mut hearer.phase {
+                // What is held back already is for whoever is last.
+                Phase::CatchingUp { turn: current, .. } => *current = turn,
+                phase @ Phase::Hearing => *phase = Phase::catching_up(turn, false),
+            }
             return Seat(index);
         }
-        Seat(state.hearers.insert(Hearer { session: Arc::clone(session), phase: catching_up(true) }))
+        let phase = Phase::catching_up(turn, back == Back::No);
+        Seat(state.hearers.insert(Hearer { session: Arc::clone(session), phase, ahead: None, lost: 0 }))
     }
 
-    /// Ends the catching up of a hearer: `tell` it first, then it is sent what it missed, then it hears. `missed` is what the history
-    /// held, up to `end`. False: another turn has taken the place of this one, or the seat is given up.
+    /// Ends the catching up of a hearer: `tell` it first, then it is sent what it missed, then it hears. If a later turn has taken the
+    /// place of this one, it catches up once more. False: the seat is given up.
     pub fn catch_up<E>(
         &self,
         Seat(index): Seat,
         turn: Turn,
+        session: &Arc<Session>,
         asked: Asked,
         tell: impl FnOnce(&CaughtUp) -> Result<(), E>,
     ) -> Result<bool, E> {
         let mut state = self.lock();
         let State { at, hearers } = &mut *state;
-        let Some(hearer) = hearers.get_mut(index) else { return Ok(false) };
-        let Phase::CatchingUp { turn: current, held, lost, .. } = &mut hearer.phase else { return Ok(false) };
-        if *current != turn {
-            return Ok(false);
-        }
-        let (held, lost) = (std::mem::take(held), *lost);
-        let caught_up = match asked {
-            Asked::FromNow => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone() },
-            Asked::Behind { .. } if lost => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone() },
-            Asked::Behind { whole: false, .. } => CaughtUp { recovered: false, missed: Vec::new(), at: at.clone() },
-            Asked::Behind { mut missed, end, .. } => {
-                let mut is_later = false;
-                missed.extend(held.into_iter().filter(|publication| {
-                    let is_anew = !publication.epoch.is_empty() && publication.epoch != end.epoch;
-                    is_later |= is_anew || publication.offset > end.offset;
-                    is_later
-                }));
-                CaughtUp { recovered: true, missed, at: at.clone() }
+        let Some(hearer) = hearers.get_mut(index).filter(|hearer| Arc::ptr_eq(&hearer.session, session)) else { return Ok(false) };
+        let anew = || CaughtUp { recovered: false, missed: Vec::new(), at: at.clone() };
+        let (caught_up, ahead) = match (asked, &hearer.phase) {
+            (Asked::Behind { mut missed, whole: true, end, said }, Phase::CatchingUp { held, lost: 0, .. }) => {
+                let ahead = Ahead { end, said };
+                missed.extend(held.iter().filter(|(place, _)| ahead.lacks(place.as_ref())).map(|(_, publication)| Arc::clone(publication)));
+                let at = at.clone().filter(|at| ahead.lacks(Some(at))).unwrap_or_else(|| ahead.end.clone());
+                (CaughtUp { recovered: true, missed, at: Some(at) }, Some(ahead))
             }
+            _ => (anew(), None),
         };
         tell(&caught_up)?;
         for publication in &caught_up.missed {
             hearer.session.publish(publication);
         }
-        hearer.phase = Phase::Hearing;
+        match &mut hearer.phase {
+            Phase::CatchingUp { turn: current, is_new, .. } if *current != turn => {
+                *is_new = false;
+                // Of what is held back it has all, should nothing come of the later turn.
+                hearer.ahead = caught_up.at.map(|end| Ahead { end, said: at.as_ref().map(|at| Arc::clone(&at.epoch)) });
+            }
+            phase => {
+                *phase = Phase::Hearing;
+                hearer.ahead = ahead;
+            }
+        }
+        hearer.lost = 0;
         Ok(true)
     }
 
@@ -141,7 +160,7 @@ impl Topic {
     pub fn give_up(&self, Seat(index): Seat, turn: Turn) -> bool {
         let mut state = self.lock();
         let Some(hearer) = state.hearers.get_mut(index) else { return false };
-        let Phase::CatchingUp { turn: current, is_new, held, .. } = &mut hearer.phase else { return false };
+        let Phase::CatchingUp { turn: current, is_new, held, lost, .. } = &mut hearer.phase else { return false };
         if *current != turn {
             return false;
         }
@@ -149,10 +168,10 @@ impl Topic {
             state.hearers.remove(index);
             return true;
         }
-        for publication in std::mem::take(held) {
-            hearer.session.publish(&publication);
-        }
+        let held = std::mem::take(held);
+        hearer.lost += *lost;
         hearer.phase = Phase::Hearing;
+        held.iter().for_each(|(place, publication)| hearer.hear(place.as_ref(), publication));
         false
     }
 
@@ -198,25 +217,13 @@ impl Topic {
     /// Says an entry to everybody, or holds it back. How many hear it.
     pub fn say(&self, publication: &Arc<Publication>, at: Option<Position>) -> usize {
         let mut state = self.lock();
-        if at.is_some() {
+        let is_placed = at.is_some();
+        if is_placed {
             state.at = at;
         }
-        for (_, hearer) in &mut state.hearers {
-            match &mut hearer.phase {
-                Phase::Hearing => {
-                    hearer.session.publish(publication);
-                }
-                // Who has lost something has no use for the rest.
-                Phase::CatchingUp { lost: true, .. } => {}
-                Phase::CatchingUp { held, bytes, lost, .. } => {
-                    *bytes += publication.payload.len() + size_of::<Publication>();
-                    match *bytes > HELD_MAX {
-                        true => (*lost, *held) = (true, Vec::new()),
-                        false => held.push(Arc::clone(publication)),
-                    }
-                }
-            }
-        }
+        let State { at: said, hearers } = &mut *state;
+        let place = if is_placed { said.as_ref() } else { None };
+        hearers.iter_mut().for_each(|(_, hearer)| hearer.hear(place, publication));
         state.hearers.len()
     }
 
@@ -255,5 +262,65 @@ pub enum Asked {
         whole: bool,
         /// Up to where the history was read.
         end: Position,
+        /// Which history was said here before it was read.
+        said: Option<Arc<str>>,
     },
+}
+
+/// Whether a session comes back to a topic that it heard on another node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Back {
+    Yes,
+    No,
+}
+
+// === impl Hearer ===
+
+impl Hearer {
+    /// Sends it an entry that it lacks, or holds that back.
+    fn hear(&mut self, place: Option<&Position>, publication: &Arc<Publication>) {
+        match &mut self.phase {
+            Phase::Hearing => {
+                if self.ahead.as_ref().is_some_and(|ahead| !ahead.lacks(place)) {
+                    return;
+                }
+                self.ahead = None;
+                match std::mem::take(&mut self.lost) {
+                    0 => self.session.publish(publication),
+                    lost => self.session.publish(&Arc::new(publication.again_behind_lost(lost))),
+                };
+            }
+            // Who has lost something has no use for the rest.
+            Phase::CatchingUp { lost, .. } if *lost > 0 => *lost += 1,
+            Phase::CatchingUp { held, bytes, lost, .. } => {
+                *bytes += publication.payload.len() + size_of::<Publication>();
+                held.push((place.cloned(), Arc::clone(publication)));
+                if *bytes > HELD_MAX {
+                    *lost = u32::try_from(std::mem::take(held).len()).unwrap_or(u32::MAX);
+                }
+            }
+        }
+    }
+}
+
+// === impl Phase ===
+
+impl Phase {
+    fn catching_up(turn: Turn, is_new: bool) -> Phase {
+        Phase::CatchingUp { turn, is_new, held: Vec::new(), bytes: 0, lost: 0 }
+    }
+}
+
+// === impl Ahead ===
+
+impl Ahead {
+    /// Whether what is said here now is behind what was read.
+    fn lacks(&self, place: Option<&Position>) -> bool {
+        let Some(place) = place else { return true };
+        match place.epoch == self.end.epoch {
+            true => place.offset > self.end.offset,
+            // One that ended before it was read, or began after it.
+            false => self.said.as_ref() != Some(&place.epoch),
+        }
+    }
 }

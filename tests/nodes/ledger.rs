@@ -238,6 +238,8 @@ impl Ledger {
             sum(|member| member.faults.len()),
         );
         let faults: Vec<&String> = self.members.iter().flat_map(|member| &member.faults).collect();
+        let declared: Vec<&String> = self.members.iter().flat_map(|member| &member.declared).take(8).collect();
+        println!("declared, such as {declared:#?}");
         assert!(faults.is_empty(), "LEDGER={}: {} faults, such as {:#?}", self.seed, faults.len(), &faults[..faults.len().min(20)]);
         for member in &self.members {
             for topic in &member.topics {

@@ -42,6 +42,7 @@ pub struct Member {
     /// Its id, and the token that resumes it.
     session: Option<(String, String)>,
     last_words: Vec<usize>,
+    next_word: Instant,
     random: Random,
     world: Arc<World>,
 }
@@ -101,6 +102,7 @@ impl Member {
             token,
             session: None,
             last_words,
+            next_word: Instant::now(),
             random,
             world,
         }
@@ -175,14 +177,13 @@ impl Member {
         self.resumed += usize::from(is_same);
         self.anew += usize::from(!is_same);
         self.session = Some(session);
-        let mut lost: BTreeSet<usize> = resumed.lost_topics.iter().map(|name| self.topic(name)).collect();
+        let lost: BTreeSet<usize> = resumed.lost_topics.iter().map(|name| self.topic(name)).collect();
         for topic in &lost {
             if let Some(at) = self.heard.get(topic) {
-                self.declared.push(format!("user{} lost topic {topic} behind {at:?}: {}", self.number, if is_same { "" } else { "anew" }));
+                self.declared.push(format!("user{} lost topic {topic} behind {at:?}; same session: {is_same}", self.number));
             }
         }
         self.heard.retain(|topic, _| !lost.contains(topic));
-        lost.clear();
         // What it hears again is said behind Resumed, before anything is answered that was asked later.
         self.ask(line, number::PING, Vec::new()).await.map(drop)
     }
@@ -200,7 +201,6 @@ impl Member {
 
     /// Until it drops off, is dropped, or has heard everything.
     async fn stay(&mut self, line: &mut Line, phase: &mut watch::Receiver<Phase>) -> Result<(), Gone> {
-        let mut next_word = Instant::now() + self.random.about(SAY);
         let leaves = Instant::now() + self.random.about(STAY);
         let mut give_up = None;
         loop {
@@ -226,10 +226,10 @@ impl Member {
                 changed = phase.changed() => changed.expect("the test waits for its members"),
                 message = line.socket.next() => drop(self.take(message)?),
                 () = sleep_until(leaves), if is_playing => return Err(Gone),
-                () = sleep_until(next_word), if is_playing => {
+                () = sleep_until(self.next_word), if is_playing => {
                     let topic = self.topics[self.random.below(self.topics.len())];
                     self.say(line, topic, "word").await?;
-                    next_word = Instant::now() + self.random.about(SAY);
+                    self.next_word = Instant::now() + self.random.about(SAY);
                 }
                 () = sleep(Duration::from_millis(200)), if give_up.is_some() => {}
             }
