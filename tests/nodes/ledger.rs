@@ -33,7 +33,7 @@ const ROOMS: [usize; 6] = [2, 5, 12, 30, 60, 91];
 const CHATS: usize = 10;
 
 /// Between two messages of one user, and between two of its disconnects; on average.
-const SAY: Duration = Duration::from_millis(3000);
+const SAY: Duration = Duration::from_millis(2000);
 const STAY: Duration = Duration::from_millis(2500);
 
 /// As long as nothing new is in the histories, nothing is on its way into them.

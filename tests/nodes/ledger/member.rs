@@ -41,7 +41,8 @@ pub struct Member {
     token: String,
     /// Its id, and the token that resumes it.
     session: Option<(String, String)>,
-    last_words: Vec<usize>,
+    /// Topics in which it has the last word and has not heard it yet.
+    last_words: BTreeSet<usize>,
     next_word: Instant,
     random: Random,
     world: Arc<World>,
@@ -86,7 +87,7 @@ impl Random {
 // === impl Member ===
 
 impl Member {
-    pub fn new(number: usize, token: String, topics: Vec<usize>, last_words: Vec<usize>, random: Random, world: Arc<World>) -> Member {
+    pub fn new(number: usize, token: String, topics: Vec<usize>, last_words: BTreeSet<usize>, random: Random, world: Arc<World>) -> Member {
         Member {
             number,
             topics,
@@ -205,15 +206,7 @@ impl Member {
         let mut give_up = None;
         loop {
             let current = phase.borrow_and_update().clone();
-            let is_playing = matches!(current, Phase::Play);
-            match &current {
-                Phase::Settle | Phase::Until(_) => {
-                    for topic in std::mem::take(&mut self.last_words) {
-                        self.say(line, topic, "last").await?;
-                    }
-                }
-                Phase::Join | Phase::Play => {}
-            }
+            let (is_playing, is_settling) = (matches!(current, Phase::Play), matches!(current, Phase::Settle));
             if let Phase::Until(histories) = &current {
                 let deadline = *give_up.get_or_insert(Instant::now() + END);
                 let is_there = |topic: &usize| self.heard.get(topic) == Some(&(histories[*topic].epoch.clone(), histories[*topic].end()));
@@ -223,13 +216,19 @@ impl Member {
             }
             tokio::select! {
                 biased;
-                changed = phase.changed() => changed.expect("the test waits for its members"),
+                changed = phase.changed() => drop(changed.map_err(|_| Gone)?),
                 message = line.socket.next() => drop(self.take(message)?),
                 () = sleep_until(leaves), if is_playing => return Err(Gone),
                 () = sleep_until(self.next_word), if is_playing => {
                     let topic = self.topics[self.random.below(self.topics.len())];
                     self.say(line, topic, "word").await?;
                     self.next_word = Instant::now() + self.random.about(SAY);
+                }
+                () = sleep_until(self.next_word), if is_settling && !self.last_words.is_empty() => {
+                    for topic in self.last_words.clone() {
+                        self.say(line, topic, "last").await?;
+                    }
+                    self.next_word = Instant::now() + SAY;
                 }
                 () = sleep(Duration::from_millis(200)), if give_up.is_some() => {}
             }
@@ -306,6 +305,9 @@ impl Member {
             }
         }
         *before = envelope.offset;
+        if text.starts_with("last") {
+            self.last_words.remove(&topic);
+        }
         self.received.entry(topic).or_default().push((envelope.offset, text));
     }
 
