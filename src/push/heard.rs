@@ -5,7 +5,7 @@
 //! Promise: what a session hears on this node and what the store says of it agree in the end, and a topic is heard after a move to another
 //! node only if it was granted before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -123,18 +123,15 @@ impl Hub {
 
     /// What a session hears that has come back, from where its client stopped. To be called on the back room.
     pub async fn resume(&self, session: &Arc<Session>, positions: HashMap<String, Position>) -> Result<Resumption> {
-        let here: Option<Vec<String>> = {
-            let all = self.heard();
-            let heard = all.get(&session.id).filter(|heard| Arc::ptr_eq(&heard.session, session) && heard.whole);
-            heard.map(|heard| heard.topics.keys().map(|name| name.to_string()).collect())
+        let (mut names, whole) = match self.heard().get(&session.id).filter(|heard| Arc::ptr_eq(&heard.session, session)) {
+            Some(heard) => (heard.topics.keys().map(|name| name.to_string()).collect::<BTreeSet<_>>(), heard.whole),
+            None => (BTreeSet::new(), false),
         };
-        let names = match here {
-            Some(names) => names,
-            None => match self.0.store.get(&heard_key(&session.id)).await.map_err(store_failed)? {
-                Some(document) => serde_json::from_slice(&document.value).map_err(|_| unavailable("a list of topics cannot be read"))?,
-                None => Vec::new(),
-            },
-        };
+        if !whole && let Some(document) = self.0.store.get(&heard_key(&session.id)).await.map_err(store_failed)? {
+            let stored: Vec<String> =
+                serde_json::from_slice(&document.value).map_err(|_| unavailable("a list of topics cannot be read"))?;
+            names.extend(stored);
+        }
         let beginning = Position { epoch: "".into(), offset: 0 };
         let asked: Vec<(String, Position)> = names
             .into_iter()
