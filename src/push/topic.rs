@@ -4,6 +4,9 @@
 //! what it missed. Promises: every hearer gets every entry behind the place where it began, once and in order; nobody hears a topic before
 //! it was told that it does; what is held back is bounded, and what went beyond that is said to be missing.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 

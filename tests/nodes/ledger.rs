@@ -161,6 +161,7 @@ async fn run(redis: RedisServer) -> Ledger {
     let mut cluster = Cluster::over(redis, "{}", &routes(&topics));
     let mut nodes = [cluster.process().await, cluster.process().await, cluster.process().await];
     let edges = [nodes[0].edge, nodes[1].edge, nodes[2].edge];
+    let store = cluster.store().await;
     let world = Arc::new(World { edges, alive: [const { AtomicBool::new(true) }; 3], topics });
 
     let (phase, heard) = watch::channel(Phase::Join);
@@ -175,7 +176,6 @@ async fn run(redis: RedisServer) -> Ledger {
             tokio::spawn(member.live(heard.clone(), joined.clone()))
         })
         .collect();
-    let store = cluster.store().await;
     tokio::time::timeout(MINUTE, all_joined.wait_for(|count| *count == USERS)).await.expect("everybody joins").unwrap();
 
     let began = Instant::now();
