@@ -166,37 +166,41 @@ impl Hub {
     /// A session stops hearing a topic, at once; the store knows soon. False: it did not hear it.
     pub fn leave(&self, session: &Arc<Session>, name: &str) -> bool {
         let left = self.leave_here(session, name);
-        if left {
-            self.write_soon(session);
-        }
-        left
+        left.is_some_and(|writing| {
+            self.write_soon(session, writing);
+            true
+        })
     }
 
-    fn leave_here(&self, session: &Arc<Session>, name: &str) -> bool {
+    /// Whose turn it then is to write that down.
+    fn leave_here(&self, session: &Arc<Session>, name: &str) -> Option<Arc<Semaphore>> {
         let mut all = self.heard();
-        let Some(heard) = all.get_mut(&session.id).filter(|heard| Arc::ptr_eq(&heard.session, session)) else { return false };
-        let Some((topic, seat)) = heard.topics.remove(name) else { return false };
+        let heard = all.get_mut(&session.id).filter(|heard| Arc::ptr_eq(&heard.session, session))?;
+        let (topic, seat) = heard.topics.remove(name)?;
         topic.leave(seat, session);
+        let writing = Arc::clone(&heard.writing);
         drop(all);
         self.0.presence.soil(&topic);
-        true
+        Some(writing)
     }
 
     /// Those here who have to leave a topic do, and are told.
     pub(super) fn expelled(&self, topic: &Arc<Topic>, leave: &Leave) {
         for (_, session) in topic.hearers() {
             let meant = leave.users.is_empty() || leave.users.iter().any(|user| **user == *session.user);
-            if meant && self.leave_here(&session, &topic.name) {
+            if meant && let Some(writing) = self.leave_here(&session, &topic.name) {
                 session.expel(&topic.name, &leave.reason);
-                self.write_soon(&session);
+                self.write_soon(&session, writing);
             }
         }
     }
 
     /// Writes into the store what a session hears, some time soon.
-    fn write_soon(&self, session: &Arc<Session>) {
+    fn write_soon(&self, session: &Arc<Session>, writing: Arc<Semaphore>) {
         let (hub, session) = (self.clone(), Arc::clone(session));
         self.0.runtime.spawn(async move {
+            // As long as somebody holds it, it is not forgotten that the session hears nothing any more.
+            let _writing = writing;
             for _ in 0..WRITES_MAX {
                 if hub.write_heard(&session).await.is_ok() {
                     return;
@@ -248,7 +252,7 @@ impl Hub {
                         gone.push(heard_key(&heard.session.id));
                     }
                 }
-                closed.is_none() && !heard.topics.is_empty()
+                closed.is_none() && !(heard.topics.is_empty() && Arc::strong_count(&heard.writing) == 1)
             });
         }
         if !gone.is_empty() {
@@ -328,13 +332,14 @@ impl Drop for Prepared {
         if self.asked.is_none() || !self.topic.give_up(self.seat, self.turn) {
             return;
         }
-        {
+        let writing = {
             let mut all = self.hub.heard();
             let Some(heard) = all.get_mut(&self.session.id).filter(|heard| Arc::ptr_eq(&heard.session, &self.session)) else { return };
             if heard.topics.get(&self.topic.name).is_some_and(|(_, seat)| *seat == self.seat) {
                 heard.topics.remove(&self.topic.name);
             }
-        }
-        self.hub.write_soon(&self.session);
+            Arc::clone(&heard.writing)
+        };
+        self.hub.write_soon(&self.session, writing);
     }
 }
