@@ -225,10 +225,11 @@ impl Ledger {
     fn balance(&self, topics: usize) {
         let sum = |count: fn(&Member) -> usize| self.members.iter().map(count).sum::<usize>();
         println!(
-            "LEDGER={}: {USERS} members of {topics} topics; said {}, in the histories {}; received {}; dropped off {}, resumed {}, begun anew {}; \
+            "LEDGER={}: {USERS} members of {topics} topics; words said {}, answered {}, in the histories {}; received {}; dropped off {}, resumed {}, begun anew {}; \
              declared losses {}, faults {}",
             self.seed,
             sum(|member| member.said),
+            sum(|member| member.answered),
             self.histories.iter().map(|history| history.entries.len()).sum::<usize>(),
             sum(|member| member.received.values().map(Vec::len).sum()),
             sum(|member| member.away),
@@ -238,8 +239,6 @@ impl Ledger {
             sum(|member| member.faults.len()),
         );
         let faults: Vec<&String> = self.members.iter().flat_map(|member| &member.faults).collect();
-        let declared: Vec<&String> = self.members.iter().flat_map(|member| &member.declared).take(8).collect();
-        println!("declared, such as {declared:#?}");
         assert!(faults.is_empty(), "LEDGER={}: {} faults, such as {:#?}", self.seed, faults.len(), &faults[..faults.len().min(20)]);
         for member in &self.members {
             for topic in &member.topics {

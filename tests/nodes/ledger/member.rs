@@ -31,6 +31,8 @@ pub struct Member {
     pub began: BTreeMap<usize, u64>,
     pub received: BTreeMap<usize, Vec<(u64, String)>>,
     pub said: usize,
+    /// Words that were answered by success; what is behind that is published afterwards, or not.
+    pub answered: usize,
     pub away: usize,
     pub resumed: usize,
     pub anew: usize,
@@ -95,6 +97,7 @@ impl Member {
             began: BTreeMap::new(),
             received: BTreeMap::new(),
             said: 0,
+            answered: 0,
             away: 0,
             resumed: 0,
             anew: 0,
@@ -269,6 +272,7 @@ impl Member {
             2101 => self.hear(&envelope, text(&payload)),
             _ if envelope.id != 0 => {
                 let reason = envelope.status.as_ref().filter(|status| status.code != 0).map_or("OK", |status| &*status.reason).to_owned();
+                self.answered += usize::from(reason == "OK" && (SAY_TO..JOIN).contains(&envelope.protocol));
                 return Ok(Some(Answer { id: envelope.id, reason, payload }));
             }
             _ => {}
