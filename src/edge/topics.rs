@@ -78,7 +78,11 @@ impl Conversation {
         for prepared in effect.subscribe.drain(..) {
             let id = effect.asked.map_or(0, |id| id.0);
             if session.as_ref().is_some_and(|session| Arc::ptr_eq(session, prepared.session())) {
-                prepared.commit(|subscribed| speaker.say(id, &subscribed))?;
+                let hears = prepared.commit(|subscribed| speaker.say(id, &subscribed))?;
+                if !hears && effect.asked.is_some() {
+                    let failure = Failure::gateway(Reason::Cancelled, "the session left the topic before it heard it");
+                    speaker.refuse(number::SUBSCRIBE, id, &failure)?;
+                }
             } else if effect.asked.is_some() {
                 // The session was left meanwhile.
                 let failure = Failure::gateway(Reason::SessionReplaced, "the session that was to hear it is no longer this connection's");

@@ -302,8 +302,9 @@ impl Prepared {
         matches!(self.asked, Some(Asked::Behind { whole: true, .. }))
     }
 
-    /// From here on the session hears the topic. `tell` says so to the client, before anything else of the topic is.
-    pub fn commit<E>(mut self, tell: impl FnOnce(v1::Subscribed) -> std::result::Result<(), E>) -> std::result::Result<(), E> {
+    /// From here on the session hears the topic. `tell` says so to the client, before anything else of the topic is. False: it has left
+    /// the topic meanwhile, and is told nothing.
+    pub fn commit<E>(mut self, tell: impl FnOnce(v1::Subscribed) -> std::result::Result<(), E>) -> std::result::Result<bool, E> {
         let asked = self.asked.take().expect("only this takes it");
         let topic = &self.topic;
         let told = topic.catch_up(self.seat, self.turn, &self.session, asked, |caught_up| tell(subscribed(topic, caught_up)));
@@ -312,7 +313,7 @@ impl Prepared {
         } else {
             self.asked = Some(Asked::FromNow);
         }
-        told.map(drop)
+        told
     }
 }
 
