@@ -63,3 +63,23 @@ async fn whoever_sees_the_reply_to_joining_hears_the_room() {
     );
     assert_eq!(push(&mut alice, 2101).await, Value::Null);
 }
+
+#[tokio::test]
+async fn what_calls_publish_is_heard_in_the_order_of_their_replies() {
+    let gateway = TestGateway::start(ROUTES);
+    let mut alice = player(&gateway, "alice").await;
+    alice.call(2001, json!({ "text": "one" })).await;
+    for number in 0..30 {
+        alice.send(2003, json!({ "text": number.to_string() })).await;
+    }
+    let (mut answered, mut heard) = (Vec::new(), Vec::new());
+    while answered.len() < 30 || heard.len() < 30 {
+        let message = alice.hear_message().await;
+        match message["protocol"].as_u64() {
+            Some(2003) => answered.push(message["payload"]["text"].clone()),
+            Some(2101) => heard.push(message["payload"]["text"].clone()),
+            _ => {}
+        }
+    }
+    assert_eq!(answered, heard);
+}
