@@ -21,6 +21,9 @@ mod killed;
 // Anything in any order, against a model.
 mod interleavings;
 
+// Topics through all of that: what was published against what was received.
+mod ledger;
+
 // Redis stops, is stopped, is full, loses its memory.
 mod lost;
 

@@ -550,3 +550,23 @@ async fn a_history_that_is_declared_while_a_topic_is_heard_disturbs_nobody() {
         assert_eq!(alice.hear().await, format!("2101 news/all@{place} after"));
     }
 }
+
+#[tokio::test]
+async fn what_calls_publish_is_heard_in_the_order_of_their_replies() {
+    let gateway = TestGateway::start(ROUTES);
+    let mut alice = Hearer::login(&gateway, "alice").await;
+    alice.call(2001, "one").await;
+    for number in 0..30 {
+        alice.client.send(2003, json!({ "text": number.to_string() })).await;
+    }
+    let (mut answered, mut heard) = (Vec::new(), Vec::new());
+    while answered.len() < 30 || heard.len() < 30 {
+        let message = alice.client.hear_message().await;
+        match message["protocol"].as_u64() {
+            Some(2003) => answered.push(message["payload"]["text"].clone()),
+            Some(2101) => heard.push(message["payload"]["text"].clone()),
+            _ => {}
+        }
+    }
+    assert_eq!(answered, heard);
+}

@@ -5,7 +5,7 @@
 //! Promise: what a session hears on this node and what the store says of it agree in the end, and a topic is heard after a move to another
 //! node only if it was granted before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::entry::{Leave, Position};
 use super::hub::{Hub, store_failed, unavailable};
-use super::topic::{Asked, CaughtUp, Seat, Topic, Turn};
+use super::topic::{Asked, Back, CaughtUp, Seat, Topic, Turn};
 use crate::failure::{Failure, Reason, Result};
 use crate::session::{Publication, Session};
 use crate::store::{Batch, Durability, Expect, Key};
@@ -42,6 +42,8 @@ pub struct Heard {
     writing: Arc<Semaphore>,
     /// At the last look a connection had the session.
     pub connected: bool,
+    /// Nothing that the store says of it is missing here.
+    whole: bool,
 }
 
 /// A topic that a session is about to hear.
@@ -71,28 +73,28 @@ fn heard_key(session: &str) -> Key {
 impl Hub {
     /// Seats a session in a topic, to hear it from now on or from where it stopped. To be called on the back room.
     pub async fn prepare(&self, session: &Arc<Session>, name: &str, from: Option<&Position>) -> Result<Prepared> {
-        let prepared = self.seat(session, name, from).await?;
+        let prepared = self.seat(session, name, from, Back::No).await?;
         self.write_heard(session).await?;
         Ok(prepared)
     }
 
-    async fn seat(&self, session: &Arc<Session>, name: &str, from: Option<&Position>) -> Result<Prepared> {
+    async fn seat(&self, session: &Arc<Session>, name: &str, from: Option<&Position>, back: Back) -> Result<Prepared> {
         let topic = self.open(name).await?;
         let turn = self.next_turn();
         let seat = {
             let topics_max = self.rules().topics_max;
             let mut all = self.heard();
-            let heard = all.entry(Arc::clone(&session.id)).or_insert_with(|| Heard::new(session));
+            let heard = all.entry(Arc::clone(&session.id)).or_insert_with(|| Heard::new(session, back));
             if !Arc::ptr_eq(&heard.session, session) {
                 // It was here before, and came back from another node.
-                std::mem::replace(heard, Heard::new(session)).leave_all();
+                std::mem::replace(heard, Heard::new(session, back)).leave_all();
             }
             let seat = heard.topics.get(name).filter(|(known, _)| Arc::ptr_eq(known, &topic)).map(|(_, seat)| *seat);
             if seat.is_none() && heard.topics.len() >= topics_max {
                 let what = format!("you hear {topics_max} topics, which is as many as you may; leave one first");
                 return Err(Failure::gateway(Reason::TooManyTopics, what));
             }
-            let seat = topic.seat(session, seat, turn);
+            let seat = topic.seat(session, seat, turn, back);
             heard.topics.insert(Arc::clone(&topic.name), (Arc::clone(&topic), seat));
             seat
         };
@@ -108,30 +110,28 @@ impl Hub {
     async fn behind(&self, topic: &Topic, from: &Position) -> Result<Asked> {
         let Some(bounds) = topic.rule.history else {
             let end = Position { epoch: "".into(), offset: 0 };
-            return Ok(Asked::Behind { missed: Vec::new(), whole: false, end });
+            return Ok(Asked::Behind { missed: Vec::new(), whole: false, end, said: None });
         };
+        let said = topic.at().map(|at| at.epoch);
         let since = self.0.histories.since(&topic.name, bounds, from).await.map_err(store_failed)?;
         let missed: Vec<Arc<Publication>> = match since.whole {
             true => since.entries.iter().filter_map(|(offset, entry)| self.publication(topic, "", *offset, entry, 0)).collect(),
             false => Vec::new(),
         };
-        Ok(Asked::Behind { missed, whole: since.whole, end: since.end })
+        Ok(Asked::Behind { missed, whole: since.whole, end: since.end, said })
     }
 
     /// What a session hears that has come back, from where its client stopped. To be called on the back room.
     pub async fn resume(&self, session: &Arc<Session>, positions: HashMap<String, Position>) -> Result<Resumption> {
-        let here: Option<Vec<String>> = {
-            let all = self.heard();
-            let heard = all.get(&session.id).filter(|heard| Arc::ptr_eq(&heard.session, session));
-            heard.map(|heard| heard.topics.keys().map(|name| name.to_string()).collect())
+        let (mut names, whole) = match self.heard().get(&session.id).filter(|heard| Arc::ptr_eq(&heard.session, session)) {
+            Some(heard) => (heard.topics.keys().map(|name| name.to_string()).collect::<BTreeSet<_>>(), heard.whole),
+            None => (BTreeSet::new(), false),
         };
-        let names = match here {
-            Some(names) => names,
-            None => match self.0.store.get(&heard_key(&session.id)).await.map_err(store_failed)? {
-                Some(document) => serde_json::from_slice(&document.value).map_err(|_| unavailable("a list of topics cannot be read"))?,
-                None => Vec::new(),
-            },
-        };
+        if !whole && let Some(document) = self.0.store.get(&heard_key(&session.id)).await.map_err(store_failed)? {
+            let stored: Vec<String> =
+                serde_json::from_slice(&document.value).map_err(|_| unavailable("a list of topics cannot be read"))?;
+            names.extend(stored);
+        }
         let beginning = Position { epoch: "".into(), offset: 0 };
         let asked: Vec<(String, Position)> = names
             .into_iter()
@@ -142,7 +142,7 @@ impl Hub {
             .collect();
         let seated = stream::iter(asked).map(|(name, from)| {
             let (hub, session) = (self.clone(), Arc::clone(session));
-            async move { (hub.seat(&session, &name, Some(&from)).await, name) }
+            async move { (hub.seat(&session, &name, Some(&from), Back::Yes).await, name) }
         });
         let seated: Vec<(Result<Prepared>, String)> = seated.buffer_unordered(RESUMED_AT_ONCE).collect().await;
         let mut resumption = Resumption::default();
@@ -155,6 +155,9 @@ impl Hub {
                 Err(_) => drop(self.leave(session, &name)),
             }
         }
+        if let Some(heard) = self.heard().get_mut(&session.id).filter(|heard| Arc::ptr_eq(&heard.session, session)) {
+            heard.whole = true;
+        }
         let prepared = |name: &String| resumption.prepared.iter().any(|prepared| *prepared.topic.name == **name);
         resumption.lost = positions.into_keys().filter(|name| !prepared(name)).collect();
         Ok(resumption)
@@ -163,37 +166,41 @@ impl Hub {
     /// A session stops hearing a topic, at once; the store knows soon. False: it did not hear it.
     pub fn leave(&self, session: &Arc<Session>, name: &str) -> bool {
         let left = self.leave_here(session, name);
-        if left {
-            self.write_soon(session);
-        }
-        left
+        left.is_some_and(|writing| {
+            self.write_soon(session, writing);
+            true
+        })
     }
 
-    fn leave_here(&self, session: &Arc<Session>, name: &str) -> bool {
+    /// Whose turn it then is to write that down.
+    fn leave_here(&self, session: &Arc<Session>, name: &str) -> Option<Arc<Semaphore>> {
         let mut all = self.heard();
-        let Some(heard) = all.get_mut(&session.id).filter(|heard| Arc::ptr_eq(&heard.session, session)) else { return false };
-        let Some((topic, seat)) = heard.topics.remove(name) else { return false };
+        let heard = all.get_mut(&session.id).filter(|heard| Arc::ptr_eq(&heard.session, session))?;
+        let (topic, seat) = heard.topics.remove(name)?;
         topic.leave(seat, session);
+        let writing = Arc::clone(&heard.writing);
         drop(all);
         self.0.presence.soil(&topic);
-        true
+        Some(writing)
     }
 
     /// Those here who have to leave a topic do, and are told.
     pub(super) fn expelled(&self, topic: &Arc<Topic>, leave: &Leave) {
         for (_, session) in topic.hearers() {
             let meant = leave.users.is_empty() || leave.users.iter().any(|user| **user == *session.user);
-            if meant && self.leave_here(&session, &topic.name) {
+            if meant && let Some(writing) = self.leave_here(&session, &topic.name) {
                 session.expel(&topic.name, &leave.reason);
-                self.write_soon(&session);
+                self.write_soon(&session, writing);
             }
         }
     }
 
     /// Writes into the store what a session hears, some time soon.
-    fn write_soon(&self, session: &Arc<Session>) {
+    fn write_soon(&self, session: &Arc<Session>, writing: Arc<Semaphore>) {
         let (hub, session) = (self.clone(), Arc::clone(session));
         self.0.runtime.spawn(async move {
+            // As long as somebody holds it, it is not forgotten that the session hears nothing any more.
+            let _writing = writing;
             for _ in 0..WRITES_MAX {
                 if hub.write_heard(&session).await.is_ok() {
                     return;
@@ -208,8 +215,8 @@ impl Hub {
         let Some(writing) = self.heard().get(&session.id).map(|heard| Arc::clone(&heard.writing)) else { return Ok(()) };
         let _turn = writing.acquire_owned().await.expect("nobody closes it");
         let names: Vec<Arc<str>> = match self.heard().get(&session.id) {
-            Some(heard) if Arc::ptr_eq(&heard.session, session) => heard.topics.keys().cloned().collect(),
-            // It is on another node, which writes it from now on.
+            Some(heard) if Arc::ptr_eq(&heard.session, session) && heard.whole => heard.topics.keys().cloned().collect(),
+            // It is on another node, which writes it from now on; or the store knows more.
             _ => return Ok(()),
         };
         let batch = Batch::new(Durability::Flushed);
@@ -245,7 +252,7 @@ impl Hub {
                         gone.push(heard_key(&heard.session.id));
                     }
                 }
-                closed.is_none() && !heard.topics.is_empty()
+                closed.is_none() && !(heard.topics.is_empty() && Arc::strong_count(&heard.writing) == 1)
             });
         }
         if !gone.is_empty() {
@@ -269,8 +276,9 @@ impl Hub {
 // === impl Heard ===
 
 impl Heard {
-    fn new(session: &Arc<Session>) -> Heard {
-        Heard { session: Arc::clone(session), topics: HashMap::new(), writing: Arc::new(Semaphore::new(1)), connected: true }
+    fn new(session: &Arc<Session>, back: Back) -> Heard {
+        let (writing, whole) = (Arc::new(Semaphore::new(1)), back == Back::No);
+        Heard { session: Arc::clone(session), topics: HashMap::new(), writing, connected: true, whole }
     }
 
     fn leave_all(&self) {
@@ -299,7 +307,7 @@ impl Prepared {
     pub fn commit<E>(mut self, tell: impl FnOnce(v1::Subscribed) -> std::result::Result<(), E>) -> std::result::Result<bool, E> {
         let asked = self.asked.take().expect("only this takes it");
         let topic = &self.topic;
-        let told = topic.catch_up(self.seat, &self.session, self.turn, asked, |caught_up| tell(subscribed(topic, caught_up)));
+        let told = topic.catch_up(self.seat, self.turn, &self.session, asked, |caught_up| tell(subscribed(topic, caught_up)));
         if told.is_ok() {
             self.hub.0.presence.soil(topic);
         } else {
@@ -326,13 +334,14 @@ impl Drop for Prepared {
         if self.asked.is_none() || !self.topic.give_up(self.seat, self.turn) {
             return;
         }
-        {
+        let writing = {
             let mut all = self.hub.heard();
             let Some(heard) = all.get_mut(&self.session.id).filter(|heard| Arc::ptr_eq(&heard.session, &self.session)) else { return };
             if heard.topics.get(&self.topic.name).is_some_and(|(_, seat)| *seat == self.seat) {
                 heard.topics.remove(&self.topic.name);
             }
-        }
-        self.hub.write_soon(&self.session);
+            Arc::clone(&heard.writing)
+        };
+        self.hub.write_soon(&self.session, writing);
     }
 }

@@ -4,14 +4,14 @@
 //! history what it missed. What a session hears is in the store as well, for the node that it comes back to. Promises: only nodes with a
 //! hearer receive; a signal that went astray is found out and made good; topics, hearers and what they hold back are bounded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -53,6 +53,15 @@ pub(super) struct Inner {
     pub heard: Mutex<HashMap<Arc<str>, Heard>>,
     turns: AtomicU64,
     publishing: Arc<Semaphore>,
+    /// What effects publish, by topic. As long as a topic is in it, somebody publishes what waits there.
+    later: Mutex<HashMap<String, VecDeque<Later>>>,
+}
+
+/// A message of an effect that waits to be published.
+struct Later {
+    number: u32,
+    payload: Bytes,
+    _room: OwnedSemaphorePermit,
 }
 
 /// A topic that is open.
@@ -81,6 +90,7 @@ impl Hub {
             heard: Mutex::default(),
             turns: AtomicU64::new(0),
             publishing: Arc::new(Semaphore::new(PUBLISHING_MAX)),
+            later: Mutex::default(),
         }))
     }
 
@@ -131,25 +141,45 @@ impl Hub {
         }
     }
 
-    /// The same for an effect, which nobody waits for.
+    /// The same for an effect, which nobody waits for. What is published to one topic goes out in this order, one after the other.
     pub fn publish_later(&self, topic: String, number: u32, payload: Bytes) {
         let Ok(room) = Arc::clone(&self.0.publishing).try_acquire_owned() else {
             return tracing::warn!(topic, number, "too much waits to be published, this is lost");
         };
-        let hub = self.clone();
-        self.0.runtime.spawn(async move {
-            let _room = room;
-            if let Err(failure) = hub.publish(&topic, number, payload).await {
-                tracing::warn!(
-                    topic,
-                    number,
-                    reason = failure.reason(),
-                    cause = failure.cause(),
-                    "could not be published: {}",
-                    failure.message()
-                );
+        let later = Later { number, payload, _room: room };
+        let is_first = {
+            let mut all = self.later();
+            let is_first = !all.contains_key(&topic);
+            all.entry(topic.clone()).or_default().push_back(later);
+            is_first
+        };
+        if is_first {
+            self.0.runtime.spawn(self.clone().publish_all(topic));
+        }
+    }
+
+    /// Publishes what waits for a topic, until nothing does.
+    async fn publish_all(self, topic: String) {
+        while let Some(Later { number, payload, _room }) = self.next_later(&topic) {
+            if let Err(failure) = self.publish(&topic, number, payload).await {
+                let (reason, cause) = (failure.reason(), failure.cause());
+                tracing::warn!(topic, number, reason, cause, "could not be published: {}", failure.message());
             }
-        });
+        }
+    }
+
+    fn next_later(&self, topic: &str) -> Option<Later> {
+        let mut all = self.later();
+        let next = all.get_mut(topic).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            // Who comes next is the first again.
+            all.remove(topic);
+        }
+        next
+    }
+
+    fn later(&self) -> MutexGuard<'_, HashMap<String, VecDeque<Later>>> {
+        self.0.later.lock().expect("nothing that holds the list panics")
     }
 
     /// Takes users out of a topic, or everybody, on every node.

@@ -4,6 +4,9 @@
 //! what it missed. Promises: every hearer gets every entry behind the place where it began, once and in order; nobody hears a topic before
 //! it was told that it does; what is held back is bounded, and what went beyond that is said to be missing.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -34,19 +37,33 @@ struct State {
 struct Hearer {
     session: Arc<Session>,
     phase: Phase,
+    /// What it has of the topic before that is said here.
+    ahead: Option<Ahead>,
+    /// So many were said that it did not get, and was not told of.
+    lost: u32,
 }
 
 enum Phase {
     Hearing,
     CatchingUp {
         turn: Turn,
-        /// From here on it gets what is held back whatever comes of the turn. Nothing: it was never told that it hears the topic.
-        owed: Option<usize>,
-        held: Vec<Arc<Publication>>,
+        /// Nothing was said to it before.
+        is_new: bool,
+        /// It heard the topic on this node before, and goes on from there if it asks for nothing else.
+        told: bool,
+        held: Vec<(Option<Position>, Arc<Publication>)>,
         bytes: usize,
-        /// More was said than could be held.
-        lost: bool,
+        /// More was said than could be held: so many are gone.
+        lost: u32,
     },
+}
+
+/// How far a hearer has read in the history, which may be further than the topic has been said here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Ahead {
+    end: Position,
+    /// The history that was said here when it was read.
+    said: Option<Arc<str>>,
 }
 
 /// Which catching up of a hearer it is; a later one takes the place of an earlier one.
@@ -86,30 +103,31 @@ impl Topic {
         Topic { name, rule, members: AtomicU32::new(0), state: Mutex::new(State { at: None, hearers: Slab::new() }) }
     }
 
-    /// Gives a session a seat, or lets it keep the one it has; it catches up.
-    pub fn seat(&self, session: &Arc<Session>, seat: Option<Seat>, turn: Turn) -> Seat {
+    /// Gives a session a seat, or lets it keep the one it has; it catches up. Who heard the topic on another node keeps the seat whatever
+    /// comes of that.
+    pub fn seat(&self, session: &Arc<Session>, seat: Option<Seat>, turn: Turn, back: Back) -> Seat {
         let mut state = self.lock();
-        let catching_up = |owed, held: Vec<Arc<Publication>>, bytes, lost| Phase::CatchingUp { turn, owed, held, bytes, lost };
         if let Some(Seat(index)) = seat
             && let Some(hearer) = state.hearers.get_mut(index).filter(|hearer| Arc::ptr_eq(&hearer.session, session))
         {
-            hearer.phase = match std::mem::replace(&mut hearer.phase, Phase::Hearing) {
-                Phase::Hearing => catching_up(Some(0), Vec::new(), 0, false),
-                // What is held back for the turn before is held back for this one, too: it is what follows upon more of the history.
-                Phase::CatchingUp { owed, held, bytes, lost, .. } => catching_up(owed, held, bytes, lost),
-            };
+            match &mut hearer.phase {
+                // What is held back already is for whoever is last.
+                Phase::CatchingUp { turn: current, .. } => *current = turn,
+                phase @ Phase::Hearing => *phase = Phase::catching_up(turn, false, true),
+            }
             return Seat(index);
         }
-        Seat(state.hearers.insert(Hearer { session: Arc::clone(session), phase: catching_up(None, Vec::new(), 0, false) }))
+        let phase = Phase::catching_up(turn, back == Back::No, false);
+        Seat(state.hearers.insert(Hearer { session: Arc::clone(session), phase, ahead: None, lost: 0 }))
     }
 
-    /// Ends the catching up of a hearer: `tell` it first, then it is sent what it missed, then it hears. Where another turn has taken the
-    /// place of this one, it hears from now on all the same, and that one goes on. False: the seat is given up.
+    /// Ends the catching up of a hearer: `tell` it first, then it is sent what it missed, then it hears. If a later turn has taken the
+    /// place of this one, it catches up once more. False: the seat is given up.
     pub fn catch_up<E>(
         &self,
         Seat(index): Seat,
-        session: &Arc<Session>,
         turn: Turn,
+        session: &Arc<Session>,
         asked: Asked,
         tell: impl FnOnce(&CaughtUp) -> Result<(), E>,
     ) -> Result<bool, E> {
@@ -117,22 +135,37 @@ impl Topic {
         let State { at, hearers } = &mut *state;
         let count = u32::try_from(hearers.len()).unwrap_or(u32::MAX);
         let Some(hearer) = hearers.get_mut(index).filter(|hearer| Arc::ptr_eq(&hearer.session, session)) else { return Ok(false) };
-        let is_current = hearer.is_of(turn);
-        let missed = match asked {
-            Asked::Behind { missed, whole: true, end } if is_current => hearer.missed(missed, &end, at.as_ref()),
-            Asked::Behind { .. } | Asked::FromNow => None,
-        };
-        if missed.is_none() {
-            hearer.say_owed();
+        let is_from_now = matches!(asked, Asked::FromNow);
+        if is_from_now {
+            hearer.say_held();
         }
-        let caught_up = CaughtUp { recovered: missed.is_some(), missed: missed.unwrap_or_default(), at: at.clone(), hearers: count };
+        let anew = || CaughtUp { recovered: false, missed: Vec::new(), at: at.clone(), hearers: count };
+        let (caught_up, ahead) = match (asked, &hearer.phase) {
+            (Asked::Behind { mut missed, whole: true, end, said }, Phase::CatchingUp { held, lost: 0, .. }) => {
+                let ahead = Ahead { end, said };
+                missed.extend(held.iter().filter(|(place, _)| ahead.lacks(place.as_ref())).map(|(_, publication)| Arc::clone(publication)));
+                let at = at.clone().filter(|at| ahead.lacks(Some(at))).unwrap_or_else(|| ahead.end.clone());
+                (CaughtUp { recovered: true, missed, at: Some(at), hearers: count }, Some(ahead))
+            }
+            _ => (anew(), None),
+        };
         tell(&caught_up)?;
         for publication in &caught_up.missed {
             hearer.session.publish(publication);
         }
         match &mut hearer.phase {
-            Phase::CatchingUp { owed, held, .. } if !is_current => *owed = Some(held.len()),
-            phase => *phase = Phase::Hearing,
+            Phase::CatchingUp { turn: current, is_new, told, .. } if *current != turn => {
+                (*is_new, *told) = (false, true);
+                // Of what is held back it has all, should nothing come of the later turn.
+                hearer.ahead = caught_up.at.map(|end| Ahead { end, said: at.as_ref().map(|at| Arc::clone(&at.epoch)) });
+            }
+            phase => {
+                *phase = Phase::Hearing;
+                hearer.ahead = ahead;
+            }
+        }
+        if !is_from_now {
+            hearer.lost = 0;
         }
         Ok(true)
     }
@@ -140,13 +173,19 @@ impl Topic {
     /// Nothing comes of a turn: who heard before hears on, with what was said meanwhile. True: who did not has lost its seat.
     pub fn give_up(&self, Seat(index): Seat, turn: Turn) -> bool {
         let mut state = self.lock();
-        let Some(hearer) = state.hearers.get_mut(index).filter(|hearer| hearer.is_of(turn)) else { return false };
-        if matches!(hearer.phase, Phase::CatchingUp { owed: None, .. }) {
+        let Some(hearer) = state.hearers.get_mut(index) else { return false };
+        let Phase::CatchingUp { turn: current, is_new, held, lost, .. } = &mut hearer.phase else { return false };
+        if *current != turn {
+            return false;
+        }
+        if *is_new {
             state.hearers.remove(index);
             return true;
         }
-        hearer.say_owed();
+        let held = std::mem::take(held);
+        hearer.lost += *lost;
         hearer.phase = Phase::Hearing;
+        held.iter().for_each(|(place, publication)| hearer.hear(place.as_ref(), publication));
         false
     }
 
@@ -192,12 +231,13 @@ impl Topic {
     /// Says an entry to everybody, or holds it back. How many hear it.
     pub fn say(&self, publication: &Arc<Publication>, at: Option<Position>) -> usize {
         let mut state = self.lock();
-        if at.is_some() {
+        let is_placed = at.is_some();
+        if is_placed {
             state.at = at;
         }
-        for (_, hearer) in &mut state.hearers {
-            hearer.hear(publication);
-        }
+        let State { at: said, hearers } = &mut *state;
+        let place = if is_placed { said.as_ref() } else { None };
+        hearers.iter_mut().for_each(|(_, hearer)| hearer.hear(place, publication));
         state.hearers.len()
     }
 
@@ -226,68 +266,6 @@ impl Topic {
     }
 }
 
-// === impl Hearer ===
-
-impl Hearer {
-    fn is_of(&self, turn: Turn) -> bool {
-        matches!(self.phase, Phase::CatchingUp { turn: current, .. } if current == turn)
-    }
-
-    fn hear(&mut self, publication: &Arc<Publication>) {
-        let more = publication.payload.len() + size_of::<Publication>();
-        let overrun = match &mut self.phase {
-            Phase::CatchingUp { lost: false, held, bytes, .. } if *bytes + more <= HELD_MAX => {
-                *bytes += more;
-                return held.push(Arc::clone(publication));
-            }
-            Phase::CatchingUp { lost: false, .. } => true,
-            Phase::CatchingUp { .. } | Phase::Hearing => false,
-        };
-        if overrun {
-            // It is not caught up with any more; who heard before does not wait for that.
-            self.say_owed();
-            let Phase::CatchingUp { lost, held, .. } = &mut self.phase else { return };
-            (*lost, *held) = (true, Vec::new());
-        }
-        // Who has lost something and was never told that it hears has no use for the rest.
-        if !matches!(self.phase, Phase::CatchingUp { owed: None, .. }) {
-            self.session.publish(publication);
-        }
-    }
-
-    /// Says what is held back, as far as that is not to wait for anything.
-    fn say_owed(&mut self) {
-        let Phase::CatchingUp { owed: Some(owed), held, .. } = &mut self.phase else { return };
-        for publication in held.iter().skip(*owed) {
-            self.session.publish(publication);
-        }
-        *owed = held.len();
-    }
-
-    /// All that the hearer missed behind its place: what the history held up to `end`, and what was held back since. Nothing: that is not all.
-    fn missed(&self, mut missed: Vec<Arc<Publication>>, end: &Position, at: Option<&Position>) -> Option<Vec<Arc<Publication>>> {
-        let Phase::CatchingUp { lost: false, held, .. } = &self.phase else { return None };
-        let at = at?;
-        let is_anew = |publication: &&Arc<Publication>| !publication.epoch.is_empty() && publication.epoch != end.epoch;
-        // What the history held beyond the place where the topic is here will be said.
-        if at.epoch == end.epoch {
-            missed.retain(|publication| publication.offset <= at.offset);
-        } else if !held.iter().any(|publication| is_anew(&publication)) {
-            return None;
-        }
-        let mut is_later = false;
-        missed.extend(
-            held.iter()
-                .filter(|publication| {
-                    is_later |= is_anew(publication) || publication.offset > end.offset;
-                    is_later
-                })
-                .cloned(),
-        );
-        Some(missed)
-    }
-}
-
 /// From where on a hearer wants to hear.
 pub enum Asked {
     FromNow,
@@ -298,5 +276,77 @@ pub enum Asked {
         whole: bool,
         /// Up to where the history was read.
         end: Position,
+        /// Which history was said here before it was read.
+        said: Option<Arc<str>>,
     },
+}
+
+/// Whether a session comes back to a topic that it heard on another node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Back {
+    Yes,
+    No,
+}
+
+// === impl Hearer ===
+
+impl Hearer {
+    /// Sends it an entry that it lacks, or holds that back.
+    fn hear(&mut self, place: Option<&Position>, publication: &Arc<Publication>) {
+        match &mut self.phase {
+            Phase::Hearing => self.send(place, publication),
+            // Who has lost something has no use for the rest.
+            Phase::CatchingUp { lost, .. } if *lost > 0 => *lost += 1,
+            Phase::CatchingUp { held, bytes, lost, .. } => {
+                *bytes += publication.payload.len() + size_of::<Publication>();
+                held.push((place.cloned(), Arc::clone(publication)));
+                if *bytes > HELD_MAX {
+                    *lost = u32::try_from(std::mem::take(held).len()).unwrap_or(u32::MAX);
+                }
+            }
+        }
+    }
+
+    /// Sends it an entry, unless it has that already.
+    fn send(&mut self, place: Option<&Position>, publication: &Arc<Publication>) {
+        if self.ahead.as_ref().is_some_and(|ahead| !ahead.lacks(place)) {
+            return;
+        }
+        self.ahead = None;
+        match std::mem::take(&mut self.lost) {
+            0 => self.session.publish(publication),
+            lost => self.session.publish(&Arc::new(publication.again_behind_lost(lost))),
+        };
+    }
+
+    /// Sends what is held back for it to one that heard before.
+    fn say_held(&mut self) {
+        let Phase::CatchingUp { told: true, held, bytes, lost, .. } = &mut self.phase else { return };
+        let held = std::mem::take(held);
+        *bytes = 0;
+        self.lost += std::mem::take(lost);
+        held.iter().for_each(|(place, publication)| self.send(place.as_ref(), publication));
+    }
+}
+
+// === impl Phase ===
+
+impl Phase {
+    fn catching_up(turn: Turn, is_new: bool, told: bool) -> Phase {
+        Phase::CatchingUp { turn, is_new, told, held: Vec::new(), bytes: 0, lost: 0 }
+    }
+}
+
+// === impl Ahead ===
+
+impl Ahead {
+    /// Whether what is said here now is behind what was read.
+    fn lacks(&self, place: Option<&Position>) -> bool {
+        let Some(place) = place else { return true };
+        match place.epoch == self.end.epoch {
+            true => place.offset > self.end.offset,
+            // One that ended before it was read, or began after it.
+            false => self.said.as_ref() != Some(&place.epoch),
+        }
+    }
 }

@@ -68,6 +68,12 @@ impl Publication {
         Publication { lost, ..self }
     }
 
+    /// The same once more, for one who has lost so many before it.
+    pub fn again_behind_lost(&self, lost: u32) -> Publication {
+        let again = Publication::new(self.number, self.payload.clone(), self.rule.clone());
+        again.at(Arc::clone(&self.topic), Arc::clone(&self.epoch), self.offset).behind_lost(self.lost.saturating_add(lost))
+    }
+
     /// Its frame in a codec; `make` is asked at most once for each. It is the same for every connection.
     pub fn frame(&self, codec: Codec, make: impl FnOnce() -> Vec<u8>) -> &Bytes {
         self.frames[usize::from(codec == Codec::Json)].get_or_init(|| make().into())

@@ -60,7 +60,10 @@ impl Cluster {
     }
 
     pub fn serving(sessions: &str, routes: &str) -> Cluster {
-        let redis = RedisServer::start();
+        Cluster::over(RedisServer::start(), sessions, routes)
+    }
+
+    pub fn over(redis: RedisServer, sessions: &str, routes: &str) -> Cluster {
         let process = format!(
             "version: 1\nreload: {{ watch: false }}\nlisten: {{ workers: 1 }}\nsessions: {sessions}\nconnections: {{ heartbeat: 60s }}\n\
              store: {{ redis: {{ url: \"{}\", prefix: nodes }} }}\n",

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A server. It keeps nothing on disk.
+/// A server. Unless told otherwise it keeps nothing on disk.
 pub struct RedisServer {
     server: Option<Child>,
     port: u16,
@@ -62,7 +62,7 @@ impl RedisServer {
         self.wait();
     }
 
-    /// Runs it again on the same port, with nothing in it. One that still runs is ended first.
+    /// Runs it again on the same port, with nothing in it but what it kept on disk. One that still runs is ended first.
     pub fn restart(&mut self) {
         if self.server.is_some() {
             self.stop();

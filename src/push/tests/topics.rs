@@ -1,7 +1,7 @@
 //! What hearers are said, and when: turns that cross each other, and what is held back meanwhile.
 
 use super::*;
-use crate::push::topic::{Asked, CaughtUp, Next, Topic, Turn};
+use crate::push::topic::{Asked, Back, CaughtUp, Next, Topic, Turn};
 
 fn topic() -> Topic {
     let topic = Topic::new("room/one".into(), rules().topics[0].clone());
@@ -22,7 +22,7 @@ fn say(topic: &Topic, offset: u64) {
 }
 
 fn behind(missed: impl IntoIterator<Item = u64>, end: u64) -> Asked {
-    Asked::Behind { missed: missed.into_iter().map(publication).collect(), whole: true, end: at(end) }
+    Asked::Behind { missed: missed.into_iter().map(publication).collect(), whole: true, end: at(end), said: Some(at(0).epoch) }
 }
 
 /// Whether nothing is missing, how much was missed, and where the topic is.
@@ -45,14 +45,14 @@ impl Hearing {
     }
 
     fn seat(&mut self, turn: u64) {
-        self.seat = Some(self.topic.seat(self.client.session(), self.seat, Turn(turn)));
+        self.seat = Some(self.topic.seat(self.client.session(), self.seat, Turn(turn), Back::No));
     }
 
     /// Nothing: the seat is given up.
     fn commit(&self, turn: u64, asked: Asked) -> Option<(bool, usize, u64)> {
         let mut said = None;
         let tell = |caught_up: &CaughtUp| told(caught_up).map(|what| said = Some(what));
-        let heard = self.topic.catch_up(self.seat.unwrap(), self.client.session(), Turn(turn), asked, tell).unwrap();
+        let heard = self.topic.catch_up(self.seat.unwrap(), Turn(turn), self.client.session(), asked, tell).unwrap();
         assert_eq!(heard, said.is_some());
         said
     }
@@ -85,18 +85,22 @@ async fn a_history_that_is_ahead_of_its_signals_is_not_said_twice() {
     let mut hearing = Hearing::new().await;
     say(&hearing.topic, 1);
     hearing.seat(1);
-    assert_eq!(hearing.commit(1, behind(1..=3, 3)), Some((true, 1, 1)), "two and three are said when the signals come");
+    assert_eq!(hearing.commit(1, behind(1..=3, 3)), Some((true, 3, 3)), "two and three are not said again when the signals come");
     (2..=3).for_each(|offset| say(&hearing.topic, offset));
     assert_eq!(hearing.client.published(), [1, 2, 3]);
 }
 
 #[tokio::test]
-async fn another_history_than_the_one_that_is_heard_recovers_nothing() {
+async fn a_history_that_this_node_has_not_heard_of_yet_is_recovered_from_all_the_same() {
     let mut hearing = Hearing::new().await;
     hearing.seat(1);
     let end = Position { epoch: "another".into(), offset: 1 };
-    assert_eq!(hearing.commit(1, Asked::Behind { missed: vec![publication(1)], whole: true, end }), Some((false, 0, 0)));
-    assert_eq!(hearing.client.published(), [] as [u64; 0]);
+    assert_eq!(
+        hearing.commit(1, Asked::Behind { missed: vec![publication(1)], whole: true, end, said: Some(at(0).epoch) }),
+        Some((true, 1, 1))
+    );
+    say(&hearing.topic, 1);
+    assert_eq!(hearing.client.published(), [1], "what is said of the one before is nothing to it");
 }
 
 #[tokio::test]
@@ -154,7 +158,7 @@ async fn what_nothing_comes_of_leaves_no_hearer() {
 }
 
 #[tokio::test]
-async fn what_is_held_back_is_bounded_and_lost_to_nobody_who_heard() {
+async fn what_is_held_back_is_bounded_and_never_lost_in_silence() {
     let large = |offset| {
         let payload = Bytes::from(vec![0; 100 << 10]);
         Arc::new(rules().pushes[0].publication(payload).unwrap().at("room/one".into(), "".into(), offset))
@@ -166,8 +170,8 @@ async fn what_is_held_back_is_bounded_and_lost_to_nobody_who_heard() {
     assert_eq!(hearing.client.published(), [] as [u64; 0]);
     hearing.seat(2);
     (5..=8).for_each(|offset| _ = hearing.topic.say(&large(offset), Some(at(offset))));
-    assert_eq!(hearing.client.published(), [5, 6, 7, 8], "one that heard before does not wait longer than that");
-    assert_eq!(hearing.commit(2, behind([], 4)), Some((false, 0, 8)));
+    assert_eq!(hearing.commit(2, behind([], 4)), Some((false, 0, 8)), "one that asked for more is told that there is less");
+    assert_eq!(hearing.client.published(), [] as [u64; 0]);
 }
 
 #[test]
