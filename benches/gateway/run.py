@@ -4,6 +4,7 @@
     ./run.py                 the whole table, about a quarter of an hour
     ./run.py --quick         two short rounds: is something badly wrong?
     ./run.py --only reference
+    ./run.py --fanout        the fan-out alone; the rest of the table is the one that was published last
 
 Ends with 0 when every gate is reached, 1 when one is missed, 2 when the table is void.
 """
@@ -19,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from harness import measure, report
-from harness.gateways import ACCOUNTS, EVERY, OFF, REFERENCE, Gateway
+from harness.gateways import ACCOUNTS, EVERY, FANOUT, FANOUT_REFERENCE, OFF, REFERENCE, Gateway
 from harness.programs import BENCH, OTHER_CORE, TOP, Program, build
 
 SHAPES = {"1x1": measure.ONE, "64x1": measure.WIDE, "16x16": measure.DEEP}
@@ -32,9 +33,10 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so stops what was started
     os.sched_setaffinity(0, {OTHER_CORE})
     bench = build(BENCH, options.profile)
-    gateways = choose(options, bench)
+    gateways, fans = choose(options, bench)
     with tempfile.TemporaryDirectory(prefix="protogate-bench-") as folder:
-        results = run(options, bench, gateways, Path(folder))
+        results = json.loads(report.RESULTS.read_text()) if options.fanout else run(options, bench, gateways, Path(folder))
+        results["fanout"] = fan_out(options, bench, fans, Path(folder))
 
     output = BENCH / "target" / "results.json"
     output.write_text(json.dumps(results, indent=1) + "\n")
@@ -55,7 +57,8 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="2 rounds of 2 s and 2,000 idle connections")
     parser.add_argument("--rounds", type=int, help="how often everything is measured (7)")
     parser.add_argument("--seconds", type=float, help="the window of one measurement (5)")
-    parser.add_argument("--connections", type=int, help="idle connections for memory (10,000 or what the descriptor limit allows)")
+    parser.add_argument("--connections", type=int, help="idle connections for memory, and those that hear the fan-out (10,000 or what the descriptor limit allows)")
+    parser.add_argument("--fanout", action="store_true", help="measure the fan-out alone")
     parser.add_argument("--only", choices=["reference", "ours"], help="measure one side; nothing is compared")
     parser.add_argument("--profile", default="dist", choices=["dist", "release"], help="the cargo profile of both packages (dist)")
     parser.add_argument("--publish", action="store_true", help="write results.json and the table in docs/performance.md")
@@ -77,22 +80,28 @@ def raise_descriptor_limit():
 
 
 def choose(options, bench):
-    gateways = []
+    """Those that are called, and those that fan out."""
+    gateways, fans = [], []
     if options.only != "ours":
         gateways.append(Gateway(REFERENCE, bench))
+        fans.append(Gateway(FANOUT_REFERENCE, bench))
     if options.only != "reference":
         ours = build(TOP, options.profile, "--bin", "protogate")
         gateways += [Gateway(OFF, ours), Gateway(EVERY, ours)]
-    return gateways
+        fans.append(Gateway(FANOUT, ours))
+    return gateways, fans
+
+
+def setup(options):
+    return {"rounds": options.rounds, "seconds": options.seconds, "connections": options.connections, "profile": options.profile,
+            "machine": machine()}
 
 
 def run(options, bench, gateways, folder):
-    setup = {"rounds": options.rounds, "seconds": options.seconds, "connections": options.connections, "profile": options.profile,
-             "machine": machine()}
     with Program([bench / "backend", "--listen", "127.0.0.1:0"], OTHER_CORE) as backend:
         backend.wait_until_ready()
         return {
-            "setup": setup,
+            "setup": setup(options),
             "rounds": [alternate(options, bench, gateways, backend.address, folder / f"round{number}", number)
                        for number in range(options.rounds)],
             "memory": {gateway.name: say(gateway.name, measure.memory(bench, gateway, backend.address,
@@ -119,6 +128,17 @@ def alternate(options, bench, gateways, backend, folder, number):
                 result = measure.calls(bench, gateway, program, shape, options.seconds)
             results[gateway.name][shape_name] = say(f"round {number + 1} {shape_name} {gateway.name}", result)
     return results
+
+
+def fan_out(options, bench, fans, folder):
+    """Rounds in which each has the same crowd in turn, the order reversed every other time; processes of their own each round."""
+    rounds = []
+    for number in range(options.rounds):
+        order = fans if number % 2 == 0 else fans[::-1]
+        rounds.append({fan.name: say(f"round {number + 1} {fan.name}", measure.fanout(bench, fan, folder / f"{fan.name} {number}",
+                                                                                        options.connections, options.seconds))
+                       for fan in order})
+    return {"setup": setup(options), "rounds": rounds}
 
 
 def say(what, result):

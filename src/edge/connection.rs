@@ -100,7 +100,7 @@ impl Connection {
         let Upgraded { stream, unread, offer, peer, seat } = upgraded;
         let id = worker.shared.next_connection();
         let table = worker.tables().load();
-        let outbox = Outbox::new(Arc::clone(&worker.shared.outboxes));
+        let outbox = Outbox::with_bell(Arc::clone(&worker.shared.outboxes), Arc::clone(&worker.bell));
         let place = worker.pulse.enter(Arc::clone(&outbox));
         let speaker = Speaker::new(offer.codec, outbox, Arc::clone(&worker.shared.own));
         let standing = Standing::anonymous(place.now(), &table.settings);

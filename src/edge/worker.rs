@@ -22,6 +22,7 @@ use super::socket::SCRATCH_BYTES;
 use super::undertaker::Undertaker;
 use super::upgrade::{Arrival, upgrade};
 use crate::id::{ConnectionId, Generation, WorkerId};
+use crate::session::bell::Bell;
 use crate::session::budget::Budget;
 use crate::table::TableReader;
 
@@ -51,6 +52,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     pub pulse: Arc<Pulse>,
     pub undertaker: Undertaker,
+    /// Rung for its connections from other threads.
+    pub bell: Arc<Bell>,
     /// What one connection reads, during one poll.
     scratch: Mutex<Box<[u8]>>,
 }
@@ -80,7 +83,7 @@ impl Worker {
     fn new(id: WorkerId, shared: Arc<Shared>) -> Worker {
         let pulse = Pulse::new(Arc::clone(&shared.held));
         let scratch = Mutex::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
-        Worker { id, shared, pulse, undertaker: Undertaker::default(), scratch }
+        Worker { id, shared, pulse, undertaker: Undertaker::default(), bell: Arc::default(), scratch }
     }
 
     /// A worker without a thread, for tests.
@@ -117,6 +120,8 @@ impl Worker {
         tokio::spawn(async move { worker.beat().await });
         let worker = Arc::clone(self);
         tokio::spawn(async move { worker.undertaker.run().await });
+        let bell = Arc::clone(&self.bell);
+        tokio::spawn(async move { bell.run().await });
         let serving = async {
             while let Some(arrival) = arrivals.recv().await {
                 tokio::spawn(serve(arrival, Arc::clone(self)));

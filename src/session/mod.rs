@@ -19,8 +19,9 @@
 //!
 //! What waits for a client:
 //! - `outbox`: what waits to be written to one connection, in `outbox/lane` the pushes, in `outbox/room` what gives way
-//! - `budget`: the bounds that all outboxes share
+//! - `budget`: the bounds that all outboxes share; `bell`: how the connections of a worker are woken from other threads
 
+pub mod bell;
 pub mod budget;
 pub mod identity;
 pub mod live;

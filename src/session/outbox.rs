@@ -18,6 +18,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use super::bell::Bell;
 use super::budget::Budget;
 use super::publication::{OnSlow, Publication};
 use crate::wire::Close;
@@ -37,6 +38,8 @@ const TAKE_SHARE: usize = 4;
 pub struct Outbox {
     state: Mutex<State>,
     budget: Arc<Budget>,
+    /// Of the worker that the connection's task lives on. Without one the task is woken at once.
+    bell: Option<Arc<Bell>>,
 }
 
 /// There is no room.
@@ -86,7 +89,12 @@ enum End {
 
 impl Outbox {
     pub fn new(budget: Arc<Budget>) -> Arc<Outbox> {
-        Arc::new(Outbox { state: Mutex::default(), budget })
+        Arc::new(Outbox { state: Mutex::default(), budget, bell: None })
+    }
+
+    /// One whose task is woken by its worker, for whoever adds something on another thread.
+    pub fn with_bell(budget: Arc<Budget>, bell: Arc<Bell>) -> Arc<Outbox> {
+        Arc::new(Outbox { state: Mutex::default(), budget, bell: Some(bell) })
     }
 
     /// Appends what `write` appends to its vector, which may already hold other frames, and wakes the connection's task.
@@ -96,7 +104,7 @@ impl Outbox {
             self.append(&mut state, write)?;
             state.sleeper.take()
         };
-        wake(sleeper);
+        self.wake(sleeper);
         Ok(())
     }
 
@@ -128,7 +136,7 @@ impl Outbox {
             }
             state.sleeper.take()
         };
-        wake(sleeper);
+        self.wake(sleeper);
         Ok(())
     }
 
@@ -144,7 +152,7 @@ impl Outbox {
             }
             state.sleeper.take()
         };
-        wake(sleeper);
+        self.wake(sleeper);
         Ok(())
     }
 
@@ -179,7 +187,7 @@ impl Outbox {
             // A client that does not read keeps its task asleep on the socket, not in here.
             state.sleeper.take().or_else(|| state.owner.clone())
         };
-        wake(owner);
+        self.wake(owner);
     }
 
     /// With which code the connection was asked to end, if it was.
@@ -288,6 +296,15 @@ impl Outbox {
         Ok(())
     }
 
+    /// Outside the lock, because the task that wakes up wants it first thing.
+    fn wake(&self, sleeper: Option<Waker>) {
+        match (sleeper, &self.bell) {
+            (None, _) => {}
+            (Some(waker), Some(bell)) => bell.ring(waker),
+            (Some(waker), None) => waker.wake(),
+        }
+    }
+
     fn take_bytes_max(&self) -> usize {
         TAKE_BYTES_MAX.min(self.budget.outbox_bytes_max() / TAKE_SHARE)
     }
@@ -344,13 +361,6 @@ impl State {
         if self.frames.is_empty() {
             self.frames = Vec::new();
         }
-    }
-}
-
-/// Outside the lock, because the task that wakes up wants it first thing.
-fn wake(sleeper: Option<Waker>) {
-    if let Some(waker) = sleeper {
-        waker.wake();
     }
 }
 

@@ -15,6 +15,8 @@ REFERENCE = "reference"
 OFF = "policies off"
 EVERY = "every policy"
 ACCOUNTS = "with accounts"
+FANOUT = "fan-out"
+FANOUT_REFERENCE = "fan-out reference"
 
 ISSUER = "https://bench.example"
 AUDIENCE = "bench"
@@ -57,6 +59,22 @@ rate_limits:
 ACCOUNTS_YAML = "trusted_proxies: [127.0.0.0/8]\n"
 LOGIN_ROUTE = "  1001: { name: auth.login, rpc: protogate.auth.v1.AuthService/Login, backend: auth, access: anonymous, timeout: 10s }\n"
 
+# Everybody joins one topic by a call, and one of them speaks by a call; the echo lives inside, so that there is no backend.
+FANOUT_YAML = """\
+version: 1
+descriptors: [{{ proto: "{proto}" }}]
+backends: {{ echo: {{ builtin: echo }} }}
+defaults: {{ backend: echo }}
+topics: {{ "room/{{id}}": {{ join: effect, history: {{ count: 256 }}, pushes: [9101] }} }}
+pushes: {{ 9101: {{ name: said, message: protogate.echo.v1.EchoResponse }} }}
+routes:
+  9002: {{ name: join, rpc: protogate.echo.v1.EchoService/Echo, on_success: {{ subscribe: "room/${{response.text}}" }} }}
+  9003:
+    name: say
+    rpc: protogate.echo.v1.EchoService/Echo
+    on_success: {{ publish: {{ topic: room/all, number: 9101, message: response }} }}
+"""
+
 EVERY_POLICY = "access: authenticated, permissions: [echo.call], rate_limits: [per_caller, per_route]"
 NO_POLICY = "access: anonymous"
 
@@ -71,20 +89,23 @@ class Gateway:
     @property
     def client(self):
         """What the load generator must say to be let in: a user for each connection, because a user may have a few sessions only."""
-        return ["--tokens", tokens()] if self.name == EVERY else []
+        return ["--tokens", tokens()] if self.name in (EVERY, FANOUT) else []
 
-    def start(self, backend: str, folder: Path, under=()):
-        """Starts it in an empty folder; `under` is a program that runs it, such as valgrind."""
+    def start(self, backend: str | None, folder: Path, under=()):
+        """Starts it in an empty folder; `under` is a program that runs it, such as valgrind. In a fan-out there is no backend."""
         folder.mkdir(parents=True)
         if self.name == REFERENCE:
             command = [self.binaries / "reference", "--listen", "127.0.0.1:0", "--backend", backend]
             return Program([*under, *command], GATEWAY_CORE).wait_until_ready()
+        if self.name == FANOUT_REFERENCE:
+            return Program([*under, self.binaries / "fanout", "--listen", "127.0.0.1:0"], GATEWAY_CORE).wait_until_ready()
         configuration, ready = folder / "routes", folder / "ready.json"
         configuration.mkdir()
         every, accounts = self.name == EVERY, self.name == ACCOUNTS
         process = GATEWAY_YAML.format(variable=SECRET_VARIABLE, issuer=ISSUER, audience=AUDIENCE)
         (configuration / "gateway.yaml").write_text(process + (ACCOUNTS_YAML if accounts else ""))
-        routes = ROUTES_YAML.format(
+        routes = FANOUT_YAML if self.name == FANOUT else ROUTES_YAML
+        routes = routes.format(
             proto=TOP / "proto", backend=backend, policies=POLICIES if every else "", route=EVERY_POLICY if every else NO_POLICY)
         if accounts:
             routes = routes.replace("backends: { ", "backends: { auth: { builtin: auth }, ") + LOGIN_ROUTE

@@ -16,6 +16,9 @@ CALLGRIND_SHAPES = {"8x1": (8, 1), "16x16": DEEP}
 
 SETTLE_SECONDS = 2.0
 
+# Messages that are published with one write.
+BURSTS = (1, 10)
+
 # A processor computes some 45 of our hashes a second; whoever attacks has many addresses.
 FLOOD_RATE, FLOOD_ADDRESSES = 900, 200
 
@@ -78,6 +81,29 @@ def flood(binaries, gateway, backend, folder, seconds):
             rush.process.stdin.close()
             counted = json.loads(rush.line())
     return {"quiet_us": quiet["p99_us"], "flood_us": beside["p99_us"], "quiet_p50_us": quiet["p50_us"], "flood_p50_us": beside["p50_us"], **counted}
+
+
+def fanout(binaries, gateway, folder, connections, seconds):
+    """One topic that so many connections hear: resident bytes for each, and what a delivery costs and takes, by burst."""
+    with gateway.start(None, folder) as program:
+        base = program.memory()
+        command = [binaries / "load", "hear", "--address", program.address, "--connections", connections, "--watch", program.pid, *gateway.client]
+        with Program(command, OTHER_CORE, stdin=-1) as crowd:
+            crowd.line("joined")
+            time.sleep(SETTLE_SECONDS)
+            results = {"memory": (program.memory() - base) / connections}
+            for burst in BURSTS:
+                print(burst, seconds, file=crowd.process.stdin, flush=True)
+                heard = json.loads(crowd.line())
+                results[str(burst)] = {
+                    "cpu_us": heard["cpu_us"] / heard["deliveries"],
+                    "per_second": heard["deliveries"] / heard["seconds"],
+                    "busy": heard["cpu_us"] / heard["seconds"] / 1e6,
+                    "p50_us": heard["p50_us"],
+                    "p99_us": heard["p99_us"],
+                }
+            results["memory_after"] = (program.memory() - base) / connections
+    return results
 
 
 def instructions(binaries, gateway, backend, folder):

@@ -8,7 +8,7 @@ import json
 import statistics
 from dataclasses import dataclass
 
-from .gateways import EVERY, OFF, REFERENCE
+from .gateways import EVERY, FANOUT, FANOUT_REFERENCE, OFF, REFERENCE
 from .programs import BENCH, TOP
 
 # More than this and the reference is not what a good engineer writes: the comparison would flatter us.
@@ -86,6 +86,22 @@ def rows(results):
         pair = [[results["instructions"][name][shape]] if name in results["instructions"] else [] for name in (below, above)]
         return Row(what, "", *pair, _ratios(pair[1], pair[0]))
 
+    def heard(*path):
+        """Of the reference and of ours."""
+
+        def value(entry):
+            for key in path:
+                entry = entry[key]
+            return entry
+
+        rounds = results.get("fanout", {}).get("rounds", [])
+        return [[value(entry[name]) for entry in rounds if name in entry] for name in (FANOUT_REFERENCE, FANOUT)]
+
+    def fanout(what, *path, unit="µs", scale=1, **bounds):
+        pair = [[value / scale for value in series] for series in heard(*path)]
+        return Row(what, unit, *pair, _ratios(pair[1], pair[0]), **bounds)
+
+    hearers = f"{results.get('fanout', results)['setup']['connections']:,}"
     quiet, beside = ([entry[key] for entry in results.get("flood", [])] for key in ("quiet_us", "flood_us"))
 
     return [
@@ -95,6 +111,14 @@ def rows(results):
         cpu("the same: 16 x 16", "16x16", EVERY, OFF, goal=1.05),
         latency("p50, ours ÷ direct gRPC: one call at a time", "1x1", goal=1.6),
         latency("the same: 64 in flight", "64x1", goal=1.0),
+        fanout(f"CPU per delivery of a message that {hearers} hear, one at a time", "1", "cpu_us", gate=1.05, goal=1.0),
+        fanout("the same: in bursts of 10", "10", "cpu_us", gate=0.5, goal=0.3),
+        fanout("deliveries a second: one at a time", "1", "per_second", unit=""),
+        fanout("the same: in bursts of 10", "10", "per_second", unit=""),
+        fanout("from saying to hearing, p50: one at a time", "1", "p50_us", unit="ms", scale=1000),
+        fanout("the same: p99", "1", "p99_us", unit="ms", scale=1000),
+        fanout("the same: p99, in bursts of 10", "10", "p99_us", unit="ms", scale=1000),
+        fanout("memory per connection that hears a topic", "memory", unit="KiB", scale=KIB),
         Row("memory per idle connection", "KiB", *fresh, fresh[1], "KiB", gate=2.0, goal=1.5),
         Row("the same after traffic; ÷ fresh", "KiB", *used, _ratios(used[1], fresh[1]), goal=1.1),
         Row("p99 of 64 x 1 beside 900 logins a second (second column) ÷ in quiet (first)", "µs", quiet, beside, _ratios(beside, quiet), goal=1.5),
@@ -110,6 +134,9 @@ def markdown(results):
     direct = {shape: _median([entry["direct"][shape]["p50_us"] for entry in results["rounds"]], "µs") for shape in ("1x1", "64x1")}
     note = (f"{rounds} rounds of {setup['seconds']:g} s on {setup['machine']}, profile `{setup['profile']}`; memory over "
             f"{setup['connections']:,} connections. Direct gRPC: p50 {direct['1x1']} one at a time, {direct['64x1']} with 64 in flight.")
+    if fanout := results.get("fanout"):
+        setup = fanout["setup"]
+        note += f" Fan-out: {len(fanout['rounds'])} rounds of {setup['seconds']:g} s for each shape, profile `{setup['profile']}`."
     return "\n".join([*head, *(row.markdown() for row in rows(results)), "", note])
 
 

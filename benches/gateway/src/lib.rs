@@ -18,6 +18,14 @@ pub mod echo {
 /// The number under which every gateway of the bench routes `EchoService/Echo`.
 pub const ECHO: u32 = 9001;
 
+/// The numbers of the fan-out: a call that joins the topic, one that says its text there, and what is heard of it.
+pub const JOIN: u32 = 9002;
+pub const PUBLISH: u32 = 9003;
+pub const PUSH: u32 = 9101;
+
+/// The topic that everybody joins.
+pub const TOPIC: &str = "room/all";
+
 /// The one subprotocol the bench speaks.
 pub const SUBPROTOCOL: &str = "protogate.v1.proto";
 

@@ -5,8 +5,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use protogate_bench::wire::Envelope;
 use prost::Message;
+use protogate_bench::wire::Envelope;
 
 use crate::crowd::Crowd;
 use crate::frame;

@@ -24,8 +24,13 @@ pub struct Frame<'a> {
 
 /// One call of the echo route, ready to be written as often as one likes.
 pub fn call(id: u32, text: &str) -> Vec<u8> {
+    call_of(ECHO, id, text)
+}
+
+/// The same of another route of the echo.
+pub fn call_of(protocol: u32, id: u32, text: &str) -> Vec<u8> {
     let payload = EchoRequest { text: text.to_owned() }.encode_to_vec().into();
-    masked(BINARY, &Envelope { protocol: ECHO, id, payload, ..Envelope::default() }.encode_to_vec())
+    masked(BINARY, &Envelope { protocol, id, payload, ..Envelope::default() }.encode_to_vec())
 }
 
 /// One whole, masked frame.

@@ -3,7 +3,8 @@
 //! `load run --address A --connections C --pipelining P --seconds S` (or `--calls N`) prints one line of JSON;
 //! `load idle --address A --connections N` holds connections until standard input closes.
 //! `load flood --address A --connections N --rate R` sends so many logins a second until standard input closes.
-//! All take `--path` (`/ws`) and `--tokens` FILE (a line for each connection, sent as a bearer); `run` takes `--warm-up` seconds and `--watch` PID.
+//! `load hear --address A --connections N` has all of them join one topic, and publishes as standard input says.
+//! All take `--path` (`/ws`) and `--tokens` FILE (a line for each connection, sent as a bearer); `run` takes `--warm-up` seconds, and `run` and `hear` take `--watch` PID.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +12,7 @@ mod cpu;
 mod crowd;
 mod flood;
 mod frame;
+mod hear;
 mod idle;
 mod run;
 mod socket;
@@ -42,7 +44,8 @@ fn main() -> Outcome {
             let target = Target { forwarded: true, ..target };
             flood::flood(&mut Crowd::open(&target, connections)?, args.required("rate")?)?;
         }
-        _ => return Err("say `run`, `idle` or `flood` first".into()),
+        Some("hear") => hear::hear(&mut Crowd::open(&target, connections)?, args.optional("watch")?)?,
+        _ => return Err("say `run`, `idle`, `flood` or `hear` first".into()),
     }
     Ok(())
 }

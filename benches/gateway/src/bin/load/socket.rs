@@ -7,8 +7,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use prost::Message;
-use protogate_bench::SUBPROTOCOL;
 use protogate_bench::wire::{Envelope, Goodbye};
+use protogate_bench::{PUSH, SUBPROTOCOL};
 
 use crate::frame::{self, BINARY, CLOSE, Frame, PING, PONG};
 
@@ -39,11 +39,15 @@ pub struct Socket {
     outbox: Vec<u8>,
 }
 
-/// The answer to one call.
+/// The answer to one call, or a push.
 pub struct Reply {
     pub id: u32,
     pub ok: bool,
+    pub push: bool,
 }
+
+/// How the envelope of a push begins, which is all that is looked at: most of what a client hears of a fan-out.
+const PUSH_HEAD: [u8; 3] = [1 << 3, (PUSH & 0x7f) as u8 | 0x80, (PUSH >> 7) as u8];
 
 // === impl Socket ===
 
@@ -52,7 +56,11 @@ impl Socket {
     pub fn open(target: &Target, number: usize) -> io::Result<Socket> {
         let mut stream = TcpStream::connect(&target.address)?;
         stream.set_nodelay(true)?;
-        let authorization = target.tokens.get(number % target.tokens.len().max(1)).map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let authorization = target
+            .tokens
+            .get(number % target.tokens.len().max(1))
+            .map(|token| format!("Authorization: Bearer {token}\r\n"))
+            .unwrap_or_default();
         let forwarded = if target.forwarded { forwarded(number) } else { String::new() };
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -127,6 +135,7 @@ impl Socket {
         while let Some(Frame { opcode, payload, after }) = frame::split(rest)? {
             rest = after;
             match opcode {
+                BINARY if payload.starts_with(&PUSH_HEAD) => on_reply(self, Reply { id: 0, ok: true, push: true }),
                 BINARY => {
                     if let Some(reply) = self.judge(Envelope::decode(payload)?)? {
                         on_reply(self, reply);
@@ -155,7 +164,7 @@ impl Socket {
             GOODBYE => return Err(io::Error::other(format!("the gateway says {:?}", Goodbye::decode(envelope.payload)?))),
             _ => {}
         }
-        Ok((envelope.protocol >= APPLICATION || !ok).then_some(Reply { id: envelope.id, ok }))
+        Ok((envelope.protocol >= APPLICATION || !ok).then_some(Reply { id: envelope.id, ok, push: false }))
     }
 }
 
@@ -220,6 +229,12 @@ mod tests {
         let (request, said) = gateway.join().expect("no panic");
         assert!(request.starts_with("GET /ws HTTP/1.1\r\n") && request.contains("Authorization: Bearer a.b.c\r\n"));
         assert_eq!(said, frame::masked(PONG, b"?"));
+    }
+
+    #[test]
+    fn a_push_is_told_by_its_head() {
+        let envelope = Envelope { protocol: PUSH, topic: "room/all".to_owned(), ..Envelope::default() };
+        assert!(envelope.encode_to_vec().starts_with(&PUSH_HEAD));
     }
 
     #[test]
