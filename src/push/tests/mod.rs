@@ -87,10 +87,6 @@ impl World {
         let attachment = grant.take(Arc::clone(&wire) as Arc<dyn Line>, |_, _| Ok::<(), Close>(())).unwrap();
         Client { wire, attachment }
     }
-
-    async fn say(&self, topic: &str) -> Position {
-        self.hub.publish(topic, 2101, Bytes::from_static(b"")).await.unwrap().expect("it has a history")
-    }
 }
 
 fn rules() -> Rules {

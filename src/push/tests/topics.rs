@@ -161,11 +161,11 @@ async fn what_is_held_back_is_bounded_and_lost_to_nobody_who_heard() {
     };
     let mut hearing = Hearing::new().await;
     hearing.seat(1);
-    (1..=4).for_each(|offset| drop(hearing.topic.say(&large(offset), Some(at(offset)))));
+    (1..=4).for_each(|offset| _ = hearing.topic.say(&large(offset), Some(at(offset))));
     assert_eq!(hearing.commit(1, behind([], 0)), Some((false, 0, 4)), "a new hearer begins anew");
     assert_eq!(hearing.client.published(), [] as [u64; 0]);
     hearing.seat(2);
-    (5..=8).for_each(|offset| drop(hearing.topic.say(&large(offset), Some(at(offset)))));
+    (5..=8).for_each(|offset| _ = hearing.topic.say(&large(offset), Some(at(offset))));
     assert_eq!(hearing.client.published(), [5, 6, 7, 8], "one that heard before does not wait longer than that");
     assert_eq!(hearing.commit(2, behind([], 4)), Some((false, 0, 8)));
 }

@@ -8,7 +8,8 @@
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `accounts`: what the auth service is told
 //! - `backends`, `limits`, `roles`: the named things
-//! - `routes`: one protocol number after the other, `request` for what it does with the message, `effects` with the reply
+//! - `routes`: one protocol number after the other, `taken` for those that are used; `request` for what it does with the message, `effects`
+//!   with the reply
 //! - `topics`: which there may be, and `sendings`: what routes do about them
 //! - `catalogue`: what clients are told
 
@@ -27,6 +28,7 @@ mod routes;
 mod sendings;
 mod signing;
 mod stores;
+mod taken;
 mod topics;
 
 use std::net::SocketAddr;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::backends::Backends;
 use super::limits::Limits;
 use super::process::bytes;
+use super::taken::{Taken, in_range};
 use super::topics::Declared;
 use super::{effects, entries, missing, request, size as shown};
+use crate::config::Document;
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
 use crate::config::layers;
-use crate::config::value::{ByteSize, MessageName, PermissionName, ProtocolNumber, RouteName};
-use crate::config::{Document, Group};
+use crate::config::value::{ByteSize, MessageName, PermissionName, ProtocolNumber};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::id::Protocol;
 use crate::pipeline::permission::PermissionId;
@@ -120,38 +121,6 @@ pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> R
     routes
 }
 
-/// Numbers and names, and where each was used first. Routes and pushes share both.
-#[derive(Default)]
-struct Taken<'a> {
-    numbers: BTreeMap<u32, Span>,
-    names: BTreeMap<&'a str, Span>,
-}
-
-// === impl Taken ===
-
-impl<'a> Taken<'a> {
-    /// Takes number and name; false if the number was taken, which is reported.
-    fn take(&mut self, number: u32, place: Span, name: Option<&'a Spanned<RouteName>>, path: &str, report: &mut Report) -> bool {
-        if let Some(name) = name {
-            let first = *self.names.entry(name.value.as_str()).or_insert(name.span);
-            if first != name.span {
-                report.push(named_twice(name.as_str(), name.span, first, path));
-            }
-        }
-        let first = *self.numbers.entry(number).or_insert(place);
-        if first != place {
-            report.push(
-                Diagnostic::new(Rule::DuplicateNumber, place, format!("the protocol number {number} is declared twice"))
-                    .label("declared again here")
-                    .related(first, "declared first here")
-                    .help("give one of them another number")
-                    .path(path),
-            );
-        }
-        first == place
-    }
-}
-
 /// Every sound push, by number.
 fn pushes<'a>(document: &'a Document, pool: &Pool, taken: &mut Taken<'a>, report: &mut Report) -> Vec<PushRule> {
     let mut found = Vec::new();
@@ -199,26 +168,6 @@ fn collect<'a>(document: &'a Document, taken: &mut Taken<'a>, report: &mut Repor
     }
     found.sort_by_key(|written| written.number);
     found
-}
-
-fn named_twice(name: &str, place: Span, first: Span, path: &str) -> Diagnostic {
-    Diagnostic::new(Rule::DuplicateName, place, format!("the route name `{name}` is used twice"))
-        .label("used again here")
-        .related(first, "used first here")
-        .help("rename one of them; logs and overlays tell routes apart by name")
-        .path(format!("{path}.name"))
-}
-
-fn in_range(group: &Group, number: u32, place: Span, path: &str, report: &mut Report) {
-    let Some(range) = &group.routes.numbers else { return };
-    if !range.contains(ProtocolNumber(number)) {
-        report.push(
-            Diagnostic::new(Rule::NumberRange, place, format!("the protocol number {number} is outside this file's range"))
-                .related(range.span, "the range")
-                .help("choose a number in the range, or widen it")
-                .path(path),
-        );
-    }
 }
 
 fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: &mut Report) -> Option<RoutePlan> {
