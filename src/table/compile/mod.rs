@@ -9,7 +9,7 @@
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `accounts`: what the auth service is told
 //! - `backends`, `limits`, `roles`: the named things
-//! - `routes`: one protocol number after the other, `request` for what it does with the message, `effects` with the reply
+//!   with the reply
 //! - `topics`: which there may be, and `sendings`: what routes do about them
 //! - `catalogue`: what clients are told
 
