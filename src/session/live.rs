@@ -11,7 +11,9 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::identity::Identity;
+use super::outbox::{Fate, Mark};
 use super::publication::Publication;
+use super::receipt::Receipt;
 use super::ring::{Entry, Parked, Ring};
 use super::roster::Record;
 use crate::clock;
@@ -27,6 +29,12 @@ pub trait Line: Send + Sync {
 
     /// Tells the client that it does not hear a topic any more. False: there is no room.
     fn expel(&self, topic: &str, reason: &str) -> bool;
+
+    /// The moment behind everything that it was given until now.
+    fn mark(&self) -> Mark;
+
+    /// What has become of all that it was given before a mark.
+    fn fate(&self, mark: Mark) -> Fate;
 
     /// Asks the connection to end.
     fn close(&self, close: Close);
@@ -368,6 +376,11 @@ impl Session {
         if let Some(line) = state.line.take_if(|line| !line.expel(topic, reason)) {
             line.close(Close::Slow);
         }
+    }
+
+    /// A receipt for all that it was given until now. Nothing: no connection has it.
+    pub fn receipt(&self) -> Option<Receipt> {
+        self.lock().line.clone().map(Receipt::of)
     }
 
     /// How far into the user's inbox it has got; nothing while that is not known.
