@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tonic::Request;
+use tonic::transport::Endpoint;
 
 use crate::support::TestGateway;
 use crate::support::nodes::{Cluster, eventually, news, roster};
@@ -75,10 +76,10 @@ async fn push(gateway: &TestGateway, target: Target, number: u32, text: &str) ->
 
 async fn push_bytes(gateway: &TestGateway, target: Target, number: u32, payload: Bytes) -> PushResponse {
     let address = gateway.gateway().push_address().expect("there is a push side");
-    let mut client = PushServiceClient::connect(format!("http://{address}")).await.unwrap();
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     let mut request = Request::new(PushRequest { target: Some(target), number, payload, wait: Wait::Written.into() });
     request.metadata_mut().insert("authorization", "Bearer a token of services".parse().unwrap());
-    timeout(CEILING, client.push(request)).await.expect("there is an answer in time").unwrap().into_inner()
+    timeout(CEILING, PushServiceClient::new(channel).push(request)).await.expect("there is an answer in time").unwrap().into_inner()
 }
 
 /// Of how many sessions it was said that they got it, and had it written.

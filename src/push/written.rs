@@ -81,3 +81,49 @@ impl Handed for Hearing {
         self.topic.has_told(self.seat, session, self.at.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::push::declared::TopicRule;
+    use crate::push::topic::{self, Turn};
+    use crate::session::{Identity, OnSlow, Publication};
+    use crate::topic::Pattern;
+
+    fn session() -> Arc<Session> {
+        let identity = Identity {
+            user: "alice".into(),
+            roles: Vec::new(),
+            token_id: None,
+            issued_ms: 0,
+            expires: std::time::UNIX_EPOCH,
+            token: None,
+            api_key: None,
+        };
+        Session::new("a session", Arc::new(identity), String::new(), None)
+    }
+
+    #[test]
+    fn a_hearer_has_it_once_the_topic_is_so_far_and_it_has_caught_up() {
+        let pattern = Pattern::parse("room/{id}").unwrap();
+        let rule = TopicRule { pattern, history: None, presence: false, presence_events: None, pushes: vec![2101] };
+        let topic = Arc::new(Topic::new("room/hall".into(), Arc::new(rule)));
+        let place = |epoch: &str, offset| Some(Position { epoch: epoch.into(), offset });
+        let say = |offset| topic.say(&Arc::new(Publication::new(2101, "news".into(), OnSlow::DropOldest)), place("e", offset));
+        let session = session();
+        let seat = topic.seat(&session, None, Turn(1));
+        let hears = |epoch, offset| Hearing { topic: Arc::clone(&topic), seat, at: place(epoch, offset) }.is_handed(&session);
+
+        say(1);
+        assert!(!hears("e", 1), "it is held back for it");
+        topic.catch_up(seat, Turn(1), topic::Asked::FromNow, |_| Ok::<_, ()>(())).unwrap();
+        assert!(hears("e", 1));
+        assert!(!hears("e", 2), "it is not here yet");
+        say(2);
+        assert!(hears("e", 2) && hears("e", 1));
+        assert!(!hears("another", 1), "that is of another history");
+
+        topic.leave(seat, &session);
+        assert!(!hears("e", 2), "it left");
+    }
+}

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use super::identity::Identity;
-use super::live::{Line, Replay, Session};
+use super::line::Line;
+use super::live::{Replay, Session};
 use super::sessions::Sessions;
 use crate::wire::Close;
 

@@ -12,7 +12,8 @@
 //!
 //! What a node does about it:
 //! - `sessions`: making, refreshing, ending; `resume`: coming back; over `rosters`, the rosters in the store
-//! - `grant`: what a connection is given; `live`, `ring`, `registry`: a session here, what its client has not got, where to find it
+//! - `grant`: what a connection is given; `line`: the way to it
+//! - `live`, `ring`, `registry`: a session here, what its client has not got, where to find it
 //! - `push`, `publication`: messages that nobody asked for; `receipt`, `asking`: whether they were written; `operate`: what an operator asks
 //! - `node`: what goes on in the background between this node, the store, and other nodes; it is `lease`, `notices`, `letter` and `storing`
 //!
@@ -37,6 +38,7 @@ mod asking;
 mod grant;
 mod lease;
 mod letter;
+mod line;
 mod node;
 mod notices;
 mod operate;
@@ -54,7 +56,8 @@ pub use asking::{Asking, Question};
 pub use budget::Budget;
 pub use grant::{Admitted, Attachment, Grant, Held, Leaving};
 pub use identity::Identity;
-pub use live::{Line, Session};
+pub use line::Line;
+pub use live::Session;
 pub use node::Node;
 pub use outbox::{Full, Outbox, Ready};
 pub use publication::{OnSlow, Publication};

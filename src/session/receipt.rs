@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
-use super::live::{Line, Session};
+use super::line::Line;
+use super::live::Session;
 use super::outbox::{Fate, Mark};
 
 /// How long a node waits for its sessions.

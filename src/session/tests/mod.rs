@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::letter::{Letter, keep_receiving, mailbox};
-use super::live::Line;
+use super::line::Line;
 use super::node::Node;
 use super::outbox::{Fate, Mark};
 use super::publication::Publication;
