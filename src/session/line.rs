@@ -1,4 +1,4 @@
-//! The way from a session to the connection that it has.
+//! The way from a session to its connection, as the session sees it. The edge makes it.
 
 use std::sync::Arc;
 

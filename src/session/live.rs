@@ -6,17 +6,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::identity::Identity;
 use super::line::Line;
 use super::publication::Publication;
-use super::receipt::Receipt;
 use super::ring::{Entry, Parked, Ring};
 use super::roster::Record;
-use crate::clock;
 use crate::wire::Close;
 
 /// A session of this node.
@@ -357,9 +353,9 @@ impl Session {
         }
     }
 
-    /// A receipt for all that it was given until now. Nothing: no connection has it.
-    pub fn receipt(&self) -> Option<Receipt> {
-        self.lock().line.clone().map(Receipt::of)
+    /// The way to the connection that has it, if one does.
+    pub fn line(&self) -> Option<Arc<dyn Line>> {
+        self.lock().line.clone()
     }
 
     /// How far into the user's inbox it has got; nothing while that is not known.
@@ -414,27 +410,11 @@ impl Session {
         if state.over.is_some() {
             return Wanted::Over { generation };
         }
-        let record = record(&self.id, generation, node, &state.identity, state.resume.to_string());
+        let record = Record::of(&self.id, generation, node, &state.identity, state.resume.to_string());
         Wanted::Alive(Record { detached_until_ms: state.detached_until_ms, ..record })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing that holds a session panics")
-    }
-}
-
-/// A session as the store has it.
-pub fn record(id: &str, generation: u64, node: &str, identity: &Identity, resume: String) -> Record {
-    Record {
-        id: id.to_owned(),
-        generation,
-        node: node.to_owned(),
-        detached_until_ms: None,
-        expires_ms: clock::to_millis(identity.expires),
-        resume,
-        roles: identity.roles.iter().map(ToString::to_string).collect(),
-        token_id: identity.token_id.as_ref().map(ToString::to_string),
-        issued_ms: identity.issued_ms,
-        api_key: identity.api_key.as_ref().map(|hash| BASE64_STANDARD.encode(**hash)),
     }
 }

@@ -12,8 +12,8 @@
 //!
 //! What a node does about it:
 //! - `sessions`: making, refreshing, ending; `resume`: coming back; over `rosters`, the rosters in the store
-//! - `grant`: what a connection is given; `line`: the way to it
-//! - `live`, `ring`, `registry`: a session here, what its client has not got, where to find it
+//! - `grant`: what a connection is given; `line`: the way to it; `live`, `ring`, `registry`: a session here, what its client has not got, where to
+//!   find it
 //! - `push`, `publication`: messages that nobody asked for; `receipt`, `asking`: whether they were written; `operate`: what an operator asks
 //! - `node`: what goes on in the background between this node, the store, and other nodes; it is `lease`, `notices`, `letter` and `storing`
 //!

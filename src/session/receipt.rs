@@ -130,7 +130,7 @@ impl<H: Handed> Pending<H> {
 impl<H: Handed> Open<H> {
     fn fate(&mut self) -> Fate {
         if self.receipt.is_none() && self.way.is_handed(&self.session) {
-            self.receipt = self.session.receipt();
+            self.receipt = self.session.line().map(Receipt::of);
         }
         self.receipt.as_ref().map_or(Fate::Waiting, Receipt::fate)
     }

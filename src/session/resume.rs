@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::grant::{Grant, Granted};
 use super::identity::Identity;
 use super::letter::{Letter, mailbox};
-use super::live::{self, Session};
+use super::live::Session;
 use super::revocation::{Notice, session_key};
 use super::ring::Parked;
 use super::roster::{Record, Roster};
@@ -82,7 +82,7 @@ impl Sessions {
             let resume = record.resume.clone();
             let (generation, before) = roster.take_over(&token.session, &self.0.node).expect("it was found just now");
             roster.change(&token.session, generation, |record| {
-                *record = live::record(&token.session, generation, &self.0.node, &identity, resume.clone());
+                *record = Record::of(&token.session, generation, &self.0.node, &identity, resume.clone());
             });
             let mut batch = self.roster_batch(&token.user, &roster, document.as_ref(), &rules);
             batch.changes.extend(checks.changes);

@@ -4,8 +4,12 @@
 //! generation grows whenever it moves to another connection; whoever acts for an older one finds that it no longer may.
 //! Pure: it is told the time and which nodes live.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::identity::Identity;
+use crate::clock;
 use crate::store::{Document, Key};
 
 /// More generations than there will ever be, and few enough to count on from there.
@@ -195,6 +199,22 @@ impl Roster {
 // === impl Record ===
 
 impl Record {
+    /// A session as the store has it.
+    pub fn of(id: &str, generation: u64, node: &str, identity: &Identity, resume: String) -> Record {
+        Record {
+            id: id.to_owned(),
+            generation,
+            node: node.to_owned(),
+            detached_until_ms: None,
+            expires_ms: clock::to_millis(identity.expires),
+            resume,
+            roles: identity.roles.iter().map(ToString::to_string).collect(),
+            token_id: identity.token_id.as_ref().map(ToString::to_string),
+            issued_ms: identity.issued_ms,
+            api_key: identity.api_key.as_ref().map(|hash| BASE64_STANDARD.encode(**hash)),
+        }
+    }
+
     /// Whether the session is over, given what is known of its node.
     pub fn is_over(&self, now_ms: u64, rules: &Rules, life: Life) -> bool {
         let waited = |since: u64| since.saturating_add(rules.resume_window_ms) <= now_ms;

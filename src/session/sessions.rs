@@ -19,11 +19,11 @@ use tokio::time::timeout;
 use super::asking::Questions;
 use super::grant::{Admitted, Grant, Granted, Held, Leaving};
 use super::identity::Identity;
-use super::live::{self, Session};
+use super::live::Session;
 use super::registry::Registry;
 use super::revocation::{Notice, Revocation};
 use super::ring::{Parked, Ring};
-use super::roster::{Full, Rules, WhenFull};
+use super::roster::{Full, Record, Rules, WhenFull};
 use super::secret::ResumeToken;
 use crate::clock::{Clock, to_millis};
 use crate::failure::{Failure, Reason, Result};
@@ -208,7 +208,7 @@ impl Sessions {
         self.0.registry.insert(&session);
         let mut grant = Grant::new(self.clone(), session, identity, Granted::New { resume_token: token.reveal(), instead });
         let rules = self.rules();
-        let record = live::record(&token.session, 0, &self.0.node, grant.identity(), token.hash());
+        let record = Record::of(&token.session, 0, &self.0.node, grant.identity(), token.hash());
         let (generation, replaced) = self
             .change_roster(grant.identity(), &rules, |roster| {
                 roster.add(record.clone(), &rules).map_err(|Full| {
@@ -229,7 +229,7 @@ impl Sessions {
         let (Held { session, generation }, rules) = (held.clone(), self.rules());
         self.change_roster(identity, &rules, |roster| {
             let refreshed = roster.change(&session.id, generation, |record| {
-                *record = live::record(&session.id, generation, &self.0.node, identity, record.resume.clone());
+                *record = Record::of(&session.id, generation, &self.0.node, identity, record.resume.clone());
             });
             if refreshed { Ok((generation, Vec::new())) } else { Err(replaced()) }
         })
