@@ -226,7 +226,7 @@ impl Gateway {
                 None => sessions.push(&user, None, number, payload).await,
             }
         };
-        self.sessions.ask(PATIENCE, send).await
+        self.sessions.ask(PATIENCE, send).await.map(|reached| reached.len())
     }
 
     /// The bytes that wait for clients to read them, over all connections.

@@ -58,6 +58,9 @@ mod operator;
 // Where services push from outside of the gateway, and who may.
 mod push_side;
 
+// Pushes that are waited for.
+mod written;
+
 // No secret reaches the log, by whatever way it came.
 mod secrets;
 

@@ -124,7 +124,7 @@ pub async fn push(admin: &Admin, request: Request<Incoming>) -> Reply {
         .sessions
         .ask(PATIENCE, |sessions| async move { declared.send(&sessions, &user, session.as_deref(), Bytes::from(payload)).await });
     match reached.await {
-        Ok(reached) => reply(StatusCode::OK, &json!({ "reached": reached })),
+        Ok(reached) => reply(StatusCode::OK, &json!({ "reached": reached.len() })),
         Err(failure) => failed(&failure),
     }
 }

@@ -9,7 +9,7 @@ use super::own::OwnMessages;
 use super::socket::append_message;
 use crate::failure::{Code, Failure};
 use crate::proto;
-use crate::session::outbox::Outbox;
+use crate::session::outbox::{Fate, Mark, Outbox};
 use crate::session::ring::Entry;
 use crate::session::{Line, Publication};
 use crate::table::TableReader;
@@ -78,6 +78,14 @@ impl Line for SocketLine {
         let envelope = Envelope { protocol: number::UNSUBSCRIBE, status: Some(Status::from(&failure)), ..Envelope::default() };
         let write = |out: &mut Vec<u8>| append_message(out, self.codec, |out| self.own.write_in(self.codec, envelope, &message, out));
         self.outbox.try_push(write).is_ok()
+    }
+
+    fn mark(&self) -> Mark {
+        self.outbox.mark()
+    }
+
+    fn fate(&self, mark: Mark) -> Fate {
+        self.outbox.fate(mark)
     }
 
     fn close(&self, close: Close) {

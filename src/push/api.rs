@@ -16,11 +16,12 @@ use super::v1::push_request::Target;
 use super::v1::push_service_server::{PushService, PushServiceServer};
 use super::v1::{
     KickRequest, KickResponse, Member, PresenceRequest, PresenceResponse, PushRequest, PushResponse, TopicPresence, UnsubscribeRequest,
-    UnsubscribeResponse, UserPresence,
+    UnsubscribeResponse, UserPresence, Wait,
 };
 use crate::failure::{self, Failure, Reason};
 use crate::proto::{Values, Walk, WalkOptions};
 use crate::session::revocation::Revocation;
+use crate::session::{Asking, Counts, Reached};
 
 /// Names in one request.
 const NAMES_MAX: usize = 1000;
@@ -42,13 +43,13 @@ pub fn service(hub: Hub) -> PushServiceServer<impl PushService> {
 
 impl Hub {
     /// Sends a message to all sessions of a user, or to one of them, by the delivery that is declared for its number. How many were
-    /// reached. To be called on the back room.
+    /// reached, or are on their way to another node. To be called on the back room.
     pub async fn push(&self, user: &str, session: Option<&str>, number: u32, payload: Bytes) -> failure::Result<usize> {
         let rule = self.declared(number, &payload)?;
-        self.push_by(&rule, user, session, payload).await
+        self.push_by(&rule, user, session, payload).await.map(|reached| reached.len())
     }
 
-    async fn push_by(&self, plan: &PushPlan, user: &str, session: Option<&str>, payload: Bytes) -> failure::Result<usize> {
+    async fn push_by(&self, plan: &PushPlan, user: &str, session: Option<&str>, payload: Bytes) -> failure::Result<Reached> {
         match (&plan.delivery, session) {
             (Delivery::Durable, None) => self.deliver(user, plan.number.0, payload).await,
             _ => plan.send(&self.0.sessions, user, session, payload).await,
@@ -74,26 +75,44 @@ impl Hub {
 
 impl Api {
     async fn push(&self, request: PushRequest) -> failure::Result<PushResponse> {
-        let PushRequest { target, number, payload, wait: _ } = request;
+        let wait = request.wait();
+        let PushRequest { target, number, payload, .. } = request;
         let rule = self.0.declared(number, &payload)?;
+        let asking = match wait {
+            Wait::None => None,
+            Wait::Written => Some(self.0.0.sessions.begin_asking()?),
+        };
         let mut response = PushResponse::default();
         match target {
             Some(Target::Users(users)) => {
                 names(&users.users)?;
+                let mut reached = Reached::default();
                 for user in &users.users {
-                    response.sessions += clamped(self.0.push_by(&rule, user, None, payload.clone()).await?);
+                    reached.add(self.0.push_by(&rule, user, None, payload.clone()).await?);
                 }
+                response.count(reached_by(&rule, asking, reached).await);
             }
             Some(Target::Session(session)) => {
                 names(&[&session.user, &session.session])?;
-                response.sessions = clamped(self.0.push_by(&rule, &session.user, Some(&session.session), payload).await?);
+                let reached = self.0.push_by(&rule, &session.user, Some(&session.session), payload).await?;
+                response.count(reached_by(&rule, asking, reached).await);
             }
             Some(Target::Topic(topic)) => {
-                if let Some(at) = self.0.publish(&topic, number, payload).await? {
+                let at = self.0.publish(&topic, number, payload).await?;
+                if let Some(asking) = asking {
+                    response.count(self.0.written_to_topic(asking, &topic, at.as_ref()).await);
+                }
+                if let Some(at) = at {
                     (response.epoch, response.offset) = (at.epoch.to_string(), at.offset);
                 }
             }
-            Some(Target::Everyone(_)) => self.0.to_everyone(number, payload).await?,
+            Some(Target::Everyone(_)) => {
+                let asked = asking.as_ref().map(|asking| asking.question().into());
+                let hearing = self.0.to_everyone(number, payload, asked).await?;
+                if let Some(asking) = asking {
+                    response.count(asking.answers(hearing).await);
+                }
+            }
             None => return Err(Failure::gateway(Reason::NoTarget, "the push has no target; name users, a session, a topic or everyone")),
         }
         Ok(response)
@@ -135,6 +154,14 @@ impl Api {
     }
 }
 
+// === impl PushResponse ===
+
+impl PushResponse {
+    fn count(&mut self, counts: Counts) {
+        (self.sessions, self.written) = (counts.sessions, counts.written);
+    }
+}
+
 #[tonic::async_trait]
 impl PushService for Api {
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
@@ -155,6 +182,14 @@ impl PushService for Api {
 
     async fn presence(&self, request: Request<PresenceRequest>) -> Result<Response<PresenceResponse>, Status> {
         self.presence(request.into_inner()).await.map(Response::new).map_err(status)
+    }
+}
+
+/// Of how many sessions it is known that they were reached; and, if that is asked, that it was written to them.
+async fn reached_by(plan: &PushPlan, asking: Option<Asking>, reached: Reached) -> Counts {
+    match asking {
+        None => Counts { sessions: clamped(reached.len()), written: 0 },
+        Some(asking) => asking.about(reached, plan.delivery.keeping()).await,
     }
 }
 

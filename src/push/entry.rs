@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 
+use super::written::Asked;
+
 /// A place in the history of a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Position {
@@ -29,6 +31,9 @@ pub struct Entry {
     /// Instead of a message: who has to leave.
     #[prost(message, optional, tag = "4")]
     pub leave: Option<Leave>,
+    /// Whoever hears this says whether the message was written: this one, or the last one of a topic.
+    #[prost(message, optional, tag = "5")]
+    pub asked: Option<Asked>,
 }
 
 /// Who has to leave a topic.

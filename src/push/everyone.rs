@@ -11,7 +11,9 @@ use tokio::time::sleep;
 use super::entry::Entry;
 use super::hub::{Hub, store_failed};
 use super::rules::Delivery;
+use super::written::Asked;
 use crate::failure::Result;
+use crate::session::{Keeping, Pending, Place, Session};
 use crate::store::Signal;
 
 /// The channel that every node hears.
@@ -23,23 +25,34 @@ const RETRY: Duration = Duration::from_millis(500);
 // === impl Hub ===
 
 impl Hub {
-    /// Sends a message to every session of every node. Who is not there misses it.
-    pub(super) async fn to_everyone(&self, number: u32, payload: Bytes) -> Result<()> {
-        let entry = Entry { epoch: String::new(), number, payload, leave: None };
-        self.0.store.publish(CHANNEL, entry.encode_to_vec().into()).await.map(drop).map_err(store_failed)
+    /// Sends a message to every session of every node. Who is not there misses it. How many nodes hear it; they are `asked`, or not.
+    pub(super) async fn to_everyone(&self, number: u32, payload: Bytes, asked: Option<Asked>) -> Result<u64> {
+        let entry = Entry { number, payload, asked, ..Entry::default() };
+        self.0.store.publish(CHANNEL, entry.encode_to_vec().into()).await.map_err(store_failed)
     }
 
-    fn say_to_all(&self, entry: &Entry) {
+    async fn hear_for_all(&self, entry: Entry) {
+        let sessions = self.0.sessions.all();
+        let keeping = self.say_to(&sessions, &entry);
+        let Some(asked) = entry.asked else { return };
+        // Where nobody knows the number, nobody gets it.
+        let sessions = if keeping.is_some() { sessions } else { Vec::new() };
+        let given = sessions.into_iter().map(|session| (session, Place(0)));
+        self.0.sessions.answer(asked.question(), Pending::new(keeping.unwrap_or(Keeping::Passing), given)).await;
+    }
+
+    /// Nothing: there is no such push.
+    fn say_to(&self, sessions: &[Arc<Session>], entry: &Entry) -> Option<Keeping> {
         let rules = self.rules();
-        let Some(push) = rules.push(entry.number) else { return };
+        let push = rules.push(entry.number)?;
         if let Delivery::BestEffort(_) = push.delivery {
-            let Ok(publication) = push.publication(entry.payload.clone()) else { return };
-            let publication = Arc::new(publication);
-            self.0.sessions.all().iter().for_each(|session| _ = session.publish(&publication));
+            let publication = Arc::new(push.publication(entry.payload.clone()).ok()?);
+            sessions.iter().for_each(|session| _ = session.publish(&publication));
         } else {
             let bytes_max = self.0.sessions.settings().ring_bytes_max;
-            self.0.sessions.all().iter().for_each(|session| _ = session.push(entry.number, entry.payload.clone(), bytes_max));
+            sessions.iter().for_each(|session| _ = session.push(entry.number, entry.payload.clone(), bytes_max));
         }
+        Some(push.delivery.keeping())
     }
 }
 
@@ -55,7 +68,7 @@ pub async fn keep_hearing(hub: Hub) {
             Some(channel) => match channel.recv().await {
                 Some(Signal::Message(message)) => {
                     if let Ok(entry) = Entry::decode(message) {
-                        hub.say_to_all(&entry);
+                        hub.hear_for_all(entry).await;
                     }
                 }
                 // Who is not there misses it.

@@ -80,7 +80,7 @@ impl Histories {
     pub async fn append(&self, topic: &Arc<str>, bounds: Bounds, number: u32, payload: Bytes, seen: Option<&Position>) -> Result<Position> {
         for _ in 0..ATTEMPTS_MAX {
             let known = self.known(topic, bounds).await?;
-            let entry = Entry { epoch: known.epoch.to_string(), number, payload: payload.clone(), leave: None };
+            let entry = Entry { epoch: known.epoch.to_string(), number, payload: payload.clone(), ..Entry::default() };
             let batch = self.holding(topic, &known, bounds).append_announced(
                 log(topic, &known.epoch),
                 entry.encode_to_vec(),

@@ -134,7 +134,7 @@ impl Hub {
                 self.0.histories.append(topic, bounds, number, payload, seen.as_ref()).await.map(Some)
             }
             None => {
-                let entry = Entry { epoch: String::new(), number, payload, leave: None };
+                let entry = Entry { number, payload, ..Entry::default() };
                 self.0.store.publish(&channel(topic), unkept(&entry)).await?;
                 Ok(None)
             }
@@ -185,8 +185,7 @@ impl Hub {
     /// Takes users out of a topic, or everybody, on every node.
     pub async fn expel(&self, topic: &str, users: Vec<String>, reason: String) -> Result<()> {
         self.rule(topic)?;
-        let leave = Some(Leave { users, reason });
-        let entry = Entry { epoch: String::new(), number: 0, payload: Bytes::new(), leave };
+        let entry = Entry { leave: Some(Leave { users, reason }), ..Entry::default() };
         self.0.store.publish(&channel(topic), unkept(&entry)).await.map(drop).map_err(store_failed)
     }
 

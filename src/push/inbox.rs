@@ -17,7 +17,7 @@ use tracing::warn;
 use super::entry::Entry;
 use super::hub::{Hub, store_failed};
 use crate::failure::Result;
-use crate::session::{Session, Sessions};
+use crate::session::{Place, Reached, Session, Sessions};
 use crate::store::{Batch, Bounds, Durability, Expect, Key, Signal, StoreError};
 
 /// How much an inbox holds.
@@ -87,23 +87,27 @@ impl Inboxes {
 // === impl Hub ===
 
 impl Hub {
-    /// Puts a message into a user's inbox, and has the user's sessions look. How many were told. To be called on the back room.
-    pub(super) async fn deliver(&self, user: &str, number: u32, payload: Bytes) -> Result<usize> {
-        let entry = Entry { epoch: String::new(), number, payload, leave: None };
+    /// Puts a message into a user's inbox, and has the user's sessions look. Those that were told. To be called on the back
+    /// room.
+    pub(super) async fn deliver(&self, user: &str, number: u32, payload: Bytes) -> Result<Reached> {
+        let entry = Entry { number, payload, ..Entry::default() };
         let batch = Batch::new(Durability::Durable).append(log(user), entry.encode_to_vec(), BOUNDS);
-        self.0.store.write(batch).await.map_err(store_failed)?;
-        let mut told = 0;
+        let offsets = self.0.store.write(batch).await.map_err(store_failed)?;
+        let place = Place(offsets.first().copied().unwrap_or(0));
+        let mut told = Reached::default();
         for record in self.0.sessions.list(user).await? {
             if record.node == self.0.sessions.node() {
                 if let Some(session) = self.0.sessions.get(&record.id) {
                     // Where too many wait, this one waits with them: whoever pushes is slowed down, and nobody is forgotten.
-                    let _ = self.0.inboxes.lane(&session).send(session).await;
+                    let _ = self.0.inboxes.lane(&session).send(Arc::clone(&session)).await;
+                    told.here.push((session, place));
                 }
-                told += 1;
             } else {
                 // One that is not heard is made good when the session is next looked at.
-                let heard = self.0.store.publish(&channel(&record.node), record.id.into()).await.map_err(store_failed)?;
-                told += usize::from(heard > 0);
+                let heard = self.0.store.publish(&channel(&record.node), record.id.clone().into()).await.map_err(store_failed)?;
+                if heard > 0 {
+                    told.add_elsewhere(&record, place);
+                }
             }
         }
         Ok(told)

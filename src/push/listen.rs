@@ -72,6 +72,10 @@ async fn hear(hub: &Hub, topic: &Arc<Topic>, offset: u64, entry: Entry) -> Resul
         hub.expelled(topic, leave);
         return Ok(());
     }
+    if let Some(asked) = entry.asked {
+        hub.asked_of_topic(topic, asked).await;
+        return Ok(());
+    }
     match topic.next(&entry.epoch, offset) {
         Next::Old => Ok(()),
         Next::Missing => fetch(hub, topic).await,

@@ -14,6 +14,9 @@
 //! Users and everyone:
 //! - `inbox`: durable pushes, kept until a client of the user has them; `everyone`: every session of every node
 //!
+//! What became of it:
+//! - `written`: whether it was written to the sockets of those who hear it
+//!
 //! Who pushes:
 //! - `api`: the PushService, by which services push
 //! - `door`: who may
@@ -33,6 +36,7 @@ mod listen;
 mod node;
 mod presence;
 mod topic;
+mod written;
 
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use crate::failure::{Failure, Reason, Result};
 use crate::id::Protocol;
 use crate::proto::{FieldPath, MessageType, Value, Values, Walk, WalkOptions, WalkProblem};
-use crate::session::Sessions;
 use crate::session::publication::{Key, OnSlow, Publication};
+use crate::session::{Keeping, Reached, Sessions};
 
 /// A message that nobody asked for.
 pub struct PushPlan {
@@ -50,9 +50,9 @@ impl PushPlan {
         Ok(Publication::new(self.number.0, payload, rule))
     }
 
-    /// Sends it to every session of a user, or to one of them, as it is declared. How many were reached, or sent a letter. To be called on
-    /// the back room.
-    pub async fn send(&self, sessions: &Sessions, user: &str, session: Option<&str>, payload: Bytes) -> Result<usize> {
+    /// Sends it to every session of a user, or to one of them, as it is declared. Those that were reached, or sent a letter. To be
+    /// called on the back room.
+    pub async fn send(&self, sessions: &Sessions, user: &str, session: Option<&str>, payload: Bytes) -> Result<Reached> {
         match self.delivery {
             Delivery::BestEffort(_) => {
                 let publication = self.publication(payload).map_err(|problem| {
@@ -68,6 +68,14 @@ impl PushPlan {
 // === impl Delivery ===
 
 impl Delivery {
+    /// Whether a session keeps it.
+    pub fn keeping(&self) -> Keeping {
+        match self {
+            Delivery::BestEffort(_) => Keeping::Passing,
+            Delivery::Session | Delivery::Durable => Keeping::Kept,
+        }
+    }
+
     /// As it is written in a route file.
     pub fn name(&self) -> &'static str {
         match self {

@@ -253,6 +253,14 @@ impl Topic {
         self.lock().hearers.iter().map(|(index, hearer)| (Seat(index), Arc::clone(&hearer.session))).collect()
     }
 
+    /// Whether whoever has this seat was given all that was said up to this place.
+    pub fn has_told(&self, Seat(index): Seat, session: &Session, place: Option<&Position>) -> bool {
+        let state = self.lock();
+        let is_said = |place: &Position| state.at.as_ref().is_some_and(|at| at.epoch == place.epoch && at.offset >= place.offset);
+        let hearer = state.hearers.get(index).filter(|hearer| std::ptr::eq(&*hearer.session, session));
+        place.is_none_or(is_said) && hearer.is_some_and(|hearer| matches!(hearer.phase, Phase::Hearing))
+    }
+
     pub fn is_deserted(&self) -> bool {
         self.lock().hearers.is_empty()
     }

@@ -11,8 +11,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::asking::Question;
 use super::live::NotOlder;
 use super::publication::{OnSlow, Publication};
+use super::push::Place;
+use super::receipt::{Counts, Keeping};
 use super::ring::Parked;
 use super::sessions::Sessions;
 use crate::store::Signal;
@@ -32,6 +35,10 @@ pub enum Letter {
     Push { session: String, number: u32, payload: String },
     /// A message for the connection of a session of the node that gets this.
     Publish { session: String, message: Published },
+    /// Whether what was sent before this was written to sessions of the node that gets it.
+    Asked { question: Question, keeping: Keeping, sessions: Vec<(String, Place)> },
+    /// The answer.
+    Answer { id: u64, counts: Counts },
 }
 
 /// A publication on its way to another node: payload and key in base64.
@@ -122,6 +129,8 @@ impl Sessions {
                     self.publish_here(&session, &Arc::new(publication));
                 }
             }
+            Letter::Asked { question, keeping, sessions } => self.asked(question, keeping, sessions).await,
+            Letter::Answer { id, counts } => self.0.questions.answered(id, counts),
             Letter::Ring { session, ring } => {
                 let awaited = self.0.awaited.lock().expect("nothing that holds the list panics").remove(&session);
                 if let Some(awaited) = awaited {

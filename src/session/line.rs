@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::outbox::{Fate, Mark};
 use super::publication::Publication;
 use super::ring::Entry;
 use crate::wire::Close;
@@ -16,6 +17,12 @@ pub trait Line: Send + Sync {
 
     /// Tells the client that it does not hear a topic any more. False: there is no room.
     fn expel(&self, topic: &str, reason: &str) -> bool;
+
+    /// The moment behind everything that it was given until now.
+    fn mark(&self) -> Mark;
+
+    /// What has become of all that it was given before a mark.
+    fn fate(&self, mark: Mark) -> Fate;
 
     /// Asks the connection to end.
     fn close(&self, close: Close);

@@ -353,6 +353,11 @@ impl Session {
         }
     }
 
+    /// The way to the connection that has it, if one does.
+    pub fn line(&self) -> Option<Arc<dyn Line>> {
+        self.lock().line.clone()
+    }
+
     /// How far into the user's inbox it has got; nothing while that is not known.
     pub fn inbox(&self) -> Option<u64> {
         self.lock().ring.inbox()

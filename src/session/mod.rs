@@ -14,11 +14,12 @@
 //! - `sessions`: making, refreshing, ending; `resume`: coming back; over `rosters`, the rosters in the store
 //! - `grant`: what a connection is given; `line`: the way to it; `live`, `ring`, `registry`: a session here, what its client has not got, where to
 //!   find it
-//! - `push`, `publication`: messages that nobody asked for; `operate`: what an operator asks
+//! - `push`, `publication`: messages that nobody asked for; `receipt`, `asking`: whether they were written; `operate`: what an operator asks
 //! - `node`: what goes on in the background between this node, the store, and other nodes; it is `lease`, `notices`, `letter` and `storing`
 //!
 //! What waits for a client:
-//! - `outbox`: what waits to be written to one connection, in `outbox/lane` the pushes, in `outbox/room` what gives way
+//! - `outbox`: what waits to be written to one connection, in `outbox/lane` the pushes, in `outbox/room` what gives way, in `outbox/mark` what was
+//!   written
 //! - `budget`: the bounds that all outboxes share; `bell`: how the connections of a worker are woken from other threads
 
 pub mod bell;
@@ -27,12 +28,14 @@ pub mod identity;
 pub mod live;
 pub mod outbox;
 pub mod publication;
+pub mod receipt;
 pub mod registry;
 pub mod revocation;
 pub mod ring;
 pub mod roster;
 pub mod secret;
 
+mod asking;
 mod grant;
 mod lease;
 mod letter;
@@ -50,6 +53,7 @@ mod storing;
 #[cfg(test)]
 mod tests;
 
+pub use asking::{Asking, Question};
 pub use budget::Budget;
 pub use grant::{Admitted, Attachment, Grant, Held, Leaving};
 pub use identity::Identity;
@@ -58,4 +62,6 @@ pub use live::Session;
 pub use node::Node;
 pub use outbox::{Full, Outbox, Ready};
 pub use publication::{OnSlow, Publication};
+pub use push::{Place, Reached};
+pub use receipt::{Counts, Handed, Keeping, Pending};
 pub use sessions::{PATIENCE, SessionSettings, Sessions};

@@ -23,8 +23,10 @@ use super::budget::Budget;
 use super::publication::{OnSlow, Publication};
 use crate::wire::Close;
 use lane::Lane;
+pub use mark::{Fate, Mark};
 
 mod lane;
+mod mark;
 mod room;
 
 /// The most bytes that the task takes at once, if pushes are among them: what it has taken can be neither dropped nor replaced. One write
@@ -71,6 +73,9 @@ struct State {
     /// The second lane, while something waits in it or has to be told.
     lane: Option<Box<Lane>>,
     end: End,
+    /// How often all that waited was written, and how often something was dropped or replaced; both wrap.
+    emptied: u32,
+    losses: u32,
     /// The connection's task, while it sleeps on this outbox.
     sleeper: Option<Waker>,
     /// The same, wherever it sleeps.
@@ -147,7 +152,7 @@ impl Outbox {
             let mut state = self.lock();
             match self.add(&mut state, publication, frame) {
                 Ok(()) => {}
-                Err(_) if publication.rule == OnSlow::DropOldest && state.lane().lose(publication, 1) => {}
+                Err(_) if publication.rule == OnSlow::DropOldest && state.lane().lose(publication, 1) => state.count_loss(),
                 Err(full) => return Err(full),
             }
             state.sleeper.take()
@@ -244,6 +249,9 @@ impl Outbox {
         let written = bytes.min(state.taken);
         state.taken -= written;
         self.budget.give_back(written);
+        if written > 0 && state.waiting() == 0 {
+            state.emptied = state.emptied.wrapping_add(1);
+        }
     }
 
     /// The bytes that wait: in here, and in the hands of the connection's task.
@@ -289,6 +297,7 @@ impl Outbox {
             && let Some((bytes, count)) = state.lane().replace(publication)
         {
             self.budget.give_back(bytes);
+            state.count_loss();
             replaced = count;
         }
         self.make_room(state, frame.len())?;
@@ -343,6 +352,10 @@ impl State {
     /// The second lane, for what has to wait in it.
     fn lane(&mut self) -> &mut Lane {
         self.lane.get_or_insert_default()
+    }
+
+    fn count_loss(&mut self) {
+        self.losses = self.losses.wrapping_add(1);
     }
 
     /// What was appended and not accepted yet.

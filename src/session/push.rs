@@ -4,43 +4,60 @@
 //! there is kept until its client has acknowledged it; what is published is not kept at all. A letter that is lost is lost: who must know
 //! asks for what was missed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::letter::{Letter, Published, mailbox};
+use super::live::Session;
 use super::publication::Publication;
-use super::roster::Roster;
+use super::receipt::Handed;
+use super::roster::{Record, Roster};
 use super::sessions::{Sessions, store_failed};
 use crate::failure::Result;
+
+/// The sessions that a push was given to.
+#[derive(Default)]
+pub struct Reached {
+    /// On this node.
+    pub here: Vec<(Arc<Session>, Place)>,
+    /// By the nodes that have them: they were sent a letter.
+    pub elsewhere: HashMap<String, Vec<(String, Place)>>,
+}
+
+/// Where in the user's inbox a push is; 0 for one that was given to the session itself.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Place(pub u64);
 
 // === impl Sessions ===
 
 impl Sessions {
-    /// Sends a message to every session of a user, or to one of them, and keeps it there. How many were reached, or sent a letter. To be
+    /// Sends a message to every session of a user, or to one of them, and keeps it there. Those that were reached, or sent a letter. To be
     /// called on the back room.
-    pub async fn push(&self, user: &str, session: Option<&str>, number: u32, payload: Bytes) -> Result<usize> {
+    pub async fn push(&self, user: &str, session: Option<&str>, number: u32, payload: Bytes) -> Result<Reached> {
         let letter = |session| Letter::Push { session, number, payload: BASE64_STANDARD.encode(&payload) };
         self.reach(user, session, letter, |session| self.push_here(session, number, payload.clone())).await
     }
 
-    /// Sends a message to whatever connections the user's sessions have, or one of them. How many were reached, or sent a letter. To be
+    /// Sends a message to whatever connections the user's sessions have, or one of them. Those that were reached, or sent a letter. To be
     /// called on the back room.
-    pub async fn publish(&self, user: &str, session: Option<&str>, publication: &Arc<Publication>) -> Result<usize> {
+    pub async fn publish(&self, user: &str, session: Option<&str>, publication: &Arc<Publication>) -> Result<Reached> {
         let letter = |session| Letter::Publish { session, message: Published::of(publication) };
         self.reach(user, session, letter, |session| self.publish_here(session, publication)).await
     }
 
-    /// Sends a message to a session of this node. False: there is none, or it is over.
-    pub(super) fn push_here(&self, session: &str, number: u32, payload: Bytes) -> bool {
-        self.get(session).is_some_and(|session| session.push(number, payload, self.settings().ring_bytes_max))
+    /// Sends a message to a session of this node. Nothing: there is none, or it is over.
+    pub(super) fn push_here(&self, session: &str, number: u32, payload: Bytes) -> Option<Arc<Session>> {
+        self.get(session).filter(|session| session.push(number, payload, self.settings().ring_bytes_max))
     }
 
-    /// Sends a message to the connection of a session of this node. False: there is none.
-    pub(super) fn publish_here(&self, session: &str, publication: &Arc<Publication>) -> bool {
-        self.get(session).is_some_and(|session| session.publish(publication))
+    /// Sends a message to the connection of a session of this node. Nothing: there is none.
+    pub(super) fn publish_here(&self, session: &str, publication: &Arc<Publication>) -> Option<Arc<Session>> {
+        self.get(session).filter(|session| session.publish(publication))
     }
 
     async fn reach(
@@ -48,21 +65,57 @@ impl Sessions {
         user: &str,
         session: Option<&str>,
         letter: impl Fn(String) -> Letter,
-        here: impl Fn(&str) -> bool,
-    ) -> Result<usize> {
+        here: impl Fn(&str) -> Option<Arc<Session>>,
+    ) -> Result<Reached> {
         let rules = self.rules();
         let document = self.0.store.get(&Roster::key(user)).await.map_err(store_failed)?;
         let roster = self.roster(document.as_ref(), &rules).await?;
-        let mut reached = 0;
+        let mut reached = Reached::default();
         for record in roster.records().iter().filter(|record| session.is_none_or(|wanted| wanted == record.id)) {
             if record.node == self.0.node {
-                reached += usize::from(here(&record.id));
+                reached.here.extend(here(&record.id).map(|session| (session, Place(0))));
             } else {
                 let letter = letter(record.id.clone()).write();
                 let heard = self.0.store.publish(&mailbox(&record.node), letter.into()).await.map_err(store_failed)?;
-                reached += usize::from(heard > 0);
+                if heard > 0 {
+                    reached.add_elsewhere(record, Place(0));
+                }
             }
         }
         Ok(reached)
+    }
+}
+
+// === impl Reached ===
+
+impl Reached {
+    /// How many sessions.
+    pub fn len(&self) -> usize {
+        self.here.len() + self.elsewhere.values().map(Vec::len).sum::<usize>()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// These, too.
+    pub fn add(&mut self, more: Reached) {
+        self.here.extend(more.here);
+        for (node, sessions) in more.elsewhere {
+            self.elsewhere.entry(node).or_default().extend(sessions);
+        }
+    }
+
+    /// A session of another node, too.
+    pub fn add_elsewhere(&mut self, record: &Record, place: Place) {
+        self.elsewhere.entry(record.node.clone()).or_default().push((record.id.clone(), place));
+    }
+}
+
+// === impl Place ===
+
+impl Handed for Place {
+    fn is_handed(&self, session: &Session) -> bool {
+        self.0 == 0 || session.inbox().is_some_and(|inbox| inbox >= self.0)
     }
 }

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
 
+use super::asking::Questions;
 use super::grant::{Admitted, Grant, Granted, Held, Leaving};
 use super::identity::Identity;
 use super::live::Session;
@@ -70,6 +71,8 @@ pub(super) struct Inner {
     pub dirt: Notify,
     /// Who waits for which session's ring from another node.
     pub awaited: Mutex<HashMap<String, oneshot::Sender<Option<Parked>>>>,
+    /// What is asked about pushes.
+    pub(super) questions: Questions,
     /// Whose turn it is to resume which session here; one at a time.
     pub turns: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// The process is about to end: rings are parked in the store.
@@ -92,6 +95,7 @@ impl Sessions {
             dirty: Mutex::default(),
             dirt: Notify::new(),
             awaited: Mutex::default(),
+            questions: Questions::new(),
             turns: Mutex::default(),
             draining: AtomicBool::new(false),
         }))

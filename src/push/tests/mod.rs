@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::id::Protocol;
 use crate::proto::Pool;
 use crate::session::OnSlow;
+use crate::session::outbox::{Fate, Mark};
 use crate::session::ring::Entry;
 use crate::session::{Attachment, Identity, Line, Node, Publication, Session, SessionSettings, Sessions};
 use crate::store::memory::Memory;
@@ -151,6 +152,14 @@ impl Line for Wire {
 
     fn expel(&self, _: &str, _: &str) -> bool {
         true
+    }
+
+    fn mark(&self) -> Mark {
+        Mark::default()
+    }
+
+    fn fate(&self, _: Mark) -> Fate {
+        Fate::Written
     }
 
     fn close(&self, _: Close) {}

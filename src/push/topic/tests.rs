@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::session::outbox::{Fate, Mark};
 use crate::session::publication::OnSlow;
 use crate::session::ring::Entry;
 use crate::session::{Identity, Line};
@@ -25,6 +26,14 @@ impl Line for Paper {
 
     fn expel(&self, _: &str, _: &str) -> bool {
         true
+    }
+
+    fn mark(&self) -> Mark {
+        Mark::default()
+    }
+
+    fn fate(&self, _: Mark) -> Fate {
+        Fate::Written
     }
 
     fn close(&self, _: Close) {}

@@ -70,6 +70,11 @@ impl Lane {
         self.waiting.is_empty()
     }
 
+    /// Whether something was lost that has not been told yet.
+    pub fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
     /// Whether there is nothing to remember either.
     pub fn is_spent(&self) -> bool {
         self.waiting.is_empty() && self.lost.is_empty()

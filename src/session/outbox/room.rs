@@ -54,6 +54,7 @@ impl Outbox {
         let Some(lane) = &mut state.lane else { return false };
         let Some(bytes) = losses.iter().find_map(|loss| lane.drop_oldest(*loss)) else { return false };
         self.budget.give_back(bytes);
+        state.count_loss();
         true
     }
 }

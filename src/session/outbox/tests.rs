@@ -1,6 +1,7 @@
-//! The outbox: order, bounds, waking, and a count of every byte. What is lost of pushes is in `losses`.
+//! The outbox: order, bounds, waking, and a count of every byte. What is lost of pushes is in `losses`, what is known of it in `marks`.
 
 mod losses;
+mod marks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;

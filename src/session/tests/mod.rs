@@ -2,6 +2,7 @@
 
 mod model;
 mod promises;
+mod receipts;
 mod steps;
 
 use std::sync::{Arc, Mutex};
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::letter::{Letter, keep_receiving, mailbox};
 use super::line::Line;
 use super::node::Node;
+use super::outbox::{Fate, Mark};
 use super::publication::Publication;
 use super::ring::Entry;
 use super::secret::ResumeToken;
@@ -207,6 +209,14 @@ impl Line for Wire {
 
     fn expel(&self, _: &str, _: &str) -> bool {
         !self.full
+    }
+
+    fn mark(&self) -> Mark {
+        Mark::default()
+    }
+
+    fn fate(&self, _: Mark) -> Fate {
+        if self.full { Fate::Waiting } else { Fate::Written }
     }
 
     fn close(&self, close: Close) {
