@@ -9,7 +9,7 @@
 //!   about to be written anyway, because nothing is in its way, goes with the first lane at once.
 //! - What may be dropped gives way to everything else, be it for the bound of this outbox or for that of all; see `room`, and `lane` for
 //!   what is dropped, and how the client hears of it. A session's own pushes never are.
-//! - An empty outbox owns no buffer; an idle connection pays about a hundred bytes.
+//! - An empty outbox owns no buffer; an idle connection pays about 140 bytes.
 //! - Anyone may ask the connection to end. The first to ask is heard, once.
 
 use std::future::poll_fn;
