@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::declared::{Rules, TopicRule};
@@ -35,6 +35,10 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Effects that wait to be published; what comes beyond is lost, and said to be in the log.
 const PUBLISHING_MAX: usize = 4096;
+
+/// How often, and after which pause, an effect is published again where the store had no room to be asked.
+const PUBLISHED_AGAIN_MAX: u32 = 20;
+const PUBLISHED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// All of it. Clones are the same.
 #[derive(Clone)]
@@ -161,7 +165,16 @@ impl Hub {
     /// Publishes what waits for a topic, until nothing does.
     async fn publish_all(self, topic: String) {
         while let Some(Later { number, payload, _room }) = self.next_later(&topic) {
-            if let Err(failure) = self.publish(&topic, number, payload).await {
+            let mut published = self.publish(&topic, number, payload.clone()).await;
+            for _ in 0..PUBLISHED_AGAIN_MAX {
+                // What may have happened is not done twice.
+                if !published.as_ref().is_err_and(Failure::is_unsent) {
+                    break;
+                }
+                sleep(PUBLISHED_AGAIN_AFTER).await;
+                published = self.publish(&topic, number, payload.clone()).await;
+            }
+            if let Err(failure) = published {
                 let (reason, cause) = (failure.reason(), failure.cause());
                 tracing::warn!(topic, number, reason, cause, "could not be published: {}", failure.message());
             }
@@ -278,7 +291,8 @@ impl Hub {
 }
 
 pub(super) fn store_failed(error: StoreError) -> Failure {
-    unavailable(&error.to_string())
+    let failure = unavailable(&error.to_string());
+    if let StoreError::Busy(_) = error { failure.unsent() } else { failure }
 }
 
 pub(super) fn unavailable(cause: &str) -> Failure {

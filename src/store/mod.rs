@@ -138,6 +138,8 @@ pub enum StoreError {
     Conflict(usize),
     /// The store cannot be reached, or did not answer in time. A change may have happened nevertheless. The text is for the log alone.
     Unavailable(String),
+    /// Too much is asked of the store already, and it was not asked: nothing happened. The text is for the log alone.
+    Busy(String),
 }
 
 /// What an implementation does. Callers use [`Store`].
@@ -328,7 +330,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::Conflict(index) => write!(f, "change {index} of the batch met another document than it expected"),
-            StoreError::Unavailable(cause) => write!(f, "the store is not available: {cause}"),
+            StoreError::Unavailable(cause) | StoreError::Busy(cause) => write!(f, "the store is not available: {cause}"),
         }
     }
 }

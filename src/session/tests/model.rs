@@ -232,7 +232,8 @@ impl Game {
         let there = before.get(&id).is_some_and(|record| {
             // A node knows that it lives itself, whatever became of its lease while the store was away.
             let rules = self.world.sessions(node).rules();
-            let is_here = record.node == self.world.sessions(node).node() && !record.is_over(self.world.clock.now_ms(), &rules, Life::Alive);
+            let is_here =
+                record.node == self.world.sessions(node).node() && !record.is_over(self.world.clock.now_ms(), &rules, Life::Alive);
             (is_here || !self.is_over(record))
                 && record.expires_ms > self.world.clock.now_ms()
                 && !self.revoked.contains(&id)

@@ -76,7 +76,7 @@ impl Embedded {
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.as_ref().expect("only dropping takes it");
         queue.try_send(ask(reply)).map_err(|error| match error {
-            TrySendError::Full(_) => unavailable("too much waits to be written"),
+            TrySendError::Full(_) => StoreError::Busy("too much waits to be written".to_owned()),
             TrySendError::Disconnected(_) => unavailable("its writer has ended"),
         })?;
         answer.await.unwrap_or_else(|_| Err(unavailable("its writer has ended")))

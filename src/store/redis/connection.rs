@@ -233,8 +233,10 @@ impl Connections {
             bb8::RunError::User(why) => Some(why),
             bb8::RunError::TimedOut => self.trouble.0.lock().expect("nothing that holds the text panics").clone(),
         };
-        let why = why.unwrap_or_else(|| "all of them are in use".to_owned());
-        StoreError::Unavailable(format!("no connection within {CHECK_OUT_PATIENCE:?}: {why}"))
+        match why {
+            Some(why) => StoreError::Unavailable(format!("no connection within {CHECK_OUT_PATIENCE:?}: {why}")),
+            None => StoreError::Busy(format!("no connection within {CHECK_OUT_PATIENCE:?}: all of them are in use")),
+        }
     }
 }
 

@@ -310,7 +310,7 @@ async fn more_than_may_wait_is_refused_at_once() {
     let asks: Vec<_> =
         (0..3000).map(|_| store.write(Batch::new(Durability::Durable).put(key("a"), vec![1; 4000], Expect::Anything, None))).collect();
     let done = futures_util::future::join_all(asks).await;
-    let refused = done.iter().filter(|done| matches!(done, Err(StoreError::Unavailable(why)) if why.contains("too much"))).count();
+    let refused = done.iter().filter(|done| matches!(done, Err(StoreError::Busy(why)) if why.contains("too much"))).count();
     assert!(refused > 0, "3000 have waited at once");
     assert!(done.iter().any(Result::is_ok));
     store.write(put("a", "x", Expect::Anything)).await.unwrap();
