@@ -3,8 +3,12 @@
 use std::net::SocketAddr;
 use std::process::{Child, Command};
 
+use protogate::services::notify::v1::notify_admin_client::NotifyAdminClient;
+use protogate::services::notify::v1::send_request::Content;
+use protogate::services::notify::v1::{Recipient, SendRequest, Words};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tonic::transport::Channel;
 
 use crate::support::client::TestClient;
 use crate::support::redis::RedisServer;
@@ -131,13 +135,13 @@ async fn games_are_served_by_processes_of_their_own_also_while_nobody_can_be_tol
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn games_and_chat_are_served_by_processes_that_push_through_the_gateway() {
+async fn games_chat_and_notifications_are_served_by_processes_that_push_through_the_gateway() {
     let redis = RedisServer::start();
     let store = format!("store: {{ redis: {{ url: \"{}\" }} }}", redis.url());
     let gateway = TestGateway::start_shipped(&format!("{store}\npush: {{ address: \"127.0.0.1:0\", token: \"{TOKEN}\" }}"));
     let door = format!("http://{}", gateway.gateway().push_address().unwrap());
-    let [game, chat] = ["game", "chat"].map(|service| Alone::start(service, &store, &["--push", &door]));
-    direct(&gateway, &[("game", &game), ("chat", &chat)]).await;
+    let [game, chat, notify] = ["game", "chat", "notify"].map(|service| Alone::start(service, &store, &["--push", &door]));
+    direct(&gateway, &[("game", &game), ("chat", &chat), ("notify", &notify)]).await;
     let mut alice = TestClient::connect_as(gateway.edge(), &gateway.token("alice", &["player"])).await;
     let mut bob = TestClient::connect_as(gateway.edge(), &gateway.token("bob", &["player"])).await;
 
@@ -154,9 +158,19 @@ async fn games_and_chat_are_served_by_processes_that_push_through_the_gateway() 
     payload(&mut alice, 3007, json!({ "receiver": "bob", "text": "psst" })).await;
     assert_eq!(hear(&mut bob, 3103).await["text"], "psst");
 
+    let senders = Channel::from_shared(format!("http://{}", notify.address)).unwrap().connect().await.unwrap();
+    let words = Words { title: "Tournament".to_owned(), body: "It begins".to_owned(), ..Words::default() };
+    let recipients = vec![Recipient { user_id: "bob".to_owned(), ..Recipient::default() }];
+    let request = SendRequest { recipients, content: Some(Content::Literal(words)), ..SendRequest::default() };
+    NotifyAdminClient::new(senders).send(request).await.unwrap();
+    assert_eq!(hear(&mut bob, 4001).await["title"], "Tournament");
+    assert_eq!(payload(&mut bob, 4101, json!({})).await["unreadCount"], 1);
+
     // It was they who answered.
     game.stop();
     chat.stop();
+    notify.stop();
+    assert_eq!(bob.refused(4101, json!({})).await, "UNAVAILABLE");
     assert_eq!(alice.refused(2001, json!({ "roomId": room })).await, "UNAVAILABLE");
     assert_eq!(alice.refused(3006, json!({})).await, "UNAVAILABLE");
     gateway.stop().await;

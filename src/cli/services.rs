@@ -27,7 +27,7 @@ use crate::proto::Pools;
 use crate::reload::{self, Inputs, log_findings};
 use crate::services::hasher::Hasher;
 use crate::services::pusher::Pusher;
-use crate::services::{self, alone, auth, chat, game};
+use crate::services::{self, alone, auth, chat, game, notify};
 use crate::store::{self, Store};
 use crate::table::compile::Context;
 use crate::table::link::Cells;
@@ -77,6 +77,16 @@ pub enum Services {
     ///
     /// Example: protogate services chat --push http://127.0.0.1:7082 --listen 127.0.0.1:7092
     Chat(Pushing),
+
+    /// Serve notifications to gateways and senders elsewhere.
+    ///
+    /// A gateway calls it where its route file says `notify: { grpc: { endpoints: ["http://127.0.0.1:7093"] } }` instead of `builtin`;
+    /// services that send call its NotifyAdmin. It takes the store and `auth.mail` from gateway.yaml, reads the latter again on SIGHUP, and
+    /// reaches clients by the PushService of a gateway. Whoever reaches it may tell anybody anything: keep it on loopback or in a network
+    /// of gateways and senders alone.
+    ///
+    /// Example: protogate services notify --push http://127.0.0.1:7082 --listen 127.0.0.1:7093
+    Notify(Pushing),
 }
 
 /// What every service is told.
@@ -88,7 +98,7 @@ pub struct Alone {
     #[command(flatten)]
     data: Data,
 
-    /// Where gateways connect [default: 127.0.0.1, port 7090 for auth, 7091 for game, 7092 for chat]. Port 0 takes any.
+    /// Where gateways connect [default: 127.0.0.1, port 7090 for auth, 7091 for game, 7092 for chat, 7093 for notify]. Port 0 takes any.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 
@@ -140,6 +150,10 @@ impl Services {
             Services::Chat(Pushing { alone, gateway }) => alone.run("chat", 7092, |parts| {
                 let pusher = gateway.pusher(&parts.runtime)?;
                 Ok(chat::service(parts.context.store, parts.context.clock, pusher, &parts.runtime))
+            }),
+            Services::Notify(Pushing { alone, gateway }) => alone.run("notify", 7093, |parts| {
+                let pusher = gateway.pusher(&parts.runtime)?;
+                Ok(notify::service(&parts.context, pusher, &parts.runtime))
             }),
         }
     }
