@@ -201,6 +201,11 @@ impl Conversation {
         self.patience.token(tick).map_err(|Exhausted| End::close(Close::TooManyErrors, "too many tokens, good as they are"))
     }
 
+    /// Counts a topic that the client asked to hear, or not to hear any more.
+    pub(super) fn count_topic(&mut self, tick: Tick) -> Result<(), End> {
+        self.patience.topic(tick).map_err(|Exhausted| End::close(Close::TooManyErrors, "topics were begun and left too often"))
+    }
+
     fn hear_message(&mut self, text: bool, payload: &[u8], batch: &Batch) -> Result<(), End> {
         let codec = self.speaker.codec;
         if text != (codec == Codec::Json) {

@@ -11,6 +11,10 @@ const STRIKES_MAX: u16 = 100;
 /// as much as a hundred calls.
 const TOKENS_MAX: u16 = 10;
 
+/// Topics begun and left in one window that cost nothing; each beyond them is a strike. A session hears 128 where nothing else is said, and
+/// each time the store has work.
+const TOPICS_MAX: u16 = 500;
+
 /// The window.
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -20,6 +24,7 @@ pub struct Patience {
     since: Tick,
     strikes: u16,
     tokens: u16,
+    topics: u16,
 }
 
 /// It is used up.
@@ -41,6 +46,13 @@ impl Patience {
         self.turn(now);
         self.tokens = self.tokens.saturating_add(1);
         if self.tokens > TOKENS_MAX { self.strike(now) } else { Ok(()) }
+    }
+
+    /// The client began to hear a topic, or stopped.
+    pub fn topic(&mut self, now: Tick) -> Result<(), Exhausted> {
+        self.turn(now);
+        self.topics = self.topics.saturating_add(1);
+        if self.topics > TOPICS_MAX { self.strike(now) } else { Ok(()) }
     }
 
     fn turn(&mut self, now: Tick) {
@@ -73,5 +85,13 @@ mod tests {
         assert_eq!(patience.token(at(1)), Err(Exhausted));
         assert!((0..10).all(|_| patience.token(at(20)).is_ok()));
         assert!((0..99).all(|_| patience.strike(at(21)).is_ok()), "ten tokens were no strike");
+    }
+
+    #[test]
+    fn topics_that_change_all_the_time_are_strikes_too() {
+        let mut patience = Patience::default();
+        assert!((0..TOPICS_MAX + STRIKES_MAX - 1).all(|_| patience.topic(at(0)).is_ok()));
+        assert_eq!(patience.topic(at(0)), Err(Exhausted));
+        assert_eq!(patience.topic(at(10)), Ok(()), "another window");
     }
 }

@@ -32,6 +32,7 @@ impl Conversation {
         };
         self.may_join(&message.topic, batch)?;
         self.room_for_a_call(batch)?;
+        self.count_topic(batch.tick)?;
         let (hub, sessions) = (batch.table.hub.clone(), batch.table.sessions.clone());
         let running = Box::pin(async move {
             let from = message.from.map(position);
@@ -48,6 +49,7 @@ impl Conversation {
     /// A client does not want to hear a topic any more. One that it did not hear is left all the same.
     pub(super) fn hear_unsubscribe(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), Refused> {
         let message: v1::Unsubscribe = self.speaker.read(envelope.payload).map_err(unreadable)?;
+        self.count_topic(batch.tick)?;
         if let Some(held) = self.caller.held() {
             batch.table.hub.leave(&held.session, &message.topic);
         }
