@@ -570,3 +570,36 @@ async fn what_calls_publish_is_heard_in_the_order_of_their_replies() {
     }
     assert_eq!(answered, heard);
 }
+
+#[tokio::test]
+async fn a_topic_that_is_left_at_once_is_not_heard() {
+    let gateway = TestGateway::start(ROUTES);
+    let mut alice = Hearer::login(&gateway, "alice").await;
+    let pairs = 40;
+    for number in 0..pairs {
+        let topic = format!("news/{number}");
+        alice.client.send(12, json!({ "topic": topic })).await;
+        alice.client.send(13, json!({ "topic": topic })).await;
+        let answers = alice.hear_all(2).await;
+        assert!(answers.iter().any(|answer| answer.contains("CANCELLED")) || answers[0].starts_with("12 "), "{answers:?}");
+        assert!(answers[1].starts_with("13 ") || answers[0].contains("CANCELLED"), "{answers:?}");
+    }
+    for number in 0..pairs {
+        alice.subscribe(&format!("news/{number}"), None).await;
+        alice.client.call(13, json!({ "topic": format!("news/{number}") })).await;
+    }
+    alice.call(2009, "is anybody there").await;
+    alice.assert_hears_nothing().await;
+}
+
+#[tokio::test]
+async fn a_place_that_no_history_reaches_is_answered_and_means_that_something_is_missing() {
+    let gateway = TestGateway::start(ROUTES);
+    let mut alice = Hearer::login(&gateway, "alice").await;
+    let at = alice.subscribe("small/one", None).await["at"].clone();
+    for offset in ["18446744073709551615", "9007199254740993", "1"] {
+        let from = json!({ "epoch": at["epoch"], "offset": offset });
+        let subscribed = alice.subscribe("small/one", Some(&from)).await;
+        assert_eq!((&subscribed["recovered"], &subscribed["at"]), (&Value::Null, &at), "{subscribed}");
+    }
+}

@@ -26,6 +26,8 @@ pub struct Calls {
 pub struct InFlight {
     pub protocol: Protocol,
     pub id: CallId,
+    /// The topic that it is to hear, where the client asked for nothing else.
+    pub topic: Option<Box<str>>,
     pub running: Running,
 }
 
@@ -80,6 +82,17 @@ impl Calls {
         cancelled.pop()
     }
 
+    /// Takes out the requests to hear this topic, unfinished.
+    pub fn cancel_topic(&mut self, topic: &str) -> Vec<InFlight> {
+        let wanted = |call: &InFlight| call.topic.as_deref() == Some(topic);
+        if !self.open.as_ref().is_some_and(|open| open.futures.iter().any(wanted)) {
+            return Vec::new();
+        }
+        let (cancelled, kept): (Vec<_>, Vec<_>) = self.take_all().into_iter().partition(wanted);
+        kept.into_iter().for_each(|call| self.push(call));
+        cancelled
+    }
+
     /// Takes out all calls, unfinished.
     pub fn take_all(&mut self) -> Vec<InFlight> {
         self.open.take().map_or_else(Vec::new, |open| open.futures.into_iter().collect())
@@ -124,7 +137,7 @@ mod tests {
     fn call(id: u32) -> (InFlight, oneshot::Sender<()>) {
         let (done, wait) = oneshot::channel();
         let running = wait.map(move |_: Result<(), _>| answer(id)).boxed();
-        (InFlight { protocol: Protocol(1000), id: CallId(id), running }, done)
+        (InFlight { protocol: Protocol(1000), id: CallId(id), topic: None, running }, done)
     }
 
     fn next(calls: &mut Calls) -> Poll<Option<u32>> {

@@ -240,7 +240,7 @@ impl Conversation {
         match self.admit(envelope, batch) {
             Ok(call) => {
                 self.standing.extend(batch.tick, &batch.table.settings);
-                self.calls.push(InFlight { protocol: Protocol(protocol), id, running: Box::pin(call.run()) });
+                self.calls.push(InFlight { protocol: Protocol(protocol), id, topic: None, running: Box::pin(call.run()) });
                 Ok(())
             }
             Err(failure) => self.refuse(protocol, id.0, &failure, batch.tick),

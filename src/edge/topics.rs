@@ -33,6 +33,7 @@ impl Conversation {
         self.may_join(&message.topic, batch)?;
         self.room_for_a_call(batch)?;
         self.count_topic(batch.tick)?;
+        let topic = message.topic.as_str().into();
         let (hub, sessions) = (batch.table.hub.clone(), batch.table.sessions.clone());
         let running = Box::pin(async move {
             let from = message.from.map(position);
@@ -42,7 +43,7 @@ impl Conversation {
                 Err(failure) => Answer::refusal(protocol, id, &failure),
             }
         });
-        self.calls.push(InFlight { protocol, id, running });
+        self.calls.push(InFlight { protocol, id, topic: Some(topic), running });
         Ok(())
     }
 
@@ -50,6 +51,11 @@ impl Conversation {
     pub(super) fn hear_unsubscribe(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), Refused> {
         let message: v1::Unsubscribe = self.speaker.read(envelope.payload).map_err(unreadable)?;
         self.count_topic(batch.tick)?;
+        // What it asked before and was not answered yet is overtaken.
+        for call in self.calls.cancel_topic(&message.topic) {
+            let failure = Failure::gateway(Reason::Cancelled, "the topic was left before it was heard");
+            self.speaker.refuse(call.protocol.0, call.id.0, &failure)?;
+        }
         if let Some(held) = self.caller.held() {
             batch.table.hub.leave(&held.session, &message.topic);
         }

@@ -22,6 +22,9 @@ const ATTEMPTS_MAX: u32 = 16;
 /// Topics whose epochs are remembered.
 const KNOWN_MAX: usize = 100_000;
 
+/// Further than any log gets, and little enough to count on from there.
+const OFFSET_MAX: u64 = 1 << 53;
+
 /// Entries that are read at once.
 const PAGE: usize = 512;
 
@@ -117,10 +120,15 @@ impl Histories {
         self.forget(topic);
         let known = self.known(topic, bounds).await?;
         let same = known.epoch == from.epoch;
-        let mut after = if same { from.offset } else { 0 };
-        let (mut entries, mut first) = (Vec::new(), None);
+        // What a client says may be anything. No log gets so far.
+        let asked = if same { from.offset.min(OFFSET_MAX) } else { 0 };
+        let (mut after, mut entries, mut first) = (asked, Vec::new(), None);
         loop {
             let read = self.0.store.read(&log(topic, &known.epoch), after, PAGE).await?;
+            if asked > read.last {
+                // It is ahead of all that there is: this log has lost something, or it was never there.
+                return Ok(Since { entries, whole: false, end: Position { epoch: known.epoch, offset: read.last } });
+            }
             // What went meanwhile at its beginning was read before.
             first = first.or(Some(read.first));
             let full = read.entries.len() == PAGE;
@@ -128,9 +136,8 @@ impl Histories {
             let readable = |(offset, bytes): (u64, Bytes)| Entry::decode(bytes).ok().map(|entry| (offset, entry));
             entries.extend(read.entries.into_iter().filter_map(readable));
             if !full || entries.len() >= bounds.count as usize + PAGE {
-                let asked = if same { from.offset } else { 0 };
                 let unbroken = entries.iter().zip(asked + 1..).all(|((offset, _), expected)| *offset == expected);
-                let whole = same && asked <= read.last && first.is_some_and(|first| first <= asked + 1) && unbroken;
+                let whole = same && first.is_some_and(|first| first <= asked + 1) && unbroken;
                 let end = Position { epoch: known.epoch, offset: read.last.max(after) };
                 return Ok(Since { entries, whole, end });
             }

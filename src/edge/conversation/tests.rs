@@ -35,7 +35,7 @@ fn batch(table: Table) -> Batch {
 fn replied(id: u32, bytes: usize) -> InFlight {
     let (protocol, id) = (Protocol(1000), CallId(id));
     let answer = Answer { protocol, id, result: Ok(Reply::Json(format!("\"{}\"", "x".repeat(bytes)))), silent: false, effect: None };
-    InFlight { protocol, id, running: ready(answer).boxed() }
+    InFlight { protocol, id, topic: None, running: ready(answer).boxed() }
 }
 
 fn poll(conversation: &mut Conversation) -> Poll<bool> {
