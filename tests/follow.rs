@@ -250,7 +250,7 @@ async fn nothing_that_a_peer_writes_commands_the_terminal() {
     gateway.socket.send(Message::text("{\"protocol\":2101,\n\"payload\":{\r\n\"a\":1}}")).await.unwrap();
     gateway.closes(4500, "\u{1b}[2J").await;
     alice.sees("* connected to n1").await;
-    assert_eq!(alice.next().await, r"← 3101 \u{1b}[2J\u{9b}31m  = 9001 {}#1 {".to_owned() + r#""text":"x"}"#);
+    assert_eq!(alice.next().await, r"← 3101 \u001b[2J\u009b31m  = 9001 {}#1 {".to_owned() + r#""text":"x"}"#);
     assert_eq!(alice.next().await, r#"← 2101 {  "a":1}"#);
     while let Some(told) = timeout(PATIENCE, alice.complaints.recv()).await.unwrap() {
         assert!(!told.contains(char::is_control), "{}", told.escape_debug());

@@ -194,6 +194,6 @@ mod tests {
         assert!(!closed(4502).reconnects() && !closed(1000).reconnects());
         assert!(Lost::Broken("reset".to_owned()).reconnects());
         assert!(!Lost::Malformed("no envelope".to_owned()).reconnects());
-        assert_eq!(closed(4001).why(), "closed with 4001: \\u{1b}[31mSLOW");
+        assert_eq!(closed(4001).why(), "closed with 4001: \\u001b[31mSLOW");
     }
 }

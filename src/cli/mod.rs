@@ -150,7 +150,17 @@ fn environment(name: &str) -> Result<Environment, String> {
 
 /// What somebody else wrote, for a terminal: control characters but the end of a line are shown, not obeyed.
 fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() }).collect()
+    use std::fmt::Write as _;
+    let is_harmful = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_harmful(c) {
+            // As JSON writes it.
+            true => write!(out, "\\u{:04x}", u32::from(c)).expect("a text takes what is written to it"),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 // === impl Config ===
