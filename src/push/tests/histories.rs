@@ -37,8 +37,11 @@ async fn what_comes_from_another_history_or_from_the_future_is_not_whole() {
     let world = World::new().await;
     let (histories, topic) = (Histories::new(world.store.clone(), world.clock.clone()), Arc::from("room/one"));
     let first = append(&histories, &topic, None).await;
-    for from in [Position { epoch: "another".into(), offset: 0 }, Position { offset: 2, ..first.clone() }] {
-        assert!(!histories.since(&topic, ROOM, &from).await.unwrap().whole, "{from:?}");
+    let ahead = [2, 1 << 53, u64::MAX].map(|offset| Position { offset, ..first.clone() });
+    for from in [Position { epoch: "another".into(), offset: 0 }].into_iter().chain(ahead) {
+        let since = histories.since(&topic, ROOM, &from).await.unwrap();
+        assert!(!since.whole, "{from:?}");
+        assert_eq!(since.end, first, "it ends where it ends, so that whoever has heard more knows that it has lost something");
     }
 }
 
