@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
@@ -16,6 +17,7 @@ use super::balancer::{Balancer, Choice};
 use super::breaker::Verdict;
 use super::dial::{self, Target};
 use super::endpoint::{Endpoint, Seat};
+use super::health;
 use super::spec::{EndpointSpec, GrpcSpec, Source};
 use super::{Reply, Request};
 use crate::drain::Tasks;
@@ -28,8 +30,10 @@ pub(super) struct Cluster {
     workers: usize,
     connector: Option<TlsConnector>,
     set: ArcSwap<Set>,
+    /// Told whenever there is another set.
+    changed: Arc<Notify>,
     /// Discovery and health checks, in the back room. They know the cluster weakly, and end with it.
-    _tasks: Tasks,
+    tasks: Tasks,
 }
 
 /// The endpoints at one time.
@@ -55,19 +59,43 @@ impl Cluster {
         name: Arc<str>,
         spec: GrpcSpec,
         workers: usize,
-        _runtime: &Handle,
+        runtime: &Handle,
         before: Option<&Cluster>,
     ) -> std::result::Result<Arc<Cluster>, String> {
         let connector = connector(&spec)?;
         let empty = Set { endpoints: Vec::new(), balancer: Balancer::new(spec.balance, &[], workers) };
-        let cluster = Cluster { name, spec, workers, connector, set: ArcSwap::from_pointee(empty), _tasks: Tasks::new() };
+        let cluster =
+            Cluster { name, spec, workers, connector, set: ArcSwap::from_pointee(empty), changed: Arc::default(), tasks: Tasks::new() };
         if let Some(before) = before.filter(|before| before.is_like(&cluster)) {
             cluster.set.store(before.set.load_full());
+            // Two that follow the same endpoints would contradict each other.
+            before.tasks.token().cancel();
+            if before.spec.health != cluster.spec.health {
+                cluster.endpoints().iter().for_each(|endpoint| endpoint.health.forget());
+            }
         }
         if let Source::Static(endpoints) = &cluster.spec.source {
             cluster.update(endpoints)?;
         }
-        Ok(Arc::new(cluster))
+        let cluster = Arc::new(cluster);
+        if let Some(health) = &cluster.spec.health {
+            cluster.tasks.spawn(runtime, health::follow(Arc::downgrade(&cluster), health.clone()));
+        }
+        Ok(cluster)
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The endpoints at this time.
+    pub(super) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.set.load().endpoints.clone()
+    }
+
+    /// Told, with one place for whoever follows the endpoints, whenever they have changed.
+    pub(super) fn changed(&self) -> &Arc<Notify> {
+        &self.changed
     }
 
     /// Whether endpoints can be handed on from one to the other: all that an endpoint was made with is the same.
@@ -89,6 +117,7 @@ impl Cluster {
         let endpoints = specs.iter().map(endpoint).collect::<std::result::Result<Vec<_>, String>>()?;
         let balancer = Balancer::new(self.spec.balance, &endpoints, self.workers);
         self.set.store(Arc::new(Set { endpoints, balancer }));
+        self.changed.notify_one();
         Ok(())
     }
 
@@ -119,12 +148,13 @@ impl Cluster {
             // It says why it cannot be reached, and when to try again.
             .or_else(|| pick(&|endpoint| is_new(endpoint) && is_open(endpoint)))
             .or_else(|| pick(&is_open));
-        endpoint.map(|endpoint| Pick { seat: endpoint.sit() }).ok_or_else(|| self.nobody())
+        endpoint.map(|endpoint| Pick { seat: endpoint.sit() }).ok_or_else(|| self.nobody(&set))
     }
 
-    fn nobody(&self) -> Failure {
-        let what = format!("`{}` has no endpoint that takes calls now; try again", self.name);
-        Failure::gateway(Reason::Unavailable, what).unsent()
+    fn nobody(&self, set: &Set) -> Failure {
+        let all_ill = !set.endpoints.is_empty() && set.endpoints.iter().all(|endpoint| !endpoint.is_well());
+        let why = if all_ill { ": health checks find all of them ill" } else { "" };
+        Failure::gateway(Reason::Unavailable, format!("`{}` has no endpoint that takes calls now{why}; try again", self.name)).unsent()
     }
 }
 

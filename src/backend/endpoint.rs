@@ -3,10 +3,11 @@
 //! Shared by all workers. Lives as long as a set or a call has it: an endpoint that has gone from discovery finishes its calls.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::breaker::Breaker;
 use super::dial::Target;
+use super::health::Health;
 use super::lane::Lane;
 use super::spec::{EndpointSpec, GrpcSpec};
 use super::{Reply, Request};
@@ -22,7 +23,7 @@ pub(super) struct Endpoint {
     in_flight: AtomicUsize,
     pub(super) breaker: Breaker,
     /// What health checks say; without any it is well.
-    well: AtomicBool,
+    pub(super) health: Health,
 }
 
 /// A call's place at an endpoint, given back on drop.
@@ -40,7 +41,7 @@ impl Endpoint {
             lanes: (0..=workers).map(|_| Arc::new(Lane::new(Arc::clone(&target)))).collect(),
             in_flight: AtomicUsize::new(0),
             breaker: Breaker::new(&backend.breaker),
-            well: AtomicBool::new(true),
+            health: Health::new(),
         }
     }
 
@@ -80,11 +81,7 @@ impl Endpoint {
     }
 
     pub(super) fn is_well(&self) -> bool {
-        self.well.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_well(&self, well: bool) {
-        self.well.store(well, Ordering::Relaxed);
+        self.health.is_well()
     }
 
     pub(super) fn lane(&self, worker: WorkerId) -> &Arc<Lane> {

@@ -9,6 +9,7 @@
 //! - `spec` — what the table says about a backend
 //! - `cluster` — the way of a call: pick, send, judge, and again where that is right
 //! - `balancer`, `endpoint`, `breaker`, `lane` — which address, how it does, which of its connections
+//! - `health`, `jitter` — asking endpoints how they are
 //! - `dial`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
 //! - `builtin` — services of this process
 //! - `outcome`, `message`, `trailers`, `timeout` — gRPC
@@ -20,6 +21,8 @@ mod channel;
 mod cluster;
 mod dial;
 mod endpoint;
+mod health;
+mod jitter;
 mod lane;
 mod message;
 mod outcome;

@@ -1,5 +1,7 @@
-//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`).
+//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`), ones
+//! that are asked how they are (`health`).
 
+mod health;
 mod hostile;
 mod inside;
 mod peer;
