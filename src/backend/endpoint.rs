@@ -38,7 +38,7 @@ impl Endpoint {
         Endpoint {
             spec,
             name,
-            lanes: (0..=workers).map(|_| Arc::new(Lane::new(Arc::clone(&target)))).collect(),
+            lanes: (0..=workers).map(|_| Arc::new(Lane::new(Arc::clone(&target), backend.connections.clone()))).collect(),
             in_flight: AtomicUsize::new(0),
             breaker: Breaker::new(&backend.breaker),
             health: Health::new(),

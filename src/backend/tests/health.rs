@@ -5,16 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::server::SendResponse;
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::peer::{Service, dead_port, h2_service};
+use super::peer::{Service, answer, dead_port, h2_service};
 use super::{call, said};
-use crate::backend::{Backend, Builtins, EndpointSpec, GrpcSpec, HealthSpec, Spec, SpecKind, frame};
+use crate::backend::{Backend, Builtins, EndpointSpec, GrpcSpec, HealthSpec, Spec, SpecKind};
 
 const NOBODY: &str = "UNAVAILABLE UNAVAILABLE";
 
@@ -78,14 +75,6 @@ impl Patient {
         };
         timeout(Duration::from_secs(20), come).await.expect("checks come");
     }
-}
-
-fn answer(mut response: SendResponse<Bytes>, message: &[u8], status: &'static str) {
-    let head = Response::builder().header("content-type", "application/grpc").body(()).expect("a response");
-    let Ok(mut body) = response.send_response(head, false) else { return };
-    let _ = body.send_data(Bytes::from([&frame(message.len())[..], message].concat()), false);
-    let status = (HeaderName::from_static("grpc-status"), HeaderValue::from_static(status));
-    let _ = body.send_trailers(HeaderMap::from_iter([status]));
 }
 
 fn health() -> HealthSpec {

@@ -1,9 +1,10 @@
 //! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`), ones
-//! that are asked how they are (`health`).
+//! that are asked how they are (`health`); and how connections come and go (`lanes`).
 
 mod health;
 mod hostile;
 mod inside;
+mod lanes;
 mod peer;
 mod served;
 
