@@ -1,5 +1,5 @@
 //! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`), ones
-//! that are asked how they are (`health`); and how connections come and go (`lanes`).
+//! that are asked how they are (`health`); and how connections come and go (`lanes`), and are secured (`tls`).
 
 mod health;
 mod hostile;
@@ -7,6 +7,7 @@ mod inside;
 mod lanes;
 mod peer;
 mod served;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
