@@ -201,11 +201,12 @@ impl Reloader {
         Outcome::Swapped(swapped)
     }
 
-    /// Reads the certificates again, and them alone: new connections see the new ones. What cannot be used leaves the old one in place.
+    /// Reads the certificates again, and them alone: new connections see the new ones, those of clients and those to backends. What cannot
+    /// be used leaves the old one in place.
     ///
     /// The rules stay those of the live table, and so does its generation. Blocks while it reads: call it from the back room.
     pub fn renew_certificates(&self) {
-        let _one_at_a_time = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
+        let state = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
         let live = self.reader.load();
         let files = self.inputs.origin.files();
         let renewed = |certificate: &Option<Certificate>| match certificate.as_ref()?.renewed(&files) {
@@ -218,6 +219,7 @@ impl Reloader {
             }
         };
         let (tls, push_tls) = (renewed(&live.settings.tls), renewed(&live.settings.push_tls));
+        state.living.renew_certificates(&files);
         if tls.is_some() || push_tls.is_some() {
             self.writer.store(Arc::new(live.with_certificates(tls, push_tls)));
         }
@@ -225,10 +227,11 @@ impl Reloader {
 
     /// Every path that the last attempt looked at, and those of the live certificates, which an attempt that failed early never reached.
     pub fn watched(&self) -> Vec<PathBuf> {
-        let mut paths = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained").seen.clone();
+        let state = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
+        let mut paths = state.seen.clone();
         let live = self.reader.load();
         let certificates = live.settings.tls.iter().chain(&live.settings.push_tls);
-        for path in certificates.flat_map(|certificate| certificate.place.files()) {
+        for path in certificates.flat_map(|certificate| certificate.place.files()).chain(state.living.certificate_files()) {
             if !paths.contains(path) {
                 paths.push(path.clone());
             }

@@ -127,14 +127,22 @@ pub fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
     if roots.is_empty() { Err("the authority's file holds no `BEGIN CERTIFICATE`".to_owned()) } else { Ok(roots) }
 }
 
-fn server_config(peers: &Peers, pems: &Pems) -> Result<Arc<ServerConfig>, String> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pems.cert)
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("the certificate is not PEM: {error}"))?;
-    if chain.is_empty() {
-        return Err("the certificate file holds no `BEGIN CERTIFICATE`".to_owned());
+/// The certificates in a PEM file, the peer's own first. The error says what is wrong with it.
+pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    match chain.map_err(|error| format!("the certificate is not PEM: {error}"))? {
+        empty if empty.is_empty() => Err("the certificate file holds no `BEGIN CERTIFICATE`".to_owned()),
+        chain => Ok(chain),
     }
-    let key = PrivateKeyDer::from_pem_slice(&pems.key).map_err(|error| format!("the key file holds no usable private key: {error}"))?;
+}
+
+/// The private key in a PEM file. The error says what is wrong with it.
+pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| format!("the key file holds no usable private key: {error}"))
+}
+
+fn server_config(peers: &Peers, pems: &Pems) -> Result<Arc<ServerConfig>, String> {
+    let (chain, key) = (chain(&pems.cert)?, private_key(&pems.key)?);
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -63,12 +63,12 @@ pub async fn watch(reloader: Arc<Reloader>) {
 }
 
 /// Reads everything again, or the certificates alone: they are renewed by programs that know nothing of reloads, and not only where
-/// somebody edits files. So it is also when the rest of what changed cannot be used.
+/// somebody edits files. So it is also when the rest of what changed cannot be used, or is what it was before a renewal.
 async fn read_again(reloader: &Arc<Reloader>) {
     let reloader = Arc::clone(reloader);
     let read = move || {
         let whole = reloader.reader().load().settings.watch;
-        if !whole || matches!(reloader.reload(None), Outcome::Refused { .. }) {
+        if !whole || matches!(reloader.reload(None), Outcome::Refused { .. } | Outcome::Unchanged(_)) {
             reloader.renew_certificates();
         }
     };

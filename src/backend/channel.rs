@@ -263,6 +263,11 @@ impl Load {
     pub(super) fn is_proved(&self) -> bool {
         self.proved.load(Ordering::Relaxed)
     }
+
+    /// Whether it has no calls.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) == 0
+    }
 }
 
 // === impl Exchange ===

@@ -9,28 +9,33 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 
 use super::balancer::{Balancer, Choice};
 use super::breaker::Verdict;
-use super::dial::{self, Target};
+use super::dial::Target;
 use super::endpoint::{Endpoint, Seat};
+use super::health;
 use super::spec::{EndpointSpec, GrpcSpec, Source};
 use super::stream::{self, Receiving, Sending};
+use super::tls::{Connector, TlsSpec};
 use super::{Opening, Reply, Request};
 use crate::drain::Tasks;
 use crate::failure::{Failure, Reason, Result};
+use crate::files::Files;
 use crate::id::WorkerId;
 
 pub(super) struct Cluster {
     name: Arc<str>,
     spec: GrpcSpec,
     workers: usize,
-    connector: Option<TlsConnector>,
+    connector: Option<Connector>,
     set: ArcSwap<Set>,
+    /// Told whenever there is another set.
+    changed: Arc<Notify>,
     /// Discovery and health checks, in the back room. They know the cluster weakly, and end with it.
-    _tasks: Tasks,
+    tasks: Tasks,
 }
 
 /// The endpoints at one time.
@@ -56,28 +61,76 @@ impl Cluster {
         name: Arc<str>,
         spec: GrpcSpec,
         workers: usize,
-        _runtime: &Handle,
+        runtime: &Handle,
         before: Option<&Cluster>,
     ) -> std::result::Result<Arc<Cluster>, String> {
-        let connector = connector(&spec)?;
+        let before = before.filter(|before| before.is_like(&spec, workers));
+        let connector = match (before.and_then(|before| before.connector.as_ref()), tls(&spec)?) {
+            (Some(alive), Some(tls)) => {
+                alive.renew(tls);
+                Some(alive.clone())
+            }
+            (None, Some(tls)) => Some(Connector::new(tls)),
+            (_, None) => None,
+        };
         let empty = Set { endpoints: Vec::new(), balancer: Balancer::new(spec.balance, &[], workers) };
-        let cluster = Cluster { name, spec, workers, connector, set: ArcSwap::from_pointee(empty), _tasks: Tasks::new() };
-        if let Some(before) = before.filter(|before| before.is_like(&cluster)) {
+        let cluster =
+            Cluster { name, spec, workers, connector, set: ArcSwap::from_pointee(empty), changed: Arc::default(), tasks: Tasks::new() };
+        if let Some(before) = before {
             cluster.set.store(before.set.load_full());
+            // Two that follow the same endpoints would contradict each other.
+            before.tasks.token().cancel();
+            if before.spec.health != cluster.spec.health {
+                cluster.endpoints().iter().for_each(|endpoint| endpoint.health.forget());
+            }
         }
         if let Source::Static(endpoints) = &cluster.spec.source {
             cluster.update(endpoints)?;
         }
-        Ok(Arc::new(cluster))
+        let cluster = Arc::new(cluster);
+        if let Some(health) = &cluster.spec.health {
+            cluster.tasks.spawn(runtime, health::follow(Arc::downgrade(&cluster), health.clone()));
+        }
+        Ok(cluster)
     }
 
-    /// Whether endpoints can be handed on from one to the other: all that an endpoint was made with is the same.
-    fn is_like(&self, other: &Cluster) -> bool {
-        let made_with = |cluster: &Cluster| {
-            let GrpcSpec { tls, connect_timeout, connections, breaker, .. } = &cluster.spec;
-            (tls.clone(), *connect_timeout, connections.clone(), breaker.clone(), cluster.workers)
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The endpoints at this time.
+    pub(super) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.set.load().endpoints.clone()
+    }
+
+    /// Told, with one place for whoever follows the endpoints, whenever they have changed.
+    pub(super) fn changed(&self) -> &Arc<Notify> {
+        &self.changed
+    }
+
+    /// Whether its endpoints can be handed on to a cluster of this spec: all that an endpoint was made with is the same, but for what can
+    /// be renewed.
+    fn is_like(&self, spec: &GrpcSpec, workers: usize) -> bool {
+        let made_with = |spec: &GrpcSpec| {
+            let GrpcSpec { connect_timeout, connections, breaker, .. } = spec;
+            (server_name(spec).map(str::to_owned), *connect_timeout, connections.clone(), breaker.clone())
         };
-        made_with(self) == made_with(other)
+        self.workers == workers && made_with(&self.spec) == made_with(spec)
+    }
+
+    /// Whether connections are made with other certificates than the spec says.
+    pub(super) fn is_renewed(&self) -> bool {
+        match (&self.connector, &self.spec.tls) {
+            (Some(connector), Some(tls)) => *connector.spec() != *tls,
+            _ => false,
+        }
+    }
+
+    /// Has connections made with what the files hold now. True when that is something else.
+    pub(super) fn renew_certificates(&self, files: &Files) -> std::result::Result<bool, String> {
+        let Some(connector) = &self.connector else { return Ok(false) };
+        let renewed = connector.spec().renewed(files)?;
+        Ok(renewed.map(|spec| connector.renew(spec)).is_some())
     }
 
     /// From now on these are the endpoints. Those that were there before stay as they are.
@@ -90,6 +143,7 @@ impl Cluster {
         let endpoints = specs.iter().map(endpoint).collect::<std::result::Result<Vec<_>, String>>()?;
         let balancer = Balancer::new(self.spec.balance, &endpoints, self.workers);
         self.set.store(Arc::new(Set { endpoints, balancer }));
+        self.changed.notify_one();
         Ok(())
     }
 
@@ -137,19 +191,20 @@ impl Cluster {
             // It says why it cannot be reached, and when to try again.
             .or_else(|| pick(&|endpoint| is_new(endpoint) && is_open(endpoint)))
             .or_else(|| pick(&is_open));
-        endpoint.map(|endpoint| Pick { seat: endpoint.sit() }).ok_or_else(|| self.nobody())
+        endpoint.map(|endpoint| Pick { seat: endpoint.sit() }).ok_or_else(|| self.nobody(&set))
     }
 
-    fn nobody(&self) -> Failure {
-        let what = format!("`{}` has no endpoint that takes calls now; try again", self.name);
-        Failure::gateway(Reason::Unavailable, what).unsent()
+    fn nobody(&self, set: &Set) -> Failure {
+        let all_ill = !set.endpoints.is_empty() && set.endpoints.iter().all(|endpoint| !endpoint.is_well());
+        let why = if all_ill { ": health checks find all of them ill" } else { "" };
+        Failure::gateway(Reason::Unavailable, format!("`{}` has no endpoint that takes calls now{why}; try again", self.name)).unsent()
     }
 }
 
 /// What is wrong with endpoints that could not be called. Opens nothing.
 pub(super) fn problem(spec: &GrpcSpec) -> Option<String> {
-    let connector = match connector(spec) {
-        Ok(connector) => connector,
+    let connector = match tls(spec) {
+        Ok(tls) => tls.map(Connector::new),
         Err(problem) => return Some(problem),
     };
     match &spec.source {
@@ -159,18 +214,26 @@ pub(super) fn problem(spec: &GrpcSpec) -> Option<String> {
     }
 }
 
-fn connector(spec: &GrpcSpec) -> std::result::Result<Option<TlsConnector>, String> {
+/// The TLS settings, where they are of use.
+fn tls(spec: &GrpcSpec) -> std::result::Result<Option<TlsSpec>, String> {
     let over_tls = match &spec.source {
         Source::Static(endpoints) => endpoints.iter().any(|endpoint| endpoint.tls),
         Source::Dns { tls, .. } => *tls,
         Source::File(_) | Source::Registry { .. } => spec.tls.is_some(),
     };
-    over_tls.then(|| dial::tls_connector(spec.tls.as_ref())).transpose()
+    match &spec.tls {
+        Some(tls) if over_tls => Ok(Some(tls.clone())),
+        None if over_tls => TlsSpec::of_system().map(Some).map_err(|problem| problem.what),
+        _ => Ok(None),
+    }
 }
 
-fn target(endpoint: &EndpointSpec, spec: &GrpcSpec, connector: Option<&TlsConnector>) -> std::result::Result<Target, String> {
-    let server_name = spec.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
-    Target::new(endpoint, connector, server_name, spec.connect_timeout)
+fn target(endpoint: &EndpointSpec, spec: &GrpcSpec, connector: Option<&Connector>) -> std::result::Result<Target, String> {
+    Target::new(endpoint, connector, server_name(spec), spec.connect_timeout)
+}
+
+fn server_name(spec: &GrpcSpec) -> Option<&str> {
+    spec.tls.as_ref().and_then(|tls| tls.place().server_name.as_deref())
 }
 
 // === impl Pick ===

@@ -1,19 +1,14 @@
 //! Reaching an endpoint: TCP, and TLS where it has a certificate.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::spec::{EndpointSpec, TlsSpec};
-use crate::tls;
+use super::spec::EndpointSpec;
+use super::tls::Connector;
 
 /// How long the kernel may wait for an acknowledgement before it gives the connection up. Without it, calls on a connection whose
 /// peer has vanished would run into their deadlines for the quarter of an hour that TCP retries.
@@ -24,7 +19,7 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Target {
     host: String,
     port: u16,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<(Connector, ServerName<'static>)>,
     /// What requests say in `:scheme` and `:authority`.
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
@@ -37,42 +32,13 @@ pub(super) enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// The TLS settings that a backend's endpoints share.
-pub(super) fn tls_connector(spec: Option<&TlsSpec>) -> Result<TlsConnector, String> {
-    let roots = match spec.and_then(|tls| tls.roots_pem.as_deref()) {
-        Some(pem) => roots_of(pem)?,
-        None => native_roots()?,
-    };
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
-fn roots_of(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| format!("its authorities are not PEM: {error}"))?;
-        roots.add(certificate).map_err(|error| format!("one of its authorities cannot be used: {error}"))?;
-    }
-    if roots.is_empty() { Err("its authorities hold no certificate".to_owned()) } else { Ok(roots) }
-}
-
-fn native_roots() -> Result<RootCertStore, String> {
-    let roots = tls::native_roots();
-    if roots.is_empty() { Err("this system has no certificate authorities; name them in `tls.ca`".to_owned()) } else { Ok(roots) }
-}
-
 // === impl Target ===
 
 impl Target {
     /// `tls` is used when the endpoint has a certificate.
     pub(super) fn new(
         endpoint: &EndpointSpec,
-        tls: Option<&TlsConnector>,
+        tls: Option<&Connector>,
         server_name: Option<&str>,
         connect_timeout: Duration,
     ) -> Result<Target, String> {
@@ -99,7 +65,7 @@ impl Target {
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
         give_up_in_time(&tcp).map_err(|error| error.to_string())?;
         let Some((connector, name)) = &self.tls else { return Ok(Transport::Plain(tcp)) };
-        let tls = connector.connect(name.clone(), tcp).await.map_err(|error| format!("TLS: {error}"))?;
+        let tls = connector.tls().connect(name.clone(), tcp).await.map_err(|error| format!("TLS: {error}"))?;
         if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err("TLS: the peer does not offer HTTP/2 (ALPN `h2`)".to_owned());
         }

@@ -4,11 +4,12 @@
 //! Shared by all workers. Lives as long as a set or a call has it: an endpoint that has gone from discovery finishes its calls.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::breaker::Breaker;
 use super::channel::{Hearing, Purpose, Speaking};
 use super::dial::Target;
+use super::health::Health;
 use super::lane::Lane;
 use super::spec::{EndpointSpec, GrpcSpec};
 use super::{Opening, Reply, Request};
@@ -26,7 +27,7 @@ pub(super) struct Endpoint {
     in_flight: AtomicUsize,
     pub(super) breaker: Breaker,
     /// What health checks say; without any it is well.
-    well: AtomicBool,
+    pub(super) health: Health,
 }
 
 /// A call's place at an endpoint, given back on drop.
@@ -38,7 +39,8 @@ impl Endpoint {
     pub(super) fn new(spec: EndpointSpec, target: Target, backend: &GrpcSpec, workers: usize) -> Endpoint {
         let name = Arc::from(target.authority.as_str());
         let target = Arc::new(target);
-        let lanes = |purpose, count| (0..count).map(|_| Arc::new(Lane::new(Arc::clone(&target), purpose))).collect();
+        let lanes =
+            |purpose, count| (0..count).map(|_| Arc::new(Lane::new(Arc::clone(&target), purpose, backend.connections.clone()))).collect();
         Endpoint {
             spec,
             name,
@@ -46,7 +48,7 @@ impl Endpoint {
             streams: lanes(Purpose::Streams, workers),
             in_flight: AtomicUsize::new(0),
             breaker: Breaker::new(&backend.breaker),
-            well: AtomicBool::new(true),
+            health: Health::new(),
         }
     }
 
@@ -91,11 +93,7 @@ impl Endpoint {
     }
 
     pub(super) fn is_well(&self) -> bool {
-        self.well.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_well(&self, well: bool) {
-        self.well.store(well, Ordering::Relaxed);
+        self.health.is_well()
     }
 
     pub(super) fn lane(&self, worker: WorkerId) -> &Arc<Lane> {

@@ -1,28 +1,33 @@
 //! One worker's connections to one endpoint.
 //!
-//! Promises: a call takes the first connection with a free stream; when all are full another is opened, up to [`CONNECTIONS_MAX`],
+//! Promises: a call takes the first connection with a free stream; when all are full another is opened, up to as many as the spec says,
 //! and beyond that calls are shed, not queued. Waiting for a connection is bounded in time and in number. A connection that dies is
-//! gone from here at once; the first attempt to replace it is made with the next call, and each that fails doubles the pause before
-//! the one after.
+//! gone from here at once; a lane that has lost its last one, or could not get any, connects again by itself, and each attempt that fails
+//! doubles the pause before the one after. A connection that has come of age is replaced before it is let go, so that no call waits.
+//!
+//! The first and not the least loaded, because calls that share a connection share its reads and writes, and because the connections that a
+//! burst has opened are idle when it is over, and can be let go.
 //!
 //! Calls of one reply and streams that stay open have lanes of their own (see `channel.rs`), which differ in nothing else.
 //!
 //! Everything here is made on the runtime of the worker whose lane it is, and stays there.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::channel::{self, Begin, Connection, Driver, Load, Purpose};
 use super::dial::Target;
+use super::jitter;
+use super::spec::ConnectionsSpec;
 use crate::drain::Tasks;
 use crate::failure::{Failure, Reason, Result};
-
-/// The most connections of one worker to one endpoint. Peers that take a hundred streams a connection carry 800 calls this way.
-const CONNECTIONS_MAX: usize = 8;
 
 /// The most calls that wait for a connection at once. Each holds its request, of at most `request_bytes_max`.
 const WAITING_MAX: usize = 4096;
@@ -34,6 +39,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Lane {
     target: Arc<Target>,
     purpose: Purpose,
+    spec: ConnectionsSpec,
     state: Mutex<State>,
     waiting: Semaphore,
     /// The attempts to connect, and the drivers of what came of them.
@@ -46,6 +52,10 @@ struct State {
     attempt: Option<watch::Receiver<()>>,
     /// Since when and why connecting fails; none once a connection has proved itself.
     trouble: Option<Trouble>,
+    /// There was a connection, and none has taken its place yet.
+    bereft: bool,
+    /// A task waits until the next attempt is due.
+    returning: bool,
 }
 
 struct Trouble {
@@ -65,9 +75,9 @@ enum Step<T> {
 // === impl Lane ===
 
 impl Lane {
-    pub(super) fn new(target: Arc<Target>, purpose: Purpose) -> Lane {
-        let state = State { connections: Vec::new(), attempt: None, trouble: None };
-        Lane { target, purpose, state: Mutex::new(state), waiting: Semaphore::new(WAITING_MAX), tasks: Tasks::new() }
+    pub(super) fn new(target: Arc<Target>, purpose: Purpose, spec: ConnectionsSpec) -> Lane {
+        let state = State { connections: Vec::new(), attempt: None, trouble: None, bereft: false, returning: false };
+        Lane { target, purpose, spec, state: Mutex::new(state), waiting: Semaphore::new(WAITING_MAX), tasks: Tasks::new() }
     }
 
     /// Begins a call, which `begin` does with a connection, on a new one if it must. A failure is always one of a call that was not
@@ -107,25 +117,43 @@ impl Lane {
         if let Some(attempt) = state.attempt_under_way() {
             return Ok(Step::Wait(attempt));
         }
-        if state.connections.len() == CONNECTIONS_MAX {
+        if state.connections.len() >= self.spec.max {
             return Err(overloaded("every connection is full"));
         }
-        match state.pausing() {
-            Some(trouble) if state.connections.is_empty() => Err(trouble.failure()),
-            Some(_) => Err(overloaded("every connection is full, and another cannot be made")),
-            None => Ok(Step::Wait(self.attempt(&mut state))),
-        }
+        let failure = match state.pausing() {
+            Some(trouble) if state.connections.is_empty() => trouble.failure(),
+            Some(_) => overloaded("every connection is full, and another cannot be made"),
+            None => return Ok(Step::Wait(self.attempt(&mut state))),
+        };
+        self.come_back(&mut state);
+        Err(failure)
     }
 
-    /// Whether calls had better go elsewhere: there is no connection, and the last attempt to make one failed. When the next
-    /// attempt is due it is begun, so that a lane nobody uses comes back by itself.
-    pub(super) fn is_down(self: &Arc<Self>) -> bool {
-        let mut state = self.lock();
-        let down = state.connections.is_empty() && state.trouble.is_some();
-        if down && state.pausing().is_none() && state.attempt_under_way().is_none() {
-            self.attempt(&mut state);
+    /// Whether calls had better go elsewhere: there is no connection, because it was lost or could not be made.
+    pub(super) fn is_down(&self) -> bool {
+        self.lock().is_down()
+    }
+
+    /// Sees to it that a lane that is down connects again when the next attempt is due, whether anybody calls or not.
+    fn come_back(self: &Arc<Self>, state: &mut State) {
+        if !state.is_down() || state.returning || state.attempt_under_way().is_some() {
+            return;
         }
-        down
+        state.returning = true;
+        let due = state.trouble.as_ref().map_or_else(Instant::now, |trouble| trouble.until);
+        let lane = Arc::downgrade(self);
+        let returning = async move {
+            sleep_until(due).await;
+            let Some(lane) = lane.upgrade() else { return };
+            let mut state = lane.lock();
+            state.returning = false;
+            match state.pausing() {
+                None if state.is_down() && state.attempt_under_way().is_none() => drop(lane.attempt(&mut state)),
+                // A call was faster.
+                _ => lane.come_back(&mut state),
+            }
+        };
+        self.tasks.spawn(&Handle::current(), returning);
     }
 
     /// Begins to connect, in a task of its own: the call that asked for it may be gone before it is done.
@@ -142,31 +170,63 @@ impl Lane {
     }
 
     async fn connect(self: &Arc<Self>) {
-        let patience = self.target.connect_timeout;
-        let connected = timeout(patience, channel::connect(&self.target, self.purpose)).await;
-        match connected.unwrap_or_else(|_| Err(no_connection_within(patience))) {
-            Ok((connection, driver)) => self.adopt(connection, driver),
+        match self.dial().await {
+            Ok((connection, driver)) => self.adopt(connection, driver, None),
             Err(cause) => {
                 tracing::warn!(endpoint = %self.target.authority, cause, "cannot connect");
-                self.lock().fail(cause, None);
+                let mut state = self.lock();
+                state.attempt = None;
+                state.fail(cause, None);
+                self.come_back(&mut state);
             }
         }
     }
 
-    fn adopt(self: &Arc<Self>, connection: Connection, driver: Driver) {
+    async fn dial(&self) -> std::result::Result<(Connection, Driver), String> {
+        let patience = self.target.connect_timeout;
+        let connected = timeout(patience, channel::connect(&self.target, self.purpose)).await;
+        connected.unwrap_or_else(|_| Err(no_connection_within(patience)))
+    }
+
+    /// Takes a connection in, in the place of `old` if that is still there.
+    fn adopt(self: &Arc<Self>, connection: Connection, driver: Driver, old: Option<&Arc<Load>>) {
         tracing::debug!(endpoint = %self.target.authority, "connected");
         let load = Arc::clone(connection.load());
-        self.lock().connections.push(connection);
+        self.lock().take(connection, old, self.spec.max);
         // Not an Arc: a lane whose backend is gone must not be kept by its own connections.
         let lane = Arc::downgrade(self);
+        let retiring = retire(Weak::clone(&lane), Arc::clone(&load), self.spec.age_max);
         let driving = async move {
-            let cause = driver.await;
+            let cause = tokio::select! {
+                biased;
+                cause = driver => cause,
+                never = retiring => match never {},
+            };
             if let Some(lane) = lane.upgrade() {
                 tracing::debug!(endpoint = %lane.target.authority, cause, "the connection has ended");
-                lane.lock().lose(&load, cause);
+                let mut state = lane.lock();
+                state.lose(&load, cause);
+                lane.come_back(&mut state);
             }
         };
         self.tasks.spawn(&Handle::current(), driving);
+    }
+
+    /// Lets a connection that is of age go; true when that is done. What calls it has may finish, and it closes after the last.
+    async fn replace(self: &Arc<Self>, old: &Arc<Load>) -> bool {
+        if self.lock().let_go_if_spare(old) {
+            return true;
+        }
+        match self.dial().await {
+            Ok((connection, driver)) => {
+                self.adopt(connection, driver, Some(old));
+                true
+            }
+            Err(cause) => {
+                tracing::warn!(endpoint = %self.target.authority, cause, "cannot connect; an old connection goes on");
+                false
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -174,6 +234,22 @@ impl Lane {
         state.acquit();
         state
     }
+}
+
+/// Replaces a connection when it is of age. Ends with it, not before.
+fn retire(lane: Weak<Lane>, load: Arc<Load>, age_max: Option<Duration>) -> Pin<Box<dyn Future<Output = Infallible> + Send>> {
+    Box::pin(async move {
+        if let Some(age) = age_max {
+            sleep(jitter::about(age)).await;
+            while let Some(lane) = lane.upgrade()
+                && !lane.replace(&load).await
+            {
+                drop(lane);
+                sleep(PAUSE_MAX).await;
+            }
+        }
+        pending().await
+    })
 }
 
 // === impl State ===
@@ -191,6 +267,30 @@ impl State {
         None
     }
 
+    fn is_down(&self) -> bool {
+        self.connections.is_empty() && (self.bereft || self.trouble.is_some())
+    }
+
+    fn take(&mut self, connection: Connection, old: Option<&Arc<Load>>, max: usize) {
+        self.bereft = false;
+        match old.and_then(|old| self.place_of(old)) {
+            Some(place) => self.connections[place] = connection,
+            None if self.connections.len() < max => self.connections.push(connection),
+            // What it was to replace was lost meanwhile, and has been replaced already.
+            None => {}
+        }
+    }
+
+    /// Lets a connection go that has no calls while there are others.
+    fn let_go_if_spare(&mut self, load: &Arc<Load>) -> bool {
+        let spare = if load.is_idle() && self.connections.len() > 1 { self.place_of(load) } else { None };
+        spare.map(|place| self.connections.remove(place)).is_some()
+    }
+
+    fn place_of(&self, load: &Arc<Load>) -> Option<usize> {
+        self.connections.iter().position(|connection| Arc::ptr_eq(connection.load(), load))
+    }
+
     fn attempt_under_way(&self) -> Option<watch::Receiver<()>> {
         self.attempt.as_ref().filter(|attempt| attempt.has_changed().is_ok()).cloned()
     }
@@ -200,13 +300,14 @@ impl State {
     }
 
     fn lose(&mut self, load: &Arc<Load>, cause: String) {
-        if let Some(index) = self.connections.iter().position(|connection| Arc::ptr_eq(connection.load(), load)) {
-            self.remove(index, cause);
+        if let Some(place) = self.place_of(load) {
+            self.remove(place, cause);
         }
     }
 
     fn remove(&mut self, index: usize, cause: String) {
         let connection = self.connections.remove(index);
+        self.bereft = self.connections.is_empty();
         self.fail(cause, Some(Arc::clone(connection.load())));
         self.acquit();
     }

@@ -10,7 +10,8 @@
 //! - `spec` — what the table says about a backend
 //! - `cluster` — the way of a call: pick, send, judge, and again where that is right
 //! - `balancer`, `endpoint`, `breaker`, `lane` — which address, how it does, which of its connections
-//! - `dial`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
+//! - `health`, `jitter` — asking endpoints how they are
+//! - `dial`, `tls`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
 //! - `stream` — calls of many messages: server, client and bidirectional streaming
 //! - `builtin` — services of this process
 //! - `outcome`, `message`, `trailers`, `timeout` — gRPC
@@ -22,6 +23,8 @@ mod channel;
 mod cluster;
 mod dial;
 mod endpoint;
+mod health;
+mod jitter;
 mod lane;
 mod message;
 mod outcome;
@@ -29,11 +32,13 @@ mod reset;
 mod spec;
 mod stream;
 mod timeout;
+mod tls;
 mod trailers;
 
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,14 +52,15 @@ pub use builtin::Builtins;
 pub use message::frame;
 pub use spec::{
     BalancePolicy, BreakerSpec, BudgetSpec, ConnectionsSpec, EndpointSpec, GrpcSpec, HealthSpec, LimitsSpec, Source, Spec, SpecKind,
-    TlsSpec,
 };
 pub use stream::{Closed, Opening, Receiving, Sending};
+pub use tls::{TlsPart, TlsPems, TlsPlace, TlsProblem, TlsSpec};
 
 use builtin::Builtin;
 use cluster::Cluster;
 
 use crate::failure::{Code, Failure, Reason, Result};
+use crate::files::Files;
 use crate::id::WorkerId;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -123,6 +129,33 @@ impl Backend {
 
     pub fn name(&self) -> &Arc<str> {
         &self.spec.name
+    }
+
+    /// Whether it is as this spec says, also in what was renewed since it was opened.
+    pub fn is(&self, spec: &Spec) -> bool {
+        let renewed = match &self.services {
+            Services::Remote(cluster) => cluster.is_renewed(),
+            Services::Inside(_) => false,
+        };
+        self.spec == *spec && !renewed
+    }
+
+    /// Reads the files of its TLS settings again: connections that are made from now on use what they hold, those that are there go on.
+    /// True when it was something else. What cannot be used leaves all as it is; the error says why. Blocks while it reads.
+    pub fn renew_certificates(&self, files: &Files) -> std::result::Result<bool, String> {
+        match &self.services {
+            Services::Remote(cluster) => cluster.renew_certificates(files),
+            Services::Inside(_) => Ok(false),
+        }
+    }
+
+    /// The files that [`Backend::renew_certificates`] reads.
+    pub fn certificate_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let grpc = match &self.spec.kind {
+            SpecKind::Grpc(grpc) => grpc.tls.as_ref(),
+            SpecKind::Builtin(_) => None,
+        };
+        grpc.into_iter().flat_map(|tls| tls.place().files())
     }
 
     /// Calls the service from this worker, one of those the backend was opened for, on whose runtime it must be polled.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::tls::TlsSpec;
 use crate::failure::Code;
 
 /// A named group of endpoints of one service, or a service of this process.
@@ -66,15 +67,6 @@ pub struct EndpointSpec {
     /// Where it is and what it runs, for people.
     pub zone: Option<String>,
     pub version: Option<String>,
-}
-
-/// How a backend's certificate is checked, and which one it is shown.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TlsSpec {
-    /// The authorities to trust, as PEM; the system's when there are none.
-    pub roots_pem: Option<Vec<u8>>,
-    /// The name on the certificate, when it is not the endpoint's host.
-    pub server_name: Option<String>,
 }
 
 /// The connections of one worker to one endpoint.

@@ -259,10 +259,14 @@ section! {
 }
 
 section! {
-    /// How a backend's certificate is checked.
+    /// How a backend's certificate is checked, and which one it is shown; new connections use the files as soon as they are renewed.
     pub struct BackendTls {
         /// The authorities to trust, as PEM; the system's where nothing is said.
         ca: FilePath,
+        /// The certificate that the service is shown, with its chain, as PEM.
+        cert: FilePath,
+        /// The private key of `cert`, as PEM.
+        key: FilePath,
         /// The name on the certificate, where it is not the endpoint's host.
         server_name: Text,
     }

@@ -5,16 +5,18 @@
 //! limit afresh.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::HeaderValue;
 use tokio::time::Instant;
+use tracing::{info, warn};
 
 use super::index::Index;
 use super::plan::{Access, Plan, RoutePlan, SigningPlan, TokenPlan};
 use super::{Route, Table};
 use crate::backend::{self, Backend, Builtins, Spec};
-use crate::files::Fingerprint;
+use crate::files::{Files, Fingerprint};
 use crate::id::Generation;
 use crate::pipeline::Verifier;
 use crate::pipeline::cause::Refusals;
@@ -150,10 +152,26 @@ impl Living {
 
     fn backend(&self, spec: Spec) -> Arc<Backend> {
         match self.backends.get(&spec.name) {
-            Some(alive) if *alive.spec() == spec => Arc::clone(alive),
+            Some(alive) if alive.is(&spec) => Arc::clone(alive),
             before => Backend::open(spec, self.workers, &self.builtins, before.map(|before| &**before))
                 .expect("the spec was tried when it was compiled"),
         }
+    }
+
+    /// Reads the files of the backends' certificates again, so that new connections use what they hold now.
+    pub fn renew_certificates(&self, files: &Files) {
+        for (name, backend) in &self.backends {
+            match backend.renew_certificates(files) {
+                Ok(true) => info!(backend = &**name, "new connections use the renewed certificates"),
+                Ok(false) => {}
+                Err(problem) => warn!(backend = &**name, problem, "the renewed certificates cannot be used, the old ones stay"),
+            }
+        }
+    }
+
+    /// The files that are read then.
+    pub fn certificate_files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.backends.values().flat_map(|backend| backend.certificate_files())
     }
 
     fn limiter(&self, spec: LimitSpec) -> Arc<Limiter> {

@@ -9,16 +9,11 @@ use futures_util::future::join_all;
 use h2::Reason;
 use h2::server::SendResponse;
 use http::{HeaderMap, HeaderValue, Response};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use super::peer::{h2_service, serve_h2, tcp_service};
-use super::{TlsSpec, WORKER, backend, call, echo, open, said, text};
+use super::{WORKER, backend, call, echo, open, said, text};
 use crate::backend::{EndpointSpec, frame};
 use crate::id::WorkerId;
 
@@ -296,44 +291,4 @@ async fn a_peer_that_says_nothing_is_no_service() {
     let mut request = echo("hello");
     request.deadline = tokio::time::Instant::now() + Duration::from_millis(200);
     assert_eq!(said(backend.call(WORKER, request).await.map(text)), "DEADLINE_EXCEEDED DEADLINE_EXCEEDED");
-}
-
-#[tokio::test]
-async fn a_certificate_is_checked() {
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["echo.test".to_owned()]).expect("a certificate");
-    let server = |protocols: &[&[u8]]| {
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
-            .expect("a certificate and its key");
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        tcp_service(move |tcp| {
-            let acceptor = acceptor.clone();
-            async move {
-                if let Ok(io) = acceptor.accept(tcp).await {
-                    serve_h2(io, |_, response| async { answer_empty(response) }).await;
-                }
-            }
-        })
-    };
-    let backend = |port, roots_pem, server_name: Option<&str>| {
-        let endpoints = vec![EndpointSpec::new("127.0.0.1", port, true)];
-        open(endpoints, Some(TlsSpec { roots_pem, server_name: server_name.map(str::to_owned) }))
-    };
-    let roots = Some(cert.pem().into_bytes());
-
-    let service = server(&[b"h2"]).await;
-    assert_eq!(said(call(&backend(service.port, roots.clone(), Some("echo.test")), "hello").await), "");
-    for (roots, name) in [(roots.clone(), None), (roots.clone(), Some("other.test")), (None, Some("echo.test"))] {
-        let failure = call(&backend(service.port, roots, name), "hello").await.expect_err("the certificate is not the one asked for");
-        assert!(failure.cause().is_some_and(|cause| cause.starts_with("TLS: ")), "{:?}", failure.cause());
-    }
-
-    let old = server(&[]).await;
-    let failure = call(&backend(old.port, roots, Some("echo.test")), "hello").await.expect_err("it does not speak HTTP/2");
-    assert!(failure.cause().is_some_and(|cause| cause.contains("HTTP/2")), "{:?}", failure.cause());
 }

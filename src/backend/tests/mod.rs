@@ -1,13 +1,17 @@
-//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`); and
-//! the same in streams (`streams`, `broken_streams`).
+//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`), ones
+//! that are asked how they are (`health`); the same in streams (`streams`, `broken_streams`); and how connections come and go (`lanes`), and
+//! are secured (`tls`).
 
 mod broken_streams;
+mod health;
 mod hostile;
 mod inside;
+mod lanes;
 mod peer;
 mod served;
 mod streaming;
 mod streams;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -17,6 +18,7 @@ use tonic::server::NamedService;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::backend::frame;
 use crate::services::echo::v1::echo_service_server::{EchoService, EchoServiceServer};
 use crate::services::echo::v1::{EchoRequest, EchoResponse};
 
@@ -104,6 +106,15 @@ where
     while let Some(Ok((request, response))) = connection.accept().await {
         tokio::spawn(answer(request, response));
     }
+}
+
+/// Answers with a message and a status.
+pub fn answer(mut response: SendResponse<Bytes>, message: &[u8], status: &'static str) {
+    let head = http::Response::builder().header("content-type", "application/grpc").body(()).expect("a response");
+    let Ok(mut body) = response.send_response(head, false) else { return };
+    let _ = body.send_data(Bytes::from([&frame(message.len())[..], message].concat()), false);
+    let status = (HeaderName::from_static("grpc-status"), HeaderValue::from_static(status));
+    let _ = body.send_trailers(HeaderMap::from_iter([status]));
 }
 
 /// A port on which nobody listens.

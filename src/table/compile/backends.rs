@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::names::Names;
-use super::{broken, entries, items, missing};
-use crate::backend::{self, EndpointSpec, GrpcSpec, Spec, SpecKind, TlsSpec};
+use super::{backend_tls, broken, entries, items, missing};
+use crate::backend::{self, EndpointSpec, GrpcSpec, Spec, SpecKind};
 use crate::config::Document;
-use crate::config::document::{Backend, BackendTls, Grpc};
+use crate::config::document::{Backend, Grpc};
 use crate::config::value::FilePath;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::{Files, reason};
@@ -62,7 +62,7 @@ fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files) -> Result<SpecKind
         return Err(missing(place, format!("the backend `{name}` has no endpoint"), "write `endpoints: [\"http://127.0.0.1:50051\"]`")
             .path("grpc.endpoints"));
     }
-    let tls = grpc.tls.as_ref().map(|tls| tls_spec(tls, files)).transpose()?;
+    let tls = grpc.tls.as_ref().map(|tls| backend_tls::compile(tls, files)).transpose()?;
     if let Some(written) = &grpc.tls
         && !endpoints.iter().any(|endpoint| endpoint.tls)
     {
@@ -79,18 +79,13 @@ fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files) -> Result<SpecKind
     match backend::problem(&kind) {
         None => Ok(kind),
         Some(problem) => {
-            let place = grpc.tls.as_ref().map_or(grpc.span, |tls| tls.ca.as_ref().map_or(tls.span, |ca| ca.span));
+            let place = grpc.tls.as_ref().map_or(grpc.span, |tls| tls.span);
             let what = format!("the backend `{name}` cannot be called: {problem}");
             Err(Diagnostic::new(Rule::TlsFile, place, what)
                 .help("`ca` is a PEM file with the certificates of the authorities to trust")
                 .path("grpc.tls"))
         }
     }
-}
-
-fn tls_spec(tls: &Spanned<BackendTls>, files: &Files) -> Result<TlsSpec, Diagnostic> {
-    let roots_pem = tls.ca.as_ref().map(|ca| read(ca, files)).transpose()?;
-    Ok(TlsSpec { roots_pem, server_name: tls.server_name.as_ref().map(|name| name.as_str().to_owned()) })
 }
 
 /// A file that a setting names.
