@@ -3,14 +3,16 @@
 //! Shared by all workers. Lives as long as a set or a call has it: an endpoint that has gone from discovery finishes its calls.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::breaker::Breaker;
 use super::dial::Target;
-use super::lane::Lane;
-use super::spec::{EndpointSpec, GrpcSpec};
-use super::{Reply, Request};
-use crate::failure::Result;
+use super::lane::{Condition, Lane};
+use super::spec::EndpointSpec;
+use super::status::{EndpointState, EndpointStatus};
+use super::traffic::Traffic;
+use super::{Reply, Request, in_time};
+use crate::failure::{Failure, Result};
 use crate::id::WorkerId;
 
 pub(super) struct Endpoint {
@@ -20,6 +22,8 @@ pub(super) struct Endpoint {
     /// One for each worker, and the back room's last.
     lanes: Box<[Arc<Lane>]>,
     in_flight: AtomicUsize,
+    calls: AtomicU64,
+    failures: AtomicU64,
     pub(super) breaker: Breaker,
     /// What health checks say; without any it is well.
     well: AtomicBool,
@@ -31,15 +35,17 @@ pub(super) struct Seat(Arc<Endpoint>);
 // === impl Endpoint ===
 
 impl Endpoint {
-    pub(super) fn new(spec: EndpointSpec, target: Target, backend: &GrpcSpec, workers: usize) -> Endpoint {
+    pub(super) fn new(spec: EndpointSpec, target: Target, breaker: Breaker, traffic: &Arc<Traffic>, workers: usize) -> Endpoint {
         let name = Arc::from(target.authority.as_str());
         let target = Arc::new(target);
         Endpoint {
             spec,
             name,
-            lanes: (0..=workers).map(|_| Arc::new(Lane::new(Arc::clone(&target)))).collect(),
+            lanes: (0..=workers).map(|_| Arc::new(Lane::new(Arc::clone(&target), Arc::clone(traffic)))).collect(),
             in_flight: AtomicUsize::new(0),
-            breaker: Breaker::new(&backend.breaker),
+            calls: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            breaker,
             well: AtomicBool::new(true),
         }
     }
@@ -57,10 +63,11 @@ impl Endpoint {
         WorkerId(self.lanes.len() - 1)
     }
 
-    /// Sends a request from this worker and waits for the reply.
+    /// Sends a request from this worker and waits for the reply, until the call's deadline.
     pub(super) async fn send(&self, worker: WorkerId, request: &Request) -> Result<Reply> {
-        let exchange = self.lane(worker).begin(request).await?;
-        let message = exchange.reply(request.reply_bytes_max).await?;
+        // Two bounds, because a call that was still waiting for a connection was not sent.
+        let exchange = in_time(request.deadline, self.lane(worker).begin(request)).await.map_err(Failure::unsent)?;
+        let message = in_time(request.deadline, exchange.reply(request.reply_bytes_max)).await?;
         Ok(Reply { message, endpoint: Arc::clone(&self.name) })
     }
 
@@ -71,6 +78,7 @@ impl Endpoint {
 
     pub(super) fn sit(self: &Arc<Self>) -> Seat {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
         Seat(Arc::clone(self))
     }
 
@@ -85,6 +93,37 @@ impl Endpoint {
 
     pub(super) fn set_well(&self, well: bool) {
         self.well.store(well, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn status(&self) -> EndpointStatus {
+        let EndpointSpec { weight, zone, version, .. } = self.spec.clone();
+        EndpointStatus {
+            address: Arc::clone(&self.name),
+            weight,
+            zone,
+            version,
+            state: self.state(),
+            in_flight: self.in_flight(),
+            calls: self.calls.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            ejections: self.breaker.opened(),
+        }
+    }
+
+    fn state(&self) -> EndpointState {
+        let mut lanes = self.lanes.iter().map(|lane| lane.condition());
+        match () {
+            () if !self.is_well() => EndpointState::Ill,
+            () if self.breaker.is_open() => EndpointState::Open,
+            () if lanes.clone().any(|lane| lane == Condition::Failing) && lanes.all(|lane| lane != Condition::Connected) => {
+                EndpointState::Down
+            }
+            () => EndpointState::Well,
+        }
     }
 
     pub(super) fn lane(&self, worker: WorkerId) -> &Arc<Lane> {

@@ -11,20 +11,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::Request;
 use super::channel::{self, Begin, Connection, Driver, Exchange, Load};
 use super::dial::Target;
+use super::traffic::{Traffic, overloaded};
 use crate::drain::Tasks;
 use crate::failure::{Failure, Reason, Result};
 
 /// The most connections of one worker to one endpoint. Peers that take a hundred streams a connection carry 800 calls this way.
 const CONNECTIONS_MAX: usize = 8;
-
-/// The most calls that wait for a connection at once. Each holds its request, of at most `request_bytes_max`.
-const WAITING_MAX: usize = 4096;
 
 /// The pause after an attempt to connect that failed: it doubles from the first to the last.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -33,7 +31,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Lane {
     target: Arc<Target>,
     state: Mutex<State>,
-    waiting: Semaphore,
+    /// Where calls that wait for a connection are counted, with those of the backend's other lanes.
+    traffic: Arc<Traffic>,
     /// The attempts to connect, and the drivers of what came of them.
     tasks: Tasks,
 }
@@ -54,6 +53,16 @@ struct Trouble {
     until: Instant,
 }
 
+/// How a lane does, for operators.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    Connected,
+    /// Nobody has asked it to connect, or it is just doing so.
+    Idle,
+    /// It could not connect.
+    Failing,
+}
+
 enum Step {
     Begun(Exchange),
     /// A connection is being made; look again when it is.
@@ -63,9 +72,9 @@ enum Step {
 // === impl Lane ===
 
 impl Lane {
-    pub(super) fn new(target: Arc<Target>) -> Lane {
+    pub(super) fn new(target: Arc<Target>, traffic: Arc<Traffic>) -> Lane {
         let state = State { connections: Vec::new(), attempt: None, trouble: None };
-        Lane { target, state: Mutex::new(state), waiting: Semaphore::new(WAITING_MAX), tasks: Tasks::new() }
+        Lane { target, state: Mutex::new(state), traffic, tasks: Tasks::new() }
     }
 
     /// Begins a call, on a new connection if it must. A failure is always one of a call that was not sent.
@@ -77,7 +86,7 @@ impl Lane {
     }
 
     async fn begin_later(self: &Arc<Self>, mut attempt: watch::Receiver<()>, request: &Request) -> Result<Exchange> {
-        let Ok(_place) = self.waiting.try_acquire() else { return Err(overloaded("too many calls wait for a connection")) };
+        let _place = self.traffic.wait()?;
         let begun = async {
             loop {
                 // Nothing is ever sent: it is the sender's end that is waited for.
@@ -119,6 +128,16 @@ impl Lane {
             self.attempt(&mut state);
         }
         down
+    }
+
+    /// How it does. Changes nothing.
+    pub(super) fn condition(&self) -> Condition {
+        let state = self.lock();
+        match () {
+            () if !state.connections.is_empty() => Condition::Connected,
+            () if state.trouble.is_some() => Condition::Failing,
+            () => Condition::Idle,
+        }
     }
 
     /// Begins to connect, in a task of its own: the call that asked for it may be gone before it is done.
@@ -235,8 +254,4 @@ fn no_connection_within(patience: Duration) -> String {
 
 fn unreachable(cause: &str) -> Failure {
     Failure::gateway(Reason::Unavailable, "the service cannot be reached; try again").because(cause).unsent()
-}
-
-fn overloaded(cause: &'static str) -> Failure {
-    Failure::gateway(Reason::Overloaded, "the service has all the calls it takes; try again later").because(cause).unsent()
 }

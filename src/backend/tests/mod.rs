@@ -42,6 +42,8 @@ fn echo(text: &str) -> Request {
         choice: Choice::default(),
         body: Bytes::from([&frame(message.len())[..], &message].concat()),
         deadline: Instant::now() + Duration::from_secs(20),
+        hurried: false,
+        retry: None,
         reply_bytes_max: 1 << 20,
     }
 }

@@ -9,6 +9,7 @@
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `accounts`: what the auth service is told
 //! - `backends`, `limits`, `roles`: the named things
+//! - `retry`: which calls may be repeated
 //!   with the reply
 //! - `topics`: which there may be, and `sendings`: what routes do about them
 //! - `catalogue`: what clients are told
@@ -27,6 +28,7 @@ mod process;
 mod push;
 mod pushes;
 mod request;
+mod retry;
 mod roles;
 mod routes;
 mod sendings;
