@@ -1,8 +1,10 @@
-//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`).
+//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`);
+//! what is tried again, refused and left alone (`resilience`).
 
 mod hostile;
 mod inside;
 mod peer;
+mod resilience;
 mod served;
 
 use std::sync::Arc;
