@@ -57,7 +57,7 @@ impl Value for FailureCode {
 // === impl Idempotent ===
 
 impl Value for Idempotent {
-    const WHAT: &'static str = "whether a call may be repeated";
+    const WHAT: &'static str = "a word on whether a call may be repeated";
     const EXAMPLE: &'static str = "`true`, `false` or `by_key`";
     const PATTERN: &'static str = "by_key";
 
@@ -66,7 +66,7 @@ impl Value for Idempotent {
             "true" => Ok(Idempotent::Yes),
             "false" => Ok(Idempotent::No),
             "by_key" => Ok(Idempotent::ByKey),
-            _ => Err(Problem::new("neither of the three")),
+            _ => Err(Problem::new("none of the three")),
         }
     }
 

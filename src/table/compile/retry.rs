@@ -23,8 +23,8 @@ pub fn compile(method: &Method, own: &Policy, policy: &Policy, path: &str, repor
         Some(Idempotent::Yes) => Repeatable::Always,
         Some(Idempotent::ByKey) => Repeatable::ByKey,
         None if method.idempotent => Repeatable::Always,
-        Some(Idempotent::No) | None => {
-            lint_without_leave(own, path, report);
+        denied @ (Some(Idempotent::No) | None) => {
+            lint_without_leave(own, denied.is_some(), path, report);
             return Repeatable::Never;
         }
     };
@@ -45,9 +45,12 @@ pub fn lint_streaming(method: &Method, own: &Policy, path: &str, report: &mut Re
     }
 }
 
-fn lint_without_leave(own: &Policy, path: &str, report: &mut Report) {
+fn lint_without_leave(own: &Policy, denied: bool, path: &str, report: &mut Report) {
     let Some(retry) = &own.retry else { return };
-    let what = "`retry` does nothing: nothing says that the method may be repeated";
+    let what = match denied {
+        true => "`retry` does nothing: `idempotent: false` forbids it",
+        false => "`retry` does nothing: nothing says that the method may be repeated",
+    };
     report.push(
         Diagnostic::new(Rule::RetryImpossible, retry.span, what)
             .help("say `idempotent: true`, or `by_key`, here; or give the method an `idempotency_level` in its .proto file")
