@@ -78,6 +78,28 @@ pub enum Reason {
     Internal,
 }
 
+/// How far a call came before it failed. It decides whether another attempt could repeat an effect.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Reach {
+    /// It never left the gateway.
+    Unsent,
+    /// It did, and the service has said that it did nothing with it.
+    Unprocessed,
+    /// A service may have acted upon it.
+    Sent,
+    /// A service had begun to answer it.
+    Answered,
+}
+
+/// What a service says about when it may be asked again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pushback {
+    /// After exactly so long.
+    After(Duration),
+    /// Not by us.
+    Never,
+}
+
 /// A call that did not succeed. One pointer wide, so that `Result<T, Failure>` stays small.
 pub struct Failure(Box<Inner>);
 
@@ -89,7 +111,8 @@ struct Inner {
     retry_after: Option<Duration>,
     details: Vec<Any>,
     cause: Option<String>,
-    unsent: bool,
+    reach: Reach,
+    pushback: Option<Pushback>,
 }
 
 // === impl Code ===
@@ -207,7 +230,17 @@ impl Failure {
     }
 
     fn new(code: Code, reason: Cow<'static, str>, message: Cow<'static, str>, source: Source) -> Failure {
-        Failure(Box::new(Inner { code, reason, message, source, retry_after: None, details: Vec::new(), cause: None, unsent: false }))
+        Failure(Box::new(Inner {
+            code,
+            reason,
+            message,
+            source,
+            retry_after: None,
+            details: Vec::new(),
+            cause: None,
+            reach: Reach::Sent,
+            pushback: None,
+        }))
     }
 
     /// Adds what only the log may say.
@@ -226,8 +259,21 @@ impl Failure {
 
     /// States that the request never left the gateway, so that another attempt cannot repeat an effect.
     #[must_use]
-    pub fn unsent(mut self) -> Failure {
-        self.0.unsent = true;
+    pub fn unsent(self) -> Failure {
+        self.reached(Reach::Unsent)
+    }
+
+    /// States how far the call came; where nothing is said, a service may have acted upon it.
+    #[must_use]
+    pub fn reached(mut self, reach: Reach) -> Failure {
+        self.0.reach = reach;
+        self
+    }
+
+    /// Adds what the service says about another attempt.
+    #[must_use]
+    pub fn pushed_back(mut self, pushback: Option<Pushback>) -> Failure {
+        self.0.pushback = pushback;
         self
     }
 
@@ -275,8 +321,17 @@ impl Failure {
         self.0.cause.as_deref()
     }
 
+    /// Whether nobody can have acted upon the call.
     pub fn is_unsent(&self) -> bool {
-        self.0.unsent
+        self.0.reach <= Reach::Unprocessed
+    }
+
+    pub fn reach(&self) -> Reach {
+        self.0.reach
+    }
+
+    pub fn pushback(&self) -> Option<Pushback> {
+        self.0.pushback
     }
 }
 

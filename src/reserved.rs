@@ -2,8 +2,9 @@
 //!
 //! Promise: what `check` lets a route pass on is what the data path lets a client send.
 
-/// Headers that mean something to gRPC, HTTP or a proxy, or that assert an identity. `authorization` is `forward_token`'s.
-const KEYS: [&str; 17] = [
+/// Headers that mean something to gRPC, HTTP or a proxy, or that assert an identity. `authorization` is `forward_token`'s,
+/// `idempotency-key` the envelope's.
+const KEYS: [&str; 18] = [
     "authorization",
     "connection",
     "content-encoding",
@@ -12,6 +13,7 @@ const KEYS: [&str; 17] = [
     "cookie",
     "forwarded",
     "host",
+    "idempotency-key",
     "keep-alive",
     "proxy-connection",
     "te",
@@ -39,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_twin_is_the_same_key() {
-        for key in ["keep-alive", "Keep_Alive", "grpc_timeout", "protogate-user", "user-agent"] {
+        for key in ["keep-alive", "Keep_Alive", "idempotency_key", "grpc_timeout", "protogate-user", "user-agent"] {
             assert!(is_reserved(key), "{key}");
         }
         assert!(!is_reserved("x-client-version"));

@@ -55,6 +55,9 @@ mod notify;
 // What an operator sees of sessions, and does about them; and what nobody else does.
 mod operator;
 
+// What is done about backends that fail, as clients and operators see it.
+mod failing;
+
 // Where services push from outside of the gateway, and who may.
 mod push_side;
 

@@ -2,6 +2,7 @@
 //!
 //! - `health`: `GET /healthz`, `GET /readyz`, the only paths that need no token
 //! - `api`: `POST /api/v1/reload`, `GET /api/v1/statistics`
+//! - `backends`: `GET /api/v1/backends`
 //! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
 //! - `notify`, `templates`: `POST /api/v1/notify`, `POST /api/v1/templates`
 //!
@@ -9,6 +10,7 @@
 //! every answer is JSON; a wrong path or method is answered, never dropped; a body has a bound, and little time.
 
 mod api;
+mod backends;
 mod health;
 mod notify;
 mod sessions;
@@ -55,9 +57,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Every path that needs the token, and its one method.
-const API: [(&str, Method, Asked); 7] = [
+const API: [(&str, Method, Asked); 8] = [
     ("/api/v1/reload", Method::POST, Asked::Reload),
     ("/api/v1/statistics", Method::GET, Asked::Statistics),
+    ("/api/v1/backends", Method::GET, Asked::Backends),
     ("/api/v1/sessions", Method::GET, Asked::Sessions),
     ("/api/v1/revoke", Method::POST, Asked::Revoke),
     ("/api/v1/push", Method::POST, Asked::Push),
@@ -70,6 +73,7 @@ const API: [(&str, Method, Asked); 7] = [
 enum Asked {
     Reload,
     Statistics,
+    Backends,
     Sessions,
     Revoke,
     Push,
@@ -158,6 +162,7 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
     match asked {
         Asked::Reload => api::reload(admin, &request).await,
         Asked::Statistics => api::statistics(admin),
+        Asked::Backends => backends::list(admin),
         Asked::Sessions => sessions::list(admin, request.uri().query()).await,
         Asked::Revoke => sessions::revoke(admin, request).await,
         Asked::Push => sessions::push(admin, request).await,

@@ -28,7 +28,7 @@ use super::dial::{Target, Transport};
 use super::outcome::{self, Answer, Fault};
 use super::reset::Resets;
 use super::{Opening, Request};
-use crate::failure::Result;
+use crate::failure::{Reach, Result};
 
 pub(super) use stream::{Hearing, Speaking};
 
@@ -277,7 +277,11 @@ impl Exchange {
     pub(super) async fn reply(mut self, bytes_max: usize) -> Result<Bytes> {
         let (head, body) = self.head().await?.into_parts();
         self.stage = Some(Stage::Body(body));
-        outcome::read(head.status, &head.headers, &mut self, bytes_max).await
+        let read = outcome::read(head.status, &head.headers, &mut self, bytes_max).await;
+        match outcome::goes_on(head.status, &head.headers) {
+            true => read.map_err(|failure| failure.reached(Reach::Answered)),
+            false => read,
+        }
     }
 
     async fn head(&mut self) -> std::result::Result<http::Response<RecvStream>, Fault> {

@@ -7,19 +7,21 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use smallvec::SmallVec;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::balancer::{Balancer, Choice};
-use super::breaker::Verdict;
+use super::breaker::{Admission, Breaker, Ejections, Verdict};
 use super::dial::Target;
 use super::endpoint::{Endpoint, Seat};
 use super::health;
+use super::retry::{Attempts, Decision, Tried};
 use super::spec::{EndpointSpec, GrpcSpec, Source};
+use super::status::BackendStatus;
 use super::stream::{self, Receiving, Sending};
 use super::tls::{Connector, TlsSpec};
+use super::traffic::{Place, Traffic};
 use super::{Opening, Reply, Request};
 use crate::drain::Tasks;
 use crate::failure::{Failure, Reason, Result};
@@ -34,6 +36,9 @@ pub(super) struct Cluster {
     set: ArcSwap<Set>,
     /// Told whenever there is another set.
     changed: Arc<Notify>,
+    /// Shared with the cluster that this one takes the place of, as the calls are that it counts.
+    traffic: Arc<Traffic>,
+    ejections: Arc<Ejections>,
     /// Discovery and health checks, in the back room. They know the cluster weakly, and end with it.
     tasks: Tasks,
 }
@@ -47,10 +52,8 @@ struct Set {
 /// An endpoint that was chosen for one attempt, which counts as in flight there until this is dropped.
 pub(super) struct Pick {
     seat: Seat,
+    admission: Admission,
 }
-
-/// Endpoints that a call has been to.
-pub(super) type Tried = SmallVec<[Arc<Endpoint>; 2]>;
 
 // === impl Cluster ===
 
@@ -64,7 +67,10 @@ impl Cluster {
         runtime: &Handle,
         before: Option<&Cluster>,
     ) -> std::result::Result<Arc<Cluster>, String> {
+        let traffic = before.map(|before| Arc::clone(&before.traffic)).unwrap_or_default();
+        traffic.set_bounds(&spec.limits, &spec.retry_budget);
         let before = before.filter(|before| before.is_like(&spec, workers));
+        let ejections = before.map_or_else(|| Ejections::new(spec.breaker.ejected_percent), |before| Arc::clone(&before.ejections));
         let connector = match (before.and_then(|before| before.connector.as_ref()), tls(&spec)?) {
             (Some(alive), Some(tls)) => {
                 alive.renew(tls);
@@ -74,8 +80,17 @@ impl Cluster {
             (_, None) => None,
         };
         let empty = Set { endpoints: Vec::new(), balancer: Balancer::new(spec.balance, &[], workers) };
-        let cluster =
-            Cluster { name, spec, workers, connector, set: ArcSwap::from_pointee(empty), changed: Arc::default(), tasks: Tasks::new() };
+        let cluster = Cluster {
+            name,
+            spec,
+            workers,
+            connector,
+            set: ArcSwap::from_pointee(empty),
+            changed: Arc::default(),
+            traffic,
+            ejections,
+            tasks: Tasks::new(),
+        };
         if let Some(before) = before {
             cluster.set.store(before.set.load_full());
             // Two that follow the same endpoints would contradict each other.
@@ -138,41 +153,43 @@ impl Cluster {
         let old = self.set.load();
         let endpoint = |spec: &EndpointSpec| match old.endpoints.iter().find(|old| old.spec() == spec) {
             Some(alive) => Ok(Arc::clone(alive)),
-            None => Ok(Arc::new(Endpoint::new(spec.clone(), target(spec, &self.spec, self.connector.as_ref())?, &self.spec, self.workers))),
+            None => {
+                let target = target(spec, &self.spec, self.connector.as_ref())?;
+                let breaker = Breaker::new(&self.spec.breaker, &self.ejections);
+                Ok(Arc::new(Endpoint::new(spec.clone(), target, &self.spec.connections, breaker, &self.traffic, self.workers)))
+            }
         };
         let endpoints = specs.iter().map(endpoint).collect::<std::result::Result<Vec<_>, String>>()?;
         let balancer = Balancer::new(self.spec.balance, &endpoints, self.workers);
+        self.keep_share(&old.endpoints, &endpoints);
         self.set.store(Arc::new(Set { endpoints, balancer }));
         self.changed.notify_one();
         Ok(())
     }
 
-    /// Calls the service, at another endpoint too where nobody can have acted upon the first attempt.
-    pub(super) async fn call(&self, worker: WorkerId, request: &Request) -> Result<Reply> {
-        let mut tried = Tried::new();
-        loop {
-            let pick = self.pick(worker, &request.choice, &tried)?;
-            let answer = pick.endpoint().send(worker, request).await;
-            pick.record(&answer);
-            match answer {
-                Err(failure) if failure.is_unsent() && tried.is_empty() && !request.time_left().is_zero() => {
-                    tried.push(Arc::clone(pick.endpoint()));
-                }
-                answer => return answer,
-            }
+    /// Of those that are left alone no more may be than the new set's share; and who leaves the set takes no part in that.
+    fn keep_share(&self, old: &[Arc<Endpoint>], new: &[Arc<Endpoint>]) {
+        let stays = |endpoint: &Arc<Endpoint>| new.iter().any(|new| Arc::ptr_eq(new, endpoint));
+        old.iter().filter(|endpoint| !stays(endpoint)).for_each(|gone| gone.breaker.pardon());
+        let mut open = new.iter().filter(|endpoint| endpoint.breaker.is_open());
+        while self.ejections.set_endpoints(new.len())
+            && let Some(endpoint) = open.next()
+        {
+            endpoint.breaker.pardon();
         }
     }
 
     /// Opens a stream, at another endpoint when it could not be begun at the first.
     pub(super) async fn open_stream(&self, worker: WorkerId, opening: &Opening) -> Result<(Sending, Receiving)> {
+        let place = self.enter()?;
         let mut tried = Tried::new();
         loop {
             let pick = self.pick(worker, &opening.choice, &tried)?;
             let unbegun = match pick.endpoint().open(worker, opening).await {
-                Ok(halves) => return Ok(stream::remote(halves, pick, opening)),
+                Ok(halves) => return Ok(stream::remote(halves, pick, place, opening)),
                 Err(failure) => Err(failure),
             };
-            pick.record(&unbegun);
+            pick.record(&unbegun, false);
             if !tried.is_empty() {
                 return unbegun;
             }
@@ -180,25 +197,92 @@ impl Cluster {
         }
     }
 
+    /// Calls the service: picks an endpoint, sends, records what came of it, and does so again where that is right.
+    pub(super) async fn call(&self, worker: WorkerId, mut request: Request) -> Result<Reply> {
+        let _place = self.enter()?;
+        let mut attempts = Attempts::default();
+        let mut pick = self.pick(worker, &request.choice, &attempts.tried)?;
+        loop {
+            let answer = pick.endpoint().send(worker, &request).await;
+            pick.record(&answer, request.hurried);
+            let Err(failure) = answer else { return answer };
+            let elsewhere = |tried: &[Arc<Endpoint>]| self.has_another(tried);
+            match attempts.after(pick.endpoint(), &failure, &mut request, &self.traffic, elsewhere) {
+                Decision::Answer => return Err(self.told(failure)),
+                Decision::AtOnce => {}
+                Decision::After(wait) => sleep(wait).await,
+            }
+            let Ok(next) = self.pick(worker, &request.choice, &attempts.tried) else { return Err(self.told(failure)) };
+            pick = next;
+        }
+    }
+
+    /// Takes a call in, if there are not too many. It counts until this is dropped.
+    pub(super) fn enter(&self) -> Result<Place> {
+        self.traffic.enter().map_err(|failure| self.told(failure))
+    }
+
     /// The endpoint for the next attempt of a call: a usable one that it has not been to, or else one that may come back.
     pub(super) fn pick(&self, worker: WorkerId, choice: &Choice, tried: &[Arc<Endpoint>]) -> Result<Pick> {
         let set = self.set.load();
         let now = Instant::now();
-        let is_new = |endpoint: &Endpoint| !tried.iter().any(|tried| std::ptr::eq(&**tried, endpoint));
-        let is_open = |endpoint: &Endpoint| endpoint.is_well() && endpoint.breaker.is_closed(now);
+        let is_usable = |endpoint: &Endpoint| endpoint.is_well() && endpoint.breaker.takes(now);
         let pick = |usable: &dyn Fn(&Endpoint) -> bool| set.balancer.pick(&set.endpoints, worker, choice, usable);
-        let endpoint = pick(&|endpoint| is_new(endpoint) && is_open(endpoint) && !endpoint.is_down(worker))
-            // It says why it cannot be reached, and when to try again.
-            .or_else(|| pick(&|endpoint| is_new(endpoint) && is_open(endpoint)))
-            .or_else(|| pick(&is_open));
-        endpoint.map(|endpoint| Pick { seat: endpoint.sit() }).ok_or_else(|| self.nobody(&set))
+        loop {
+            let endpoint = pick(&|endpoint| is_new(endpoint, tried) && is_usable(endpoint) && !endpoint.is_down(worker))
+                // It says why it cannot be reached, and when to try again.
+                .or_else(|| pick(&|endpoint| is_new(endpoint, tried) && is_usable(endpoint)))
+                .or_else(|| pick(&is_usable))
+                .ok_or_else(|| self.nobody(&set, now))?;
+            // Not if another worker has just taken the one call that an open breaker lets through; then it is usable no more.
+            if let Some(admission) = endpoint.breaker.admit(now) {
+                return Ok(Pick { seat: endpoint.sit(), admission });
+            }
+        }
     }
 
-    fn nobody(&self, set: &Set) -> Failure {
+    /// Whether there is an endpoint that takes calls beside these.
+    fn has_another(&self, tried: &[Arc<Endpoint>]) -> bool {
+        let now = Instant::now();
+        let usable = |endpoint: &Endpoint| is_new(endpoint, tried) && endpoint.is_well() && endpoint.breaker.takes(now);
+        self.set.load().endpoints.iter().any(|endpoint| usable(endpoint))
+    }
+
+    /// What a call is told that did not succeed.
+    fn told(&self, failure: Failure) -> Failure {
+        if failure.is(Reason::Overloaded) {
+            self.traffic.count_shed();
+        }
+        failure
+    }
+
+    /// How it does at this moment.
+    pub(super) fn status(&self) -> BackendStatus {
+        let counts = self.traffic.counts();
+        BackendStatus {
+            name: Arc::clone(&self.name),
+            in_flight: counts.in_flight,
+            pending: counts.pending,
+            retries: counts.retries,
+            sheds: counts.sheds,
+            endpoints: self.set.load().endpoints.iter().map(|endpoint| endpoint.status()).collect(),
+        }
+    }
+
+    fn nobody(&self, set: &Set, now: Instant) -> Failure {
         let all_ill = !set.endpoints.is_empty() && set.endpoints.iter().all(|endpoint| !endpoint.is_well());
         let why = if all_ill { ": health checks find all of them ill" } else { "" };
-        Failure::gateway(Reason::Unavailable, format!("`{}` has no endpoint that takes calls now{why}; try again", self.name)).unsent()
+        let what = format!("`{}` has no endpoint that takes calls now{why}; try again", self.name);
+        let failure = Failure::gateway(Reason::Unavailable, what).unsent();
+        match set.endpoints.iter().filter(|endpoint| endpoint.is_well()).filter_map(|endpoint| endpoint.breaker.wait(now)).min() {
+            Some(wait) => failure.because("every endpoint that is well is left alone by its breaker").retry_after(wait),
+            None => failure,
+        }
     }
+}
+
+fn is_new(endpoint: &Endpoint, tried: &[Arc<Endpoint>]) -> bool {
+    !tried.iter().any(|tried| std::ptr::eq(&**tried, endpoint))
 }
 
 /// What is wrong with endpoints that could not be called. Opens nothing.
@@ -243,12 +327,23 @@ impl Pick {
         self.seat.endpoint()
     }
 
-    /// Says what came of the attempt.
-    pub(super) fn record<T>(&self, answer: &Result<T>) {
+    /// Says what came of the attempt, once. Of a caller in a hurry, see [`Request::hurried`].
+    pub(super) fn record<T>(&self, answer: &Result<T>, hurried: bool) {
+        let endpoint = self.endpoint();
         let verdict = match answer {
             Ok(_) => Verdict::Success,
-            Err(_) => Verdict::Silent,
+            Err(failure) => Verdict::of(failure, endpoint.breaker.spec(), hurried),
         };
-        self.endpoint().breaker.record(verdict, Instant::now());
+        if verdict == Verdict::Failure {
+            endpoint.count_failure();
+        }
+        endpoint.breaker.record(self.admission, verdict, Instant::now());
+    }
+}
+
+impl Drop for Pick {
+    /// An attempt that nobody waits for any more says nothing.
+    fn drop(&mut self) {
+        self.endpoint().breaker.give_up(self.admission);
     }
 }

@@ -4,16 +4,18 @@
 //! Shared by all workers. Lives as long as a set or a call has it: an endpoint that has gone from discovery finishes its calls.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::breaker::Breaker;
 use super::channel::{Hearing, Purpose, Speaking};
 use super::dial::Target;
 use super::health::Health;
-use super::lane::Lane;
-use super::spec::{EndpointSpec, GrpcSpec};
-use super::{Opening, Reply, Request};
-use crate::failure::Result;
+use super::lane::{Condition, Lane};
+use super::spec::{ConnectionsSpec, EndpointSpec};
+use super::status::{EndpointState, EndpointStatus};
+use super::traffic::Traffic;
+use super::{Opening, Reply, Request, in_time};
+use crate::failure::{Failure, Result};
 use crate::id::WorkerId;
 
 pub(super) struct Endpoint {
@@ -25,6 +27,8 @@ pub(super) struct Endpoint {
     /// One for each worker.
     streams: Box<[Arc<Lane>]>,
     in_flight: AtomicUsize,
+    calls: AtomicU64,
+    failures: AtomicU64,
     pub(super) breaker: Breaker,
     /// What health checks say; without any it is well.
     pub(super) health: Health,
@@ -36,18 +40,28 @@ pub(super) struct Seat(Arc<Endpoint>);
 // === impl Endpoint ===
 
 impl Endpoint {
-    pub(super) fn new(spec: EndpointSpec, target: Target, backend: &GrpcSpec, workers: usize) -> Endpoint {
+    pub(super) fn new(
+        spec: EndpointSpec,
+        target: Target,
+        connections: &ConnectionsSpec,
+        breaker: Breaker,
+        traffic: &Arc<Traffic>,
+        workers: usize,
+    ) -> Endpoint {
         let name = Arc::from(target.authority.as_str());
         let target = Arc::new(target);
-        let lanes =
-            |purpose, count| (0..count).map(|_| Arc::new(Lane::new(Arc::clone(&target), purpose, backend.connections.clone()))).collect();
+        let lanes = |purpose, count| {
+            (0..count).map(|_| Arc::new(Lane::new(Arc::clone(&target), purpose, connections.clone(), Arc::clone(traffic)))).collect()
+        };
         Endpoint {
             spec,
             name,
             lanes: lanes(Purpose::Calls, workers + 1),
             streams: lanes(Purpose::Streams, workers),
             in_flight: AtomicUsize::new(0),
-            breaker: Breaker::new(&backend.breaker),
+            calls: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            breaker,
             health: Health::new(),
         }
     }
@@ -65,10 +79,12 @@ impl Endpoint {
         WorkerId(self.lanes.len() - 1)
     }
 
-    /// Sends a request from this worker and waits for the reply.
+    /// Sends a request from this worker and waits for the reply, until the call's deadline.
     pub(super) async fn send(&self, worker: WorkerId, request: &Request) -> Result<Reply> {
-        let exchange = self.lane(worker).begin(|connection, target| connection.begin(target, request)).await?;
-        let message = exchange.reply(request.reply_bytes_max).await?;
+        // Two bounds, because a call that was still waiting for a connection was not sent.
+        let begun = self.lane(worker).begin(|connection, target| connection.begin(target, request));
+        let exchange = in_time(request.deadline, begun).await.map_err(Failure::unsent)?;
+        let message = in_time(request.deadline, exchange.reply(request.reply_bytes_max)).await?;
         Ok(Reply { message, endpoint: Arc::clone(&self.name) })
     }
 
@@ -84,6 +100,7 @@ impl Endpoint {
 
     pub(super) fn sit(self: &Arc<Self>) -> Seat {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
         Seat(Arc::clone(self))
     }
 
@@ -94,6 +111,37 @@ impl Endpoint {
 
     pub(super) fn is_well(&self) -> bool {
         self.health.is_well()
+    }
+
+    pub(super) fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn status(&self) -> EndpointStatus {
+        let EndpointSpec { weight, zone, version, .. } = self.spec.clone();
+        EndpointStatus {
+            address: Arc::clone(&self.name),
+            weight,
+            zone,
+            version,
+            state: self.state(),
+            in_flight: self.in_flight(),
+            calls: self.calls.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            ejections: self.breaker.opened(),
+        }
+    }
+
+    fn state(&self) -> EndpointState {
+        let mut lanes = self.lanes.iter().map(|lane| lane.condition());
+        match () {
+            () if !self.is_well() => EndpointState::Ill,
+            () if self.breaker.is_open() => EndpointState::Open,
+            () if lanes.clone().any(|lane| lane == Condition::Failing) && lanes.all(|lane| lane != Condition::Connected) => {
+                EndpointState::Down
+            }
+            () => EndpointState::Well,
+        }
     }
 
     pub(super) fn lane(&self, worker: WorkerId) -> &Arc<Lane> {

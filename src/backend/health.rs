@@ -157,6 +157,8 @@ impl Rounds {
             choice: Choice::default(),
             body: self.question.clone(),
             deadline: Instant::now() + self.spec.timeout,
+            hurried: false,
+            retry: None,
             reply_bytes_max: ANSWER_BYTES_MAX,
         };
         let timeout = self.spec.timeout;
@@ -178,7 +180,7 @@ impl Rounds {
             }
         }
         let interval = if endpoint.is_well() { self.spec.interval } else { self.spec.interval.min(ILL_INTERVAL_MAX) };
-        let next = Instant::now() + jitter::about(interval);
+        let next = Instant::now() + jitter::about(interval, 10);
         if let Some((_, at)) = self.appointments.iter_mut().find(|(known, _)| Arc::ptr_eq(known, endpoint)) {
             *at = Some(next);
         }

@@ -19,18 +19,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::channel::{self, Begin, Connection, Driver, Load, Purpose};
 use super::dial::Target;
 use super::jitter;
 use super::spec::ConnectionsSpec;
+use super::traffic::{Traffic, overloaded};
 use crate::drain::Tasks;
 use crate::failure::{Failure, Reason, Result};
-
-/// The most calls that wait for a connection at once. Each holds its request, of at most `request_bytes_max`.
-const WAITING_MAX: usize = 4096;
 
 /// The pause after an attempt to connect that failed: it doubles from the first to the last.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -41,7 +39,8 @@ pub(super) struct Lane {
     purpose: Purpose,
     spec: ConnectionsSpec,
     state: Mutex<State>,
-    waiting: Semaphore,
+    /// Where calls that wait for a connection are counted, with those of the backend's other lanes.
+    traffic: Arc<Traffic>,
     /// The attempts to connect, and the drivers of what came of them.
     tasks: Tasks,
 }
@@ -66,6 +65,16 @@ struct Trouble {
     until: Instant,
 }
 
+/// How a lane does, for operators.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    Connected,
+    /// Nobody has asked it to connect, or it is just doing so.
+    Idle,
+    /// It could not connect.
+    Failing,
+}
+
 enum Step<T> {
     Begun(T),
     /// A connection is being made; look again when it is.
@@ -75,9 +84,9 @@ enum Step<T> {
 // === impl Lane ===
 
 impl Lane {
-    pub(super) fn new(target: Arc<Target>, purpose: Purpose, spec: ConnectionsSpec) -> Lane {
+    pub(super) fn new(target: Arc<Target>, purpose: Purpose, spec: ConnectionsSpec, traffic: Arc<Traffic>) -> Lane {
         let state = State { connections: Vec::new(), attempt: None, trouble: None, bereft: false, returning: false };
-        Lane { target, purpose, spec, state: Mutex::new(state), waiting: Semaphore::new(WAITING_MAX), tasks: Tasks::new() }
+        Lane { target, purpose, spec, state: Mutex::new(state), traffic, tasks: Tasks::new() }
     }
 
     /// Begins a call, which `begin` does with a connection, on a new one if it must. A failure is always one of a call that was not
@@ -94,7 +103,7 @@ impl Lane {
         mut attempt: watch::Receiver<()>,
         begin: &impl Fn(&mut Connection, &Target) -> Begin<T>,
     ) -> Result<T> {
-        let Ok(_place) = self.waiting.try_acquire() else { return Err(overloaded("too many calls wait for a connection")) };
+        let _place = self.traffic.wait()?;
         let begun = async {
             loop {
                 // Nothing is ever sent: it is the sender's end that is waited for.
@@ -154,6 +163,16 @@ impl Lane {
             }
         };
         self.tasks.spawn(&Handle::current(), returning);
+    }
+
+    /// How it does. Changes nothing.
+    pub(super) fn condition(&self) -> Condition {
+        let state = self.lock();
+        match () {
+            () if !state.connections.is_empty() => Condition::Connected,
+            () if state.trouble.is_some() => Condition::Failing,
+            () => Condition::Idle,
+        }
     }
 
     /// Begins to connect, in a task of its own: the call that asked for it may be gone before it is done.
@@ -240,7 +259,7 @@ impl Lane {
 fn retire(lane: Weak<Lane>, load: Arc<Load>, age_max: Option<Duration>) -> Pin<Box<dyn Future<Output = Infallible> + Send>> {
     Box::pin(async move {
         if let Some(age) = age_max {
-            sleep(jitter::about(age)).await;
+            sleep(jitter::about(age, 10)).await;
             while let Some(lane) = lane.upgrade()
                 && !lane.replace(&load).await
             {
@@ -343,8 +362,4 @@ fn no_connection_within(patience: Duration) -> String {
 
 fn unreachable(cause: &str) -> Failure {
     Failure::gateway(Reason::Unavailable, "the service cannot be reached; try again").because(cause).unsent()
-}
-
-fn overloaded(cause: &'static str) -> Failure {
-    Failure::gateway(Reason::Overloaded, "the service has all the calls it takes; try again later").because(cause).unsent()
 }

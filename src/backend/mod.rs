@@ -9,8 +9,10 @@
 //!
 //! - `spec` — what the table says about a backend
 //! - `cluster` — the way of a call: pick, send, judge, and again where that is right
+//! - `retry`, `traffic` — whether it is tried again; how many calls there may be
 //! - `balancer`, `endpoint`, `breaker`, `lane` — which address, how it does, which of its connections
 //! - `health`, `jitter` — asking endpoints how they are
+//! - `status` — what operators are told
 //! - `dial`, `tls`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
 //! - `stream` — calls of many messages: server, client and bidirectional streaming
 //! - `builtin` — services of this process
@@ -29,10 +31,13 @@ mod lane;
 mod message;
 mod outcome;
 mod reset;
+mod retry;
 mod spec;
+mod status;
 mod stream;
 mod timeout;
 mod tls;
+mod traffic;
 mod trailers;
 
 #[cfg(test)]
@@ -50,9 +55,11 @@ use tokio::time::{Instant, timeout_at};
 pub use balancer::Choice;
 pub use builtin::Builtins;
 pub use message::frame;
+pub use retry::RetryPolicy;
 pub use spec::{
     BalancePolicy, BreakerSpec, BudgetSpec, ConnectionsSpec, EndpointSpec, GrpcSpec, HealthSpec, LimitsSpec, Source, Spec, SpecKind,
 };
+pub use status::{BackendStatus, EndpointState, EndpointStatus};
 pub use stream::{Closed, Opening, Receiving, Sending};
 pub use tls::{TlsPart, TlsPems, TlsPlace, TlsProblem, TlsSpec};
 
@@ -93,6 +100,10 @@ pub struct Request {
     pub body: Bytes,
     /// When the call has failed, whatever happens. The service is told.
     pub deadline: Instant,
+    /// Its caller asked for less time than the service is given: that it ran out says nothing about the service.
+    pub hurried: bool,
+    /// How it may be repeated although a service may have acted upon it; nothing: not at all.
+    pub retry: Option<Arc<RetryPolicy>>,
     /// The largest message that is accepted in reply.
     pub reply_bytes_max: usize,
 }
@@ -161,20 +172,20 @@ impl Backend {
     /// Calls the service from this worker, one of those the backend was opened for, on whose runtime it must be polled.
     /// Dropping the future cancels the call.
     pub async fn call(&self, worker: WorkerId, request: Request) -> Result<Reply> {
-        let deadline = request.deadline;
-        match timeout_at(deadline, self.answer(worker, request)).await {
-            // Servers watch the deadline too. Some say CANCELLED when it has passed, and a busy worker may read that before its own timer.
-            Ok(Err(failure)) if failure.code() == Code::Cancelled && Instant::now() >= deadline => Err(too_late()),
-            Ok(answer) => answer,
-            Err(_) => Err(too_late()),
+        match &self.services {
+            _ if request.time_left().is_zero() => Err(too_late().unsent()),
+            Services::Inside(builtin) => in_time(request.deadline, builtin.call(request)).await,
+            Services::Remote(cluster) => cluster.call(worker, request).await,
         }
     }
 
-    async fn answer(&self, worker: WorkerId, request: Request) -> Result<Reply> {
+    /// How it does at this moment.
+    pub fn status(&self) -> BackendStatus {
         match &self.services {
-            _ if request.time_left().is_zero() => Err(too_late().unsent()),
-            Services::Inside(builtin) => builtin.call(request).await,
-            Services::Remote(cluster) => cluster.call(worker, &request).await,
+            Services::Inside(_) => {
+                BackendStatus { name: Arc::clone(self.name()), in_flight: 0, pending: 0, retries: 0, sheds: 0, endpoints: Vec::new() }
+            }
+            Services::Remote(cluster) => cluster.status(),
         }
     }
 }
@@ -192,6 +203,16 @@ impl Backend {
             Services::Inside(builtin) => builtin.open(opening),
             Services::Remote(cluster) => cluster.open_stream(worker, opening).await,
         }
+    }
+}
+
+/// An answer by the call's deadline.
+async fn in_time<T>(deadline: Instant, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    match timeout_at(deadline, answer).await {
+        // Servers watch the deadline too. Some say CANCELLED when it has passed, and a busy worker may read that before its own timer.
+        Ok(Err(failure)) if failure.code() == Code::Cancelled && Instant::now() >= deadline => Err(too_late()),
+        Ok(answer) => answer,
+        Err(_) => Err(too_late()),
     }
 }
 

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::message::Assembly;
 use super::trailers::{Verdict, verdict};
-use crate::failure::{Code, Failure, Reason, Result};
+use crate::failure::{Code, Failure, Reach, Reason, Result};
 
 /// What follows the head of an answer.
 pub(super) trait Answer: Send {
@@ -89,6 +89,12 @@ pub(super) fn end(trailers: Option<&HeaderMap>, rest: &Assembly) -> Result<()> {
     }
 }
 
+/// Whether an answer with this head goes on behind it: from there on nothing is tried again. A failure that is nothing but headers, and
+/// an error of HTTP, is none.
+pub(super) fn goes_on(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::OK && is_grpc(headers) && matches!(verdict(headers), Verdict::Silent)
+}
+
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
@@ -126,9 +132,9 @@ fn code_of_reset(reset: u32) -> Code {
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Failure {
         match fault {
-            Fault::Unprocessed(cause) => {
-                Failure::gateway(Reason::Unavailable, "the service did not take the call; try again").because(cause).unsent()
-            }
+            Fault::Unprocessed(cause) => Failure::gateway(Reason::Unavailable, "the service did not take the call; try again")
+                .because(cause)
+                .reached(Reach::Unprocessed),
             Fault::Reset(number) => {
                 let message = format!("the service broke off the call (HTTP/2 error {number})");
                 Failure::backend(code_of_reset(number), None, message, Vec::new())

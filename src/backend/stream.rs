@@ -15,6 +15,7 @@ use super::channel::{Hearing, Speaking};
 use super::cluster::Pick;
 use super::message::Assembly;
 use super::outcome::{self, Announced};
+use super::traffic::Place;
 use super::{Choice, attempt, too_late};
 use crate::failure::{Code, Result};
 
@@ -44,8 +45,8 @@ pub struct Receiving {
     assembly: Assembly,
     deadline: Instant,
     endpoint: Arc<str>,
-    /// Where the end is recorded; none for a service of this process.
-    pick: Option<Pick>,
+    /// Where the end is recorded, and until then counted; none for a service of this process.
+    pick: Option<(Pick, Place)>,
 }
 
 /// The stream is over; [`Receiving`] says why.
@@ -71,9 +72,9 @@ enum Inlet {
 }
 
 /// The halves of a stream to an endpoint.
-pub(super) fn remote((speaking, hearing): (Speaking, Hearing), pick: Pick, opening: &Opening) -> (Sending, Receiving) {
+pub(super) fn remote((speaking, hearing): (Speaking, Hearing), pick: Pick, place: Place, opening: &Opening) -> (Sending, Receiving) {
     let endpoint = Arc::clone(pick.endpoint().name());
-    (Sending(Outlet::Remote(speaking)), receiving(Inlet::Remote(hearing), endpoint, Some(pick), opening))
+    (Sending(Outlet::Remote(speaking)), receiving(Inlet::Remote(hearing), endpoint, Some((pick, place)), opening))
 }
 
 /// The halves of a stream to a service of this process.
@@ -85,7 +86,7 @@ pub(super) fn inside(
     (Sending(Outlet::Inside(speaking)), receiving(Inlet::Inside(hearing), Arc::clone(name), None, opening))
 }
 
-fn receiving(inlet: Inlet, endpoint: Arc<str>, pick: Option<Pick>, opening: &Opening) -> Receiving {
+fn receiving(inlet: Inlet, endpoint: Arc<str>, pick: Option<(Pick, Place)>, opening: &Opening) -> Receiving {
     let assembly = Assembly::new(opening.message_bytes_max);
     Receiving { inlet: Some(inlet), assembly, deadline: opening.deadline, endpoint, pick }
 }
@@ -137,8 +138,8 @@ impl Receiving {
         };
         if !matches!(outcome, Ok(Some(_))) {
             self.inlet = None;
-            if let Some(pick) = self.pick.take() {
-                pick.record(&outcome);
+            if let Some((pick, _place)) = self.pick.take() {
+                pick.record(&outcome, false);
             }
         }
         outcome

@@ -1,4 +1,5 @@
-//! What a gRPC service says about a call in its trailers: `grpc-status`, `grpc-message`, `grpc-status-details-bin`.
+//! What a gRPC service says about a call in its trailers: `grpc-status`, `grpc-message`, `grpc-status-details-bin`,
+//! `grpc-retry-pushback-ms`.
 //!
 //! Promise: nothing a service writes here makes reading fail. What is broken is read as far as it goes, as the gRPC specification asks.
 
@@ -11,7 +12,7 @@ use http::{HeaderMap, HeaderName};
 use prost::Message as _;
 use prost_types::Any;
 
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, Pushback};
 
 /// Implementations differ in whether they pad; the specification says to accept both.
 const BASE64: GeneralPurpose =
@@ -19,6 +20,7 @@ const BASE64: GeneralPurpose =
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// The longest wait that is passed on to a client; a service that asks for more means never, and a client should ask again some day.
@@ -66,11 +68,18 @@ pub(super) fn verdict(trailers: &HeaderMap) -> Verdict {
     let message = trailers.get(GRPC_MESSAGE).map(|text| percent_decoded(text.as_bytes())).unwrap_or_default();
     let details = trailers.get(GRPC_STATUS_DETAILS).map(|text| details(text.as_bytes())).unwrap_or_default();
     let wait = retry_delay(&details);
-    let failure = Failure::backend(code, reason(&details), message, details);
+    let failure = Failure::backend(code, reason(&details), message, details).pushed_back(pushback(trailers));
     Verdict::Failed(match wait {
         Some(wait) => failure.retry_after(wait),
         None => failure,
     })
+}
+
+/// When the service may be asked again. What is no number of milliseconds, or a negative one, means never, as gRPC's A6 says.
+fn pushback(trailers: &HeaderMap) -> Option<Pushback> {
+    let text = trailers.get(GRPC_RETRY_PUSHBACK)?;
+    let milliseconds = text.to_str().ok().and_then(|text| text.parse::<u32>().ok());
+    Some(milliseconds.map_or(Pushback::Never, |milliseconds| Pushback::After(Duration::from_millis(milliseconds.into()))))
 }
 
 fn details(text: &[u8]) -> Vec<Any> {
@@ -191,6 +200,17 @@ mod tests {
         for broken in [&b"!"[..], b"AAAA", b"GgM"] {
             let failure = failed(&[("grpc-status", b"8"), ("grpc-status-details-bin", broken)]);
             assert_eq!((failure.reason(), failure.details().len()), ("RESOURCE_EXHAUSTED", 0));
+        }
+    }
+
+    #[test]
+    fn a_service_says_when_it_may_be_asked_again() {
+        let pushback = |text: &'static [u8]| failed(&[("grpc-status", b"14"), ("grpc-retry-pushback-ms", text)]).pushback();
+        assert_eq!(failed(&[("grpc-status", b"14")]).pushback(), None);
+        assert_eq!(pushback(b"0"), Some(Pushback::After(Duration::ZERO)));
+        assert_eq!(pushback(b"1500"), Some(Pushback::After(Duration::from_millis(1_500))));
+        for never in [&b"-1"[..], b"", b"soon", b"1.5", b"4294967296", b"\xff"] {
+            assert_eq!(pushback(never), Some(Pushback::Never));
         }
     }
 

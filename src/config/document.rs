@@ -8,9 +8,10 @@
 
 use super::grammar::{Edit, List, Map, Several, WordOr, choice, section};
 use super::value::{
-    Address, ByteSize, CallMessage, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, Join, KeyHash, KeySetPlace, LimitKey,
-    MessageName, MessagePath, MetadataKey, MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate,
-    ResponsePath, RouteName, Secret, SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath, VarValue, Version, Workers,
+    Address, ByteSize, CallMessage, Cidr, Duration, EndpointUrl, FailureCode, FieldPathText, FilePath, Idempotent, Join, KeyHash,
+    KeySetPlace, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern,
+    ProtocolNumber, Rate, ResponsePath, RouteName, Secret, Share, SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath, VarValue, Version,
+    Workers,
 };
 
 choice! {
@@ -243,6 +244,62 @@ section! {
         grpc: Grpc,
         /// How calls are shared among the endpoints.
         balance: Balance,
+        /// When an endpoint is left alone because of what it answers.
+        breaker: Breaker,
+        /// How many calls there may be at once, over all workers; more are refused with OVERLOADED.
+        limits: BackendLimits,
+        /// How many of the calls in flight may be repetitions.
+        retry_budget: RetryBudget,
+    }
+}
+
+section! {
+    /// When an endpoint is left alone because of what it answers.
+    pub struct Breaker {
+        /// So many failures in a row; 7 where nothing is said.
+        consecutive_failures: u32,
+        /// Or fewer successes than this share of the answers within `window`; where nothing is said, whatever the share.
+        success_min: Share,
+        /// The time in which answers are counted; 30s where nothing is said.
+        window: Duration,
+        /// Fewer answers than this within `window` are too few to judge by their share; 50 where nothing is said.
+        requests_min: u32,
+        /// For how long it is left alone: the shortest and the longest time.
+        open_for: OpenFor,
+        /// The share of the endpoints that may be left alone at once, always at least one of them; `50%` where nothing is said.
+        ejected_max: Share,
+        /// The codes that are failures; UNAVAILABLE, INTERNAL, DATA_LOSS and DEADLINE_EXCEEDED where nothing is said.
+        failures: List<FailureCode>,
+    }
+}
+
+section! {
+    /// For how long an endpoint is left alone; twice as long each time.
+    pub struct OpenFor {
+        /// The first time; 1s where nothing is said.
+        min: Duration,
+        /// At most; 60s where nothing is said.
+        max: Duration,
+    }
+}
+
+section! {
+    /// How many calls of a backend there may be at once, over all workers.
+    pub struct BackendLimits {
+        /// Calls in flight; 16384 where nothing is said.
+        in_flight_max: u32,
+        /// Calls among them that wait for a connection; 4096 where nothing is said.
+        pending_max: u32,
+    }
+}
+
+section! {
+    /// How many of the calls in flight may be repetitions.
+    pub struct RetryBudget {
+        /// So many of a hundred; 20 where nothing is said.
+        percent: u32,
+        /// So many may be, however few calls there are; 3 where nothing is said.
+        min_concurrent: u32,
     }
 }
 
@@ -347,6 +404,33 @@ section! {
         set: Map<FieldPathText, SessionPath>,
         /// What the access log holds.
         log: LogPolicy,
+        /// Whether a call may be repeated although the service may have acted upon it, `by_key` if the client gives it an
+        /// `idempotency_key`; where nothing is said, what the method's `idempotency_level` says.
+        idempotent: Idempotent,
+        /// How such a call is repeated.
+        retry: Retry,
+    }
+}
+
+section! {
+    /// How a call is repeated that may be.
+    pub struct Retry {
+        /// Attempts at most, the first included, 1 to 5; 3 where nothing is said.
+        attempts: u32,
+        /// The codes after which it is repeated; UNAVAILABLE where nothing is said.
+        codes: Edit<FailureCode>,
+        /// The wait before a repetition, which doubles each time.
+        backoff: Backoff,
+    }
+}
+
+section! {
+    /// A wait that doubles each time, a fifth more or less.
+    pub struct Backoff {
+        /// The first; 25ms where nothing is said.
+        min: Duration,
+        /// At most; 1s where nothing is said.
+        max: Duration,
     }
 }
 

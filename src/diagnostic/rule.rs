@@ -134,6 +134,8 @@ rules! {
     LimitKey = "PG056", Error;
     /// A change to the fixed part of the process.
     NeedsRestart = "PG057", Error;
+    /// A retry of what cannot be repeated.
+    RetryImpossible = "PG058", Error;
 
     // Lints.
     /// Something is declared and never used.

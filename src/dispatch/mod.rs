@@ -127,7 +127,9 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
     let headers = Arc::clone(&route.headers);
     let choice = backend::Choice::default();
     let deadline = now + patience;
-    let request = backend::Request { path, headers, metadata, choice, body, deadline, reply_bytes_max: route.reply_bytes_max };
+    let (hurried, retry) = (patience < route.timeout, request::retry(route, envelope));
+    let reply_bytes_max = route.reply_bytes_max;
+    let request = backend::Request { path, headers, metadata, choice, body, deadline, hurried, retry, reply_bytes_max };
     let after = route.effect.as_ref().map(|effect| {
         let request = effect.request_walk.as_ref().map(|_| request.body.slice(request::FRAME..));
         Box::new(After::new(table, effect, caller, request))

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
-use crate::backend;
+use crate::backend::{self, RetryPolicy};
 use crate::failure::{Failure, Reason, Result};
 use crate::pipeline::call::Caller;
 use crate::pipeline::metadata as client_metadata;
@@ -15,7 +16,7 @@ use crate::pipeline::rate_limit::KeyValue;
 use crate::pipeline::told::{PEER, ROLES, SESSION, USER, told};
 use crate::proto::{self, Unconvertible, Value, Values};
 use crate::table::Route;
-use crate::table::plan::SessionValue;
+use crate::table::plan::{Repeatable, SessionValue};
 use crate::wire::{Codec, Envelope, Payload};
 
 /// Bytes of gRPC's frame before a message.
@@ -23,8 +24,13 @@ pub(super) const FRAME: usize = backend::frame(0).len();
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The longest key by which a service tells a repeated call from a new one.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+
 /// Entries that are added to a client's.
-const OWN_ENTRIES: usize = 6;
+const OWN_ENTRIES: usize = 7;
 
 /// The request as protobuf bytes, whatever the client speaks.
 pub(super) fn message<'e>(route: &Route, codec: Codec, envelope: &Envelope<'e>) -> Result<Cow<'e, [u8]>> {
@@ -79,6 +85,9 @@ pub(super) fn metadata(route: &Route, caller: &mut Caller, envelope: &Envelope<'
     if !envelope.traceparent.is_empty() {
         metadata.push((TRACEPARENT, traceparent(&envelope.traceparent)?));
     }
+    if !envelope.idempotency_key.is_empty() {
+        metadata.push((IDEMPOTENCY_KEY, idempotency_key(&envelope.idempotency_key)?));
+    }
     if let Some(identity) = caller.identity().filter(|_| route.forward_token) {
         let Some(token) = &identity.token else { return Err(token_not_kept(route)) };
         let mut bearer = told(&format!("Bearer {}", token.reveal()));
@@ -96,11 +105,33 @@ pub(super) fn metadata(route: &Route, caller: &mut Caller, envelope: &Envelope<'
     Ok(metadata)
 }
 
+/// How the call may be repeated although the service may have acted upon it; nothing: not at all.
+pub(super) fn retry(route: &Route, envelope: &Envelope<'_>) -> Option<Arc<RetryPolicy>> {
+    match &route.retry {
+        Repeatable::Never => None,
+        Repeatable::Always(policy) => Some(Arc::clone(policy)),
+        Repeatable::ByKey(policy) => (!envelope.idempotency_key.is_empty()).then(|| Arc::clone(policy)),
+    }
+}
+
 /// The caller authenticated when no route forwarded tokens; a reload has changed that since.
 fn token_not_kept(route: &Route) -> Failure {
     let message =
         format!("`{}` hands your token on, which it did not when you sent it; send it again in RefreshToken (protocol 8)", route.name);
     Failure::gateway(Reason::Unauthenticated, message)
+}
+
+/// What the client calls this very call by. The service is told as it is, or the call is refused.
+fn idempotency_key(text: &str) -> Result<HeaderValue> {
+    let printable = text.len() <= IDEMPOTENCY_KEY_BYTES_MAX && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if !printable {
+        let message = format!("`idempotency_key` has at most {IDEMPOTENCY_KEY_BYTES_MAX} characters, all of them printable ASCII; mend it");
+        return Err(Failure::gateway(Reason::InvalidMessage, message));
+    }
+    let mut value = HeaderValue::from_str(text).expect("printable ASCII");
+    // Different on every call, as `traceparent` is.
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// W3C: version, trace, parent, flags, in hexadecimal. One that is none would break the backend's traces, and is refused.

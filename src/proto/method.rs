@@ -1,6 +1,7 @@
 //! What a route refers to: a method of a service, and the types of its messages.
 
 use http::uri::PathAndQuery;
+use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{MessageDescriptor, MethodDescriptor};
 
 use super::Pool;
@@ -30,6 +31,8 @@ pub struct Method {
     pub output: MessageType,
     pub kind: Kind,
     pub deprecated: bool,
+    /// Its `idempotency_level` says that it may be called again as if it had been called once.
+    pub idempotent: bool,
 }
 
 // === impl MessageType ===
@@ -72,9 +75,15 @@ impl Method {
             input: MessageType::new(pool, method.input()),
             output: MessageType::new(pool, method.output()),
             kind: Kind::of(method),
+            idempotent: is_idempotent(method),
             deprecated: method.method_descriptor_proto().options.as_ref().is_some_and(|options| options.deprecated()),
         }
     }
+}
+
+fn is_idempotent(method: &MethodDescriptor) -> bool {
+    let level = method.method_descriptor_proto().options.as_ref().map(|options| options.idempotency_level());
+    matches!(level, Some(IdempotencyLevel::NoSideEffects | IdempotencyLevel::Idempotent))
 }
 
 // === impl Kind ===

@@ -40,6 +40,8 @@ impl Way {
             choice: backend::Choice::default(),
             body: body.freeze(),
             deadline: Instant::now() + self.patience,
+            hurried: false,
+            retry: None,
             reply_bytes_max: self.reply_bytes_max,
         };
         let reply = self.backend.call(WorkerId(0), request).await?;

@@ -54,6 +54,8 @@ pub struct Table {
     pub permissions: Permissions,
     /// What Hello tells clients, so that they can see whether they agree: numbers, names, kinds and messages.
     pub catalogue_hash: String,
+    /// Every backend, in the order of their declaration.
+    pub backends: Vec<Arc<Backend>>,
     routes: Index<Arc<Route>>,
     pushes: Index<Arc<PushPlan>>,
     topics: Vec<TopicPlan>,
@@ -76,6 +78,7 @@ pub struct Route {
     pub stamps: Vec<(Stamp, plan::SessionValue)>,
     pub redact: Redact,
     pub timeout: Duration,
+    pub retry: plan::Repeatable,
     pub request_bytes_max: usize,
     pub reply_bytes_max: usize,
     /// Whether a success is answered too.
@@ -113,6 +116,7 @@ impl Table {
             sessions,
             permissions: Permissions::compile(&[], &[]),
             catalogue_hash: String::new(),
+            backends: Vec::new(),
             routes: Index::new(Vec::new()),
             pushes: Index::new(Vec::new()),
             topics: Vec::new(),

@@ -82,6 +82,7 @@ pub struct RoutePlan {
     pub stamps: Vec<(Stamp, SessionValue)>,
     pub redact: Redact,
     pub timeout: Duration,
+    pub retry: Repeatable,
     pub request_bytes_max: usize,
     pub reply_bytes_max: usize,
     pub answers_success: bool,
@@ -90,6 +91,15 @@ pub struct RoutePlan {
     pub expose_errors: bool,
     pub log: LogPlan,
     pub effect: Option<EffectPlan>,
+}
+
+/// Whether a call may be repeated although a service may have acted upon it, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Repeatable {
+    Never,
+    Always(Arc<backend::RetryPolicy>),
+    /// If its client gives it an idempotency key.
+    ByKey(Arc<backend::RetryPolicy>),
 }
 
 /// What a success changes here.

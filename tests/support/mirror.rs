@@ -1,6 +1,8 @@
 //! A gRPC service on a free port that answers with what the gateway told it, or as badly as it is asked to.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use protogate::services::echo::v1::echo_service_server::{EchoService, EchoServiceServer};
@@ -14,6 +16,8 @@ use tonic::{Code, Request, Response, Status};
 /// - `fail CODE TEXT`: fails with that number and text
 /// - `slow MILLISECONDS`: answers later
 /// - `big BYTES`: answers with so much text
+/// - `shy TIMES NAME`: fails with UNAVAILABLE the first times it is asked by this name, then answers with how often it was asked, and
+///   what it was told of that
 /// - `tell KEY …`: answers with these metadata values, `-` for one that is not there
 pub struct Mirror {
     pub address: SocketAddr,
@@ -22,13 +26,15 @@ pub struct Mirror {
 
 struct Service {
     label: &'static str,
+    /// How often it was asked, by name.
+    shy: Mutex<HashMap<String, u32>>,
 }
 
 impl Mirror {
     pub async fn start(label: &'static str) -> Mirror {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tonic::transport::Server::builder().add_service(EchoServiceServer::new(Service { label }));
+        let server = tonic::transport::Server::builder().add_service(EchoServiceServer::new(Service { label, shy: Mutex::default() }));
         let task = tokio::spawn(async move {
             server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
         });
@@ -56,6 +62,14 @@ impl EchoService for Service {
             "slow" => {
                 tokio::time::sleep(Duration::from_millis(rest.parse().unwrap())).await;
                 asked
+            }
+            "shy" => {
+                let (times, name) = rest.split_once(' ').unwrap();
+                let asked = *self.shy.lock().unwrap().entry(name.to_owned()).and_modify(|asked| *asked += 1).or_insert(1);
+                if asked <= times.parse().unwrap() {
+                    return Err(Status::unavailable("not yet"));
+                }
+                format!("{asked} {} {}", told("grpc-previous-rpc-attempts"), told("idempotency-key"))
             }
             "big" => "x".repeat(rest.parse().unwrap()),
             "tell" => rest.split(' ').map(told).collect::<Vec<_>>().join(" "),

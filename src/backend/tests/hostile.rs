@@ -279,6 +279,80 @@ async fn replies_that_are_not_grpc_fail_with_a_definite_code() {
     }
 }
 
+/// What a service does to a call, or to a connection, that it should not, and what becomes of the call.
+#[tokio::test]
+async fn whatever_a_service_does_a_call_has_a_definite_end_and_the_breaker_hears_of_it() {
+    // A head of HPACK: `:status 200` and `content-type: application/grpc`.
+    const HEAD: &[u8] = b"\x88\x5f\x10application/grpc";
+    let frame_of = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
+        [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    let headers = |flags| frame_of(1, flags, 1, HEAD);
+    let endless = |number: usize| (0..number).map(|_| frame_of(9, 0, 1, &[0; 16_000])).collect::<Vec<_>>().concat();
+    let cases: [(&str, Vec<u8>, &str); 9] = [
+        ("no end", headers(4), "DEADLINE_EXCEEDED DEADLINE_EXCEEDED"),
+        ("nothing at all", Vec::new(), "DEADLINE_EXCEEDED DEADLINE_EXCEEDED"),
+        ("half a frame", vec![0, 0, 100, 0, 0], "DEADLINE_EXCEEDED DEADLINE_EXCEEDED"),
+        ("a frame of sixteen megabytes", vec![0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1], "INTERNAL BAD_REPLY"),
+        ("no HTTP/2", b"HTTP/1.1 200 OK\r\n\r\nhello, hello, hello".to_vec(), "INTERNAL BAD_REPLY"),
+        ("broken HPACK", frame_of(1, 4, 1, &[0xff; 8]), "INTERNAL BAD_REPLY"),
+        ("data before its head", frame_of(0, 0, 1, &[0; 5]), "INTERNAL BAD_REPLY"),
+        ("headers without end", [frame_of(1, 0, 1, HEAD), endless(64)].concat(), "INTERNAL BAD_REPLY"),
+        ("a reset", frame_of(3, 0, 1, &[0, 0, 0, 2]), "INTERNAL INTERNAL"),
+    ];
+    for (what, frames, expected) in cases {
+        let service = tcp_service(move |tcp| {
+            let frames = frames.clone();
+            async move { raw(tcp, &frames).await }
+        })
+        .await;
+        let backend = backend(&[service.port]);
+        let mut request = echo("hello");
+        request.deadline = tokio::time::Instant::now() + Duration::from_millis(300);
+        let outcome = tokio::time::timeout(Duration::from_secs(2), backend.call(WORKER, request)).await.expect("by its deadline");
+        assert_eq!(said(outcome.map(text)), expected, "{what}");
+        let status = backend.status();
+        assert_eq!((status.in_flight, status.endpoints[0].failures), (0, 1), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_goes_away_at_every_call_is_not_asked_without_end() {
+    // GOAWAY, last stream 0, NO_ERROR.
+    const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let service = tcp_service(move |tcp| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move { raw(tcp, &GOAWAY).await }
+    })
+    .await;
+    let backend = backend(&[service.port]);
+    for _ in 0..20 {
+        assert_eq!(said(call(&backend, "hello").await), "UNAVAILABLE UNAVAILABLE");
+    }
+    assert!(connections.load(Ordering::SeqCst) <= 4, "{connections:?}");
+    assert_eq!(backend.status().endpoints[0].failures, 0, "what was left undone is no failure");
+}
+
+#[tokio::test]
+async fn a_reply_that_trickles_ends_at_the_deadline() {
+    let service = h2_service(|_, mut response| async move {
+        let Ok(mut body) = response.send_response(head(), false) else { return };
+        let _ = body.send_data(Bytes::copy_from_slice(&frame(1_000)), false);
+        while body.send_data(Bytes::from_static(b"x"), false).is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let backend = backend(&[service.port]);
+    let mut request = echo("hello");
+    request.deadline = tokio::time::Instant::now() + Duration::from_millis(200);
+    assert_eq!(said(backend.call(WORKER, request).await.map(text)), "DEADLINE_EXCEEDED DEADLINE_EXCEEDED");
+    assert_eq!(backend.status().endpoints[0].failures, 1);
+}
+
 #[tokio::test]
 async fn a_peer_that_says_nothing_is_no_service() {
     let service = tcp_service(|tcp| async move {

@@ -1,6 +1,6 @@
 //! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`), ones
-//! that are asked how they are (`health`); the same in streams (`streams`, `broken_streams`); and how connections come and go (`lanes`), and
-//! are secured (`tls`).
+//! that are asked how they are (`health`); what is tried again, refused and left alone (`resilience`); the same in streams (`streams`,
+//! `broken_streams`); and how connections come and go (`lanes`), and are secured (`tls`).
 
 mod broken_streams;
 mod health;
@@ -8,6 +8,7 @@ mod hostile;
 mod inside;
 mod lanes;
 mod peer;
+mod resilience;
 mod served;
 mod streaming;
 mod streams;
@@ -108,6 +109,8 @@ fn echo(text: &str) -> Request {
         choice: Choice::default(),
         body: framed(text),
         deadline: Instant::now() + Duration::from_secs(20),
+        hurried: false,
+        retry: None,
         reply_bytes_max: 1 << 20,
     }
 }

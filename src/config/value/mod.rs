@@ -8,8 +8,10 @@
 //! - `net`: addresses, networks, origins
 //! - `keys`: where keys are found, and what is kept of them
 //! - `topics`: what declares topics, names them, and is published to them
+//! - `failing`: codes, shares, and whether a call may be repeated
 //! - `written`: text, files, secrets, and defaults of variables
 
+mod failing;
 mod keys;
 mod names;
 mod net;
@@ -17,6 +19,7 @@ mod quantity;
 mod topics;
 mod written;
 
+pub use failing::{FailureCode, Idempotent, Share};
 pub use keys::{KeyHash, KeySetPlace};
 pub use names::{
     FieldPathText, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, ResponsePath,
@@ -161,6 +164,9 @@ mod tests {
         check::<NumberRange>(&["1000..1000"], &["1000", "1000...2000", "1000..=1999", "2000..1000", "1..2000", "1000.."]);
         check::<Workers>(&["1", "256"], &["0", "257", "Auto", "-1", ""]);
         check::<Version>(&[], &["2", "01", "one"]);
+        check::<Share>(&["0%", "100%"], &["", "50", "%", "101%", "5.5%", "-1%", "50 %"]);
+        check::<FailureCode>(&["CANCELLED", "UNAUTHENTICATED"], &["", "OK", "unavailable", "14"]);
+        check::<Idempotent>(&[], &["", "yes", "True", "key"]);
     }
 
     #[test]

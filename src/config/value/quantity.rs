@@ -210,7 +210,7 @@ fn with_unit(text: &str, units: Units) -> Result<u64, Problem> {
 }
 
 /// Digits and nothing else: no sign, no underscore, no `0x`.
-fn decimal(text: &str) -> Result<u64, Problem> {
+pub(super) fn decimal(text: &str) -> Result<u64, Problem> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::new("not a plain decimal number"));
     }

@@ -1,4 +1,8 @@
 //! `backends:` of every group to specs.
+//!
+//! - `failing`: `breaker`, `limits`, `retry_budget`
+
+mod failing;
 
 use std::path::Path;
 
@@ -25,7 +29,9 @@ pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backe
                 let inside = if finding.path.is_empty() { path.clone() } else { format!("{path}.{}", finding.path) };
                 report.push(finding.path(inside));
             });
-            let spec = spec.ok().map(|kind| Spec { name: name.shared(), kind });
+            let mut spec = spec.ok();
+            failing::compile(name.as_str(), backend, spec.as_mut(), &path, report);
+            let spec = spec.map(|kind| Spec { name: name.shared(), kind });
             backends.declare(name.as_str(), name.span, &path, spec, report);
         }
         broken(&group.routes.backends).iter().for_each(|name| backends.declare_broken(name.as_str()));

@@ -9,6 +9,7 @@
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `accounts`: what the auth service is told
 //! - `backends` (with `backend_tls`), `limits`, `roles`: the named things
+//! - `retry`: which calls may be repeated
 //!   with the reply
 //! - `topics`: which there may be, and `sendings`: what routes do about them
 //! - `catalogue`: what clients are told
@@ -28,6 +29,7 @@ mod process;
 mod push;
 mod pushes;
 mod request;
+mod retry;
 mod roles;
 mod routes;
 mod sendings;

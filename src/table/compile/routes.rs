@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::numbers::{Taken, in_range};
 use super::process::bytes;
 use super::topics::Declared;
-use super::{effects, entries, missing, pushes, request, size as shown};
+use super::{effects, entries, missing, pushes, request, retry, size as shown};
 use crate::config::Document;
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
@@ -167,6 +167,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
     bounds(written, request_bytes_max, reply_bytes_max, scope, report);
 
     let method = method?;
+    let retry = retry::compile(&method, &route.policy, policy, path, report);
     let request = request::compile(&method.input, policy, path, access, &used, scope.limits, report);
     let sources = effects::Scope { method: &method, declared: scope.topics, pushes: &routes.pushes };
     let effect = effects::compile(&sources, route.on_success.as_ref(), path, report);
@@ -182,6 +183,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
         stamps: request.stamps,
         redact: request.redact,
         timeout: policy.timeout.as_ref().map_or(built_in::TIMEOUT, |timeout| timeout.0),
+        retry,
         request_bytes_max,
         reply_bytes_max,
         answers_success: policy.reply.as_ref().is_none_or(|reply| reply.value == document::ReplyMode::Always),
@@ -229,6 +231,7 @@ fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Met
             return None;
         }
     };
+    retry::lint_streaming(&method, &route.policy, &written.path, report);
     if method.kind != Kind::Unary {
         let what = format!("`{}` is a streaming method, which routes cannot call yet", rpc.as_str());
         report.push(
