@@ -17,12 +17,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::dial::{Target, Transport};
 use super::outcome::{self, Answer, Fault};
@@ -57,7 +58,7 @@ const RESET_STREAMS_MAX: usize = 256;
 
 /// An established connection, held by the lane that begins calls on it.
 pub(super) struct Connection {
-    requests: SendRequest<Bytes>,
+    requests: SendRequest<Parcel>,
     streams_max: usize,
     load: Arc<Load>,
     resets: Arc<Resets<Abandoned>>,
@@ -88,7 +89,14 @@ pub(super) struct Exchange {
 }
 
 /// A request of which nothing but the head is on its way.
-type Started = (ResponseFuture, SendStream<Bytes>, Seat, Arc<Resets<Abandoned>>);
+type Started = (ResponseFuture, SendStream<Parcel>, Seat, Arc<Resets<Abandoned>>);
+
+/// Bytes on their way, and the room that they take among those of their stream until they are written: h2 drops them then.
+#[derive(Default)]
+struct Parcel {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
 
 enum Stage {
     Head(ResponseFuture),
@@ -101,7 +109,7 @@ struct Seat(Arc<Load>);
 /// A call that nobody waits for any more. It keeps its seat, because the peer still counts its stream.
 struct Abandoned {
     _stage: Stage,
-    _body: Option<SendStream<Bytes>>,
+    _body: Option<SendStream<Parcel>>,
     _seat: Option<Seat>,
 }
 
@@ -129,7 +137,7 @@ where
         .max_concurrent_reset_streams(RESET_STREAMS_MAX)
         .initial_max_send_streams(0)
         .enable_push(false)
-        .handshake::<_, Bytes>(io)
+        .handshake::<_, Parcel>(io)
         .await
         .map_err(|error| error.to_string())?;
 
@@ -149,7 +157,7 @@ where
     Ok((Connection { requests, streams_max: purpose.streams_max(), load, resets }, driver))
 }
 
-async fn drive<T>(connection: client::Connection<T, Bytes>, resets: Arc<Resets<Abandoned>>) -> String
+async fn drive<T>(connection: client::Connection<T, Parcel>, resets: Arc<Resets<Abandoned>>) -> String
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -213,7 +221,7 @@ impl Connection {
         self.start(head(target, &request.path, request.attempt())).map(|(response, mut body, seat, resets)| {
             // The whole message and the end of the stream in one frame. What the peer's window does not take yet waits in h2, and is
             // bounded by the bounds on requests and on streams. An error shows in the response as well.
-            let _ = body.send_data(request.body.clone(), true);
+            let _ = body.send_data(Parcel { bytes: request.body.clone(), _room: None }, true);
             Exchange { stage: Some(Stage::Head(response)), seat: Some(seat), resets }
         })
     }
@@ -352,6 +360,22 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Parcel ===
+
+impl Buf for Parcel {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.bytes.advance(bytes);
     }
 }
 
