@@ -8,14 +8,13 @@
 //! - `names`: what is declared, once each, and whether anybody uses it
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `accounts`: what the auth service is told
-//! - `backends` (with `backend_tls`), `limits`, `roles`: the named things
+//! - `backends`, `limits`, `roles`: the named things
 //!   with the reply
 //! - `topics`: which there may be, and `sendings`: what routes do about them
 //! - `catalogue`: what clients are told
 
 mod accounts;
 mod api_keys;
-mod backend_tls;
 mod backends;
 mod catalogue;
 mod certificate;
