@@ -13,6 +13,7 @@ use crate::pipeline::call::Caller;
 use crate::pipeline::metadata as client_metadata;
 use crate::pipeline::rate_limit::KeyValue;
 use crate::pipeline::told::{PEER, ROLES, SESSION, USER, told};
+use crate::pipeline::trace::TRACEPARENT;
 use crate::proto::{self, Unconvertible, Value, Values};
 use crate::table::Route;
 use crate::table::plan::SessionValue;
@@ -20,8 +21,6 @@ use crate::wire::{Codec, Envelope, Payload};
 
 /// Bytes of gRPC's frame before a message.
 pub(super) const FRAME: usize = backend::frame(0).len();
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Entries that are added to a client's.
 const OWN_ENTRIES: usize = 6;
@@ -76,9 +75,8 @@ pub(super) fn metadata(route: &Route, caller: &mut Caller, envelope: &Envelope<'
         let key = HeaderName::from_bytes(key.as_bytes()).expect("a key on the route's list is a header's name");
         metadata.push((key, HeaderValue::from_str(value).expect("printable ASCII, as `admit` has seen")));
     }
-    if !envelope.traceparent.is_empty() {
-        metadata.push((TRACEPARENT, traceparent(&envelope.traceparent)?));
-    }
+    let trace = if envelope.traceparent.is_empty() { caller.traceparent() } else { traceparent(&envelope.traceparent)? };
+    metadata.push((TRACEPARENT, trace));
     if let Some(identity) = caller.identity().filter(|_| route.forward_token) {
         let Some(token) = &identity.token else { return Err(token_not_kept(route)) };
         let mut bearer = told(&format!("Bearer {}", token.reveal()));

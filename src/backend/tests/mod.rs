@@ -1,6 +1,8 @@
 //! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`), ones
-//! that are asked how they are (`health`); and how connections come and go (`lanes`), and are secured (`tls`).
+//! that are asked how they are (`health`); how long is left (`deadlines`); and how
+//! connections come and go (`lanes`), and are secured (`tls`).
 
+mod deadlines;
 mod health;
 mod hostile;
 mod inside;
