@@ -228,6 +228,11 @@ async fn a_trace_goes_on_at_the_backend() {
     assert_eq!(client.hear_message().await["payload"]["text"], trace);
     client.say(json!({ "protocol": 9001, "id": 1, "traceparent": "mine", "payload": {} }).to_string()).await;
     assert_eq!(reason(&client.hear_message().await), "INVALID_MESSAGE");
+
+    // Without one, the gateway begins one for each call.
+    let begun = [client.echo(9001, "tell traceparent").await, client.echo(9001, "tell traceparent").await];
+    assert!(begun.iter().all(|trace| trace.len() == 55 && trace.starts_with("00-") && trace.ends_with("-00")), "{begun:?}");
+    assert_ne!(begun[0][..35], begun[1][..35]);
 }
 
 #[tokio::test]

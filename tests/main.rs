@@ -70,6 +70,9 @@ mod secrets;
 // What lies between a client and the gateway: certificates, proxies, origins, and room for so many.
 mod network;
 
+// A backend whose certificate is renewed.
+mod backend_tls;
+
 // Clients that break the rules.
 mod hostile;
 

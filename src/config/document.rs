@@ -242,6 +242,8 @@ section! {
         builtin: Name,
         /// A gRPC service.
         grpc: Grpc,
+        /// Has its endpoints asked how they are, with grpc.health.v1; `{}` for the built-in values, and where nothing is said nobody asks.
+        health: Health,
         /// How calls are shared among the endpoints.
         balance: Balance,
         /// When an endpoint is left alone because of what it answers.
@@ -312,6 +314,8 @@ section! {
         tls: BackendTls,
         /// How long to wait for a connection; 1s where nothing is said.
         connect_timeout: Duration,
+        /// How many connections there are, and how old they get.
+        connections: BackendConnections,
     }
 }
 
@@ -326,6 +330,32 @@ section! {
         key: FilePath,
         /// The name on the certificate, where it is not the endpoint's host.
         server_name: Text,
+    }
+}
+
+section! {
+    /// The connections of one worker to one endpoint.
+    pub struct BackendConnections {
+        /// The most of them; another is opened when the others have no free stream; 8 where nothing is said.
+        max: u32,
+        /// Older ones, a tenth more or less, are replaced without a call noticing; where nothing is said, they get as old as they may.
+        max_age: Duration,
+    }
+}
+
+section! {
+    /// How endpoints are asked how they are; those that are ill are not called.
+    pub struct Health {
+        /// The service that is asked about; the server as a whole where nothing is said.
+        service: Text,
+        /// How often, a tenth more or less; 5s where nothing is said. Ill endpoints are asked each second at least.
+        interval: Duration,
+        /// How long an answer may take; 1s where nothing is said.
+        timeout: Duration,
+        /// So many good answers in a row make an ill endpoint well; 2 where nothing is said.
+        healthy: u32,
+        /// So many bad ones in a row, or no answers, make it ill; 3 where nothing is said. The first of all decides alone.
+        unhealthy: u32,
     }
 }
 

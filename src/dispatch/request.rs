@@ -14,6 +14,7 @@ use crate::pipeline::call::Caller;
 use crate::pipeline::metadata as client_metadata;
 use crate::pipeline::rate_limit::KeyValue;
 use crate::pipeline::told::{PEER, ROLES, SESSION, USER, told};
+use crate::pipeline::trace::TRACEPARENT;
 use crate::proto::{self, Unconvertible, Value, Values};
 use crate::table::Route;
 use crate::table::plan::{Repeatable, SessionValue};
@@ -21,8 +22,6 @@ use crate::wire::{Codec, Envelope, Payload};
 
 /// Bytes of gRPC's frame before a message.
 pub(super) const FRAME: usize = backend::frame(0).len();
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -82,9 +81,8 @@ pub(super) fn metadata(route: &Route, caller: &mut Caller, envelope: &Envelope<'
         let key = HeaderName::from_bytes(key.as_bytes()).expect("a key on the route's list is a header's name");
         metadata.push((key, HeaderValue::from_str(value).expect("printable ASCII, as `admit` has seen")));
     }
-    if !envelope.traceparent.is_empty() {
-        metadata.push((TRACEPARENT, traceparent(&envelope.traceparent)?));
-    }
+    let trace = if envelope.traceparent.is_empty() { caller.traceparent() } else { traceparent(&envelope.traceparent)? };
+    metadata.push((TRACEPARENT, trace));
     if !envelope.idempotency_key.is_empty() {
         metadata.push((IDEMPOTENCY_KEY, idempotency_key(&envelope.idempotency_key)?));
     }

@@ -5,6 +5,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use super::identity::Identity;
 use super::permission::{Grants, Permissions};
 use super::told::Told;
@@ -93,6 +95,15 @@ impl Caller {
 
     /// What backends are told about the caller.
     pub fn told(&mut self) -> &Told {
+        self.told_mut()
+    }
+
+    /// A trace of its own for a call, whose client sent none.
+    pub fn traceparent(&mut self) -> HeaderValue {
+        self.told_mut().traces.next()
+    }
+
+    fn told_mut(&mut self) -> &mut Told {
         let session = self.attachment.as_ref().map(|attachment| &*attachment.session().id);
         let (identity, peer) = (self.identity.as_deref(), self.peer);
         self.told.get_or_insert_with(|| Box::new(Told::new(identity, session, peer)))

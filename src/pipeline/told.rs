@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::identity::Identity;
+use super::trace::Traces;
 
 pub const USER: HeaderName = HeaderName::from_static("protogate-user");
 pub const ROLES: HeaderName = HeaderName::from_static("protogate-roles");
@@ -25,6 +26,7 @@ pub struct Told {
     pub roles: HeaderValue,
     pub peer: HeaderValue,
     pub session: HeaderValue,
+    pub(super) traces: Traces,
 }
 
 /// A text as gRPC metadata, which is ASCII: what is not, and `%`, is percent-encoded.
@@ -58,6 +60,7 @@ impl Told {
             roles: identity.map_or_else(empty, |identity| list(&identity.roles)),
             peer: told(&peer.to_string()),
             session: session.map_or_else(empty, told),
+            traces: Traces::new(),
         }
     }
 }

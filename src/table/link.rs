@@ -25,6 +25,7 @@ use crate::pipeline::key_set::{KeySet, KeySetSpec};
 use crate::pipeline::rate_limit::{LimitSpec, LimitUse, Limiter};
 use crate::pipeline::signing::{Signing, SigningCell};
 use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, SESSION, USER};
+use crate::pipeline::trace::TRACEPARENT;
 use crate::push::Hub;
 use crate::push::declared::Rules;
 use crate::push::rules::{Delivery, PushPlan};
@@ -191,7 +192,8 @@ fn signing(plan: SigningPlan) -> Arc<Signing> {
 fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limiter>], generation_header: HeaderValue) -> Route {
     let name_header = HeaderValue::from_str(&plan.name).expect("a route's name is lower-case ASCII, digits, `_` and `.`");
     // Room for what every call says. An identity is certain only where it is asked for.
-    let certain: &[_] = if plan.access == Access::Authenticated { &[PEER, USER, ROLES, SESSION] } else { &[PEER] };
+    let certain: &[_] =
+        if plan.access == Access::Authenticated { &[PEER, TRACEPARENT, USER, ROLES, SESSION] } else { &[PEER, TRACEPARENT] };
     let room = certain.iter().map(|name| (name.clone(), HeaderValue::from_static("")));
     let headers = backend::headers(room.chain([(ROUTE, name_header), (GENERATION, generation_header)]));
     Route {

@@ -1,8 +1,9 @@
 //! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`), ones
-//! that are asked how they are (`health`); what is tried again, refused and left alone (`resilience`); the same in streams (`streams`,
-//! `broken_streams`); and how connections come and go (`lanes`), and are secured (`tls`).
+//! that are asked how they are (`health`); what is tried again, refused and left alone (`resilience`); how long is left (`deadlines`); the
+//! same in streams (`streams`, `broken_streams`); and how connections come and go (`lanes`), and are secured (`tls`).
 
 mod broken_streams;
+mod deadlines;
 mod health;
 mod hostile;
 mod inside;

@@ -1,13 +1,17 @@
 //! `backends:` of every group to specs.
 //!
 //! - `failing`: `breaker`, `limits`, `retry_budget`
+//! - `tls`: `grpc.tls`
+//! - `upkeep`: `health`, `grpc.connections`
 
 mod failing;
+mod tls;
+mod upkeep;
 
 use std::path::Path;
 
 use super::names::Names;
-use super::{backend_tls, broken, entries, items, missing};
+use super::{broken, entries, items, missing};
 use crate::backend::{self, EndpointSpec, GrpcSpec, Spec, SpecKind};
 use crate::config::Document;
 use crate::config::document::{Backend, Grpc};
@@ -31,6 +35,7 @@ pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backe
             });
             let mut spec = spec.ok();
             failing::compile(name.as_str(), backend, spec.as_mut(), &path, report);
+            upkeep::compile(name.as_str(), backend, spec.as_mut(), &path, report);
             let spec = spec.map(|kind| Spec { name: name.shared(), kind });
             backends.declare(name.as_str(), name.span, &path, spec, report);
         }
@@ -68,7 +73,7 @@ fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files) -> Result<SpecKind
         return Err(missing(place, format!("the backend `{name}` has no endpoint"), "write `endpoints: [\"http://127.0.0.1:50051\"]`")
             .path("grpc.endpoints"));
     }
-    let tls = grpc.tls.as_ref().map(|tls| backend_tls::compile(tls, files)).transpose()?;
+    let tls = grpc.tls.as_ref().map(|tls| tls::compile(tls, files)).transpose()?;
     if let Some(written) = &grpc.tls
         && !endpoints.iter().any(|endpoint| endpoint.tls)
     {

@@ -8,7 +8,7 @@
 //! - `names`: what is declared, once each, and whether anybody uses it
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `accounts`: what the auth service is told
-//! - `backends` (with `backend_tls`), `limits`, `roles`: the named things
+//! - `backends`, `limits`, `roles`: the named things
 //! - `retry`: which calls may be repeated
 //!   with the reply
 //! - `topics`: which there may be, and `sendings`: what routes do about them
@@ -16,7 +16,6 @@
 
 mod accounts;
 mod api_keys;
-mod backend_tls;
 mod backends;
 mod catalogue;
 mod certificate;

@@ -1,12 +1,12 @@
 //! `grpc.tls` of a backend to the settings it is called with.
 
-use super::backends::read;
-use super::missing;
+use super::read;
 use crate::backend::{TlsPart, TlsPems, TlsPlace, TlsProblem, TlsSpec};
 use crate::config::document::BackendTls;
 use crate::config::value::FilePath;
 use crate::diagnostic::{Diagnostic, Rule, Spanned};
 use crate::files::Files;
+use crate::table::compile::missing;
 
 /// Reads the files that are named. What is wrong with one of them is found here.
 pub fn compile(written: &Spanned<BackendTls>, files: &Files) -> Result<TlsSpec, Diagnostic> {
