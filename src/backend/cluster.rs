@@ -5,6 +5,7 @@
 //! lie within its deadline.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
@@ -16,7 +17,7 @@ use super::balancer::{Balancer, Choice};
 use super::breaker::Verdict;
 use super::dial::{self, Target};
 use super::endpoint::{Endpoint, Seat};
-use super::spec::{EndpointSpec, GrpcSpec, Source};
+use super::spec::{BalancePolicy, EndpointSpec, GrpcSpec, Source};
 use super::{Reply, Request};
 use crate::drain::Tasks;
 use crate::failure::{Failure, Reason, Result};
@@ -28,6 +29,8 @@ pub(super) struct Cluster {
     workers: usize,
     connector: Option<TlsConnector>,
     set: ArcSwap<Set>,
+    /// Calls that came without the key by which they should have found their endpoint. Written on the data path, read by metrics.
+    unkeyed: AtomicU64,
     /// Discovery and health checks, in the back room. They know the cluster weakly, and end with it.
     _tasks: Tasks,
 }
@@ -60,7 +63,8 @@ impl Cluster {
     ) -> std::result::Result<Arc<Cluster>, String> {
         let connector = connector(&spec)?;
         let empty = Set { endpoints: Vec::new(), balancer: Balancer::new(spec.balance, &[], workers) };
-        let cluster = Cluster { name, spec, workers, connector, set: ArcSwap::from_pointee(empty), _tasks: Tasks::new() };
+        let cluster =
+            Cluster { name, spec, workers, connector, set: ArcSwap::from_pointee(empty), unkeyed: AtomicU64::new(0), _tasks: Tasks::new() };
         if let Some(before) = before.filter(|before| before.is_like(&cluster)) {
             cluster.set.store(before.set.load_full());
         }
@@ -110,6 +114,9 @@ impl Cluster {
 
     /// The endpoint for the next attempt of a call: a usable one that it has not been to, or else one that may come back.
     pub(super) fn pick(&self, worker: WorkerId, choice: &Choice, tried: &[Arc<Endpoint>]) -> Result<Pick> {
+        if choice.key.is_none() && tried.is_empty() && self.spec.balance == BalancePolicy::ConsistentHash {
+            self.unkeyed.fetch_add(1, Ordering::Relaxed);
+        }
         let set = self.set.load();
         let now = Instant::now();
         let is_new = |endpoint: &Endpoint| !tried.iter().any(|tried| std::ptr::eq(&**tried, endpoint));
@@ -120,6 +127,11 @@ impl Cluster {
             .or_else(|| pick(&|endpoint| is_new(endpoint) && is_open(endpoint)))
             .or_else(|| pick(&is_open));
         endpoint.map(|endpoint| Pick { seat: endpoint.sit() }).ok_or_else(|| self.nobody())
+    }
+
+    /// How many calls had no key, where endpoints are chosen by one.
+    pub(super) fn unkeyed(&self) -> u64 {
+        self.unkeyed.load(Ordering::Relaxed)
     }
 
     fn nobody(&self) -> Failure {

@@ -9,6 +9,7 @@
 //! - `spec` — what the table says about a backend
 //! - `cluster` — the way of a call: pick, send, judge, and again where that is right
 //! - `balancer`, `endpoint`, `breaker`, `lane` — which address, how it does, which of its connections
+//! - `hash`, `rendezvous` — where a key belongs, for whoever shares things out
 //! - `dial`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
 //! - `builtin` — services of this process
 //! - `outcome`, `message`, `trailers`, `timeout` — gRPC
@@ -20,9 +21,11 @@ mod channel;
 mod cluster;
 mod dial;
 mod endpoint;
+mod hash;
 mod lane;
 mod message;
 mod outcome;
+mod rendezvous;
 mod reset;
 mod spec;
 mod timeout;
@@ -41,7 +44,9 @@ use tokio::time::{Instant, timeout_at};
 
 pub use balancer::Choice;
 pub use builtin::Builtins;
+pub use hash::hash;
 pub use message::frame;
+pub use rendezvous::Rendezvous;
 pub use spec::{
     BalancePolicy, BreakerSpec, BudgetSpec, ConnectionsSpec, EndpointSpec, GrpcSpec, HealthSpec, LimitsSpec, Source, Spec, SpecKind,
     TlsSpec,
@@ -119,6 +124,14 @@ impl Backend {
 
     pub fn name(&self) -> &Arc<str> {
         &self.spec.name
+    }
+
+    /// How many calls came without the key by which this backend chooses endpoints, and went to the least loaded instead.
+    pub fn unkeyed(&self) -> u64 {
+        match &self.services {
+            Services::Inside(_) => 0,
+            Services::Remote(cluster) => cluster.unkeyed(),
+        }
     }
 
     /// Calls the service from this worker, one of those the backend was opened for, on whose runtime it must be polled.

@@ -1,9 +1,11 @@
-//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`).
+//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`),
+//! several that share the calls (`shared`).
 
 mod hostile;
 mod inside;
 mod peer;
 mod served;
+mod shared;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +30,12 @@ fn backend(ports: &[u16]) -> Arc<Backend> {
 }
 
 fn open(endpoints: Vec<EndpointSpec>, tls: Option<TlsSpec>) -> Arc<Backend> {
-    let kind = SpecKind::Grpc(Box::new(GrpcSpec { tls, connect_timeout: Duration::from_secs(5), ..GrpcSpec::at(endpoints) }));
-    Backend::open(Spec { name: Arc::from("test"), kind }, 2, &Builtins::new(Handle::current()), None).expect("a backend that can be opened")
+    open_as(GrpcSpec { tls, connect_timeout: Duration::from_secs(5), ..GrpcSpec::at(endpoints) })
+}
+
+fn open_as(spec: GrpcSpec) -> Arc<Backend> {
+    let spec = Spec { name: Arc::from("test"), kind: SpecKind::Grpc(Box::new(spec)) };
+    Backend::open(spec, 2, &Builtins::new(Handle::current()), None).expect("a backend that can be opened")
 }
 
 /// A call to the echo service, with ample time.
