@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::index::Index;
 use super::plan::{Access, Plan, RoutePlan, SigningPlan, TokenPlan};
+use super::target::Target;
 use super::{Route, Table};
 use crate::backend::{self, Backend, Builtins, Spec};
 use crate::files::Fingerprint;
@@ -180,7 +181,7 @@ fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limite
         name: plan.name,
         headers: Arc::new(headers),
         method: plan.method,
-        backend: Arc::clone(&backends[plan.backend]),
+        target: Target::new(&plan.backends, plan.hash, backends),
         access: plan.access,
         permissions: plan.permissions,
         limits: plan
