@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use protogate::backend::{Source, SpecKind};
+use protogate::backend::{BalancePolicy, EndpointSpec, Source, SpecKind};
 use protogate::config::{self, Environment, LoadOptions};
 use protogate::diagnostic::render::{self, Color};
 use protogate::diagnostic::{Report, Sources};
@@ -15,7 +15,7 @@ use protogate::push::rules::Delivery;
 use protogate::session::OnSlow;
 use protogate::session::roster::WhenFull;
 use protogate::table::compile::{Context, compile};
-use protogate::table::plan::{Access, LogPayload, Plan, RoutePlan, SessionValue};
+use protogate::table::plan::{Access, BackendsPlan, HashPlan, LogPayload, Plan, RoutePlan, SessionValue};
 
 const PROTO: &str = r#"
 syntax = "proto3";
@@ -132,6 +132,12 @@ fn route(plan: &Plan, number: u32) -> &RoutePlan {
     plan.routes.iter().find(|route| route.number.0 == number).unwrap()
 }
 
+/// The one backend of a route.
+fn only(route: &RoutePlan) -> usize {
+    let BackendsPlan::One(backend) = route.backends else { panic!("it has one") };
+    backend
+}
+
 fn permissions(plan: &Plan, number: u32) -> Vec<&str> {
     route(plan, number).permissions.iter().map(|(_, name)| &**name).collect()
 }
@@ -149,7 +155,7 @@ fn a_route_is_what_its_layers_come_to() {
     let plan = plan(Environment::Development, &[]);
 
     let plain = route(&plan, 1001);
-    assert_eq!((&*plan.backends[plain.backend].name, plain.timeout, plain.request_bytes_max), ("auth", Duration::from_secs(3), 16 << 10));
+    assert_eq!((&*plan.backends[only(plain)].name, plain.timeout, plain.request_bytes_max), ("auth", Duration::from_secs(3), 16 << 10));
     assert_eq!((permissions(&plan, 1001), limits(&plan, 1001)), (vec!["game.play"], vec!["per_caller"]));
     assert_eq!((stamps(&plan, 1001), plain.metadata.len()), (vec![SessionValue::User], 0));
     assert_eq!((plain.reply_bytes_max, plain.access, plain.answers_success), (256 << 10, Access::Authenticated, true));
@@ -158,7 +164,7 @@ fn a_route_is_what_its_layers_come_to() {
     assert!(plain.expose_errors && !plain.forward_token);
 
     let leave = route(&plan, 2001);
-    assert_eq!((&*plan.backends[leave.backend].name, leave.timeout), ("game", Duration::from_secs(5)));
+    assert_eq!((&*plan.backends[only(leave)].name, leave.timeout), ("game", Duration::from_secs(5)));
     assert_eq!(permissions(&plan, 2001), ["game.play", "game.fight"]);
     assert_eq!(limits(&plan, 2001), ["per_caller", "per_route"]);
     assert_eq!(stamps(&plan, 2001), [SessionValue::User, SessionValue::PeerIp]);
@@ -200,6 +206,45 @@ fn variables_reach_endpoints_and_numbers() {
         let per_caller = plan.limits.iter().find(|limit| &*limit.name == "per_caller").unwrap();
         assert_eq!((per_caller.count.get(), per_caller.burst.get()), (20, burst));
     }
+}
+
+#[test]
+fn endpoints_and_routes_say_how_calls_are_shared() {
+    let routes = ROUTES.replace(
+        r#"game: { grpc: { endpoints: ["http://${var.game_host}"], connect_timeout: 2s } }"#,
+        r#"game: { grpc: { endpoints: ["http://a:1", { url: "https://b:2", weight: 3, zone: west, version: "7" }] } }
+  game_v2: { grpc: { endpoints: ["http://c:3"] }, balance: { policy: consistent_hash } }"#,
+    );
+    let game = GAME.replace("  backend: game\n", "  split: { game: 90, game_v2: 10 }\n  hash: request.room.id\n").replace(
+        "  2001: { name: game.leave, rpc: game.v1.Game/Leave }",
+        "  2001: { name: game.leave, rpc: game.v1.Game/Leave, backend: auth }",
+    );
+    let game = game.replace("forward_token: true,", "forward_token: true, hash: session.user, split: { game_v2: 0 },");
+    let mut files = written();
+    (files[2].1, files[3].1) = (routes, game);
+    let (plan, report, sources) = plan_of(&files, Environment::Development, &[]);
+    assert!(report.is_empty(), "{}", render::human(&report, &sources, Color::Plain));
+    let plan = plan.unwrap();
+
+    let grpc = |name: &str| match &plan.backends.iter().find(|backend| &*backend.name == name).unwrap().kind {
+        SpecKind::Grpc(grpc) => grpc,
+        SpecKind::Builtin(_) => panic!("{name} is a gRPC service"),
+    };
+    let heavy = EndpointSpec { weight: 3, zone: Some("west".into()), version: Some("7".into()), ..EndpointSpec::new("b", 2, true) };
+    assert_eq!(grpc("game").source, Source::Static(vec![EndpointSpec::new("a", 1, false), heavy]));
+    assert_eq!((grpc("game").balance, grpc("game_v2").balance), (BalancePolicy::LeastRequest, BalancePolicy::ConsistentHash));
+
+    let shares = |number| match &route(&plan, number).backends {
+        BackendsPlan::One(backend) => vec![(&*plan.backends[*backend].name, 0)],
+        BackendsPlan::Split(split) => split.iter().map(|(backend, share)| (&*plan.backends[*backend].name, *share)).collect(),
+    };
+    assert_eq!(shares(2002), [("game", 90), ("game_v2", 10)]);
+    assert_eq!(shares(2003), [("game", 90), ("game_v2", 0)], "shares of layers merge");
+    assert_eq!(shares(2001), [("auth", 0)], "a backend takes the place of a split");
+    // 2002 counts its limit by the same field; it is read once.
+    assert_eq!((route(&plan, 2002).hash, &route(&plan, 2002).limits[2].fields), (Some(HashPlan::Field(0)), &vec![0]));
+    assert_eq!(route(&plan, 2003).hash, Some(HashPlan::User));
+    assert_eq!(route(&plan, 2001).hash, None, "no endpoint is chosen there");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! lie within its deadline.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
@@ -17,7 +18,7 @@ use super::dial::Target;
 use super::endpoint::{Endpoint, Seat};
 use super::health;
 use super::retry::{Attempts, Decision, Tried};
-use super::spec::{EndpointSpec, GrpcSpec, Source};
+use super::spec::{BalancePolicy, EndpointSpec, GrpcSpec, Source};
 use super::status::BackendStatus;
 use super::stream::{self, Receiving, Sending};
 use super::tls::{Connector, TlsSpec};
@@ -39,6 +40,8 @@ pub(super) struct Cluster {
     /// Shared with the cluster that this one takes the place of, as the calls are that it counts.
     traffic: Arc<Traffic>,
     ejections: Arc<Ejections>,
+    /// Calls that came without the key by which they should have found their endpoint. Written on the data path, read by metrics.
+    unkeyed: AtomicU64,
     /// Discovery and health checks, in the back room. They know the cluster weakly, and end with it.
     tasks: Tasks,
 }
@@ -89,6 +92,7 @@ impl Cluster {
             changed: Arc::default(),
             traffic,
             ejections,
+            unkeyed: AtomicU64::new(0),
             tasks: Tasks::new(),
         };
         if let Some(before) = before {
@@ -224,6 +228,9 @@ impl Cluster {
 
     /// The endpoint for the next attempt of a call: a usable one that it has not been to, or else one that may come back.
     pub(super) fn pick(&self, worker: WorkerId, choice: &Choice, tried: &[Arc<Endpoint>]) -> Result<Pick> {
+        if choice.key.is_none() && tried.is_empty() && self.spec.balance == BalancePolicy::ConsistentHash {
+            self.unkeyed.fetch_add(1, Ordering::Relaxed);
+        }
         let set = self.set.load();
         let now = Instant::now();
         let is_usable = |endpoint: &Endpoint| endpoint.is_well() && endpoint.breaker.takes(now);
@@ -246,6 +253,11 @@ impl Cluster {
         let now = Instant::now();
         let usable = |endpoint: &Endpoint| is_new(endpoint, tried) && endpoint.is_well() && endpoint.breaker.takes(now);
         self.set.load().endpoints.iter().any(|endpoint| usable(endpoint))
+    }
+
+    /// How many calls had no key, where endpoints are chosen by one.
+    pub(super) fn unkeyed(&self) -> u64 {
+        self.unkeyed.load(Ordering::Relaxed)
     }
 
     /// What a call is told that did not succeed.

@@ -11,6 +11,7 @@
 //! - `cluster` — the way of a call: pick, send, judge, and again where that is right
 //! - `retry`, `traffic` — whether it is tried again; how many calls there may be
 //! - `balancer`, `endpoint`, `breaker`, `lane` — which address, how it does, which of its connections
+//! - `hash`, `rendezvous` — where a key belongs, for whoever shares things out
 //! - `health`, `jitter` — asking endpoints how they are
 //! - `status` — what operators are told
 //! - `dial`, `tls`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
@@ -25,11 +26,13 @@ mod channel;
 mod cluster;
 mod dial;
 mod endpoint;
+mod hash;
 mod health;
 mod jitter;
 mod lane;
 mod message;
 mod outcome;
+mod rendezvous;
 mod reset;
 mod retry;
 mod spec;
@@ -54,7 +57,9 @@ use tokio::time::{Instant, timeout_at};
 
 pub use balancer::Choice;
 pub use builtin::Builtins;
+pub use hash::hash;
 pub use message::frame;
+pub use rendezvous::Rendezvous;
 pub use retry::RetryPolicy;
 pub use spec::{
     BalancePolicy, BreakerSpec, BudgetSpec, ConnectionsSpec, EndpointSpec, GrpcSpec, HealthSpec, LimitsSpec, Source, Spec, SpecKind,
@@ -157,6 +162,14 @@ impl Backend {
         match &self.services {
             Services::Remote(cluster) => cluster.renew_certificates(files),
             Services::Inside(_) => Ok(false),
+        }
+    }
+
+    /// How many calls came without the key by which this backend chooses endpoints, and went to the least loaded instead.
+    pub fn unkeyed(&self) -> u64 {
+        match &self.services {
+            Services::Inside(_) => 0,
+            Services::Remote(cluster) => cluster.unkeyed(),
         }
     }
 

@@ -145,7 +145,7 @@ impl GrpcSpec {
             // Three times the longest sensible round trip within a region, for TCP and TLS.
             connect_timeout: Duration::from_secs(1),
             connections: ConnectionsSpec::default(),
-            balance: BalancePolicy::RoundRobin,
+            balance: BalancePolicy::LeastRequest,
             health: None,
             breaker: BreakerSpec::default(),
             limits: LimitsSpec::default(),

@@ -8,7 +8,7 @@
 
 use super::grammar::{Edit, List, Map, Several, WordOr, choice, section};
 use super::value::{
-    Address, ByteSize, CallMessage, Cidr, Duration, EndpointUrl, FailureCode, FieldPathText, FilePath, Idempotent, Join, KeyHash,
+    Address, ByteSize, CallMessage, Cidr, Duration, EndpointUrl, FailureCode, FieldPathText, FilePath, HashKey, Idempotent, Join, KeyHash,
     KeySetPlace, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern,
     ProtocolNumber, Rate, ResponsePath, RouteName, Secret, Share, SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath, VarValue, Version,
     Workers,
@@ -81,6 +81,10 @@ choice! {
     pub enum BalancePolicy {
         /// One after the other.
         RoundRobin = "round_robin",
+        /// Of two at random, the one with fewer calls in flight.
+        LeastRequest = "least_request",
+        /// Calls with the same `hash` go to the same endpoint.
+        ConsistentHash = "consistent_hash",
     }
 }
 
@@ -308,14 +312,28 @@ section! {
 section! {
     /// A gRPC service.
     pub struct Grpc {
-        /// Where it listens: `http://host:port` in clear text, `https://host:port` over TLS.
-        endpoints: List<EndpointUrl>,
+        /// Where it listens: `http://host:port` in clear text, `https://host:port` over TLS; or `{ url, weight, zone, version }`.
+        endpoints: List<WordOr<EndpointUrl, Endpoint>>,
         /// How its certificate is checked, for `https` endpoints.
         tls: BackendTls,
         /// How long to wait for a connection; 1s where nothing is said.
         connect_timeout: Duration,
         /// How many connections there are, and how old they get.
         connections: BackendConnections,
+    }
+}
+
+section! {
+    /// An endpoint, and more about it than where it is.
+    pub struct Endpoint {
+        /// Where it listens.
+        url: EndpointUrl [required],
+        /// Its share of the calls, compared with the others', from 1 to 1000; 1 where nothing is said.
+        weight: u32,
+        /// Where it stands, for people.
+        zone: Text,
+        /// What it runs, for people.
+        version: Text,
     }
 }
 
@@ -362,7 +380,7 @@ section! {
 section! {
     /// How calls are shared among endpoints.
     pub struct Balance {
-        /// The policy.
+        /// The policy; `least_request` where nothing is said.
         policy: BalancePolicy,
     }
 }
@@ -406,6 +424,11 @@ section! {
     pub struct Policy {
         /// The backend that answers.
         backend: Name,
+        /// Instead of `backend`, several with their shares of the users, such as `{ game: 90, game_v2: 10 }`. A user stays with one.
+        split: Map<Name, u32>,
+        /// What calls have in common that go to the same endpoint of a `consistent_hash` backend: `request.<field>`, `session.user`,
+        /// `session.id` or `peer.ip`.
+        hash: HashKey,
         /// Who may call.
         access: Access,
         /// What the caller must be permitted to do; all of them.

@@ -1,6 +1,7 @@
 //! Layers of a policy: what holds where several of them speak about the same thing.
 //!
 //! Single values: the highest layer that says something wins. Maps and sections: merged key by key. Lists say `append` or `replace`.
+//! `backend` and `split` answer one question: either takes the place of both.
 //! Every value keeps the place where it was written. Built-in defaults are no layer of a document; `table/compile` applies them.
 
 use super::document::Policy;
@@ -19,7 +20,14 @@ pub struct Layers<'a> {
 /// In the result every [`super::grammar::Edit`] is what it comes to: read its `items()`.
 pub fn resolve(layers: &[&Policy], path: &str, report: &mut Report) -> Policy {
     let mut stack = Layers { report, path: DocPath::new(path) };
-    layers.iter().fold(Policy::default(), |below, layer| Policy::merge((*layer).clone(), below, &mut stack))
+    layers.iter().fold(Policy::default(), |below, layer| {
+        let below = Policy {
+            backend: below.backend.filter(|_| layer.split.is_none()),
+            split: below.split.filter(|_| layer.backend.is_none()),
+            ..below
+        };
+        Policy::merge((*layer).clone(), below, &mut stack)
+    })
 }
 
 // === impl Layers ===
@@ -101,6 +109,21 @@ mod tests {
         assert_eq!(set, ["request.a=session.user", "request.b=session.user"]);
         let log = policy.log.expect("a log");
         assert!(log.slow.is_some() && log.payload.is_some());
+    }
+
+    #[test]
+    fn a_split_and_a_backend_replace_one_another_and_splits_merge() {
+        let shares = |defaults, group, route| {
+            let (policy, report) = resolved(defaults, group, route);
+            assert!(report.is_empty());
+            let split =
+                policy.split.iter().flat_map(|split| split.iter().map(|(name, share)| format!("{}={}", name.as_str(), share.value)));
+            (policy.backend.map(|name| name.as_str().to_owned()), split.collect::<Vec<_>>())
+        };
+        assert_eq!(shares("backend: a", "split: { a: 90, b: 10 }", ""), (None, vec!["a=90".into(), "b=10".into()]));
+        assert_eq!(shares("split: { a: 90, b: 10 }", "", "backend: c"), (Some("c".into()), vec![]));
+        assert_eq!(shares("split: { a: 90, b: 10 }", "backend: c", "split: { d: 1 }"), (None, vec!["d=1".into()]));
+        assert_eq!(shares("split: { a: 90, b: 10 }", "", "split: { b: 50 }"), (None, vec!["a=90".into(), "b=50".into()]));
     }
 
     #[test]

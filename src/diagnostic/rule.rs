@@ -146,6 +146,8 @@ rules! {
     UnreachableRoute = "PG082", Warning;
     /// A secret that stands in the file itself.
     SecretInFile = "PG083", Warning;
+    /// A route without `hash` to a backend whose endpoints are chosen by one.
+    Unkeyed = "PG084", Warning;
 }
 
 // === impl Severity ===

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 pub use self::effect::{Change, Effect};
 pub use self::reply::Reply;
 
-use crate::backend;
+use crate::backend::{self, Backend};
 use crate::failure::{Failure, Reason, Result};
 use crate::id::{CallId, ConnectionId, Generation, Protocol, WorkerId};
 use crate::pipeline::access_log::Entry;
@@ -76,6 +76,8 @@ pub struct Answer {
 /// What the access log will say about a call, known from its beginning. It says it once: when the call ends, or is dropped before.
 struct Logged {
     route: Arc<Route>,
+    /// The one that was chosen for this caller.
+    backend: Arc<Backend>,
     id: CallId,
     generation: Generation,
     connection: ConnectionId,
@@ -113,6 +115,7 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
     };
     let log = Logged {
         route: Arc::clone(route),
+        backend: Arc::clone(route.backend_for(caller)),
         id: CallId(envelope.id),
         generation: table.generation,
         connection: caller.connection,
@@ -125,7 +128,7 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
     };
     let path = route.method.path.clone();
     let headers = Arc::clone(&route.headers);
-    let choice = backend::Choice::default();
+    let choice = route.choice(caller, &fields);
     let deadline = now + patience;
     let (hurried, retry) = (patience < route.timeout, request::retry(route, envelope));
     let reply_bytes_max = route.reply_bytes_max;
@@ -221,7 +224,7 @@ impl Call {
         let (mut endpoint, mut effect) = (None, None);
         let deadline = request.deadline;
         let result = contained(async {
-            let answer = route.backend.call(worker, request).await.map_err(|failure| reply::presentable(&route, failure))?;
+            let answer = log.backend.call(worker, request).await.map_err(|failure| reply::presentable(&route, failure))?;
             endpoint = Some(answer.endpoint);
             if let Some(after) = after {
                 effect = effect::prepare(*after, &route, &answer.message, deadline).await?;
@@ -280,7 +283,7 @@ impl Logged {
             outcome: result.map(|_| ()),
             duration: self.began.elapsed(),
             slow: Some(route.log.slow),
-            backend: Some(route.backend.name()),
+            backend: Some(self.backend.name()),
             endpoint,
             bytes_in: self.payload_bytes,
             bytes_out: result.map_or(0, Reply::len),

@@ -212,7 +212,7 @@ fn network(peer: IpAddr) -> [u8; 8] {
 
 impl KeyValue<'_> {
     /// Lends the bytes that stand for the value; none for a default.
-    fn as_bytes(&self, lend: impl FnOnce(&[u8])) {
+    pub fn as_bytes<T>(&self, lend: impl FnOnce(&[u8]) -> T) -> T {
         match *self {
             KeyValue::Absent | KeyValue::Bool(false) | KeyValue::Int(0) | KeyValue::Uint(0) => lend(&[]),
             KeyValue::Bool(true) => lend(&[1]),

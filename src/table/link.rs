@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::index::Index;
 use super::plan::{Access, Plan, RoutePlan, SigningPlan, TokenPlan};
+use super::target::Target;
 use super::{Route, Table};
 use crate::backend::{self, Backend, Builtins, Spec};
 use crate::files::{Files, Fingerprint};
@@ -201,7 +202,7 @@ fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limite
         name: plan.name,
         headers: Arc::new(headers),
         method: plan.method,
-        backend: Arc::clone(&backends[plan.backend]),
+        target: Target::new(&plan.backends, plan.hash, backends),
         access: plan.access,
         permissions: plan.permissions,
         limits: plan

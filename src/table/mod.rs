@@ -7,6 +7,7 @@
 //! - `plan`: what compiling yields, plain data without sockets or tasks
 //! - `compile`: the passes, in order
 //! - `index`: number to route
+//! - `target`: which backend and which endpoint a route's calls go to
 //! - `link`: plan and living parts to table
 //! - `live`: the one pointer
 
@@ -16,6 +17,7 @@ pub mod link;
 pub mod live;
 pub mod plan;
 pub mod settings;
+mod target;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +27,16 @@ use http::HeaderMap;
 pub use live::{TableReader, TableWriter, live};
 pub use plan::{Access, Join, TopicPlan};
 pub use settings::{Fixed, Settings};
+pub use target::Target;
 
 use self::index::Index;
-use crate::backend::Backend;
+use crate::backend::{Backend, Choice};
 use crate::files::Fingerprint;
 use crate::id::{Generation, Protocol};
 use crate::pipeline::auth::Verifier;
+use crate::pipeline::call::Caller;
 use crate::pipeline::permission::{PermissionId, Permissions};
-use crate::pipeline::rate_limit::LimitUse;
+use crate::pipeline::rate_limit::{KeyValue, LimitUse};
 use crate::proto::{Method, Redact, Stamp, Walk};
 use crate::push::Hub;
 use crate::push::rules::PushPlan;
@@ -68,7 +72,8 @@ pub struct Route {
     /// What every call of the route tells its backend.
     pub headers: Arc<HeaderMap>,
     pub method: Method,
-    pub backend: Arc<Backend>,
+    /// Who answers; see [`Route::backend_for`].
+    pub target: Target,
     pub access: Access,
     /// All of these the caller must be granted; with the name that a refusal shows.
     pub permissions: Vec<(PermissionId, Arc<str>)>,
@@ -141,5 +146,19 @@ impl Table {
     /// Every route, by number.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes.iter()
+    }
+}
+
+// === impl Route ===
+
+impl Route {
+    /// The backend that answers this caller: always the same one, as long as the shares and the caller's user stay.
+    pub fn backend_for(&self, caller: &Caller) -> &Arc<Backend> {
+        self.target.backend_for(caller)
+    }
+
+    /// What leads the call to its endpoint. `fields` are what the walk has read from the request.
+    pub fn choice(&self, caller: &Caller, fields: &[KeyValue<'_>]) -> Choice {
+        self.target.choice(caller, fields)
     }
 }

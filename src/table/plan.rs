@@ -74,7 +74,9 @@ pub struct RoutePlan {
     pub number: Protocol,
     pub name: Arc<str>,
     pub method: Method,
-    pub backend: usize,
+    pub backends: BackendsPlan,
+    /// What leads a call to its endpoint, where the backend asks for that.
+    pub hash: Option<HashPlan>,
     pub access: Access,
     pub permissions: Vec<(PermissionId, Arc<str>)>,
     pub limits: Vec<LimitPlan>,
@@ -159,6 +161,24 @@ pub struct LimitPlan {
     pub fields: Vec<usize>,
 }
 
+/// Who answers a route. Numbers are indices into the plan's backends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BackendsPlan {
+    One(usize),
+    /// Each with its share of the users; somebody has one that is not 0.
+    Split(Vec<(usize, u32)>),
+}
+
+/// What calls have in common that go to the same endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HashPlan {
+    User,
+    Session,
+    PeerIp,
+    /// A value of the route's walk.
+    Field(usize),
+}
+
 /// Who may call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
@@ -193,6 +213,19 @@ pub enum LogPayload {
     None,
     Failures,
     All,
+}
+
+// === impl BackendsPlan ===
+
+impl BackendsPlan {
+    /// Every backend that may answer.
+    pub fn all(&self) -> impl Iterator<Item = usize> {
+        let (one, split) = match self {
+            BackendsPlan::One(backend) => (Some(*backend), &[][..]),
+            BackendsPlan::Split(split) => (None, &split[..]),
+        };
+        one.into_iter().chain(split.iter().map(|(backend, _)| *backend))
+    }
 }
 
 // === impl SessionValue ===

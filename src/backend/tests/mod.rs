@@ -1,6 +1,7 @@
-//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`), ones
-//! that are asked how they are (`health`); what is tried again, refused and left alone (`resilience`); how long is left (`deadlines`); the
-//! same in streams (`streams`, `broken_streams`); and how connections come and go (`lanes`), and are secured (`tls`).
+//! Conversations between a backend and services: ones that behave (`served`), several that share the calls (`shared`), ones that do not
+//! (`hostile`), ones inside (`inside`), ones that are asked how they are (`health`); what is tried again, refused and left alone
+//! (`resilience`); how long is left (`deadlines`); the same in streams (`streams`, `broken_streams`); and how connections come and go
+//! (`lanes`), and are secured (`tls`).
 
 mod broken_streams;
 mod deadlines;
@@ -11,6 +12,7 @@ mod lanes;
 mod peer;
 mod resilience;
 mod served;
+mod shared;
 mod streaming;
 mod streams;
 mod tls;
@@ -40,8 +42,12 @@ fn backend(ports: &[u16]) -> Arc<Backend> {
 }
 
 fn open(endpoints: Vec<EndpointSpec>, tls: Option<TlsSpec>) -> Arc<Backend> {
-    let kind = SpecKind::Grpc(Box::new(GrpcSpec { tls, connect_timeout: Duration::from_secs(5), ..GrpcSpec::at(endpoints) }));
-    Backend::open(Spec { name: Arc::from("test"), kind }, 2, &Builtins::new(Handle::current()), None).expect("a backend that can be opened")
+    open_as(GrpcSpec { tls, connect_timeout: Duration::from_secs(5), ..GrpcSpec::at(endpoints) })
+}
+
+fn open_as(spec: GrpcSpec) -> Arc<Backend> {
+    let spec = Spec { name: Arc::from("test"), kind: SpecKind::Grpc(Box::new(spec)) };
+    Backend::open(spec, 2, &Builtins::new(Handle::current()), None).expect("a backend that can be opened")
 }
 
 /// A stream of this method, with ample time.

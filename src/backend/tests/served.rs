@@ -118,16 +118,6 @@ trait AtOnce: Future + Sized {
 impl<F: Future> AtOnce for F {}
 
 #[tokio::test]
-async fn endpoints_take_turns() {
-    let (one, other) = (tonic_service(None).await, tonic_service(None).await);
-    let backend = backend(&[one.port, other.port]);
-    for _ in 0..10 {
-        call(&backend, "hello").await.expect("an echo");
-    }
-    assert_eq!((one.calls(), other.calls()), (5, 5));
-}
-
-#[tokio::test]
 async fn a_dead_endpoint_costs_no_call() {
     let service = tonic_service(None).await;
     let backend = backend(&[dead_port().await, service.port, dead_port().await]);

@@ -22,8 +22,8 @@ mod written;
 pub use failing::{FailureCode, Idempotent, Share};
 pub use keys::{KeyHash, KeySetPlace};
 pub use names::{
-    FieldPathText, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, ResponsePath,
-    RouteName,
+    FieldPathText, HashKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName, PermissionPattern,
+    ResponsePath, RouteName,
 };
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
@@ -178,6 +178,7 @@ mod tests {
         check::<MethodName>(&["S/M", "a.b.S/M"], &["", "a.b.S", "/a.S/M", "a.S/", "a.S/M/N", "a..S/M", "a.1S/M", "a-b.S/M"]);
         check::<MessageName>(&["M", "a.b.M"], &["", ".a.M", "a.", "a/M"]);
         check::<FieldPathText>(&["request.a", "request.a.b_c"], &["request", "request.", "a.b", "response.a", "request.a[0]"]);
+        check::<HashKey>(&["session.id", "request.room.id"], &["", "user", "request.", "peer", "response.a"]);
         check::<LimitKey>(&["global", "session", "request.a.b"], &["", "ip", "request.", "Caller"]);
         let reserved = [
             "authorization",

@@ -83,6 +83,15 @@ pub enum LimitKey {
     Field(FieldPathText),
 }
 
+/// What calls have in common that go to the same endpoint.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum HashKey {
+    User,
+    Session,
+    PeerIp,
+    Field(FieldPathText),
+}
+
 /// A header longer than this is no key but a mistake.
 const METADATA_KEY_BYTES_MAX: usize = 64;
 
@@ -146,6 +155,24 @@ impl Value for LimitKey {
             field if field.starts_with("request.") => FieldPathText::parse(field).map(LimitKey::Field),
             _ => Err(Problem::new("not one of the keys")
                 .help("there is `global`, `route`, `caller`, `user`, `session`, `peer.ip`, `connection` and `request.<field>`")),
+        }
+    }
+}
+
+// === impl HashKey ===
+
+impl Value for HashKey {
+    const WHAT: &'static str = "a key that leads to an endpoint";
+    const EXAMPLE: &'static str = "`request.room_id` or `session.user`";
+    const PATTERN: &'static str = r"session\.user|session\.id|peer\.ip|request(\.[A-Za-z_][A-Za-z0-9_]*)+";
+
+    fn parse(text: &str) -> Result<HashKey, Problem> {
+        match text {
+            "session.user" => Ok(HashKey::User),
+            "session.id" => Ok(HashKey::Session),
+            "peer.ip" => Ok(HashKey::PeerIp),
+            field if field.starts_with("request.") => FieldPathText::parse(field).map(HashKey::Field),
+            _ => Err(Problem::new("not one of the keys").help("there is `request.<field>`, `session.user`, `session.id` and `peer.ip`")),
         }
     }
 }

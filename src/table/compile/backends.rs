@@ -11,8 +11,8 @@ mod upkeep;
 use std::path::Path;
 
 use super::names::Names;
-use super::{broken, entries, items, missing};
-use crate::backend::{self, EndpointSpec, GrpcSpec, Spec, SpecKind};
+use super::{balance, broken, entries, missing};
+use crate::backend::{self, GrpcSpec, Spec, SpecKind};
 use crate::config::Document;
 use crate::config::document::{Backend, Grpc};
 use crate::config::value::FilePath;
@@ -29,10 +29,11 @@ pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backe
     for group in &document.groups {
         for (name, backend) in entries(&group.routes.backends) {
             let path = format!("backends.{}", name.as_str());
-            let spec = kind(name.as_str(), backend, files).map_err(|finding| {
-                let inside = if finding.path.is_empty() { path.clone() } else { format!("{path}.{}", finding.path) };
-                report.push(finding.path(inside));
-            });
+            let spec =
+                kind(name.as_str(), backend, files).and_then(|kind| balance::apply(name.as_str(), backend, kind)).map_err(|finding| {
+                    let inside = if finding.path.is_empty() { path.clone() } else { format!("{path}.{}", finding.path) };
+                    report.push(finding.path(inside));
+                });
             let mut spec = spec.ok();
             failing::compile(name.as_str(), backend, spec.as_mut(), &path, report);
             upkeep::compile(name.as_str(), backend, spec.as_mut(), &path, report);
@@ -66,8 +67,7 @@ fn kind(name: &str, backend: &Spanned<Backend>, files: &Files) -> Result<SpecKin
 }
 
 fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files) -> Result<SpecKind, Diagnostic> {
-    let endpoints: Vec<EndpointSpec> =
-        items(&grpc.endpoints).iter().map(|url| EndpointSpec::new(url.host.as_str(), url.port, url.tls)).collect();
+    let endpoints = balance::endpoints(grpc)?;
     if endpoints.is_empty() {
         let place = grpc.endpoints.as_ref().map_or(grpc.span, |list| list.span);
         return Err(missing(place, format!("the backend `{name}` has no endpoint"), "write `endpoints: [\"http://127.0.0.1:50051\"]`")

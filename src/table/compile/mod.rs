@@ -8,8 +8,9 @@
 //! - `names`: what is declared, once each, and whether anybody uses it
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `accounts`: what the auth service is told
-//! - `backends`, `limits`, `roles`: the named things
-//! - `retry`: which calls may be repeated
+//! - `backends` with `balance`, `limits`, `roles`: the named things
+//! - `routes`, with `targets` for who answers them, `retry` for which calls may be repeated, `request` for what is read from a request,
+//!   `effects` for what is done
 //!   with the reply
 //! - `topics`: which there may be, and `sendings`: what routes do about them
 //! - `catalogue`: what clients are told
@@ -17,6 +18,7 @@
 mod accounts;
 mod api_keys;
 mod backends;
+mod balance;
 mod catalogue;
 mod certificate;
 mod effects;
@@ -34,6 +36,7 @@ mod routes;
 mod sendings;
 mod signing;
 mod stores;
+mod targets;
 mod topics;
 
 use std::net::SocketAddr;

@@ -6,73 +6,97 @@ use super::entries;
 use super::limits::Limits;
 use super::routes::{Used, edited};
 use crate::config::document::{Policy, SessionPath, UnknownFields};
-use crate::config::value::FieldPathText;
+use crate::config::value::{FieldPathText, HashKey};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::proto::{FieldKind, FieldPath, MessageType, PathProblem, Redact, Stamp, UnknownFields as Unknown, Walk, WalkOptions};
-use crate::table::plan::{Access, LimitPlan, SessionValue};
+use crate::table::plan::{Access, HashPlan, LimitPlan, SessionValue};
 
 /// The compiled parts.
 pub struct Request {
     pub walk: Walk,
     pub limits: Vec<LimitPlan>,
+    pub hash: Option<HashPlan>,
     pub stamps: Vec<(Stamp, SessionValue)>,
     pub redact: Redact,
 }
 
-/// Compiles what `policy` and the limits `used` say about messages of type `input`.
-pub fn compile(
-    input: &MessageType,
-    policy: &Policy,
-    at: &str,
-    access: Access,
-    used: &[Used],
-    limits: &Limits,
-    report: &mut Report,
-) -> Request {
-    let mut extract: Vec<FieldPath> = Vec::new();
-    let mut texts: Vec<&str> = Vec::new();
+/// The keys that fields of the request may be part of: those of limits, and the one that leads to an endpoint.
+pub struct Keys<'a> {
+    pub used: &'a [Used],
+    pub limits: &'a Limits,
+    pub hash: Option<&'a Spanned<HashKey>>,
+}
+
+/// The fields that are read from a request, each once, however many keys it is part of.
+struct Extract<'a> {
+    input: &'a MessageType,
+    paths: Vec<FieldPath>,
+    texts: Vec<&'a str>,
+}
+
+/// Compiles what `policy` and `keys` say about messages of type `input`.
+pub fn compile(input: &MessageType, policy: &Policy, at: &str, access: Access, keys: &Keys<'_>, report: &mut Report) -> Request {
+    let mut extract = Extract { input, paths: Vec::new(), texts: Vec::new() };
     let mut plans = Vec::new();
-    for &Used { limit, place: use_place } in used {
+    for &Used { limit, place: use_place } in keys.used {
         let mut fields = Vec::new();
-        for (path, place) in &limits.get(limit).fields {
-            if let Some(known) = texts.iter().position(|text| text == path) {
-                fields.push(known);
-                continue;
-            }
-            // The mistake may be the key's or the route's, so both are shown.
-            let here = |finding: Diagnostic| finding.related(use_place, "this route uses the limit").path(format!("{at}.rate_limits"));
-            let resolved = match FieldPath::resolve(input, path) {
-                Ok(resolved) => resolved,
-                Err(problem) => {
-                    report.push(here(unknown_path(path, *place, &problem)));
-                    continue;
+        for (path, place) in &keys.limits.get(limit).fields {
+            match extract.key(path, *place) {
+                Ok(field) => fields.push(field),
+                // The mistake may be the key's or the route's, so both are shown.
+                Err(finding) => {
+                    report.push(finding.related(use_place, "this route uses the limit").path(format!("{at}.rate_limits")));
                 }
-            };
-            if !resolved.is_scalar() || resolved.kind() == FieldKind::Float {
-                let problem = if resolved.is_repeated_anywhere() {
-                    "it has several values".to_owned()
-                } else {
-                    format!("a {} cannot be compared", resolved.kind())
-                };
-                let what = format!("`request.{path}` cannot be part of a key: {problem}");
-                report.push(here(Diagnostic::new(Rule::FieldType, *place, what).help("name a field that holds one scalar")));
-                continue;
             }
-            extract.push(resolved);
-            texts.push(path);
-            fields.push(extract.len() - 1);
         }
         plans.push(LimitPlan { limit, fields });
     }
+    let hash = keys.hash.and_then(|hash| match &hash.value {
+        HashKey::User => Some(HashPlan::User),
+        HashKey::Session => Some(HashPlan::Session),
+        HashKey::PeerIp => Some(HashPlan::PeerIp),
+        HashKey::Field(path) => match extract.key(path.below_request(), hash.span) {
+            Ok(field) => Some(HashPlan::Field(field)),
+            Err(finding) => {
+                report.push(finding.path(format!("{at}.hash")));
+                None
+            }
+        },
+    });
     let unknown_fields = match policy.unknown_fields.as_ref().map(|unknown| unknown.value) {
         Some(UnknownFields::Reject) => Unknown::Reject,
         Some(UnknownFields::Pass) | None => Unknown::Pass,
     };
     Request {
-        walk: Walk::compile(input, &extract, WalkOptions { unknown_fields }),
+        walk: Walk::compile(input, &extract.paths, WalkOptions { unknown_fields }),
         limits: plans,
+        hash,
         stamps: entries(&policy.set).filter_map(|(target, source)| stamp(input, target, source, (at, policy, access), report)).collect(),
         redact: Redact::compile(input, &redacted(input, edited(&policy.redact), at, report)),
+    }
+}
+
+// === impl Extract ===
+
+impl<'a> Extract<'a> {
+    /// Which value of the walk a field is that is part of a key.
+    fn key(&mut self, path: &'a str, place: Span) -> Result<usize, Diagnostic> {
+        if let Some(known) = self.texts.iter().position(|text| *text == path) {
+            return Ok(known);
+        }
+        let resolved = FieldPath::resolve(self.input, path).map_err(|problem| unknown_path(path, place, &problem))?;
+        if !resolved.is_scalar() || resolved.kind() == FieldKind::Float {
+            let problem = if resolved.is_repeated_anywhere() {
+                "it has several values".to_owned()
+            } else {
+                format!("a {} cannot be compared", resolved.kind())
+            };
+            let what = format!("`request.{path}` cannot be part of a key: {problem}");
+            return Err(Diagnostic::new(Rule::FieldType, place, what).help("name a field that holds one scalar"));
+        }
+        self.paths.push(resolved);
+        self.texts.push(path);
+        Ok(self.texts.len() - 1)
     }
 }
 

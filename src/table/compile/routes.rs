@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::numbers::{Taken, in_range};
 use super::process::bytes;
 use super::topics::Declared;
-use super::{effects, entries, missing, pushes, request, retry, size as shown};
+use super::{effects, entries, pushes, request, retry, size as shown, targets};
 use crate::config::Document;
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
@@ -63,13 +63,13 @@ pub struct Around {
 }
 
 /// One written route, its layers found.
-struct Written<'a> {
-    number: u32,
-    place: Span,
-    route: &'a Spanned<Route>,
-    policy: Policy,
+pub struct Written<'a> {
+    pub number: u32,
+    pub place: Span,
+    pub route: &'a Spanned<Route>,
+    pub policy: Policy,
     /// Where it is in the document, `routes.2003`.
-    path: String,
+    pub path: String,
     /// Another route has the number already: this one is read for what there is to say about it.
     again: bool,
 }
@@ -144,17 +144,10 @@ fn collect<'a>(document: &'a Document, taken: &mut Taken<'a>, report: &mut Repor
 }
 
 fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: &mut Report) -> Option<RoutePlan> {
-    let Written { number, place, route, policy, path, again: _ } = written;
+    let Written { number, place: _, route, policy, path, again: _ } = written;
     let method = method(written, scope.pool, report);
-    let backend = match &policy.backend {
-        Some(backend) => scope.backends.find(backend, &format!("{path}.backend"), report),
-        None if spoken_of(written, "backend", report) => None,
-        None => {
-            let help = "write `backend: NAME` here or under `defaults`";
-            report.push(missing(*place, format!("route {number} has no backend"), help).path(path.as_str()));
-            None
-        }
-    };
+    let backends = targets::backends(written, scope, report);
+    let hash = backends.as_ref().and_then(|backends| targets::hash(written, backends, scope, report));
     let access = match policy.access.as_ref().map(|access| access.value) {
         Some(document::Access::Anonymous) => Access::Anonymous,
         Some(document::Access::Authenticated) | None => Access::Authenticated,
@@ -168,14 +161,16 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
 
     let method = method?;
     let retry = retry::compile(&method, &route.policy, policy, path, report);
-    let request = request::compile(&method.input, policy, path, access, &used, scope.limits, report);
+    let keys = request::Keys { used: &used, limits: scope.limits, hash };
+    let request = request::compile(&method.input, policy, path, access, &keys, report);
     let sources = effects::Scope { method: &method, declared: scope.topics, pushes: &routes.pushes };
     let effect = effects::compile(&sources, route.on_success.as_ref(), path, report);
     let log = policy.log.as_ref();
     Some(RoutePlan {
         number: Protocol(*number),
         name: route.name.as_ref()?.shared(),
-        backend: backend?,
+        backends: backends?,
+        hash: request.hash,
         access,
         permissions,
         limits: request.limits,
@@ -279,7 +274,7 @@ fn lint_unlimited(written: &Written<'_>, access: Access, report: &mut Report) {
 }
 
 /// Whether what the route says under `key`, or what it would take from `defaults`, has been reported already.
-fn spoken_of(written: &Written<'_>, key: &str, report: &Report) -> bool {
+pub fn spoken_of(written: &Written<'_>, key: &str, report: &Report) -> bool {
     report.speaks_of(&format!("{}.{key}", written.path)) || report.speaks_of(&format!("defaults.{key}"))
 }
 
