@@ -170,6 +170,7 @@ fn every_help_text_has_an_example_that_works() {
         "",
         "serve",
         "check",
+        "lock",
         "reload",
         "revoke",
         "push",

@@ -10,7 +10,7 @@ use super::grammar::{Edit, List, Map, Several, WordOr, choice, section};
 use super::value::{
     Address, ByteSize, CallMessage, Cidr, Duration, EndpointUrl, FieldPathText, FilePath, Join, KeyHash, KeySetPlace, LimitKey,
     MessageName, MessagePath, MetadataKey, MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern, ProtocolNumber, Rate,
-    ResponsePath, RouteName, Secret, SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath, VarValue, Version, Workers,
+    ResponsePath, RouteName, Secret, ServiceName, SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath, VarValue, Version, Workers,
 };
 
 choice! {
@@ -231,6 +231,14 @@ section! {
         proto: FilePath,
         /// A FileDescriptorSet, as protoc and buf write it.
         set: FilePath,
+        /// The backend that tells its descriptors by gRPC server reflection, to `protogate lock`; needs `lock`.
+        reflection: Name,
+        /// The file that `protogate lock` writes; nothing else is read when the configuration is loaded.
+        lock: FilePath,
+        /// The services that are locked, such as `game.v1.Game`; where nothing is said, all but reflection and health.
+        services: List<ServiceName>,
+        /// How often a running gateway compares the lock with what the backend tells; 5m where nothing is said.
+        refresh: Duration,
     }
 }
 

@@ -110,6 +110,8 @@ rules! {
     ResponseType = "PG037", Error;
     /// A streaming method, which routes cannot call yet.
     StreamingMethod = "PG038", Error;
+    /// A lock of descriptors that `protogate lock` has not written yet.
+    MissingLock = "PG039", Error;
     /// A field path that names no field.
     FieldPath = "PG040", Error;
     /// A field path whose field cannot serve for this.

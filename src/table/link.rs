@@ -120,6 +120,7 @@ impl Living {
             routes: Index::new(routes),
             pushes: Index::new(pushes.into_iter().map(|push| (push.number.0, push)).collect()),
             topics: plan.topics,
+            locks: plan.locks.into(),
         }
     }
 

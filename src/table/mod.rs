@@ -57,6 +57,8 @@ pub struct Table {
     routes: Index<Arc<Route>>,
     pushes: Index<Arc<PushPlan>>,
     topics: Vec<TopicPlan>,
+    /// Descriptors that backends tell, for whoever looks whether they still tell them.
+    pub locks: Arc<[plan::LockPlan]>,
 }
 
 /// One protocol number and its whole policy, ready to be used.
@@ -116,6 +118,7 @@ impl Table {
             routes: Index::new(Vec::new()),
             pushes: Index::new(Vec::new()),
             topics: Vec::new(),
+            locks: Arc::default(),
         }
     }
 

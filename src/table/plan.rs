@@ -2,6 +2,7 @@
 //!
 //! `link` turns a [`Plan`] and what is alive into a `Table`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,18 @@ pub struct Plan {
     pub pushes: Vec<PushPlan>,
     pub topics: Vec<TopicPlan>,
     pub catalogue_hash: String,
+    pub locks: Vec<LockPlan>,
+}
+
+/// Descriptors that a backend tells, and the file that holds what it told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LockPlan {
+    pub backend: backend::Spec,
+    pub file: PathBuf,
+    /// The services that are asked for; none: all but reflection and health.
+    pub services: Vec<Arc<str>>,
+    /// How often what it tells is compared with the file.
+    pub refresh: Duration,
 }
 
 /// Topics of one kind.

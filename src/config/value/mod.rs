@@ -20,7 +20,7 @@ mod written;
 pub use keys::{KeyHash, KeySetPlace};
 pub use names::{
     FieldPathText, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName, PermissionPattern, ResponsePath,
-    RouteName,
+    RouteName, ServiceName,
 };
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
