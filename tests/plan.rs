@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use protogate::backend::SpecKind;
+use protogate::backend::{Source, SpecKind};
 use protogate::config::{self, Environment, LoadOptions};
 use protogate::diagnostic::render::{self, Color};
 use protogate::diagnostic::{Report, Sources};
@@ -194,8 +194,9 @@ fn variables_reach_endpoints_and_numbers() {
     {
         let plan = plan(Environment::Development, variables);
         let game = plan.backends.iter().find(|backend| &*backend.name == "game").unwrap();
-        let SpecKind::Grpc { endpoints, connect_timeout, .. } = &game.kind else { panic!("game is a gRPC service") };
-        assert_eq!((&*endpoints[0].host, endpoints[0].port, *connect_timeout), (host, port, Duration::from_secs(2)));
+        let SpecKind::Grpc(game) = &game.kind else { panic!("game is a gRPC service") };
+        let Source::Static(endpoints) = &game.source else { panic!("its endpoints are listed") };
+        assert_eq!((&*endpoints[0].host, endpoints[0].port, game.connect_timeout), (host, port, Duration::from_secs(2)));
         let per_caller = plan.limits.iter().find(|limit| &*limit.name == "per_caller").unwrap();
         assert_eq!((per_caller.count.get(), per_caller.burst.get()), (20, burst));
     }

@@ -7,14 +7,17 @@
 //! acted upon the first. A worker's calls use that worker's own connections.
 //!
 //! - `spec` — what the table says about a backend
-//! - `balancer`, `endpoint`, `lane` — which address, which of its connections
+//! - `cluster` — the way of a call: pick, send, judge, and again where that is right
+//! - `balancer`, `endpoint`, `breaker`, `lane` — which address, how it does, which of its connections
 //! - `dial`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
 //! - `builtin` — services of this process
 //! - `outcome`, `message`, `trailers`, `timeout` — gRPC
 
 mod balancer;
+mod breaker;
 mod builtin;
 mod channel;
+mod cluster;
 mod dial;
 mod endpoint;
 mod lane;
@@ -36,14 +39,16 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::{Instant, timeout_at};
 
+pub use balancer::Choice;
 pub use builtin::Builtins;
 pub use message::frame;
-pub use spec::{EndpointSpec, Spec, SpecKind, TlsSpec};
+pub use spec::{
+    BalancePolicy, BreakerSpec, BudgetSpec, ConnectionsSpec, EndpointSpec, GrpcSpec, HealthSpec, LimitsSpec, Source, Spec, SpecKind,
+    TlsSpec,
+};
 
-use balancer::Balancer;
 use builtin::Builtin;
-use dial::Target;
-use endpoint::Endpoint;
+use cluster::Cluster;
 
 use crate::failure::{Code, Failure, Reason, Result};
 use crate::id::WorkerId;
@@ -61,7 +66,7 @@ pub struct Backend {
 
 enum Services {
     Inside(Builtin),
-    Remote(Balancer),
+    Remote(Arc<Cluster>),
 }
 
 /// One call.
@@ -72,6 +77,8 @@ pub struct Request {
     pub headers: Arc<HeaderMap>,
     /// This call's metadata for the service. It replaces what has the same name in `headers`, and of two such entries the later counts.
     pub metadata: Vec<(HeaderName, HeaderValue)>,
+    /// Which endpoint it is for, where that matters.
+    pub choice: Choice,
     /// The message behind its [`frame`].
     pub body: Bytes,
     /// When the call has failed, whatever happens. The service is told.
@@ -90,13 +97,17 @@ pub struct Reply {
 // === impl Backend ===
 
 impl Backend {
-    /// Prepares the backend for this many workers. Opens no connection: each worker does when it has a call.
-    pub fn open(spec: Spec, workers: usize, builtins: &Builtins) -> std::result::Result<Arc<Backend>, String> {
+    /// Prepares the backend for this many workers; what is still right of the backend that it takes the place of is taken over alive.
+    /// Opens no connection: each worker does when it has a call.
+    pub fn open(spec: Spec, workers: usize, builtins: &Builtins, before: Option<&Backend>) -> std::result::Result<Arc<Backend>, String> {
         let services = match &spec.kind {
             SpecKind::Builtin(name) => Services::Inside(builtins.get(name).ok_or_else(|| no_such_builtin(name, builtins))?),
-            SpecKind::Grpc { endpoints, tls, connect_timeout } => {
-                let targets = targets(endpoints, tls.as_ref(), *connect_timeout)?;
-                Services::Remote(Balancer::new(targets.into_iter().map(|target| Endpoint::new(target, workers)).collect(), workers))
+            SpecKind::Grpc(grpc) => {
+                let before = before.and_then(|before| match &before.services {
+                    Services::Remote(cluster) => Some(&**cluster),
+                    Services::Inside(_) => None,
+                });
+                Services::Remote(Cluster::open(Arc::clone(&spec.name), GrpcSpec::clone(grpc), workers, builtins.runtime(), before)?)
             }
         };
         Ok(Arc::new(Backend { spec, services }))
@@ -126,15 +137,7 @@ impl Backend {
         match &self.services {
             _ if request.time_left().is_zero() => Err(too_late().unsent()),
             Services::Inside(builtin) => builtin.call(request).await,
-            Services::Remote(endpoints) => {
-                let endpoint = endpoints.pick(worker);
-                match endpoint.send(worker, &request).await {
-                    Err(failure) if failure.is_unsent() && !request.time_left().is_zero() => {
-                        endpoints.pick_other(worker, endpoint).send(worker, &request).await
-                    }
-                    answer => answer,
-                }
-            }
+            Services::Remote(cluster) => cluster.call(worker, &request).await,
         }
     }
 }
@@ -154,22 +157,13 @@ pub fn headers(common: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> H
 pub fn problem(kind: &SpecKind) -> Option<String> {
     match kind {
         SpecKind::Builtin(_) => None,
-        SpecKind::Grpc { endpoints, tls, connect_timeout } => targets(endpoints, tls.as_ref(), *connect_timeout).err(),
+        SpecKind::Grpc(grpc) => cluster::problem(grpc),
     }
 }
 
 fn no_such_builtin(name: &str, builtins: &Builtins) -> String {
     let known: Vec<_> = builtins.names().collect();
     format!("there is no built-in service `{name}`; there is {}", known.join(", "))
-}
-
-fn targets(endpoints: &[EndpointSpec], tls: Option<&TlsSpec>, connect_timeout: Duration) -> std::result::Result<Vec<Target>, String> {
-    if endpoints.is_empty() {
-        return Err("it has no endpoint".to_owned());
-    }
-    let connector = if endpoints.iter().any(|endpoint| endpoint.tls) { Some(dial::tls_connector(tls)?) } else { None };
-    let server_name = tls.and_then(|tls| tls.server_name.as_deref());
-    endpoints.iter().map(|endpoint| Target::new(endpoint, connector.as_ref(), server_name, connect_timeout)).collect()
 }
 
 fn too_late() -> Failure {

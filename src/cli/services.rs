@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::serve::refused;
 use super::{CANNOT_START, Config, Data, Exit};
-use crate::backend::{EndpointSpec, SpecKind};
+use crate::backend::{EndpointSpec, GrpcSpec, SpecKind};
 use crate::clock::Clock;
 use crate::config::Environment;
 use crate::config::value::{EndpointUrl, Value};
@@ -164,7 +164,8 @@ impl Services {
 impl PushDoor {
     fn pusher(&self, runtime: &Handle) -> Result<Pusher, Exit> {
         let EndpointUrl { tls, host, port } = self.push.clone();
-        let kind = SpecKind::Grpc { endpoints: vec![EndpointSpec { host, port, tls }], tls: None, connect_timeout: CONNECT_TIMEOUT };
+        let at = GrpcSpec::at(vec![EndpointSpec::new(host, port, tls)]);
+        let kind = SpecKind::Grpc(Box::new(GrpcSpec { connect_timeout: CONNECT_TIMEOUT, ..at }));
         Pusher::remote(kind, &self.push_token, runtime).map_err(cannot("clients cannot be reached"))
     }
 }

@@ -125,7 +125,9 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
     };
     let path = route.method.path.clone();
     let headers = Arc::clone(&route.headers);
-    let request = backend::Request { path, headers, metadata, body, deadline: now + patience, reply_bytes_max: route.reply_bytes_max };
+    let choice = backend::Choice::default();
+    let deadline = now + patience;
+    let request = backend::Request { path, headers, metadata, choice, body, deadline, reply_bytes_max: route.reply_bytes_max };
     let after = route.effect.as_ref().map(|effect| {
         let request = effect.request_walk.as_ref().map(|_| request.body.slice(request::FRAME..));
         Box::new(After::new(table, effect, caller, request))

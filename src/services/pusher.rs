@@ -51,13 +51,13 @@ impl Pusher {
         let mut builtins = Builtins::new(runtime.clone());
         builtins.add(BUILTIN, service);
         let spec = Spec { name: BUILTIN.into(), kind: SpecKind::Builtin(BUILTIN.into()) };
-        let backend = Backend::open(spec, 1, &builtins).expect("the service was added just now");
+        let backend = Backend::open(spec, 1, &builtins, None).expect("the service was added just now");
         Pusher::over(backend, backend::headers([]))
     }
 
     /// To a gateway elsewhere, which wants this token. The error is for a person.
     pub fn remote(kind: SpecKind, token: &str, runtime: &tokio::runtime::Handle) -> std::result::Result<Pusher, String> {
-        let backend = Backend::open(Spec { name: BUILTIN.into(), kind }, 1, &Builtins::new(runtime.clone()))?;
+        let backend = Backend::open(Spec { name: BUILTIN.into(), kind }, 1, &Builtins::new(runtime.clone()), None)?;
         let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|_| "the token holds characters that HTTP does not allow".to_owned())?;
         bearer.set_sensitive(true);

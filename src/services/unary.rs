@@ -37,6 +37,7 @@ impl Way {
             path: PathAndQuery::from_static(path),
             headers: Arc::clone(&self.headers),
             metadata: Vec::new(),
+            choice: backend::Choice::default(),
             body: body.freeze(),
             deadline: Instant::now() + self.patience,
             reply_bytes_max: self.reply_bytes_max,

@@ -152,7 +152,8 @@ impl Living {
     fn backend(&self, spec: Spec) -> Arc<Backend> {
         match self.backends.get(&spec.name) {
             Some(alive) if *alive.spec() == spec => Arc::clone(alive),
-            _ => Backend::open(spec, self.workers, &self.builtins).expect("the spec was tried when it was compiled"),
+            before => Backend::open(spec, self.workers, &self.builtins, before.map(|before| &**before))
+                .expect("the spec was tried when it was compiled"),
         }
     }
 

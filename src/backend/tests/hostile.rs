@@ -153,7 +153,7 @@ async fn each_worker_has_connections_of_its_own() {
         serve_h2(tcp, |_, response| async { answer_empty(response) })
     })
     .await;
-    let endpoints = vec![EndpointSpec { host: "127.0.0.1".to_owned(), port: service.port, tls: false }];
+    let endpoints = vec![EndpointSpec::new("127.0.0.1", service.port, false)];
     let backend = open(endpoints, None);
     for _ in 0..3 {
         for worker in [WORKER, WorkerId(1)] {
@@ -291,7 +291,7 @@ async fn a_peer_that_says_nothing_is_no_service() {
         std::future::pending().await
     })
     .await;
-    let endpoints = vec![EndpointSpec { host: "127.0.0.1".to_owned(), port: service.port, tls: false }];
+    let endpoints = vec![EndpointSpec::new("127.0.0.1", service.port, false)];
     let backend = open(endpoints, None);
     let mut request = echo("hello");
     request.deadline = tokio::time::Instant::now() + Duration::from_millis(200);
@@ -321,7 +321,7 @@ async fn a_certificate_is_checked() {
         })
     };
     let backend = |port, roots_pem, server_name: Option<&str>| {
-        let endpoints = vec![EndpointSpec { host: "127.0.0.1".to_owned(), port, tls: true }];
+        let endpoints = vec![EndpointSpec::new("127.0.0.1", port, true)];
         open(endpoints, Some(TlsSpec { roots_pem, server_name: server_name.map(str::to_owned) }))
     };
     let roots = Some(cert.pem().into_bytes());

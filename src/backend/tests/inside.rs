@@ -14,7 +14,7 @@ use crate::backend::{Backend, Builtins, Spec, SpecKind};
 use crate::services;
 
 fn inside(builtins: &Builtins, name: &str) -> Result<Arc<Backend>, String> {
-    Backend::open(Spec { name: Arc::from("inside"), kind: SpecKind::Builtin(Arc::from(name)) }, 1, builtins)
+    Backend::open(Spec { name: Arc::from("inside"), kind: SpecKind::Builtin(Arc::from(name)) }, 1, builtins, None)
 }
 
 fn with_service<F>(answer: impl Fn(http::Request<Body>) -> F + Clone + Send + Sync + 'static) -> Arc<Backend>

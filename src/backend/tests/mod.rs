@@ -14,7 +14,7 @@ use prost::Message as _;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::{Backend, Builtins, EndpointSpec, Reply, Request, Spec, SpecKind, TlsSpec, frame};
+use super::{Backend, Builtins, Choice, EndpointSpec, GrpcSpec, Reply, Request, Spec, SpecKind, TlsSpec, frame};
 use crate::failure::{Code, Failure};
 use crate::id::WorkerId;
 use crate::services::echo::v1::{EchoRequest, EchoResponse};
@@ -23,13 +23,13 @@ const WORKER: WorkerId = WorkerId(0);
 
 /// A backend of two workers with these ports of this machine.
 fn backend(ports: &[u16]) -> Arc<Backend> {
-    let endpoints = ports.iter().map(|&port| EndpointSpec { host: "127.0.0.1".to_owned(), port, tls: false }).collect();
+    let endpoints = ports.iter().map(|&port| EndpointSpec::new("127.0.0.1", port, false)).collect();
     open(endpoints, None)
 }
 
 fn open(endpoints: Vec<EndpointSpec>, tls: Option<TlsSpec>) -> Arc<Backend> {
-    let kind = SpecKind::Grpc { endpoints, tls, connect_timeout: Duration::from_secs(5) };
-    Backend::open(Spec { name: Arc::from("test"), kind }, 2, &Builtins::new(Handle::current())).expect("a backend that can be opened")
+    let kind = SpecKind::Grpc(Box::new(GrpcSpec { tls, connect_timeout: Duration::from_secs(5), ..GrpcSpec::at(endpoints) }));
+    Backend::open(Spec { name: Arc::from("test"), kind }, 2, &Builtins::new(Handle::current()), None).expect("a backend that can be opened")
 }
 
 /// A call to the echo service, with ample time.
@@ -39,6 +39,7 @@ fn echo(text: &str) -> Request {
         path: PathAndQuery::from_static("/protogate.echo.v1.EchoService/Echo"),
         headers: Arc::new(super::headers([])),
         metadata: Vec::new(),
+        choice: Choice::default(),
         body: Bytes::from([&frame(message.len())[..], &message].concat()),
         deadline: Instant::now() + Duration::from_secs(20),
         reply_bytes_max: 1 << 20,

@@ -29,7 +29,7 @@ impl Sender {
     /// To the service among these.
     pub fn to(builtins: &Builtins) -> Sender {
         let spec = Spec { name: BUILTIN.into(), kind: SpecKind::Builtin(BUILTIN.into()) };
-        let backend = Backend::open(spec, 1, builtins).expect("the service is one of those of every process");
+        let backend = Backend::open(spec, 1, builtins, None).expect("the service is one of those of every process");
         Sender(Way { backend, headers: Arc::new(backend::headers([])), patience: PATIENCE, reply_bytes_max: REPLY_BYTES_MAX })
     }
 

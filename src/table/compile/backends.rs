@@ -4,17 +4,13 @@ use std::path::Path;
 
 use super::names::Names;
 use super::{broken, entries, items, missing};
-use crate::backend::{self, EndpointSpec, Spec, SpecKind, TlsSpec};
+use crate::backend::{self, EndpointSpec, GrpcSpec, Spec, SpecKind, TlsSpec};
 use crate::config::Document;
 use crate::config::document::{Backend, BackendTls, Grpc};
 use crate::config::value::FilePath;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::{Files, reason};
 use crate::services;
-
-/// How long to wait for a connection to an endpoint where nothing is said: three times the longest sensible round trip within a region,
-/// for TCP and TLS.
-const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The backends by name.
 pub type Backends = Names<Spec>;
@@ -60,7 +56,7 @@ fn kind(name: &str, backend: &Spanned<Backend>, files: &Files) -> Result<SpecKin
 
 fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files) -> Result<SpecKind, Diagnostic> {
     let endpoints: Vec<EndpointSpec> =
-        items(&grpc.endpoints).iter().map(|url| EndpointSpec { host: url.host.clone(), port: url.port, tls: url.tls }).collect();
+        items(&grpc.endpoints).iter().map(|url| EndpointSpec::new(url.host.as_str(), url.port, url.tls)).collect();
     if endpoints.is_empty() {
         let place = grpc.endpoints.as_ref().map_or(grpc.span, |list| list.span);
         return Err(missing(place, format!("the backend `{name}` has no endpoint"), "write `endpoints: [\"http://127.0.0.1:50051\"]`")
@@ -75,8 +71,11 @@ fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files) -> Result<SpecKind
             .help("write `https://` in the endpoints, or remove `tls`")
             .path("grpc.tls"));
     }
-    let connect_timeout = grpc.connect_timeout.as_ref().map_or(CONNECT_TIMEOUT, |timeout| timeout.0);
-    let kind = SpecKind::Grpc { endpoints, tls, connect_timeout };
+    let mut spec = GrpcSpec { tls, ..GrpcSpec::at(endpoints) };
+    if let Some(timeout) = &grpc.connect_timeout {
+        spec.connect_timeout = timeout.0;
+    }
+    let kind = SpecKind::Grpc(Box::new(spec));
     match backend::problem(&kind) {
         None => Ok(kind),
         Some(problem) => {

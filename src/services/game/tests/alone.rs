@@ -6,7 +6,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Server};
 
 use super::*;
-use crate::backend::{EndpointSpec, SpecKind};
+use crate::backend::{EndpointSpec, GrpcSpec, SpecKind};
 use crate::push::v1::push_service_server::PushServiceServer;
 use crate::services::alone;
 
@@ -26,8 +26,8 @@ async fn gateway(recorder: &Recorder, tasks: &Tasks) -> SocketAddr {
 
 /// The service alone, as gateways find it.
 async fn serve(gateway: SocketAddr, token: &str, tasks: &Arc<Tasks>) -> Channel {
-    let endpoint = EndpointSpec { host: gateway.ip().to_string(), port: gateway.port(), tls: false };
-    let kind = SpecKind::Grpc { endpoints: vec![endpoint], tls: None, connect_timeout: Duration::from_secs(2) };
+    let endpoint = EndpointSpec::of_ip(gateway.ip(), gateway.port(), false);
+    let kind = SpecKind::Grpc(Box::new(GrpcSpec::at(vec![endpoint])));
     let pusher = Pusher::remote(kind, token, &Handle::current()).unwrap();
     let service = service(Context::in_memory(), pusher, Hasher::new(), &Handle::current(), tasks);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

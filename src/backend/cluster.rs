@@ -1,0 +1,173 @@
+//! The endpoints of one backend, and how a call finds its way through them: pick, send, judge, and again where that is right.
+//!
+//! Discovery replaces the set of endpoints as a whole; a call keeps the endpoint it has picked. Promises: an endpoint that stays keeps
+//! its connections and what is known about it; every attempt is recorded once, at the endpoint that it went to; all attempts of a call
+//! lie within its deadline.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use smallvec::SmallVec;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use super::balancer::{Balancer, Choice};
+use super::breaker::Verdict;
+use super::dial::{self, Target};
+use super::endpoint::{Endpoint, Seat};
+use super::spec::{EndpointSpec, GrpcSpec, Source};
+use super::{Reply, Request};
+use crate::drain::Tasks;
+use crate::failure::{Failure, Reason, Result};
+use crate::id::WorkerId;
+
+pub(super) struct Cluster {
+    name: Arc<str>,
+    spec: GrpcSpec,
+    workers: usize,
+    connector: Option<TlsConnector>,
+    set: ArcSwap<Set>,
+    /// Discovery and health checks, in the back room. They know the cluster weakly, and end with it.
+    _tasks: Tasks,
+}
+
+/// The endpoints at one time.
+struct Set {
+    endpoints: Vec<Arc<Endpoint>>,
+    balancer: Balancer,
+}
+
+/// An endpoint that was chosen for one attempt, which counts as in flight there until this is dropped.
+pub(super) struct Pick {
+    seat: Seat,
+}
+
+/// Endpoints that a call has been to.
+pub(super) type Tried = SmallVec<[Arc<Endpoint>; 2]>;
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Prepares the endpoints for this many workers; what `before` has of them is taken over alive. What has to be followed is followed on
+    /// `runtime`.
+    pub(super) fn open(
+        name: Arc<str>,
+        spec: GrpcSpec,
+        workers: usize,
+        _runtime: &Handle,
+        before: Option<&Cluster>,
+    ) -> std::result::Result<Arc<Cluster>, String> {
+        let connector = connector(&spec)?;
+        let empty = Set { endpoints: Vec::new(), balancer: Balancer::new(spec.balance, &[], workers) };
+        let cluster = Cluster { name, spec, workers, connector, set: ArcSwap::from_pointee(empty), _tasks: Tasks::new() };
+        if let Some(before) = before.filter(|before| before.is_like(&cluster)) {
+            cluster.set.store(before.set.load_full());
+        }
+        if let Source::Static(endpoints) = &cluster.spec.source {
+            cluster.update(endpoints)?;
+        }
+        Ok(Arc::new(cluster))
+    }
+
+    /// Whether endpoints can be handed on from one to the other: all that an endpoint was made with is the same.
+    fn is_like(&self, other: &Cluster) -> bool {
+        let made_with = |cluster: &Cluster| {
+            let GrpcSpec { tls, connect_timeout, connections, breaker, .. } = &cluster.spec;
+            (tls.clone(), *connect_timeout, connections.clone(), breaker.clone(), cluster.workers)
+        };
+        made_with(self) == made_with(other)
+    }
+
+    /// From now on these are the endpoints. Those that were there before stay as they are.
+    pub(super) fn update(&self, specs: &[EndpointSpec]) -> std::result::Result<(), String> {
+        let old = self.set.load();
+        let endpoint = |spec: &EndpointSpec| match old.endpoints.iter().find(|old| old.spec() == spec) {
+            Some(alive) => Ok(Arc::clone(alive)),
+            None => Ok(Arc::new(Endpoint::new(spec.clone(), target(spec, &self.spec, self.connector.as_ref())?, &self.spec, self.workers))),
+        };
+        let endpoints = specs.iter().map(endpoint).collect::<std::result::Result<Vec<_>, String>>()?;
+        let balancer = Balancer::new(self.spec.balance, &endpoints, self.workers);
+        self.set.store(Arc::new(Set { endpoints, balancer }));
+        Ok(())
+    }
+
+    /// Calls the service, at another endpoint too where nobody can have acted upon the first attempt.
+    pub(super) async fn call(&self, worker: WorkerId, request: &Request) -> Result<Reply> {
+        let mut tried = Tried::new();
+        loop {
+            let pick = self.pick(worker, &request.choice, &tried)?;
+            let answer = pick.endpoint().send(worker, request).await;
+            pick.record(&answer);
+            match answer {
+                Err(failure) if failure.is_unsent() && tried.is_empty() && !request.time_left().is_zero() => {
+                    tried.push(Arc::clone(pick.endpoint()));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The endpoint for the next attempt of a call: a usable one that it has not been to, or else one that may come back.
+    pub(super) fn pick(&self, worker: WorkerId, choice: &Choice, tried: &[Arc<Endpoint>]) -> Result<Pick> {
+        let set = self.set.load();
+        let now = Instant::now();
+        let is_new = |endpoint: &Endpoint| !tried.iter().any(|tried| std::ptr::eq(&**tried, endpoint));
+        let is_open = |endpoint: &Endpoint| endpoint.is_well() && endpoint.breaker.is_closed(now);
+        let pick = |usable: &dyn Fn(&Endpoint) -> bool| set.balancer.pick(&set.endpoints, worker, choice, usable);
+        let endpoint = pick(&|endpoint| is_new(endpoint) && is_open(endpoint) && !endpoint.is_down(worker))
+            // It says why it cannot be reached, and when to try again.
+            .or_else(|| pick(&|endpoint| is_new(endpoint) && is_open(endpoint)))
+            .or_else(|| pick(&is_open));
+        endpoint.map(|endpoint| Pick { seat: endpoint.sit() }).ok_or_else(|| self.nobody())
+    }
+
+    fn nobody(&self) -> Failure {
+        let what = format!("`{}` has no endpoint that takes calls now; try again", self.name);
+        Failure::gateway(Reason::Unavailable, what).unsent()
+    }
+}
+
+/// What is wrong with endpoints that could not be called. Opens nothing.
+pub(super) fn problem(spec: &GrpcSpec) -> Option<String> {
+    let connector = match connector(spec) {
+        Ok(connector) => connector,
+        Err(problem) => return Some(problem),
+    };
+    match &spec.source {
+        Source::Static(endpoints) if endpoints.is_empty() => Some("it has no endpoint".to_owned()),
+        Source::Static(endpoints) => endpoints.iter().find_map(|endpoint| target(endpoint, spec, connector.as_ref()).err()),
+        Source::Dns { .. } | Source::File(_) | Source::Registry { .. } => None,
+    }
+}
+
+fn connector(spec: &GrpcSpec) -> std::result::Result<Option<TlsConnector>, String> {
+    let over_tls = match &spec.source {
+        Source::Static(endpoints) => endpoints.iter().any(|endpoint| endpoint.tls),
+        Source::Dns { tls, .. } => *tls,
+        Source::File(_) | Source::Registry { .. } => spec.tls.is_some(),
+    };
+    over_tls.then(|| dial::tls_connector(spec.tls.as_ref())).transpose()
+}
+
+fn target(endpoint: &EndpointSpec, spec: &GrpcSpec, connector: Option<&TlsConnector>) -> std::result::Result<Target, String> {
+    let server_name = spec.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
+    Target::new(endpoint, connector, server_name, spec.connect_timeout)
+}
+
+// === impl Pick ===
+
+impl Pick {
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
+        self.seat.endpoint()
+    }
+
+    /// Says what came of the attempt.
+    pub(super) fn record<T>(&self, answer: &Result<T>) {
+        let verdict = match answer {
+            Ok(_) => Verdict::Success,
+            Err(_) => Verdict::Silent,
+        };
+        self.endpoint().breaker.record(verdict, Instant::now());
+    }
+}
