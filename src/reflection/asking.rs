@@ -9,10 +9,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::question::{Answer, Question, Server, Version};
-use crate::backend::{self, Backend};
+use crate::backend::{self, Backend, Source, SpecKind};
 use crate::failure::{Code, Failure};
 use crate::proto::{FileSet, SetFile, is_bundled, is_full_name};
 
@@ -22,6 +22,10 @@ pub(super) const COMMON: [&str; 3] =
 
 /// Names that a message about an unknown one lists.
 const NAMES_SHOWN_MAX: usize = 20;
+
+/// How long to wait for the first endpoint of a backend whose endpoints are discovered, and how often to look.
+const DISCOVERY_PATIENCE: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How much may be asked of one server.
 #[derive(Clone, Copy)]
@@ -111,6 +115,7 @@ pub async fn ask(backend: &Backend, services: &[Arc<str>], bounds: &Bounds) -> R
 /// Every service that the server says it has, by the version of reflection that it speaks.
 async fn list(server: &Server<'_>, bounds: &Bounds) -> Result<(Version, BTreeSet<String>), Unanswered> {
     let question = || Question::ListServices(String::new());
+    discovered(server, question(), bounds).await;
     let (version, answer) = match server.ask(Version::V1, question(), bounds.answer_bytes_max).await {
         Err(failure) if failure.code() == Code::Unimplemented => {
             (Version::V1Alpha, server.ask(Version::V1Alpha, question(), bounds.answer_bytes_max).await)
@@ -129,6 +134,21 @@ async fn list(server: &Server<'_>, bounds: &Bounds) -> Result<(Version, BTreeSet
     match offered.iter().all(|name| is_full_name(name)) {
         true => Ok((version, offered)),
         false => Err(wrong("one of its services has a name that protobuf does not allow")),
+    }
+}
+
+/// Waits until there is somebody to ask, where endpoints have to be found first; not for long, because there may be nobody.
+async fn discovered(server: &Server<'_>, question: Question, bounds: &Bounds) {
+    let SpecKind::Grpc(grpc) = &server.backend.spec().kind else { return };
+    if matches!(grpc.source, Source::Static(_)) {
+        return;
+    }
+    let until = Instant::now() + DISCOVERY_PATIENCE;
+    while Instant::now() < until {
+        match server.ask(Version::V1, question.clone(), bounds.answer_bytes_max).await {
+            Err(failure) if failure.code() == Code::Unavailable => sleep(LOOK).await,
+            _ => return,
+        }
     }
 }
 

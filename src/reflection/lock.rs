@@ -36,7 +36,7 @@ pub async fn lock(plan: &LockPlan, builtins: &Builtins, bounds: &Bounds) -> Resu
 
 /// What the backend tells now, over a connection that ends with that.
 pub(super) async fn told(plan: &LockPlan, builtins: &Builtins, bounds: &Bounds) -> Result<FileSet, Unanswered> {
-    let backend = Backend::open(plan.backend.clone(), 1, builtins).map_err(Unanswered::Refused)?;
+    let backend = Backend::open(plan.backend.clone(), 1, builtins, None).map_err(Unanswered::Refused)?;
     ask(&backend, &plan.services, bounds).await
 }
 

@@ -121,6 +121,7 @@ impl Server<'_> {
             path: version.path(),
             headers: Arc::clone(&self.headers),
             metadata: Vec::new(),
+            choice: backend::Choice::default(),
             body: body.freeze(),
             deadline: self.deadline.min(Instant::now() + self.patience),
             reply_bytes_max: bytes_max,

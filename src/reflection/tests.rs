@@ -109,7 +109,7 @@ fn spec() -> Spec {
 }
 
 async fn asked(script: Script, services: &[&str], bounds: Bounds) -> Result<FileSet, String> {
-    let backend = Backend::open(spec(), 1, &builtins(script)).unwrap();
+    let backend = Backend::open(spec(), 1, &builtins(script), None).unwrap();
     let services: Vec<Arc<str>> = services.iter().map(|name| Arc::from(*name)).collect();
     ask(&backend, &services, &bounds).await.map_err(|problem| problem.to_string())
 }
