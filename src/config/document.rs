@@ -66,6 +66,16 @@ choice! {
 }
 
 choice! {
+    /// What happens to a call whose guard does not decide in time, or at all.
+    pub enum WhenUnavailable {
+        /// It is refused.
+        Deny = "deny",
+        /// It goes on as if the guard had allowed it.
+        Allow = "allow",
+    }
+}
+
+choice! {
     /// What an exhausted limit does.
     pub enum LimitMode {
         /// Refuses the call.
@@ -347,10 +357,30 @@ section! {
         expose_errors: bool,
         /// Request fields that logs never show, such as `request.password`.
         redact: Edit<FieldPathText>,
+        /// Services that are asked before each call whether it may happen; all of them must allow it.
+        guards: Edit<Guard>,
         /// Request fields that the gateway writes itself, such as `request.user_id: session.user`.
         set: Map<FieldPathText, SessionPath>,
         /// What the access log holds.
         log: LogPolicy,
+    }
+}
+
+section! {
+    /// A service that decides whether a call may happen.
+    pub struct Guard {
+        /// The method that is asked: one that takes `protogate.guard.v1.CheckRequest` and answers with `CheckResponse`.
+        rpc: MethodName [required],
+        /// The backend that has it.
+        backend: Name [required],
+        /// How long it may take, within the time of the call; 500ms where nothing is said.
+        timeout: Duration,
+        /// What happens to the call when there is no decision; `deny` where nothing is said.
+        when_unavailable: WhenUnavailable,
+        /// Show it the request itself.
+        send_payload: bool,
+        /// Metadata keys that it may set for the route's backend.
+        metadata: List<MetadataKey>,
     }
 }
 

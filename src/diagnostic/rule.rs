@@ -136,6 +136,8 @@ rules! {
     LimitKey = "PG056", Error;
     /// A change to the fixed part of the process.
     NeedsRestart = "PG057", Error;
+    /// A guard whose method does not take a question and answer with a decision.
+    Guard = "PG070", Error;
 
     // Lints.
     /// Something is declared and never used.

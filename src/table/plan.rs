@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use super::settings::{Fixed, Settings};
 use crate::backend;
 use crate::id::Protocol;
@@ -101,6 +103,7 @@ pub struct RoutePlan {
     pub metadata: Vec<Arc<str>>,
     pub forward_token: bool,
     pub expose_errors: bool,
+    pub guards: Vec<GuardPlan>,
     pub log: LogPlan,
     pub effect: Option<EffectPlan>,
 }
@@ -160,6 +163,26 @@ pub struct LimitPlan {
     pub limit: usize,
     /// Which value of the route's walk is which message field of the limit's key, in the order of the key.
     pub fields: Vec<usize>,
+}
+
+/// A service that decides whether a call may happen.
+#[derive(Clone)]
+pub struct GuardPlan {
+    pub path: PathAndQuery,
+    /// The index of its backend.
+    pub backend: usize,
+    pub timeout: Duration,
+    pub when_unavailable: WhenUnavailable,
+    pub send_payload: bool,
+    /// Metadata keys that it may set.
+    pub metadata: Vec<Arc<str>>,
+}
+
+/// What happens to a call whose guard does not decide.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenUnavailable {
+    Deny,
+    Allow,
 }
 
 /// Who may call.

@@ -10,6 +10,7 @@
 //! - `descriptors`: where message types come from, and which of them are asked of backends
 //! - `accounts`: what the auth service is told
 //! - `backends`, `limits`, `roles`: the named things
+//! - `guards`: who else decides about the calls of a route
 //!   with the reply
 //! - `topics`: which there may be, and `sendings`: what routes do about them
 //! - `catalogue`: what clients are told
@@ -21,6 +22,7 @@ mod catalogue;
 mod certificate;
 mod descriptors;
 mod effects;
+mod guards;
 mod issuers;
 mod limits;
 mod names;
