@@ -225,7 +225,8 @@ impl Call {
         let deadline = request.deadline;
         let result = contained(async {
             if let Some(question) = question {
-                guard::pass(&route, worker, question, &mut request).await?;
+                // In a box, so that a call without guards is no larger for those that have some.
+                Box::pin(guard::pass(&route, worker, question, &mut request)).await?;
             }
             let answer = route.backend.call(worker, request).await.map_err(|failure| reply::presentable(&route, failure))?;
             endpoint = Some(answer.endpoint);

@@ -118,7 +118,7 @@ class Reflection(unittest.IsolatedAsyncioTestCase):
     async def test_a_lock_that_the_server_has_left_behind_is_reported_and_changes_nothing(self):
         self.lock()
         path = self.folder / "routes/health.lock.binpb"
-        # The same file by another package's option: what a newer version of a service would look like.
+        # As if the service had been another when it was locked.
         lock = path.read_bytes()
         path.write_bytes(lock.replace(b"UNKNOWN", b"UNHEARD"))
         gateway = self.start()
