@@ -17,6 +17,9 @@ use super::source::{self, SET_FILE, SOURCE_CODE_INFO};
 /// The longest name of a file or of anything in it. Paths are shorter, and so are names that people write.
 const NAME_BYTES_MAX: usize = 512;
 
+/// The most imports of one file.
+const IMPORTS_MAX: usize = 4000;
+
 /// Numbers in a `FileDescriptorProto`, and of the name in everything that it declares.
 const NAME: u32 = 1;
 const PACKAGE: u32 = 2;
@@ -87,6 +90,7 @@ impl SetFile {
             match field.number {
                 NAME => name = text(body)?,
                 PACKAGE => package = text(body)?,
+                DEPENDENCY if imports.len() >= IMPORTS_MAX => return None,
                 DEPENDENCY => imports.push(text(body)?),
                 _ => found.push((kind, name_of(body)?, field.body)),
             }
@@ -112,7 +116,7 @@ impl SetFile {
 
     /// Whether the service `package.Service` is declared in it.
     pub fn has_service(&self, name: &str) -> bool {
-        self.services().any(|service| service == name)
+        self.declared.contains_key(&("service", name.to_owned()))
     }
 
     pub fn len(&self) -> usize {

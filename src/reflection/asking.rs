@@ -68,7 +68,7 @@ impl Default for Bounds {
         Bounds {
             services_max: 1000,
             files_max: 4000,
-            bytes_max: 16 << 20,
+            bytes_max: 8 << 20,
             answer_bytes_max: 4 << 20,
             depth_max: 100,
             question_timeout: Duration::from_secs(10),

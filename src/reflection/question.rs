@@ -16,6 +16,9 @@ use crate::backend::{self, Backend};
 use crate::failure::{Code, Failure, Reason, Result};
 use crate::id::WorkerId;
 
+/// The most of a server's words that somebody is shown.
+const MESSAGE_BYTES_MAX: usize = 500;
+
 /// Which name the service has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Version {
@@ -129,7 +132,8 @@ impl Server<'_> {
         let reply = self.backend.call(WorkerId(0), request).await?;
         let unreadable = || Failure::gateway(Reason::BadReply, "the backend gave an answer that is none of reflection");
         match Answered::decode(reply.message).map_err(|_| unreadable())?.answer.ok_or_else(unreadable)? {
-            Answer::Refused(Refused { code, message }) => {
+            Answer::Refused(Refused { code, mut message }) => {
+                message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
                 let code = u32::try_from(code).map_or(Code::Unknown, Code::from_number);
                 Err(Failure::backend(if code == Code::Ok { Code::Unknown } else { code }, None, message, Vec::new()))
             }
