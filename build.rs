@@ -30,10 +30,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         "LogoutRequest",
     ];
     const SECRET_GAME: [&str; 2] = ["CreateRoomRequest", "JoinRoomRequest"];
+    const SECRET_GUARD: [&str; 1] = ["CheckRequest"];
     let secret_wire = SECRET_WIRE.iter().map(|name| format!(".protogate.wire.v1.{name}"));
     let secret_auth = SECRET_AUTH.iter().map(|name| format!(".protogate.auth.v1.{name}"));
     let secret_game = SECRET_GAME.iter().map(|name| format!(".protogate.game.v1.{name}"));
-    let secret: Vec<String> = secret_wire.chain(secret_auth).chain(secret_game).collect();
+    let secret_guard = SECRET_GUARD.iter().map(|name| format!(".protogate.guard.v1.{name}"));
+    let secret: Vec<String> = secret_wire.chain(secret_auth).chain(secret_game).chain(secret_guard).collect();
     tonic_prost_build::configure().bytes(".").skip_debug(&secret).build_transport(false).compile_fds(compiler.file_descriptor_set())?;
 
     example("examples/greeter/proto")?;

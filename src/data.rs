@@ -1,4 +1,4 @@
-//! The data folder: the only place this program writes to.
+//! The data folder: the only place a gateway writes to.
 //!
 //! Promises: the folder and what is in it belong to its owner alone (modes 0700 and 0600); a secret is made once, whole or not at all,
 //! and two processes that start together agree on it.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -160,6 +160,22 @@ impl Files {
             },
         }
     }
+}
+
+/// Puts `bytes` in the place of a file, or makes it: whoever reads it sees all of the old ones or all of the new ones.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no name of a file"))?;
+    let draft = path.with_file_name(format!(".{}.{}.new", name.to_string_lossy(), crate::random::name()));
+    let written = std::fs::File::create_new(&draft).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    let placed = written.and_then(|()| std::fs::rename(&draft, path));
+    if placed.is_err() {
+        // What is left of it would be in nobody's way, and may not even be there.
+        let _ = std::fs::remove_file(&draft);
+    }
+    placed
 }
 
 /// Without `.` and, where it can be told, `..`: `routes/../proto` is `proto`.

@@ -29,6 +29,7 @@ use crate::failure::Failure;
 use crate::files::Fingerprint;
 use crate::proto::Pools;
 use crate::push::{self, Hub};
+use crate::reflection::{Bounds, Drift};
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
 use crate::services::alone::Transport;
@@ -137,7 +138,7 @@ impl Gateway {
         };
         let builtins = Arc::new(services::builtins(room.clone(), services, pusher, &tasks));
         let notify = Sender::to(&builtins);
-        let living = Living::new(builtins, sessions.clone(), hub.clone(), cells, checked.fixed.workers);
+        let living = Living::new(Arc::clone(&builtins), sessions.clone(), hub.clone(), cells, checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
         let log = match options.own_log {
@@ -156,11 +157,13 @@ impl Gateway {
         let ready = Ready::default();
         let listener =
             std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
+        let drift = Drift::default();
         let door = Admin {
             token,
             reloader: Arc::clone(&reloader),
             ready: ready.clone(),
             notify,
+            drift: drift.clone(),
             connections: Box::new(edge.counter()),
             outboxes: edge.outboxes(),
         };
@@ -170,6 +173,7 @@ impl Gateway {
             Some(side) => Some(open_push(side, hub.clone(), &reader, &room, &tasks)?),
         };
         tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
+        tasks.spawn(&back_room.handle(), drift.watch(reader.clone(), builtins, Bounds::default()));
         tasks.spawn(&back_room.handle(), follow_log_settings(log, reader));
 
         ready.set(true);

@@ -18,6 +18,7 @@ pub mod edge;
 
 // The data path, and what changes its table.
 pub mod dispatch;
+pub mod reflection;
 pub mod reload;
 
 // What stands between asking and calling.

@@ -20,7 +20,7 @@ use crate::id::Generation;
 use crate::proto::Pools;
 use crate::table::compile::{self, Context};
 use crate::table::link::Living;
-use crate::table::plan::Plan;
+use crate::table::plan::{LockPlan, Plan};
 use crate::table::{Fixed, TableReader, TableWriter, live};
 use crate::tls::Certificate;
 
@@ -63,6 +63,8 @@ pub struct Checked {
     pub plan: Option<Plan>,
     /// The part that only a restart changes, whatever else is wrong.
     pub fixed: Fixed,
+    /// The locks of descriptors, whatever else is wrong: above all, whether they are there.
+    pub locks: Vec<LockPlan>,
     /// How much was read.
     pub summary: Summary,
 }
@@ -128,6 +130,7 @@ pub fn check(inputs: &Inputs, running: Option<&Fixed>, pools: &Pools) -> Checked
         },
         plan: compiled.plan,
         fixed: compiled.fixed,
+        locks: compiled.locks,
         report,
         sources: document.sources,
     }

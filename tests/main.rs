@@ -25,6 +25,9 @@ mod nodes;
 // Routes that make a session, or end one.
 mod effects;
 
+// Other services that decide whether a call may happen.
+mod guards;
+
 // Topics: who hears them, and what is said to whom that comes back.
 mod topics;
 

@@ -3,6 +3,7 @@
 //! - `health`: `GET /healthz`, `GET /readyz`, the only paths that need no token
 //! - `api`: `POST /api/v1/reload`, `GET /api/v1/statistics`
 //! - `backends`: `GET /api/v1/backends`
+//! - `descriptors`: `GET /api/v1/descriptors`
 //! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
 //! - `notify`, `templates`: `POST /api/v1/notify`, `POST /api/v1/templates`
 //!
@@ -11,6 +12,7 @@
 
 mod api;
 mod backends;
+mod descriptors;
 mod health;
 mod notify;
 mod sessions;
@@ -38,6 +40,7 @@ use tokio::time::timeout;
 
 use crate::accept::Seated;
 use crate::drain::Tasks;
+use crate::reflection::Drift;
 use crate::reload::Reloader;
 use crate::services::notify::sender::Sender;
 use crate::session::Budget;
@@ -57,10 +60,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Every path that needs the token, and its one method.
-const API: [(&str, Method, Asked); 8] = [
+const API: [(&str, Method, Asked); 9] = [
     ("/api/v1/reload", Method::POST, Asked::Reload),
     ("/api/v1/statistics", Method::GET, Asked::Statistics),
     ("/api/v1/backends", Method::GET, Asked::Backends),
+    ("/api/v1/descriptors", Method::GET, Asked::Descriptors),
     ("/api/v1/sessions", Method::GET, Asked::Sessions),
     ("/api/v1/revoke", Method::POST, Asked::Revoke),
     ("/api/v1/push", Method::POST, Asked::Push),
@@ -74,6 +78,7 @@ enum Asked {
     Reload,
     Statistics,
     Backends,
+    Descriptors,
     Sessions,
     Revoke,
     Push,
@@ -88,6 +93,8 @@ pub struct Admin {
     pub ready: Ready,
     /// How users are told something.
     pub notify: Sender,
+    /// Whether backends tell what their locks hold.
+    pub drift: Drift,
     /// How many sockets are connected.
     pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
     /// The bounds on outboxes, and what waits in them.
@@ -163,6 +170,7 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
         Asked::Reload => api::reload(admin, &request).await,
         Asked::Statistics => api::statistics(admin),
         Asked::Backends => backends::list(admin),
+        Asked::Descriptors => descriptors::list(admin),
         Asked::Sessions => sessions::list(admin, request.uri().query()).await,
         Asked::Revoke => sessions::revoke(admin, request).await,
         Asked::Push => sessions::push(admin, request).await,

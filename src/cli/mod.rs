@@ -4,7 +4,7 @@
 //! `returning`, `typing`, `standing` and `lines`.
 //!
 //! Exit codes: 0 fine, 1 the configuration or the call is at fault, 2 warnings under `--deny-warnings`, 64 the command line is wrong, 66 a
-//! file cannot be read, 69 the gateway cannot be reached, 70 it could not start. What a program may read goes to standard output; everything else to standard error.
+//! file cannot be read, 69 the gateway, or a backend that is asked, cannot be reached, 70 it could not start. What a program may read goes to standard output; everything else to standard error.
 
 mod admin_client;
 mod call;
@@ -14,6 +14,7 @@ mod dictionary;
 mod follow;
 mod hearing;
 mod lines;
+mod lock;
 mod notify;
 mod push;
 mod reload;
@@ -52,7 +53,7 @@ Exit codes:
   2   warnings, under `check --deny-warnings`
   64  the command line is wrong
   66  a file cannot be read
-  69  the gateway cannot be reached
+  69  the gateway, or a backend that is asked, cannot be reached
   70  the gateway could not start";
 
 /// A gateway between WebSocket clients and gRPC services, driven by a route file.
@@ -69,6 +70,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Check(check::Check),
+    Lock(lock::Lock),
     Reload(reload::Reload),
     Revoke(revoke::Revoke),
     Push(push::Push),
@@ -123,6 +125,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
+        Command::Lock(lock) => lock.run(),
         Command::Reload(reload) => reload.run(),
         Command::Revoke(revoke) => revoke.run(),
         Command::Push(push) => push.run(),

@@ -10,8 +10,8 @@ use super::grammar::{Edit, List, Map, Several, WordOr, choice, section};
 use super::value::{
     Address, ByteSize, CallMessage, Cidr, Duration, EndpointUrl, FailureCode, FieldPathText, FilePath, HashKey, Idempotent, Join, KeyHash,
     KeySetPlace, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, NumberRange, Origin, PermissionName, PermissionPattern,
-    ProtocolNumber, Rate, ResponsePath, RouteName, Secret, Share, SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath, VarValue, Version,
-    Workers,
+    ProtocolNumber, Rate, ResponsePath, RouteName, Secret, ServiceName, Share, SocketUrl, Text, TopicPattern, TopicTemplate, UrlPath,
+    VarValue, Version, Workers,
 };
 
 choice! {
@@ -63,6 +63,16 @@ choice! {
         Disconnect = "disconnect",
         /// The oldest that waits is dropped, and the client told how many were.
         DropOldest = "drop_oldest",
+    }
+}
+
+choice! {
+    /// What happens to a call whose guard does not decide in time, or at all.
+    pub enum WhenUnavailable {
+        /// It is refused.
+        Deny = "deny",
+        /// It goes on as if the guard had allowed it.
+        Allow = "allow",
     }
 }
 
@@ -236,6 +246,14 @@ section! {
         proto: FilePath,
         /// A FileDescriptorSet, as protoc and buf write it.
         set: FilePath,
+        /// The backend that tells its descriptors by gRPC server reflection, to `protogate lock`; needs `lock`.
+        reflection: Name,
+        /// The file that `protogate lock` writes; nothing else is read when the configuration is loaded.
+        lock: FilePath,
+        /// The services that are locked, such as `game.v1.Game`; where nothing is said, all but reflection and health.
+        services: List<ServiceName>,
+        /// How often a running gateway compares the lock with what the backend tells; 5m where nothing is said.
+        refresh: Duration,
     }
 }
 
@@ -453,6 +471,8 @@ section! {
         expose_errors: bool,
         /// Request fields that logs never show, such as `request.password`.
         redact: Edit<FieldPathText>,
+        /// Services that are asked before each call whether it may happen; all of them must allow it.
+        guards: Edit<Guard>,
         /// Request fields that the gateway writes itself, such as `request.user_id: session.user`.
         set: Map<FieldPathText, SessionPath>,
         /// What the access log holds.
@@ -484,6 +504,24 @@ section! {
         min: Duration,
         /// At most; 1s where nothing is said.
         max: Duration,
+    }
+}
+
+section! {
+    /// A service that decides whether a call may happen.
+    pub struct Guard {
+        /// The method that is asked: one that takes `protogate.guard.v1.CheckRequest` and answers with `CheckResponse`.
+        rpc: MethodName [required],
+        /// The backend that has it.
+        backend: Name [required],
+        /// How long it may take, within the time of the call; 500ms where nothing is said.
+        timeout: Duration,
+        /// What happens to the call when there is no decision; `deny` where nothing is said.
+        when_unavailable: WhenUnavailable,
+        /// Show it the request itself.
+        send_payload: bool,
+        /// Metadata keys that it may set for the route's backend.
+        metadata: List<MetadataKey>,
     }
 }
 

@@ -110,6 +110,8 @@ rules! {
     ResponseType = "PG037", Error;
     /// A streaming method, which routes cannot call yet.
     StreamingMethod = "PG038", Error;
+    /// A lock of descriptors that `protogate lock` has not written yet.
+    MissingLock = "PG039", Error;
     /// A field path that names no field.
     FieldPath = "PG040", Error;
     /// A field path whose field cannot serve for this.
@@ -136,6 +138,8 @@ rules! {
     NeedsRestart = "PG057", Error;
     /// A retry of what cannot be repeated.
     RetryImpossible = "PG058", Error;
+    /// A guard whose method does not take a question and answer with a decision.
+    Guard = "PG070", Error;
 
     // Lints.
     /// Something is declared and never used.

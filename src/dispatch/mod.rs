@@ -5,10 +5,12 @@
 //! Promises: one table snapshot a call; exactly one [`Answer`] a call, even when something panics; a refusal costs no backend anything.
 //!
 //! - `request`: what the backend is sent
+//! - `guard`: who else is asked whether it may
 //! - `effect`: what a success changes here
 //! - `reply`: what the client is sent
 
 mod effect;
+pub mod guard;
 mod reply;
 mod request;
 
@@ -44,6 +46,8 @@ pub struct Call {
     codec: Codec,
     request: backend::Request,
     worker: WorkerId,
+    /// What the route's guards are asked, if it has any.
+    question: Option<Box<guard::v1::CheckRequest>>,
     /// What a success needs that changes something here; most routes change nothing.
     after: Option<Box<After>>,
     log: Logged,
@@ -126,6 +130,7 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
         sent: (route.log.payload != LogPayload::None).then(|| body.slice(request::FRAME..)),
         said: false,
     };
+    let question = guard::question(route, caller, envelope, &body);
     let path = route.method.path.clone();
     let headers = Arc::clone(&route.headers);
     let choice = route.choice(caller, &fields);
@@ -137,7 +142,7 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
         let request = effect.request_walk.as_ref().map(|_| request.body.slice(request::FRAME..));
         Box::new(After::new(table, effect, caller, request))
     });
-    Ok(Call { codec, request, worker: caller.worker, after, log })
+    Ok(Call { codec, request, worker: caller.worker, question, after, log })
 }
 
 fn find<'t>(table: &'t Table, envelope: &Envelope<'_>) -> Result<&'t Arc<Route>> {
@@ -219,11 +224,15 @@ impl Call {
 
     /// Waits for the backend. Never fails and never panics: whatever happens is an answer. Dropping it cancels the call.
     pub async fn run(self) -> Answer {
-        let Call { codec, request, worker, after, mut log } = self;
+        let Call { codec, mut request, worker, question, after, mut log } = self;
         let (route, id) = (Arc::clone(&log.route), log.id);
         let (mut endpoint, mut effect) = (None, None);
         let deadline = request.deadline;
         let result = contained(async {
+            if let Some(question) = question {
+                // In a box, so that a call without guards is no larger for those that have some.
+                Box::pin(guard::pass(&route, worker, question, &mut request)).await?;
+            }
             let answer = log.backend.call(worker, request).await.map_err(|failure| reply::presentable(&route, failure))?;
             endpoint = Some(answer.endpoint);
             if let Some(after) = after {

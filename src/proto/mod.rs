@@ -7,6 +7,7 @@
 //!
 //! Types: [`Pools`] loads [`DescriptorSource`]s into a [`Pool`], which is asked for a [`Method`] or a [`MessageType`].
 //! - `source` reads the files, `link` makes one pool of them, `blame` finds the place of what is wrong
+//! - `set`: the files that a server tells, as a lock holds them
 //! - `method`, `path`: what routes refer to
 //! - `closure`: a hash of everything reachable from some types
 //!
@@ -31,6 +32,7 @@ mod print_json;
 mod program;
 mod read;
 mod redact;
+mod set;
 mod source;
 mod stamp;
 mod strict_json;
@@ -49,6 +51,7 @@ pub use method::{Kind, MessageType, Method};
 pub use path::{FieldKind, FieldPath, PathProblem};
 pub use pool::{Missing, Pool, Pools};
 pub use redact::Redact;
+pub use set::{Change, Changed, FileSet, SetFile, is_bundled, is_full_name};
 pub use source::DescriptorSource;
 pub use stamp::{Stamp, Unconvertible, copy_stamped};
 pub use submessage::Submessage;

@@ -4,6 +4,7 @@
 //! [`parse`] makes files of them. Promise: every problem of every file is reported, and the others go on without it.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
@@ -22,6 +23,8 @@ pub enum DescriptorSource {
     Proto { folder: PathBuf, span: Span },
     /// A `FileDescriptorSet`.
     Set { file: PathBuf, span: Span },
+    /// A `FileDescriptorSet` that `protogate lock` wrote: what a backend told.
+    Lock { file: PathBuf, span: Span },
 }
 
 /// The bytes of all sources.
@@ -76,23 +79,25 @@ struct Parser<'a> {
 }
 
 /// The number of `source_code_info` in a `FileDescriptorProto`: comments and positions, most of its bytes, and of no use at run time.
-const SOURCE_CODE_INFO: u32 = 9;
+pub(super) const SOURCE_CODE_INFO: u32 = 9;
 
 /// The number of `file` in a `FileDescriptorSet`.
-const SET_FILE: u32 = 1;
+pub(super) const SET_FILE: u32 = 1;
 
 // === impl DescriptorSource ===
 
 impl DescriptorSource {
     pub fn span(&self) -> Span {
         match self {
-            DescriptorSource::Proto { span, .. } | DescriptorSource::Set { span, .. } => *span,
+            DescriptorSource::Proto { span, .. } | DescriptorSource::Set { span, .. } | DescriptorSource::Lock { span, .. } => *span,
         }
     }
 
     pub fn path(&self) -> &Path {
         match self {
-            DescriptorSource::Proto { folder: path, .. } | DescriptorSource::Set { file: path, .. } => path,
+            DescriptorSource::Proto { folder: path, .. }
+            | DescriptorSource::Set { file: path, .. }
+            | DescriptorSource::Lock { file: path, .. } => path,
         }
     }
 
@@ -117,7 +122,7 @@ pub(super) fn read(files: &Files, sources: &[DescriptorSource], report: &mut Rep
     let mut bytes = Bytes { fingerprint: Fingerprint([0; 32]), complete: true, files: Vec::new() };
     for (index, source) in sources.iter().enumerate() {
         let paths = match source {
-            DescriptorSource::Set { file, .. } => Ok(vec![file.clone()]),
+            DescriptorSource::Set { file, .. } | DescriptorSource::Lock { file, .. } => Ok(vec![file.clone()]),
             DescriptorSource::Proto { folder, .. } => files.walk(folder, "proto"),
         };
         let found = paths.map_err(|error| (source.path().to_owned(), error)).and_then(|paths| {
@@ -136,16 +141,26 @@ pub(super) fn read(files: &Files, sources: &[DescriptorSource], report: &mut Rep
             Ok(found) => bytes.files.extend(found),
             Err((path, error)) => {
                 bytes.complete = false;
-                report.push(Diagnostic::new(
-                    Rule::Unreadable,
-                    source.span(),
-                    format!("`{}` cannot be read: {}", files::normal(&path).display(), files::reason(&error)),
-                ));
+                report.push(unreadable(source, &path, &error));
             }
         }
     }
     bytes.fingerprint = fingerprint(&bytes.files);
     bytes
+}
+
+fn unreadable(source: &DescriptorSource, path: &Path, error: &io::Error) -> Diagnostic {
+    let shown = files::normal(path);
+    match source {
+        DescriptorSource::Lock { span, .. } if error.kind() == io::ErrorKind::NotFound => {
+            Diagnostic::new(Rule::MissingLock, *span, format!("the lock `{}` is not there", shown.display()))
+                .help("run `protogate lock` while the backend is running; it asks the backend and writes this file")
+        }
+        _ => {
+            let what = format!("`{}` cannot be read: {}", shown.display(), files::reason(error));
+            Diagnostic::new(Rule::Unreadable, source.span(), what)
+        }
+    }
 }
 
 /// One set that is compiled into the program.
@@ -172,8 +187,7 @@ pub(super) fn parse(bytes: Bytes, sources: &[DescriptorSource], report: &mut Rep
 impl Parser<'_> {
     /// The well-known types are part of this program: a source's own copies may be newer than what protox parses, and are left alone.
     fn is_bundled(&self, name: &str) -> bool {
-        let file = name.strip_prefix("google/protobuf/");
-        file.is_some_and(|file| self.bundled.get_file_by_name(name).is_some() || file.ends_with("_features.proto"))
+        is_bundled(&self.bundled, name)
     }
 
     fn text(&mut self, name: String, file: Unparsed) {
@@ -210,7 +224,10 @@ impl Parser<'_> {
         let Some(files) = files.ok().filter(|files| !files.is_empty()) else {
             self.parsed.incomplete = true;
             let message = format!("`{}` is not a descriptor set", set.path.display());
-            let help = "write it with `protoc --include_imports --descriptor_set_out=FILE` or `buf build -o FILE`";
+            let help = match self.sources[set.source] {
+                DescriptorSource::Lock { .. } => "write it with `protogate lock`, and nothing else",
+                _ => "write it with `protoc --include_imports --descriptor_set_out=FILE` or `buf build -o FILE`",
+            };
             return self.report.push(Diagnostic::new(Rule::DescriptorSet, self.sources[set.source].span(), message).help(help));
         };
         for file in files {
@@ -223,6 +240,12 @@ impl Parser<'_> {
             }
         }
     }
+}
+
+/// Whether `name` is a file that this program has by itself, whatever a source says.
+pub(super) fn is_bundled(bundled: &DescriptorPool, name: &str) -> bool {
+    let file = name.strip_prefix("google/protobuf/");
+    file.is_some_and(|file| bundled.get_file_by_name(name).is_some() || file.ends_with("_features.proto"))
 }
 
 fn set_file(source: usize, bytes: &[u8]) -> Result<Unlinked, read::Malformed> {

@@ -7,15 +7,17 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::HeaderValue;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::index::Index;
-use super::plan::{Access, Plan, RoutePlan, SigningPlan, TokenPlan};
+use super::plan::{Access, GuardPlan, Plan, RoutePlan, SigningPlan, TokenPlan};
 use super::target::Target;
-use super::{Route, Table};
+use super::{Guard, Route, Table};
 use crate::backend::{self, Backend, Builtins, Spec};
 use crate::files::{Files, Fingerprint};
 use crate::id::Generation;
@@ -32,6 +34,10 @@ use crate::push::declared::Rules;
 use crate::push::rules::{Delivery, PushPlan};
 use crate::services::auth;
 use crate::session::Sessions;
+use crate::telemetry::seldom::Seldom;
+
+/// How often the log says that a guard does not decide.
+const GUARD_WARNED_EVERY: Duration = Duration::from_secs(10);
 
 /// What outlasts a table. Held by the reloader; the data path holds the same parts through its table.
 pub struct Living {
@@ -106,11 +112,12 @@ impl Living {
         self.signing = plan.tokens.signing.map(signing);
         self.accounts = Arc::clone(&plan.settings.accounts);
 
+        let mut guards = Guards { backends: &backends, headers: Arc::new(backend::headers([])), missed: HashMap::new() };
         let generation_header = HeaderValue::from(generation.0);
         let routes = plan
             .routes
             .into_iter()
-            .map(|route| (route.number.0, Arc::new(link_route(route, &backends, &limiters, generation_header.clone()))))
+            .map(|route| (route.number.0, Arc::new(link_route(route, &backends, &limiters, &mut guards, generation_header.clone()))))
             .collect();
         Table {
             generation,
@@ -125,6 +132,7 @@ impl Living {
             routes: Index::new(routes),
             pushes: Index::new(pushes.into_iter().map(|push| (push.number.0, push)).collect()),
             topics: plan.topics,
+            locks: plan.locks.into(),
         }
     }
 
@@ -190,7 +198,36 @@ fn signing(plan: SigningPlan) -> Arc<Signing> {
     Arc::new(Signing { signer, issuer, audience, access_ttl, refresh_ttl })
 }
 
-fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limiter>], generation_header: HeaderValue) -> Route {
+/// What the guards of all routes have in common.
+struct Guards<'a> {
+    backends: &'a [Arc<Backend>],
+    headers: Arc<HeaderMap>,
+    missed: HashMap<(usize, PathAndQuery), Arc<Seldom>>,
+}
+
+impl Guards<'_> {
+    fn link(&mut self, plan: GuardPlan) -> Guard {
+        let missed = self.missed.entry((plan.backend, plan.path.clone())).or_insert_with(|| Arc::new(Seldom::new(GUARD_WARNED_EVERY)));
+        Guard {
+            backend: Arc::clone(&self.backends[plan.backend]),
+            path: plan.path,
+            headers: Arc::clone(&self.headers),
+            timeout: plan.timeout,
+            when_unavailable: plan.when_unavailable,
+            send_payload: plan.send_payload,
+            metadata: plan.metadata,
+            missed: Arc::clone(missed),
+        }
+    }
+}
+
+fn link_route(
+    plan: RoutePlan,
+    backends: &[Arc<Backend>],
+    limiters: &[Arc<Limiter>],
+    guards: &mut Guards<'_>,
+    generation_header: HeaderValue,
+) -> Route {
     let name_header = HeaderValue::from_str(&plan.name).expect("a route's name is lower-case ASCII, digits, `_` and `.`");
     // Room for what every call says. An identity is certain only where it is asked for.
     let certain: &[_] =
@@ -221,6 +258,7 @@ fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limite
         metadata: plan.metadata,
         forward_token: plan.forward_token,
         expose_errors: plan.expose_errors,
+        guards: plan.guards.into_iter().map(|guard| guards.link(guard)).collect(),
         log: plan.log,
         effect: plan.effect,
     }

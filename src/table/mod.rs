@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::uri::PathAndQuery;
 
 pub use live::{TableReader, TableWriter, live};
 pub use plan::{Access, Join, TopicPlan};
@@ -41,6 +42,7 @@ use crate::proto::{Method, Redact, Stamp, Walk};
 use crate::push::Hub;
 use crate::push::rules::PushPlan;
 use crate::session::Sessions;
+use crate::telemetry::seldom::Seldom;
 use crate::tls::Certificate;
 
 /// Everything the data path needs to know, of one generation. A clone has the same rules and shares what is alive.
@@ -63,6 +65,8 @@ pub struct Table {
     routes: Index<Arc<Route>>,
     pushes: Index<Arc<PushPlan>>,
     topics: Vec<TopicPlan>,
+    /// Descriptors that backends tell, for whoever looks whether they still tell them.
+    pub locks: Arc<[plan::LockPlan]>,
 }
 
 /// One protocol number and its whole policy, ready to be used.
@@ -92,9 +96,26 @@ pub struct Route {
     pub metadata: Vec<Arc<str>>,
     pub forward_token: bool,
     pub expose_errors: bool,
+    /// Who is asked before each call, in this order.
+    pub guards: Box<[Guard]>,
     pub log: plan::LogPlan,
     /// What a success changes here.
     pub effect: Option<plan::EffectPlan>,
+}
+
+/// A service that decides whether a call may happen, ready to be asked.
+pub struct Guard {
+    pub backend: Arc<Backend>,
+    pub path: PathAndQuery,
+    /// What every question tells the guard's backend.
+    pub headers: Arc<HeaderMap>,
+    pub timeout: Duration,
+    pub when_unavailable: plan::WhenUnavailable,
+    pub send_payload: bool,
+    /// Metadata keys that it may set.
+    pub metadata: Vec<Arc<str>>,
+    /// How often it did not decide. Routes with the same guard share it.
+    pub missed: Arc<Seldom>,
 }
 
 // === impl Table ===
@@ -125,6 +146,7 @@ impl Table {
             routes: Index::new(Vec::new()),
             pushes: Index::new(Vec::new()),
             topics: Vec::new(),
+            locks: Arc::default(),
         }
     }
 

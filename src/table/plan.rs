@@ -2,8 +2,11 @@
 //!
 //! `link` turns a [`Plan`] and what is alive into a `Table`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use http::uri::PathAndQuery;
 
 use super::settings::{Fixed, Settings};
 use crate::backend;
@@ -31,6 +34,18 @@ pub struct Plan {
     pub pushes: Vec<PushPlan>,
     pub topics: Vec<TopicPlan>,
     pub catalogue_hash: String,
+    pub locks: Vec<LockPlan>,
+}
+
+/// Descriptors that a backend tells, and the file that holds what it told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LockPlan {
+    pub backend: backend::Spec,
+    pub file: PathBuf,
+    /// The services that are asked for; none: all but reflection and health.
+    pub services: Vec<Arc<str>>,
+    /// How often what it tells is compared with the file.
+    pub refresh: Duration,
 }
 
 /// Topics of one kind.
@@ -91,6 +106,7 @@ pub struct RoutePlan {
     pub metadata: Vec<Arc<str>>,
     pub forward_token: bool,
     pub expose_errors: bool,
+    pub guards: Vec<GuardPlan>,
     pub log: LogPlan,
     pub effect: Option<EffectPlan>,
 }
@@ -177,6 +193,26 @@ pub enum HashPlan {
     PeerIp,
     /// A value of the route's walk.
     Field(usize),
+}
+
+/// A service that decides whether a call may happen.
+#[derive(Clone)]
+pub struct GuardPlan {
+    pub path: PathAndQuery,
+    /// The index of its backend.
+    pub backend: usize,
+    pub timeout: Duration,
+    pub when_unavailable: WhenUnavailable,
+    pub send_payload: bool,
+    /// Metadata keys that it may set.
+    pub metadata: Vec<Arc<str>>,
+}
+
+/// What happens to a call whose guard does not decide.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenUnavailable {
+    Deny,
+    Allow,
 }
 
 /// Who may call.

@@ -80,14 +80,14 @@ class Words:
 
 
 class Gateway:
-    """The binary, running on `files`: name → text, in a folder of its own."""
+    """The binary, running on `files`: name → text or bytes, in a folder of its own."""
 
     def __init__(self, files, environment=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="protogate-"))
         for name, text in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_bytes(text) if isinstance(text, bytes) else path.write_text(text)
         ready = self.folder / "ready.json"
         self.log = open(self.folder / "log", "w+")
         self.process = subprocess.Popen(

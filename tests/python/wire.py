@@ -97,6 +97,13 @@ KickRequest, KickResponse = _push["KickRequest"], _push["KickResponse"]
 UnsubscribeRequest, UnsubscribeResponse = _push["UnsubscribeRequest"], _push["UnsubscribeResponse"]
 PresenceRequest, PresenceResponse = _push["PresenceRequest"], _push["PresenceResponse"]
 
+_guard = declare(POOL, "protogate.guard.v1", {
+    "CheckRequest": [(1, "uint32", "protocol"), (2, "string", "route"), (3, "string", "rpc"), (4, "string", "user"), (5, "[string]", "roles"),
+                     (7, "string", "peer_ip"), (9, "bytes", "payload")],
+    "CheckResponse": [(1, "bool", "allow"), (2, "uint32", "code"), (3, "string", "reason"), (4, "string", "message")],
+})
+CheckRequest, CheckResponse = _guard["CheckRequest"], _guard["CheckResponse"]
+
 _table = declare(POOL, "table.v1", {
     "SitRequest": [(1, "string", "table"), (2, "string", "user")],
     "SitReply": [(1, "uint64", "place")],

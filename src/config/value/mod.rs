@@ -23,7 +23,7 @@ pub use failing::{FailureCode, Idempotent, Share};
 pub use keys::{KeyHash, KeySetPlace};
 pub use names::{
     FieldPathText, HashKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName, PermissionPattern,
-    ResponsePath, RouteName,
+    ResponsePath, RouteName, ServiceName,
 };
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};

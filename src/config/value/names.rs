@@ -56,6 +56,8 @@ names! {
         r"([a-z][a-z0-9_]*|\*)(\.([a-z][a-z0-9_]*|\*))*(\.\*\*)?|\*\*", check_pattern;
     /// A method: `package.Service/Method`.
     MethodName: "a method", "`game.v1.GameService/JoinRoom`", r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*/[A-Za-z_][A-Za-z0-9_]*", check_method;
+    /// A service: `package.Service`.
+    ServiceName: "a service", "`game.v1.GameService`", r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", check_message;
     /// A message type: `package.Message`.
     MessageName: "a message type", "`game.v1.JoinRoomRequest`", r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", check_message;
     /// A field of the request: `request.room.id`.

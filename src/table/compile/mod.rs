@@ -7,8 +7,10 @@
 //!   `push` for where services push, `certificate` for what a listener shows
 //! - `names`: what is declared, once each, and whether anybody uses it
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
+//! - `descriptors`: where message types come from, and which of them are asked of backends
 //! - `accounts`: what the auth service is told
 //! - `backends` with `balance`, `limits`, `roles`: the named things
+//! - `guards`: who else decides about the calls of a route
 //! - `routes`, with `targets` for who answers them, `retry` for which calls may be repeated, `request` for what is read from a request,
 //!   `effects` for what is done
 //!   with the reply
@@ -21,7 +23,9 @@ mod backends;
 mod balance;
 mod catalogue;
 mod certificate;
+mod descriptors;
 mod effects;
+mod guards;
 mod issuers;
 mod limits;
 mod names;
@@ -41,7 +45,7 @@ mod topics;
 
 use std::net::SocketAddr;
 
-use super::plan::{Plan, TokenPlan};
+use super::plan::{LockPlan, Plan, TokenPlan};
 use super::settings::Fixed;
 use crate::config::Document;
 use crate::config::grammar::{List, Map};
@@ -49,7 +53,7 @@ use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::Files;
 use crate::pipeline::permission::Permissions;
 use crate::pipeline::signer::Signer;
-use crate::proto::{DescriptorSource, Pool, Pools};
+use crate::proto::Pools;
 
 /// What compiling depends on besides the files.
 #[derive(Clone, Default)]
@@ -70,6 +74,8 @@ pub struct Compiled {
     pub plan: Option<Plan>,
     /// The fixed part, whatever else is wrong.
     pub fixed: Fixed,
+    /// The locks of descriptors, whatever else is wrong.
+    pub locks: Vec<LockPlan>,
 }
 
 /// Runs every pass. `running` is the fixed part that only a restart could change.
@@ -82,13 +88,14 @@ pub fn compile(
     report: &mut Report,
 ) -> Compiled {
     let whole = document.complete && !report.has_errors();
-    let pool = pool(document, files, pools, report);
+    let pool = descriptors::pool(document, files, pools, report);
     let process = process::compile(document, files, context, running, report);
     if let Some(running) = running {
         process::needs_restart(document, &process, running, report);
     }
 
     let backends = backends::compile(document, files, report);
+    let locks = descriptors::locks(document, &backends, report);
     let limits = limits::compile(document, report);
     let roles = roles::compile(document, report);
     let topics = topics::declare(document, report);
@@ -132,45 +139,9 @@ pub fn compile(
         pushes: routes.pushes,
         topics,
         catalogue_hash,
+        locks: locks.clone(),
     });
-    Compiled { plan, fixed }
-}
-
-/// The pool of every group's descriptors.
-fn pool(document: &mut Document, files: &Files, pools: &Pools, report: &mut Report) -> Pool {
-    let (mut sources, mut paths) = (Vec::new(), Vec::new());
-    let written = document.groups.iter().flat_map(|group| items(&group.routes.descriptors).iter().enumerate());
-    for (index, descriptor) in written {
-        let path = format!("descriptors[{index}]");
-        match (&descriptor.proto, &descriptor.set) {
-            (Some(folder), None) => {
-                paths.push((folder.span, format!("{path}.proto")));
-                sources.push(DescriptorSource::Proto { folder: folder.as_path().to_path_buf(), span: folder.span });
-            }
-            (None, Some(set)) => {
-                paths.push((set.span, format!("{path}.set")));
-                sources.push(DescriptorSource::Set { file: set.as_path().to_path_buf(), span: set.span });
-            }
-            (None, None) if report.speaks_of(&format!("{path}.proto")) || report.speaks_of(&format!("{path}.set")) => {}
-            (None, None) => {
-                let help = "write `- proto: ../proto` for a folder, or `- set: partner.binpb` for a descriptor set";
-                report.push(missing(descriptor.span, "a descriptor source needs `proto` or `set`", help).path(path));
-            }
-            (Some(folder), Some(set)) => {
-                report.push(
-                    Diagnostic::new(Rule::BadValue, set.span, "a descriptor source is a folder or a set, not both")
-                        .related(folder.span, "the folder")
-                        .help("make two entries of it")
-                        .path(path),
-                );
-            }
-        }
-    }
-    let mut findings = Report::default();
-    let pool = pools.load(files, &sources, &mut findings, &mut document.sources);
-    findings.complete_paths(|finding| paths.iter().find(|(span, _)| *span == finding.label.span).map(|(_, path)| path.clone()));
-    report.extend(findings);
-    pool
+    Compiled { plan, fixed, locks }
 }
 
 /// The items of a list that may not have been written at all.

@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::numbers::{Taken, in_range};
 use super::process::bytes;
 use super::topics::Declared;
-use super::{effects, entries, pushes, request, retry, size as shown, targets};
+use super::{effects, entries, guards, pushes, request, retry, size as shown, targets};
 use crate::config::Document;
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
@@ -159,6 +159,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
     let reply_bytes_max = size(&policy.reply_bytes_max, built_in::REPLY_BYTES_MAX);
     bounds(written, request_bytes_max, reply_bytes_max, scope, report);
 
+    let guards = guards::compile(policy, scope.pool, scope.backends, path, report);
     let method = method?;
     let retry = retry::compile(&method, &route.policy, policy, path, report);
     let keys = request::Keys { used: &used, limits: scope.limits, hash };
@@ -185,6 +186,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
         metadata: edited(&policy.metadata).iter().map(|key| key.shared()).collect(),
         forward_token: policy.forward_token.as_ref().is_some_and(|on| on.value),
         expose_errors: policy.expose_errors.as_ref().map_or(scope.settings.shortcuts, |on| on.value),
+        guards,
         log: LogPlan {
             payload: match log.and_then(|log| log.payload.as_ref()).map(|payload| payload.value) {
                 Some(document::LogPayload::Failures) => LogPayload::Failures,
