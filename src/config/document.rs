@@ -343,6 +343,18 @@ section! {
         set: Map<FieldPathText, SessionPath>,
         /// What the access log holds.
         log: LogPolicy,
+        /// How long a stream of a streaming method may last.
+        stream: StreamPolicy,
+    }
+}
+
+section! {
+    /// How long a stream may last. `timeout` does not hold for streams.
+    pub struct StreamPolicy {
+        /// How long no message may go either way; 5m where nothing is said.
+        idle: Duration,
+        /// How old a stream may be, 1h where nothing is said; each ends up to a tenth sooner or later.
+        max_age: Duration,
     }
 }
 
@@ -607,6 +619,10 @@ section! {
         message_bytes_max: ByteSize,
         /// The most calls in flight on one connection.
         inflight_max: u32,
+        /// The most streams open on one connection.
+        streams_max: u32,
+        /// Messages that either side may send on a new stream before the other grants more.
+        stream_credit: u32,
         /// The most bytes that may wait to be written to one connection.
         outbox_bytes_max: ByteSize,
     }
@@ -617,7 +633,7 @@ section! {
     pub struct Memory {
         /// Bytes waiting to be written.
         outboxes: ByteSize,
-        /// Bytes of messages that have not fully arrived.
+        /// Bytes of messages that have not fully arrived, or that services have not taken from streams yet.
         partial_messages: ByteSize,
     }
 }

@@ -108,8 +108,6 @@ rules! {
     RequestType = "PG036", Error;
     /// The stated response type is not the method's.
     ResponseType = "PG037", Error;
-    /// A streaming method, which routes cannot call yet.
-    StreamingMethod = "PG038", Error;
     /// A field path that names no field.
     FieldPath = "PG040", Error;
     /// A field path whose field cannot serve for this.
@@ -134,6 +132,8 @@ rules! {
     LimitKey = "PG056", Error;
     /// A change to the fixed part of the process.
     NeedsRestart = "PG057", Error;
+    /// A key that means nothing for a streaming method, or nothing for one that is none.
+    StreamKey = "PG066", Error;
 
     // Lints.
     /// Something is declared and never used.

@@ -199,6 +199,7 @@ fn link_route(plan: RoutePlan, backends: &[Arc<Backend>], limiters: &[Arc<Limite
         forward_token: plan.forward_token,
         expose_errors: plan.expose_errors,
         log: plan.log,
+        stream: plan.stream,
         effect: plan.effect,
     }
 }

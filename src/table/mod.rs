@@ -85,6 +85,8 @@ pub struct Route {
     pub forward_token: bool,
     pub expose_errors: bool,
     pub log: plan::LogPlan,
+    /// How long a stream may last, where the method has streams.
+    pub stream: plan::StreamPlan,
     /// What a success changes here.
     pub effect: Option<plan::EffectPlan>,
 }

@@ -89,6 +89,7 @@ pub struct RoutePlan {
     pub forward_token: bool,
     pub expose_errors: bool,
     pub log: LogPlan,
+    pub stream: StreamPlan,
     pub effect: Option<EffectPlan>,
 }
 
@@ -175,6 +176,15 @@ pub struct LogPlan {
     pub payload: LogPayload,
     /// From here on a call is slow.
     pub slow: Duration,
+}
+
+/// How long a stream may last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StreamPlan {
+    /// How long no message may go either way.
+    pub idle: Duration,
+    /// Give or take a tenth.
+    pub max_age: Duration,
 }
 
 /// Which payloads the access log holds.

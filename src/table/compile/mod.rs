@@ -10,6 +10,7 @@
 //! - `accounts`: what the auth service is told
 //! - `backends`, `limits`, `roles`: the named things
 //!   with the reply
+//! - `streams`: how long a stream may last, and what a route with streams cannot say
 //! - `topics`: which there may be, and `sendings`: what routes do about them
 //! - `catalogue`: what clients are told
 
@@ -32,6 +33,7 @@ mod routes;
 mod sendings;
 mod signing;
 mod stores;
+mod streams;
 mod topics;
 
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::numbers::{Taken, in_range};
 use super::process::bytes;
 use super::topics::Declared;
-use super::{effects, entries, missing, pushes, request, size as shown};
+use super::{effects, entries, missing, pushes, request, size as shown, streams};
 use crate::config::Document;
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
@@ -17,7 +17,7 @@ use crate::config::value::{ByteSize, MessageName, PermissionName, ProtocolNumber
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::id::Protocol;
 use crate::pipeline::permission::PermissionId;
-use crate::proto::{Kind, MessageType, Method, Pool};
+use crate::proto::{MessageType, Method, Pool};
 use crate::push::rules::PushPlan;
 use crate::table::plan::{Access, LogPayload, LogPlan, RoutePlan};
 use crate::table::settings::{ENVELOPE_BYTES, Settings};
@@ -167,6 +167,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
     bounds(written, request_bytes_max, reply_bytes_max, scope, report);
 
     let method = method?;
+    streams::fits(&method, route, path, report);
     let request = request::compile(&method.input, policy, path, access, &used, scope.limits, report);
     let sources = effects::Scope { method: &method, declared: scope.topics, pushes: &routes.pushes };
     let effect = effects::compile(&sources, route.on_success.as_ref(), path, report);
@@ -196,6 +197,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
             },
             slow: log.and_then(|log| log.slow.as_ref()).map_or(built_in::SLOW, |slow| slow.0),
         },
+        stream: streams::plan(policy, path, report),
         effect,
         method,
     })
@@ -210,7 +212,7 @@ fn size(written: &Option<Spanned<ByteSize>>, built_in: usize) -> usize {
     written.as_ref().map_or(built_in, |size| bytes(size.value))
 }
 
-/// The method, if it exists, is unary, and has the types that the route states.
+/// The method, if it exists and has the types that the route states.
 fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Method> {
     let route = written.route;
     let rpc = route.rpc.as_ref()?;
@@ -229,15 +231,6 @@ fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Met
             return None;
         }
     };
-    if method.kind != Kind::Unary {
-        let what = format!("`{}` is a streaming method, which routes cannot call yet", rpc.as_str());
-        report.push(
-            Diagnostic::new(Rule::StreamingMethod, rpc.span, what)
-                .help("route a method that takes one message and answers with one")
-                .path(format!("{}.rpc", written.path)),
-        );
-        return None;
-    }
     let stated = |stated: &Option<Spanned<MessageName>>, actual: &MessageType, rule, (key, side): (&str, &str), report: &mut Report| {
         let Some(stated) = stated else { return };
         if stated.as_str() == actual.name() {
