@@ -1,8 +1,12 @@
 //! Services that live in this process: ordinary tonic services, called without a network.
 //!
-//! They run on the back room's runtime, never on a worker. Promises: at most [`CALLS_MAX`] calls of a service run at once, and the
-//! next is shed; a call that nobody waits for any more is aborted; a panic fails its call alone. What they answer is judged by the
-//! same rules as what comes from the network.
+//! They run on the back room's runtime, never on a worker. Promises: at most [`CALLS_MAX`] calls of a service run at once, and as many
+//! streams, and the next is shed; a call that nobody waits for any more is aborted; a panic fails its call alone. What they answer is
+//! judged by the same rules as what comes from the network.
+//!
+//! - `stream` — calls of many messages
+
+mod stream;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -10,9 +14,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::uri::PathAndQuery;
 use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
@@ -22,7 +28,9 @@ use super::outcome::{self, Answer, Fault};
 use super::{Reply, Request};
 use crate::failure::{Failure, Reason, Result};
 
-/// The most calls of one service at once.
+pub(super) use stream::{Hearing, Speaking};
+
+/// The most calls of one service at once, and the most streams.
 const CALLS_MAX: usize = 1024;
 
 /// The services of this process by name. Made once, by whoever builds the gateway.
@@ -36,9 +44,12 @@ pub struct Builtins {
 pub(super) struct Builtin {
     name: Arc<str>,
     runtime: Handle,
-    service: BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>,
+    service: Inside,
     free: Arc<Semaphore>,
+    free_streams: Arc<Semaphore>,
 }
+
+type Inside = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
 /// An answer's body, whose trailers come as its last frame.
 struct Answered {
@@ -61,8 +72,8 @@ impl Builtins {
         S::Future: Send + 'static,
     {
         let service = BoxCloneSyncService::new(service);
-        let free = Arc::new(Semaphore::new(CALLS_MAX));
-        self.services.insert(name, Builtin { name: Arc::from(name), runtime: self.runtime.clone(), service, free });
+        let [free, free_streams] = [(); 2].map(|()| Arc::new(Semaphore::new(CALLS_MAX)));
+        self.services.insert(name, Builtin { name: Arc::from(name), runtime: self.runtime.clone(), service, free, free_streams });
     }
 
     /// Where they run.
@@ -85,35 +96,44 @@ impl Builtins {
 impl Builtin {
     /// Calls the service and waits for the reply.
     pub(super) async fn call(&self, request: Request) -> Result<Reply> {
-        let Ok(seat) = Arc::clone(&self.free).try_acquire_owned() else {
-            return Err(Failure::gateway(Reason::Overloaded, "the service has all the calls it takes; try again later").unsent());
-        };
+        let seat = sit(&self.free)?;
         let service = self.service.clone();
         let running = self.runtime.spawn(async move {
             let _seat = seat;
             answer(service, request).await
         });
-        let message = AbortOnDropHandle::new(running).await.unwrap_or_else(|error| {
-            let reason = if error.is_panic() { Reason::Internal } else { Reason::Shutdown };
-            Err(Failure::gateway(reason, "the service broke off the call").because(error))
-        })?;
+        let message = AbortOnDropHandle::new(running).await.unwrap_or_else(|error| Err(broken_off(error)))?;
         Ok(Reply { message, endpoint: Arc::clone(&self.name) })
     }
 }
 
-async fn answer(service: BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>, request: Request) -> Result<Bytes> {
-    let headers = request.attempt();
-    let mut head = http::Request::new(Body::new(Full::new(request.body)));
-    *head.method_mut() = http::Method::POST;
-    *head.uri_mut() = request.path.into();
-    *head.version_mut() = http::Version::HTTP_2;
-    *head.headers_mut() = headers;
-    let response = match service.oneshot(head).await {
+fn sit(free: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+    let shed = |_| Failure::gateway(Reason::Overloaded, "the service has all the calls it takes; try again later").unsent();
+    Arc::clone(free).try_acquire_owned().map_err(shed)
+}
+
+fn broken_off(error: JoinError) -> Failure {
+    let reason = if error.is_panic() { Reason::Internal } else { Reason::Shutdown };
+    Failure::gateway(reason, "the service broke off the call").because(error)
+}
+
+async fn answer(service: Inside, call: Request) -> Result<Bytes> {
+    let headers = call.attempt();
+    let response = match service.oneshot(request(&call.path, headers, Body::new(Full::new(call.body)))).await {
         Ok(response) => response,
         Err(never) => match never {},
     };
     let (head, body) = response.into_parts();
-    outcome::read(head.status, &head.headers, &mut Answered { body, trailers: None }, request.reply_bytes_max).await
+    outcome::read(head.status, &head.headers, &mut Answered { body, trailers: None }, call.reply_bytes_max).await
+}
+
+fn request(path: &PathAndQuery, headers: HeaderMap, body: Body) -> http::Request<Body> {
+    let mut request = http::Request::new(body);
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = path.clone().into();
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.headers_mut() = headers;
+    request
 }
 
 // === impl Answered ===

@@ -1,8 +1,15 @@
-//! One HTTP/2 connection to an endpoint. The only file that knows h2.
+//! One HTTP/2 connection to an endpoint. This file and the one below it are the only ones that know h2.
 //!
 //! Promises: a call is begun only on a connection that has a free stream for it, so nothing queues unseen inside h2; dropping a call
 //! resets its stream, at the pace of `reset.rs`; an error of h2 leaves here as a [`Fault`], and only what the peer itself declared
 //! unprocessed is one that may be tried again.
+//!
+//! A connection carries calls of one reply, or streams that stay open, never both: a stream that nobody reads holds window, which
+//! the calls beside it would lack.
+//!
+//! - `stream` — one stream that stays open
+
+mod stream;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -12,24 +19,35 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
-use h2::{Reason, RecvStream};
+use h2::{Reason, RecvStream, SendStream};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Request;
 use super::dial::{Target, Transport};
 use super::outcome::{self, Answer, Fault};
 use super::reset::Resets;
+use super::{Opening, Request};
 use crate::failure::Result;
 
-/// The most calls that one connection carries, however many its peer would take. More of them gain nothing from sharing, and would
-/// all be lost together.
-const STREAMS_MAX: usize = 1024;
+pub(super) use stream::{Hearing, Speaking};
 
-/// Flow control. Large enough that a reply is never stalled, and that a thousand small unread replies do not look like an attack:
-/// h2 counts small DATA frames against a budget of half the connection's window and answers `ENHANCE_YOUR_CALM` beyond it.
-const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+/// What a connection is for, and its bounds.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose {
+    /// Calls of one reply.
+    Calls,
+    /// Streams that stay open.
+    Streams,
+}
+
+/// The window of a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
+/// Small DATA frames are an attack to h2 when too many lie unread in it: each counts as what it lacks to 256 bytes, and beyond this
+/// budget the connection is closed with `ENHANCE_YOUR_CALM`. Here they are a thousand small replies, or the messages of a stream,
+/// and all are read as soon as the worker comes to it; so this is what one turn of the worker may find, and what it may cost.
+const DATA_FRAME_BUDGET: usize = 32 << 20;
 
 /// The most bytes of headers or trailers that we accept; gRPC's own bound for metadata is half of it.
 const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
@@ -40,6 +58,7 @@ const RESET_STREAMS_MAX: usize = 256;
 /// An established connection, held by the lane that begins calls on it.
 pub(super) struct Connection {
     requests: SendRequest<Bytes>,
+    streams_max: usize,
     load: Arc<Load>,
     resets: Arc<Resets<Abandoned>>,
 }
@@ -52,21 +71,24 @@ pub(super) struct Load {
 }
 
 /// What came of asking a connection to take a call.
-pub(super) enum Begin {
-    Begun(Exchange),
+pub(super) enum Begin<T> {
+    Begun(T),
     /// All its streams are taken.
     Full,
     /// It takes no more calls; those it has may still finish.
     Gone,
 }
 
-/// One call in flight. Dropping it before it is over cancels the call.
+/// One call in flight, of one reply. Dropping it before it is over cancels the call.
 pub(super) struct Exchange {
     /// None once there is nothing left to reset.
     stage: Option<Stage>,
     seat: Option<Seat>,
     resets: Arc<Resets<Abandoned>>,
 }
+
+/// A request of which nothing but the head is on its way.
+type Started = (ResponseFuture, SendStream<Bytes>, Seat, Arc<Resets<Abandoned>>);
 
 enum Stage {
     Head(ResponseFuture),
@@ -79,6 +101,7 @@ struct Seat(Arc<Load>);
 /// A call that nobody waits for any more. It keeps its seat, because the peer still counts its stream.
 struct Abandoned {
     _stage: Stage,
+    _body: Option<SendStream<Bytes>>,
     _seat: Option<Seat>,
 }
 
@@ -86,20 +109,22 @@ struct Abandoned {
 pub(super) type Driver = Pin<Box<dyn Future<Output = String> + Send>>;
 
 /// Connects to an endpoint. The time this may take is the caller's to bound.
-pub(super) async fn connect(target: &Target) -> std::result::Result<(Connection, Driver), String> {
+pub(super) async fn connect(target: &Target, purpose: Purpose) -> std::result::Result<(Connection, Driver), String> {
     match target.dial().await? {
-        Transport::Plain(io) => handshake(io).await,
-        Transport::Tls(io) => handshake(io).await,
+        Transport::Plain(io) => handshake(io, purpose).await,
+        Transport::Tls(io) => handshake(io, purpose).await,
     }
 }
 
-async fn handshake<T>(io: T) -> std::result::Result<(Connection, Driver), String>
+async fn handshake<T>(io: T, purpose: Purpose) -> std::result::Result<(Connection, Driver), String>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (requests, mut connection) = client::Builder::new()
-        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_window_size(purpose.stream_window_bytes())
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .data_frame_budget(DATA_FRAME_BUDGET)
+        .max_send_buffer_size(purpose.send_buffer_bytes_max())
         .max_header_list_size(HEADER_LIST_BYTES_MAX)
         .max_concurrent_reset_streams(RESET_STREAMS_MAX)
         .initial_max_send_streams(0)
@@ -121,7 +146,7 @@ where
     let resets = Arc::new(Resets::new());
     let driver = Box::pin(drive(connection, Arc::clone(&resets)));
     let load = Arc::new(Load { in_flight: AtomicUsize::new(0), proved: AtomicBool::new(false) });
-    Ok((Connection { requests, load, resets }, driver))
+    Ok((Connection { requests, streams_max: purpose.streams_max(), load, resets }, driver))
 }
 
 async fn drive<T>(connection: client::Connection<T, Bytes>, resets: Arc<Resets<Abandoned>>) -> String
@@ -136,23 +161,81 @@ where
     }
 }
 
+// === impl Purpose ===
+
+impl Purpose {
+    /// The most calls that one connection carries, however many its peer would take. More of them gain nothing from sharing, and
+    /// would all be lost together.
+    const fn streams_max(self) -> usize {
+        match self {
+            Purpose::Calls => 1024,
+            Purpose::Streams => 256,
+        }
+    }
+
+    /// What a service may say in one stream before it is read. A call's window never stalls a reply; the windows of all streams
+    /// together are one connection's, so that those that nobody reads cannot stall those beside them.
+    const fn stream_window_bytes(self) -> u32 {
+        match self {
+            Purpose::Calls => 2 << 20,
+            Purpose::Streams => 32 << 10,
+        }
+    }
+
+    /// How much of what is said in one stream waits in h2 for its connection. What a call says was handed over whole anyway.
+    const fn send_buffer_bytes_max(self) -> usize {
+        match self {
+            Purpose::Calls => 400 << 10,
+            Purpose::Streams => 16 << 10,
+        }
+    }
+}
+
+const _: () = assert!(Purpose::Streams.streams_max() * Purpose::Streams.stream_window_bytes() as usize <= CONNECTION_WINDOW_BYTES as usize);
+
+// === impl Begin ===
+
+impl<T> Begin<T> {
+    fn map<U>(self, begun: impl FnOnce(T) -> U) -> Begin<U> {
+        match self {
+            Begin::Begun(started) => Begin::Begun(begun(started)),
+            Begin::Full => Begin::Full,
+            Begin::Gone => Begin::Gone,
+        }
+    }
+}
+
 // === impl Connection ===
 
 impl Connection {
     /// Sends a request, if there is a stream for it.
-    pub(super) fn begin(&mut self, target: &Target, request: &Request) -> Begin {
+    pub(super) fn begin(&mut self, target: &Target, request: &Request) -> Begin<Exchange> {
+        self.start(head(target, &request.path, request.attempt())).map(|(response, mut body, seat, resets)| {
+            // The whole message and the end of the stream in one frame. What the peer's window does not take yet waits in h2, and is
+            // bounded by the bounds on requests and on streams. An error shows in the response as well.
+            let _ = body.send_data(request.body.clone(), true);
+            Exchange { stage: Some(Stage::Head(response)), seat: Some(seat), resets }
+        })
+    }
+
+    /// Opens a stream, if there is one. What its service says is moved by a task on the runtime on which this is called.
+    pub(super) fn open(&mut self, target: &Target, opening: &Opening) -> Begin<(Speaking, Hearing)> {
+        self.start(head(target, &opening.path, opening.attempt()))
+            .map(|(response, body, seat, resets)| stream::begun(response, body, seat, resets, opening.deadline))
+    }
+
+    fn start(&mut self, head: http::Request<()>) -> Begin<Started> {
         match self.requests.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Begin::Gone,
             Poll::Pending => return Begin::Full,
         }
-        let streams = self.requests.current_max_send_streams().min(STREAMS_MAX);
+        let streams = self.requests.current_max_send_streams().min(self.streams_max);
         let Some(seat) = Seat::take(&self.load, streams) else { return Begin::Full };
-        let Ok((response, mut body)) = self.requests.send_request(head(target, request), false) else { return Begin::Gone };
-        // The whole message and the end of the stream in one frame. What the peer's window does not take yet waits in h2, and is
-        // bounded by the bounds on requests and on streams. An error shows in the response as well.
-        let _ = body.send_data(request.body.clone(), true);
-        Begin::Begun(Exchange { stage: Some(Stage::Head(response)), seat: Some(seat), resets: Arc::clone(&self.resets) })
+        match self.requests.send_request(head, false) {
+            Ok((response, body)) => Begin::Begun((response, body, seat, Arc::clone(&self.resets))),
+            Err(_) => Begin::Gone,
+        }
     }
 
     pub(super) fn load(&self) -> &Arc<Load> {
@@ -160,16 +243,16 @@ impl Connection {
     }
 }
 
-fn head(target: &Target, request: &Request) -> http::Request<()> {
+fn head(target: &Target, path: &PathAndQuery, headers: HeaderMap) -> http::Request<()> {
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(target.scheme.clone());
     uri.authority = Some(target.authority.clone());
-    uri.path_and_query = Some(request.path.clone());
+    uri.path_and_query = Some(path.clone());
     let mut head = http::Request::new(());
     *head.method_mut() = Method::POST;
     *head.uri_mut() = Uri::from_parts(uri).expect("scheme, authority and path are all there");
     *head.version_mut() = Version::HTTP_2;
-    *head.headers_mut() = request.attempt();
+    *head.headers_mut() = headers;
     head
 }
 
@@ -195,8 +278,8 @@ impl Exchange {
     async fn head(&mut self) -> std::result::Result<http::Response<RecvStream>, Fault> {
         let Some(Stage::Head(response)) = &mut self.stage else { unreachable!("a head is read once, and before the body") };
         let response = response.await.map_err(|error| self.over(error))?;
-        if let Some(Seat(load)) = &self.seat {
-            load.proved.store(true, Ordering::Relaxed);
+        if let Some(seat) = &self.seat {
+            seat.prove();
         }
         Ok(response)
     }
@@ -230,7 +313,7 @@ impl Answer for Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if let Some(stage) = self.stage.take_if(|stage| !stage.is_over()) {
-            self.resets.abandon(Abandoned { _stage: stage, _seat: self.seat.take() });
+            self.resets.abandon(Abandoned { _stage: stage, _body: None, _seat: self.seat.take() });
         }
     }
 }
@@ -249,6 +332,11 @@ impl Seat {
         let free = |taken: usize| (taken < streams).then_some(taken + 1);
         load.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).ok()?;
         Some(Seat(Arc::clone(load)))
+    }
+
+    /// The connection has been of use.
+    fn prove(&self) {
+        self.0.proved.store(true, Ordering::Relaxed);
     }
 }
 

@@ -17,7 +17,8 @@ use super::breaker::Verdict;
 use super::dial::{self, Target};
 use super::endpoint::{Endpoint, Seat};
 use super::spec::{EndpointSpec, GrpcSpec, Source};
-use super::{Reply, Request};
+use super::stream::{self, Receiving, Sending};
+use super::{Opening, Reply, Request};
 use crate::drain::Tasks;
 use crate::failure::{Failure, Reason, Result};
 use crate::id::WorkerId;
@@ -105,6 +106,23 @@ impl Cluster {
                 }
                 answer => return answer,
             }
+        }
+    }
+
+    /// Opens a stream, at another endpoint when it could not be begun at the first.
+    pub(super) async fn open_stream(&self, worker: WorkerId, opening: &Opening) -> Result<(Sending, Receiving)> {
+        let mut tried = Tried::new();
+        loop {
+            let pick = self.pick(worker, &opening.choice, &tried)?;
+            let unbegun = match pick.endpoint().open(worker, opening).await {
+                Ok(halves) => return Ok(stream::remote(halves, pick, opening)),
+                Err(failure) => Err(failure),
+            };
+            pick.record(&unbegun);
+            if !tried.is_empty() {
+                return unbegun;
+            }
+            tried.push(Arc::clone(pick.endpoint()));
         }
     }
 

@@ -1,4 +1,5 @@
-//! One address of a backend: a lane of connections for each worker and one for the back room, and what is known about how it does.
+//! One address of a backend: lanes of connections for the calls of each worker and of the back room, others for the streams of each
+//! worker, and what is known about how it does.
 //!
 //! Shared by all workers. Lives as long as a set or a call has it: an endpoint that has gone from discovery finishes its calls.
 
@@ -6,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::breaker::Breaker;
+use super::channel::{Hearing, Purpose, Speaking};
 use super::dial::Target;
 use super::lane::Lane;
 use super::spec::{EndpointSpec, GrpcSpec};
-use super::{Reply, Request};
+use super::{Opening, Reply, Request};
 use crate::failure::Result;
 use crate::id::WorkerId;
 
@@ -19,6 +21,8 @@ pub(super) struct Endpoint {
     name: Arc<str>,
     /// One for each worker, and the back room's last.
     lanes: Box<[Arc<Lane>]>,
+    /// One for each worker.
+    streams: Box<[Arc<Lane>]>,
     in_flight: AtomicUsize,
     pub(super) breaker: Breaker,
     /// What health checks say; without any it is well.
@@ -34,10 +38,12 @@ impl Endpoint {
     pub(super) fn new(spec: EndpointSpec, target: Target, backend: &GrpcSpec, workers: usize) -> Endpoint {
         let name = Arc::from(target.authority.as_str());
         let target = Arc::new(target);
+        let lanes = |purpose, count| (0..count).map(|_| Arc::new(Lane::new(Arc::clone(&target), purpose))).collect();
         Endpoint {
             spec,
             name,
-            lanes: (0..=workers).map(|_| Arc::new(Lane::new(Arc::clone(&target)))).collect(),
+            lanes: lanes(Purpose::Calls, workers + 1),
+            streams: lanes(Purpose::Streams, workers),
             in_flight: AtomicUsize::new(0),
             breaker: Breaker::new(&backend.breaker),
             well: AtomicBool::new(true),
@@ -59,12 +65,17 @@ impl Endpoint {
 
     /// Sends a request from this worker and waits for the reply.
     pub(super) async fn send(&self, worker: WorkerId, request: &Request) -> Result<Reply> {
-        let exchange = self.lane(worker).begin(request).await?;
+        let exchange = self.lane(worker).begin(|connection, target| connection.begin(target, request)).await?;
         let message = exchange.reply(request.reply_bytes_max).await?;
         Ok(Reply { message, endpoint: Arc::clone(&self.name) })
     }
 
-    /// Calls in flight, of all workers.
+    /// Opens a stream from this worker. A failure is always one of a stream that was not begun.
+    pub(super) async fn open(&self, worker: WorkerId, opening: &Opening) -> Result<(Speaking, Hearing)> {
+        self.streams[worker.0].begin(|connection, target| connection.open(target, opening)).await
+    }
+
+    /// Calls and streams in flight, of all workers.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }

@@ -5,6 +5,8 @@
 //! gone from here at once; the first attempt to replace it is made with the next call, and each that fails doubles the pause before
 //! the one after.
 //!
+//! Calls of one reply and streams that stay open have lanes of their own (see `channel.rs`), which differ in nothing else.
+//!
 //! Everything here is made on the runtime of the worker whose lane it is, and stays there.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-use super::Request;
-use super::channel::{self, Begin, Connection, Driver, Exchange, Load};
+use super::channel::{self, Begin, Connection, Driver, Load, Purpose};
 use super::dial::Target;
 use crate::drain::Tasks;
 use crate::failure::{Failure, Reason, Result};
@@ -32,6 +33,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Lane {
     target: Arc<Target>,
+    purpose: Purpose,
     state: Mutex<State>,
     waiting: Semaphore,
     /// The attempts to connect, and the drivers of what came of them.
@@ -54,8 +56,8 @@ struct Trouble {
     until: Instant,
 }
 
-enum Step {
-    Begun(Exchange),
+enum Step<T> {
+    Begun(T),
     /// A connection is being made; look again when it is.
     Wait(watch::Receiver<()>),
 }
@@ -63,27 +65,32 @@ enum Step {
 // === impl Lane ===
 
 impl Lane {
-    pub(super) fn new(target: Arc<Target>) -> Lane {
+    pub(super) fn new(target: Arc<Target>, purpose: Purpose) -> Lane {
         let state = State { connections: Vec::new(), attempt: None, trouble: None };
-        Lane { target, state: Mutex::new(state), waiting: Semaphore::new(WAITING_MAX), tasks: Tasks::new() }
+        Lane { target, purpose, state: Mutex::new(state), waiting: Semaphore::new(WAITING_MAX), tasks: Tasks::new() }
     }
 
-    /// Begins a call, on a new connection if it must. A failure is always one of a call that was not sent.
-    pub(super) async fn begin(self: &Arc<Self>, request: &Request) -> Result<Exchange> {
-        match self.step(request)? {
-            Step::Begun(exchange) => Ok(exchange),
-            Step::Wait(attempt) => self.begin_later(attempt, request).await,
+    /// Begins a call, which `begin` does with a connection, on a new one if it must. A failure is always one of a call that was not
+    /// sent.
+    pub(super) async fn begin<T>(self: &Arc<Self>, begin: impl Fn(&mut Connection, &Target) -> Begin<T>) -> Result<T> {
+        match self.step(&begin)? {
+            Step::Begun(call) => Ok(call),
+            Step::Wait(attempt) => self.begin_later(attempt, &begin).await,
         }
     }
 
-    async fn begin_later(self: &Arc<Self>, mut attempt: watch::Receiver<()>, request: &Request) -> Result<Exchange> {
+    async fn begin_later<T>(
+        self: &Arc<Self>,
+        mut attempt: watch::Receiver<()>,
+        begin: &impl Fn(&mut Connection, &Target) -> Begin<T>,
+    ) -> Result<T> {
         let Ok(_place) = self.waiting.try_acquire() else { return Err(overloaded("too many calls wait for a connection")) };
         let begun = async {
             loop {
                 // Nothing is ever sent: it is the sender's end that is waited for.
                 let _ = attempt.changed().await;
-                match self.step(request)? {
-                    Step::Begun(exchange) => return Ok(exchange),
+                match self.step(begin)? {
+                    Step::Begun(call) => return Ok(call),
                     Step::Wait(another) => attempt = another,
                 }
             }
@@ -92,10 +99,10 @@ impl Lane {
         timeout(patience, begun).await.unwrap_or_else(|_| Err(unreachable(&no_connection_within(patience))))
     }
 
-    fn step(self: &Arc<Self>, request: &Request) -> Result<Step> {
+    fn step<T>(self: &Arc<Self>, begin: &impl Fn(&mut Connection, &Target) -> Begin<T>) -> Result<Step<T>> {
         let mut state = self.lock();
-        if let Some(exchange) = state.begin(&self.target, request) {
-            return Ok(Step::Begun(exchange));
+        if let Some(call) = state.begin(|connection| begin(connection, &self.target)) {
+            return Ok(Step::Begun(call));
         }
         if let Some(attempt) = state.attempt_under_way() {
             return Ok(Step::Wait(attempt));
@@ -136,7 +143,7 @@ impl Lane {
 
     async fn connect(self: &Arc<Self>) {
         let patience = self.target.connect_timeout;
-        let connected = timeout(patience, channel::connect(&self.target)).await;
+        let connected = timeout(patience, channel::connect(&self.target, self.purpose)).await;
         match connected.unwrap_or_else(|_| Err(no_connection_within(patience))) {
             Ok((connection, driver)) => self.adopt(connection, driver),
             Err(cause) => {
@@ -172,11 +179,11 @@ impl Lane {
 // === impl State ===
 
 impl State {
-    fn begin(&mut self, target: &Target, request: &Request) -> Option<Exchange> {
+    fn begin<T>(&mut self, begin: impl Fn(&mut Connection) -> Begin<T>) -> Option<T> {
         let mut index = 0;
         while let Some(connection) = self.connections.get_mut(index) {
-            match connection.begin(target, request) {
-                Begin::Begun(exchange) => return Some(exchange),
+            match begin(connection) {
+                Begin::Begun(call) => return Some(call),
                 Begin::Full => index += 1,
                 Begin::Gone => self.remove(index, "the peer takes no more calls on this connection".to_owned()),
             }

@@ -1,6 +1,7 @@
 //! gRPC's frame around a message: a flag, four bytes of length, the message.
 //!
-//! Promises: a reply takes no more memory than its bound and one DATA frame; one that arrives in a single frame is not copied.
+//! Promises: what is being put together takes no more memory than the bound on one message and what came in with its last chunk; a
+//! message that arrives in a single frame is not copied.
 
 use bytes::{Bytes, BytesMut};
 
@@ -9,13 +10,14 @@ use crate::failure::{Failure, Reason};
 /// Bytes before a message: one says whether it is compressed, four how long it is.
 const PREFIX_BYTES: usize = 5;
 
-/// Gathers the one message of a reply from the chunks it arrives in.
+/// Makes messages out of the chunks in which they arrive.
 pub(super) struct Assembly {
     bytes_max: usize,
     held: Held,
 }
 
-enum Held {
+/// Chunks, one behind the other.
+pub(super) enum Held {
     /// What arrived first, as it arrived; empty at the beginning.
     First(Bytes),
     /// What arrived in several chunks.
@@ -33,22 +35,18 @@ pub const fn frame(message_bytes: usize) -> [u8; PREFIX_BYTES] {
 
 impl Assembly {
     pub(super) fn new(bytes_max: usize) -> Assembly {
-        Assembly { bytes_max, held: Held::First(Bytes::new()) }
+        Assembly { bytes_max, held: Held::default() }
     }
 
-    /// Takes the next chunk, and refuses as soon as what has come so far cannot be one message within the bound.
-    pub(super) fn push(&mut self, chunk: Bytes) -> Result<(), Failure> {
-        match &mut self.held {
-            Held::First(first) if first.is_empty() => *first = chunk,
-            Held::First(first) => {
-                let mut several = BytesMut::from(std::mem::take(first));
-                several.extend_from_slice(&chunk);
-                self.held = Held::Several(several);
-            }
-            Held::Several(several) => several.extend_from_slice(&chunk),
-        }
+    /// Takes the next chunk in. [`take`](Assembly::take) says what is wrong with it.
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        self.held.push(chunk);
+    }
+
+    /// The next message, when all of it has come. Refuses as soon as what has come cannot be one within the bound.
+    pub(super) fn take(&mut self) -> Result<Option<Bytes>, Failure> {
         let held = self.held.bytes();
-        let Some((prefix, message)) = held.split_first_chunk::<PREFIX_BYTES>() else { return Ok(()) };
+        let Some((prefix, rest)) = held.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         if prefix[0] != 0 {
             return Err(bad_reply("the reply is compressed, which was not asked for"));
         }
@@ -58,32 +56,60 @@ impl Assembly {
             return Err(Failure::gateway(Reason::ReplyTooLarge, "the reply is larger than this route passes on; ask for less at a time")
                 .because(format!("{announced} bytes announced, reply_bytes_max is {bytes_max}")));
         }
-        if message.len() > announced {
-            return Err(bad_reply("the reply holds more than its one message"));
-        }
-        Ok(())
+        Ok((rest.len() >= announced).then(|| self.held.split_to(PREFIX_BYTES + announced).slice(PREFIX_BYTES..)))
     }
 
-    /// The message, when all of it has come.
-    pub(super) fn finish(self) -> Result<Bytes, Failure> {
-        let held = match self.held {
-            Held::First(first) => first,
-            Held::Several(several) => several.freeze(),
-        };
-        match held.split_first_chunk::<PREFIX_BYTES>() {
-            Some((prefix, message)) if message.len() == announced(prefix) => Ok(held.slice(PREFIX_BYTES..)),
-            None if held.is_empty() => Err(bad_reply("the reply says OK and holds no message")),
-            _ => Err(bad_reply("the reply ended within its message")),
-        }
+    /// Whether nothing of a message has come that was not taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.bytes().is_empty()
     }
 }
 
+// === impl Held ===
+
 impl Held {
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        match self {
+            Held::First(first) if first.is_empty() => *first = chunk,
+            Held::First(first) => {
+                let mut several = BytesMut::from(std::mem::take(first));
+                several.extend_from_slice(&chunk);
+                *self = Held::Several(several);
+            }
+            Held::Several(several) => several.extend_from_slice(&chunk),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Held::First(first) => first,
             Held::Several(several) => several,
         }
+    }
+
+    /// Everything that is held.
+    pub(super) fn take(&mut self) -> Bytes {
+        match std::mem::take(self) {
+            Held::First(first) => first,
+            Held::Several(several) => several.freeze(),
+        }
+    }
+
+    fn split_to(&mut self, bytes: usize) -> Bytes {
+        // What is empty keeps no buffer.
+        if bytes == self.bytes().len() {
+            return self.take();
+        }
+        match self {
+            Held::First(first) => first.split_to(bytes),
+            Held::Several(several) => several.split_to(bytes).freeze(),
+        }
+    }
+}
+
+impl Default for Held {
+    fn default() -> Held {
+        Held::First(Bytes::new())
     }
 }
 
@@ -100,31 +126,51 @@ fn bad_reply(what: &'static str) -> Failure {
 mod tests {
     use super::*;
 
-    fn assemble(chunks: &[&[u8]]) -> Result<Bytes, String> {
+    /// The messages in these chunks, and `...` when something is left over.
+    fn assemble(chunks: &[&[u8]]) -> Result<Vec<Bytes>, String> {
         let mut assembly = Assembly::new(4);
+        let mut messages = Vec::new();
         for chunk in chunks {
-            assembly.push(Bytes::copy_from_slice(chunk)).map_err(|failure| failure.reason().to_owned())?;
+            assembly.push(Bytes::copy_from_slice(chunk));
+            while let Some(message) = assembly.take().map_err(|failure| failure.reason().to_owned())? {
+                messages.push(message);
+            }
         }
-        assembly.finish().map_err(|failure| failure.cause().unwrap_or_default().to_owned())
+        if !assembly.is_empty() {
+            messages.push(Bytes::from_static(b"..."));
+        }
+        Ok(messages)
     }
 
     #[test]
-    fn a_message_is_put_together_from_any_chunks() {
-        let framed = [&frame(4)[..], b"abcd"].concat();
+    fn messages_are_put_together_from_any_chunks() {
+        let framed = [&frame(4)[..], b"abcd", &frame(0), &frame(2), b"ef"].concat();
         for size in 1..=framed.len() {
             let chunks: Vec<_> = framed.chunks(size).collect();
-            assert_eq!(assemble(&chunks).as_deref(), Ok(&b"abcd"[..]), "chunks of {size}");
+            let messages = [&b"abcd"[..], b"", b"ef"].map(Bytes::from_static);
+            assert_eq!(assemble(&chunks).as_deref(), Ok(&messages[..]), "chunks of {size}");
         }
-        assert_eq!(assemble(&[b"", &frame(0)]).as_deref(), Ok(&b""[..]));
+        assert_eq!(assemble(&[b"", &frame(0)]), Ok(vec![Bytes::new()]));
+        assert_eq!(assemble(&[]), Ok(Vec::new()));
     }
 
     #[test]
-    fn what_is_not_one_message_is_refused() {
+    fn what_is_no_message_is_refused_and_what_is_not_yet_one_is_waited_for() {
         assert_eq!(assemble(&[&frame(5)]), Err("REPLY_TOO_LARGE".to_owned()), "refused by its length alone");
         assert_eq!(assemble(&[&[1, 0, 0, 0, 0]]), Err("BAD_REPLY".to_owned()), "compressed");
-        assert_eq!(assemble(&[&[0, 0, 0, 0, 1, 7], &frame(0)]), Err("BAD_REPLY".to_owned()), "two messages");
-        assert_eq!(assemble(&[]), Err("the reply says OK and holds no message".to_owned()));
-        assert_eq!(assemble(&[&[0, 0]]), Err("the reply ended within its message".to_owned()));
-        assert_eq!(assemble(&[&frame(2), b"a"]), Err("the reply ended within its message".to_owned()));
+        for unfinished in [&[0, 0][..], &[0, 0, 0, 0, 2, 7]] {
+            assert_eq!(assemble(&[unfinished]), Ok(vec![Bytes::from_static(b"...")]));
+        }
+    }
+
+    #[test]
+    fn what_is_empty_holds_no_buffer() {
+        let mut assembly = Assembly::new(4);
+        for byte in [&frame(1)[..], b"a"].concat() {
+            assembly.push(Bytes::from(vec![byte]));
+        }
+        assert!(matches!(assembly.held, Held::Several(_)));
+        assert_eq!(assembly.take().ok().flatten().as_deref(), Some(&b"a"[..]));
+        assert!(matches!(assembly.held, Held::First(_)));
     }
 }

@@ -4,12 +4,14 @@
 //! WebSocket: a path, metadata, bytes and a deadline are all it is given.
 //!
 //! Promises: a call ends by its deadline; dropping it cancels it at the service; it is tried a second time only when nobody can have
-//! acted upon the first. A worker's calls use that worker's own connections.
+//! acted upon the first. A worker's calls use that worker's own connections. A stream is as slow as whoever reads it, on both sides,
+//! and holds up nobody else.
 //!
 //! - `spec` — what the table says about a backend
 //! - `cluster` — the way of a call: pick, send, judge, and again where that is right
 //! - `balancer`, `endpoint`, `breaker`, `lane` — which address, how it does, which of its connections
 //! - `dial`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
+//! - `stream` — calls of many messages: server, client and bidirectional streaming
 //! - `builtin` — services of this process
 //! - `outcome`, `message`, `trailers`, `timeout` — gRPC
 
@@ -25,6 +27,7 @@ mod message;
 mod outcome;
 mod reset;
 mod spec;
+mod stream;
 mod timeout;
 mod trailers;
 
@@ -46,6 +49,7 @@ pub use spec::{
     BalancePolicy, BreakerSpec, BudgetSpec, ConnectionsSpec, EndpointSpec, GrpcSpec, HealthSpec, LimitsSpec, Source, Spec, SpecKind,
     TlsSpec,
 };
+pub use stream::{Closed, Opening, Receiving, Sending};
 
 use builtin::Builtin;
 use cluster::Cluster;
@@ -142,6 +146,22 @@ impl Backend {
     }
 }
 
+impl Backend {
+    /// Opens a stream from this worker, on whose runtime the two halves must be polled. Returns as soon as the request's head is on
+    /// its way, and waits for no answer. A failure is always one of a stream that was not begun.
+    pub async fn open_stream(&self, worker: WorkerId, opening: Opening) -> Result<(Sending, Receiving)> {
+        timeout_at(opening.deadline, self.begin_stream(worker, &opening)).await.unwrap_or_else(|_| Err(too_late().unsent()))
+    }
+
+    async fn begin_stream(&self, worker: WorkerId, opening: &Opening) -> Result<(Sending, Receiving)> {
+        match &self.services {
+            _ if opening.deadline <= Instant::now() => Err(too_late().unsent()),
+            Services::Inside(builtin) => builtin.open(opening),
+            Services::Remote(cluster) => cluster.open_stream(worker, opening).await,
+        }
+    }
+}
+
 /// The headers that many calls have in common: these, and what gRPC needs. Room for the timeout is in them.
 pub fn headers(common: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> HeaderMap {
     let grpc = [
@@ -173,17 +193,21 @@ fn too_late() -> Failure {
 // === impl Request ===
 
 impl Request {
-    /// The headers of one attempt, made for it: HTTP/2 consumes them. They tell the service how long is left.
     fn attempt(&self) -> HeaderMap {
-        let mut headers = HeaderMap::clone(&self.headers);
-        for (name, value) in &self.metadata {
-            headers.insert(name, value.clone());
-        }
-        headers.insert(GRPC_TIMEOUT, timeout::grpc_timeout(self.time_left()));
-        headers
+        attempt(&self.headers, &self.metadata, self.deadline)
     }
 
     fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
+}
+
+/// The headers of one attempt, made for it: HTTP/2 consumes them. They tell the service how long is left.
+fn attempt(common: &HeaderMap, metadata: &[(HeaderName, HeaderValue)], deadline: Instant) -> HeaderMap {
+    let mut headers = HeaderMap::clone(common);
+    for (name, value) in metadata {
+        headers.insert(name, value.clone());
+    }
+    headers.insert(GRPC_TIMEOUT, timeout::grpc_timeout(deadline.saturating_duration_since(Instant::now())));
+    headers
 }

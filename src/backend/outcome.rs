@@ -32,11 +32,40 @@ pub(super) enum Fault {
     Broken(String),
 }
 
-/// Reads an answer to its end. An error leaves the rest of it unread.
+/// What the head of an answer announces.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum Announced {
+    /// A body, and trailers.
+    Messages,
+    /// Nothing more: the service has said OK already.
+    Nothing,
+}
+
+/// Reads the answer of a unary call to its end. An error leaves the rest of it unread.
 pub(super) async fn read(status: StatusCode, headers: &HeaderMap, answer: &mut impl Answer, bytes_max: usize) -> Result<Bytes> {
+    if head(status, headers)? == Announced::Nothing {
+        return Err(bad_reply("the reply says OK and holds no message"));
+    }
+    let mut assembly = Assembly::new(bytes_max);
+    let mut message = None;
+    while let Some(chunk) = answer.chunk().await {
+        assembly.push(chunk?);
+        if message.is_none() {
+            message = assembly.take()?;
+        }
+        if message.is_some() && !assembly.is_empty() {
+            return Err(bad_reply("the reply holds more than its one message"));
+        }
+    }
+    end(answer.trailers().await?.as_ref(), &assembly)?;
+    message.ok_or_else(|| bad_reply("the reply says OK and holds no message"))
+}
+
+/// Judges the head of an answer.
+pub(super) fn head(status: StatusCode, headers: &HeaderMap) -> Result<Announced> {
     match verdict(headers) {
         Verdict::Failed(failure) => return Err(failure),
-        Verdict::Ok => return Err(bad_reply("the reply says OK and holds no message")),
+        Verdict::Ok => return Ok(Announced::Nothing),
         Verdict::Silent => {}
     }
     if status != StatusCode::OK {
@@ -47,16 +76,14 @@ pub(super) async fn read(status: StatusCode, headers: &HeaderMap, answer: &mut i
             Vec::new(),
         ));
     }
-    if !is_grpc(headers) {
-        return Err(bad_reply("the service answered, but not in gRPC"));
-    }
+    if is_grpc(headers) { Ok(Announced::Messages) } else { Err(bad_reply("the service answered, but not in gRPC")) }
+}
 
-    let mut assembly = Assembly::new(bytes_max);
-    while let Some(chunk) = answer.chunk().await {
-        assembly.push(chunk?)?;
-    }
-    match answer.trailers().await?.as_ref().map_or(Verdict::Silent, verdict) {
-        Verdict::Ok => assembly.finish(),
+/// Judges the end of an answer: what stands behind its last message, and what is left of one that did not come whole.
+pub(super) fn end(trailers: Option<&HeaderMap>, rest: &Assembly) -> Result<()> {
+    match trailers.map_or(Verdict::Silent, verdict) {
+        Verdict::Ok if rest.is_empty() => Ok(()),
+        Verdict::Ok => Err(bad_reply("the reply ended within its message")),
         Verdict::Failed(failure) => Err(failure),
         Verdict::Silent => Err(bad_reply("the reply ended without a grpc-status")),
     }
