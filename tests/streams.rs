@@ -7,7 +7,7 @@ use protogate::reload::Outcome;
 use protogate::wire::{Codec, Envelope};
 
 use crate::support::TestGateway;
-use crate::support::streams::{PROTO, Taps, Tapper, Told};
+use crate::support::streams::{PROTO, Tapper, Taps, Told};
 
 const LIST: u32 = 5001;
 const GATHER: u32 = 5002;
@@ -26,7 +26,7 @@ descriptors: [{{ proto: ../stream }}]
 backends: {{ taps: {{ grpc: {{ endpoints: ["http://{address}"] }} }} }}
 permissions: {{ roles: {{ player: {{ grant: [tap.talk] }}, anonymous: {{ grant: [lobby] }} }} }}
 rate_limits: {{ plenty: {{ key: [caller], rate: 100000/s, burst: 100000 }}, few: {{ key: [caller], rate: 1/h, burst: 3 }} }}
-defaults: {{ backend: taps, rate_limits: [plenty] }}
+defaults: {{ backend: taps, rate_limits: [plenty], reply_bytes_max: 64KiB }}
 routes:
   5001: {{ name: tap.list, rpc: stream.v1.Taps/List, access: anonymous }}
   5002: {{ name: tap.gather, rpc: stream.v1.Taps/Gather, access: anonymous }}
@@ -264,9 +264,10 @@ async fn a_client_is_granted_more_as_the_service_takes_it_and_one_that_takes_mor
         client.end(7).await;
         assert_eq!(client.hear().await, Told::Reply(GATHER, 7, "0 1 2 3".to_owned()));
     }
-    // A service that takes nothing fills its window, and what the client may say is then all that waits.
     let mut client = anonymous(&gateway, Codec::Proto).await;
+    let before = taps.state.heard.load(SeqCst);
     client.open(TALK, 8, "deaf").await;
+    taps.until(|state| &state.heard, before + 1).await;
     let mut told = Vec::new();
     for _ in 0..200 {
         client.tell(8, &"x".repeat(1000)).await;
@@ -360,7 +361,7 @@ async fn a_stream_is_of_the_session_that_opened_it() {
 #[tokio::test]
 async fn a_slow_client_slows_its_streams_down_and_nothing_else() {
     let taps = Taps::start().await;
-    let gateway = start_with(&taps, "connections: { stream_credit: 1024, outbox_bytes_max: 64KiB }", "reply_bytes_max: 16KiB", "");
+    let gateway = start_with(&taps, "connections: { stream_credit: 1024, outbox_bytes_max: 64KiB }", "permissions: [tap.talk]", "");
     let mut client = anonymous(&gateway, Codec::Proto).await;
     client.open(TALK, 6, "ready").await;
     assert_eq!(client.hear().await, line(6, "ready"));

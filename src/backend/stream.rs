@@ -77,7 +77,11 @@ pub(super) fn remote((speaking, hearing): (Speaking, Hearing), pick: Pick, openi
 }
 
 /// The halves of a stream to a service of this process.
-pub(super) fn inside((speaking, hearing): (builtin::Speaking, builtin::Hearing), name: &Arc<str>, opening: &Opening) -> (Sending, Receiving) {
+pub(super) fn inside(
+    (speaking, hearing): (builtin::Speaking, builtin::Hearing),
+    name: &Arc<str>,
+    opening: &Opening,
+) -> (Sending, Receiving) {
     (Sending(Outlet::Inside(speaking)), receiving(Inlet::Inside(hearing), Arc::clone(name), None, opening))
 }
 

@@ -210,6 +210,10 @@ impl Talk {
 
     async fn hear(&mut self) -> Result<Option<Line>, Gone> {
         let line = self.heard.message().await.map_err(|_| Gone)?;
+        // To tonic's servers a client that has cancelled says its last; what it hears no more says which it was.
+        if line.is_none() && timeout(Duration::from_millis(30), self.out.closed()).await.is_ok() {
+            return Err(Gone);
+        }
         self.state.heard.fetch_add(usize::from(line.is_some()), Ordering::SeqCst);
         Ok(line)
     }
