@@ -55,7 +55,7 @@ pub struct Closed;
 /// What a service says, in this order.
 pub(super) enum Event {
     Head(StatusCode, HeaderMap),
-    /// A part of the body, not empty; any number of them.
+    /// A part of the body; any number of them.
     Chunk(Bytes),
     End(Option<HeaderMap>),
 }
@@ -147,6 +147,15 @@ impl Receiving {
     /// Who answers: `host:port`, or the name of a service of this process.
     pub fn endpoint(&self) -> &Arc<str> {
         &self.endpoint
+    }
+
+    /// What has come over the network and was not asked for.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.inlet {
+            Some(Inlet::Remote(hearing)) => hearing.held_bytes(),
+            _ => 0,
+        }
     }
 }
 

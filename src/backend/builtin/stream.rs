@@ -1,7 +1,8 @@
 //! A stream to a service of this process, in two halves: what is said to it, and what it says.
 //!
 //! The service and the body of its answer are polled by one task, on the back room's runtime. Promises: the body is polled only as it is
-//! heard, one part ahead; of what is said one message waits; at its deadline, or when nobody hears it, the service is dropped.
+//! heard, at most [`PARTS_AHEAD`] ahead and one more; of what is said one message waits; at its deadline, or when nobody hears it, the
+//! service is dropped.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,17 +12,19 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::Frame;
-use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
-use super::{Builtin, Inside, broken_off, request};
-use crate::backend::outcome::Fault;
+use super::{Answered, Builtin, Inside, broken_off, request};
+use crate::backend::outcome::Answer as _;
 use crate::backend::stream::{self, Closed, Event, Opening, Receiving, Sending};
 use crate::failure::{Failure, Result};
+
+/// Parts of an answer that wait to be heard. tonic makes them of one message, or of several up to 32 KiB.
+const PARTS_AHEAD: usize = 2;
 
 /// The half that says messages.
 pub(in crate::backend) struct Speaking {
@@ -35,6 +38,8 @@ pub(in crate::backend) struct Hearing {
     events: mpsc::Receiver<Result<Event>>,
     running: AbortOnDropHandle<()>,
 }
+
+type Unheard = mpsc::error::SendError<Result<Event>>;
 
 /// What is said, as the service reads it.
 struct Said {
@@ -50,7 +55,7 @@ impl Builtin {
         let seat = super::sit(&self.free_streams)?;
         let finished = Arc::new(AtomicBool::new(false));
         let (messages, said) = mpsc::channel(1);
-        let (hear, events) = mpsc::channel(1);
+        let (hear, events) = mpsc::channel(PARTS_AHEAD);
         let said = Said { messages: said, finished: Arc::clone(&finished) };
         let request = request(&opening.path, opening.attempt(), Body::new(said));
         let (service, deadline) = (self.service.clone(), opening.deadline);
@@ -65,25 +70,17 @@ impl Builtin {
 }
 
 /// Calls the service and tells what it says, until it ends or nobody hears it.
-async fn tell(service: Inside, request: http::Request<Body>, hear: mpsc::Sender<Result<Event>>) {
-    let (head, mut body) = match service.oneshot(request).await {
+async fn tell(service: Inside, request: http::Request<Body>, hear: mpsc::Sender<Result<Event>>) -> std::result::Result<(), Unheard> {
+    let (head, body) = match service.oneshot(request).await {
         Ok(response) => response.into_parts(),
         Err(never) => match never {},
     };
-    if hear.send(Ok(Event::Head(head.status, head.headers))).await.is_err() {
-        return;
+    let mut answer = Answered { body, trailers: None };
+    hear.send(Ok(Event::Head(head.status, head.headers))).await?;
+    while let Some(chunk) = answer.chunk().await {
+        hear.send(chunk.map(Event::Chunk).map_err(Failure::from)).await?;
     }
-    let mut trailers = None;
-    // Polled only when there is room for what comes of it.
-    while let Ok(room) = hear.reserve().await {
-        match body.frame().await.map(|frame| frame.map(Frame::into_data)) {
-            Some(Ok(Ok(chunk))) if chunk.is_empty() => {}
-            Some(Ok(Ok(chunk))) => room.send(Ok(Event::Chunk(chunk))),
-            Some(Ok(Err(other))) => trailers = other.into_trailers().ok(),
-            Some(Err(status)) => return room.send(Err(Fault::Broken(status.to_string()).into())),
-            None => return room.send(Ok(Event::End(trailers))),
-        }
-    }
+    hear.send(Ok(Event::End(answer.trailers))).await
 }
 
 // === impl Speaking ===

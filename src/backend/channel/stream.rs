@@ -118,6 +118,11 @@ impl Hearing {
     pub(in crate::backend) async fn next(&mut self) -> Result<Event> {
         poll_fn(|context| self.stream.lock().poll_next(context)).await
     }
+
+    #[cfg(test)]
+    pub(in crate::backend) fn held_bytes(&self) -> usize {
+        self.stream.lock().held.bytes().len()
+    }
 }
 
 impl Drop for Hearing {

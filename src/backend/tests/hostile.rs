@@ -23,11 +23,11 @@ use crate::backend::{EndpointSpec, frame};
 use crate::id::WorkerId;
 
 /// The head of every gRPC answer.
-fn head() -> Response<()> {
+pub fn head() -> Response<()> {
     Response::builder().header("content-type", "application/grpc").body(()).expect("a response")
 }
 
-fn status(value: &'static str) -> HeaderMap {
+pub fn status(value: &'static str) -> HeaderMap {
     HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static(value))])
 }
 

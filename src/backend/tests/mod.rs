@@ -1,9 +1,13 @@
-//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`).
+//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`); and
+//! the same in streams (`streams`, `broken_streams`).
 
+mod broken_streams;
 mod hostile;
 mod inside;
 mod peer;
 mod served;
+mod streaming;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +18,9 @@ use prost::Message as _;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::{Backend, Builtins, Choice, EndpointSpec, GrpcSpec, Reply, Request, Spec, SpecKind, TlsSpec, frame};
+use super::{
+    Backend, Builtins, Choice, Closed, EndpointSpec, GrpcSpec, Opening, Receiving, Reply, Request, Sending, Spec, SpecKind, TlsSpec, frame,
+};
 use crate::failure::{Code, Failure};
 use crate::id::WorkerId;
 use crate::services::echo::v1::{EchoRequest, EchoResponse};
@@ -32,15 +38,71 @@ fn open(endpoints: Vec<EndpointSpec>, tls: Option<TlsSpec>) -> Arc<Backend> {
     Backend::open(Spec { name: Arc::from("test"), kind }, 2, &Builtins::new(Handle::current()), None).expect("a backend that can be opened")
 }
 
+/// A stream of this method, with ample time.
+fn opening(method: &'static str) -> Opening {
+    Opening {
+        path: PathAndQuery::from_static(method),
+        headers: Arc::new(super::headers([])),
+        metadata: Vec::new(),
+        choice: Choice::default(),
+        deadline: Instant::now() + Duration::from_secs(20),
+        message_bytes_max: 1 << 20,
+    }
+}
+
+/// A message behind its frame.
+fn framed(text: &str) -> Bytes {
+    let message = EchoRequest { text: text.to_owned() }.encode_to_vec();
+    Bytes::from([&frame(message.len())[..], &message].concat())
+}
+
+/// The two halves of a stream.
+struct Talk {
+    sending: Sending,
+    receiving: Receiving,
+}
+
+impl Talk {
+    async fn open(backend: &Backend, opening: Opening) -> Talk {
+        let (sending, receiving) = backend.open_stream(WORKER, opening).await.expect("a stream");
+        Talk { sending, receiving }
+    }
+
+    async fn say(&mut self, text: &str) -> Result<(), Closed> {
+        self.sending.send(framed(text)).await
+    }
+
+    async fn hear(&mut self) -> String {
+        Talk::hear_from(&mut self.receiving).await
+    }
+
+    /// What comes next, in one line: the text, OK or the failure.
+    async fn hear_from(receiving: &mut Receiving) -> String {
+        let text = |message| EchoResponse::decode(message).expect("an echo").text;
+        said(receiving.message().await.map(|message| message.map_or_else(|| "OK".to_owned(), text)))
+    }
+
+    /// Everything up to the end, and the end.
+    async fn rest(&mut self) -> (Vec<String>, String) {
+        let mut heard = Vec::new();
+        loop {
+            match self.receiving.message().await {
+                Ok(Some(message)) => heard.push(EchoResponse::decode(message).expect("an echo").text),
+                Ok(None) => return (heard, "OK".to_owned()),
+                Err(failure) => return (heard, said(Err(failure))),
+            }
+        }
+    }
+}
+
 /// A call to the echo service, with ample time.
 fn echo(text: &str) -> Request {
-    let message = EchoRequest { text: text.to_owned() }.encode_to_vec();
     Request {
         path: PathAndQuery::from_static("/protogate.echo.v1.EchoService/Echo"),
         headers: Arc::new(super::headers([])),
         metadata: Vec::new(),
         choice: Choice::default(),
-        body: Bytes::from([&frame(message.len())[..], &message].concat()),
+        body: framed(text),
         deadline: Instant::now() + Duration::from_secs(20),
         reply_bytes_max: 1 << 20,
     }

@@ -1,5 +1,6 @@
 //! Services to talk to: a tonic server that does what the text of a call says, and HTTP/2 servers made by hand.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +11,9 @@ use h2::server::SendResponse;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tonic::body::Body;
 use tonic::metadata::MetadataMap;
+use tonic::server::NamedService;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -42,12 +45,28 @@ struct Running<'a>(&'a Seen);
 /// A tonic server with these settings.
 pub async fn tonic_service(streams_max: Option<u32>) -> Service {
     let seen = Arc::new(Seen::default());
-    let (listener, port) = listen().await;
     let service = EchoServiceServer::new(Obedient(Arc::clone(&seen)));
     let server = tonic::transport::Server::builder().max_concurrent_streams(streams_max).add_service(service);
+    let mut service = run(server).await;
+    service.seen = seen;
+    service
+}
+
+/// A tonic server with this service.
+pub async fn serve<S>(service: S) -> Service
+where
+    S: tower::Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S: NamedService + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    run(tonic::transport::Server::builder().add_service(service)).await
+}
+
+async fn run(server: tonic::transport::server::Router) -> Service {
+    let (listener, port) = listen().await;
     let incoming = tonic::transport::server::TcpIncoming::from(listener);
     let serving = tokio::spawn(async move { server.serve_with_incoming(incoming).await.expect("the server runs") });
-    Service { port, seen, serving }
+    Service { port, seen: Arc::default(), serving }
 }
 
 /// An HTTP/2 server that hands every call to `answer`.
