@@ -285,8 +285,8 @@ fn bounds(gateway: &GatewayFile, settings: &Settings, report: &mut Report) {
             .help("write at least 1")
             .path(format!("connections.{key}"))
     };
-    for (key, written) in [("max", &connections.max), ("per_ip_max", &connections.per_ip_max), ("inflight_max", &connections.inflight_max)]
-    {
+    let counts = [("max", &connections.max), ("per_ip_max", &connections.per_ip_max), ("inflight_max", &connections.inflight_max)];
+    for (key, written) in counts {
         if let Some(written) = written
             && written.value == 0
         {

@@ -56,8 +56,8 @@ pub fn fits(method: &Method, route: &Route, path: &str, report: &mut Report) {
 fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Unary => "takes one message and answers with one",
-        Kind::ServerStream => "answers with a stream",
-        Kind::ClientStream => "takes a stream",
-        Kind::Bidi => "takes a stream and answers with one",
+        Kind::ServerStream => "answers with a stream of messages",
+        Kind::ClientStream => "takes a stream of messages",
+        Kind::Bidi => "takes a stream of messages and answers with one",
     }
 }
