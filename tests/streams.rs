@@ -1,5 +1,7 @@
 //! Streams: messages both ways by one id, how they are held back, and how they end.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -384,4 +386,31 @@ async fn a_slow_client_slows_its_streams_down_and_nothing_else() {
     while client.hear().await != failed(LIST, 7, "CANCELLED") {}
     client.tell(6, "still here").await;
     assert_eq!(client.hear().await, line(6, "still here"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_talks_on_a_stream() {
+    let (_taps, gateway) = start().await;
+    let run = |arguments: &str, typed: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_protogate"));
+        command.args(["call", "--url", &format!("ws://{}/ws", gateway.edge())]).args(arguments.split_whitespace());
+        let mut child =
+            command.current_dir(gateway.folder()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let lines = |texts: &[&str]| texts.iter().map(|text| format!("{{\"text\":\"{text}\"}}\n")).collect::<String>();
+    let (code, said, complaint) = run(r#"5001 {"text":"count\u0020100"}"#, "");
+    assert_eq!((code, said.lines().count()), (Some(0), 100), "more than it was granted at first: {complaint}");
+    for known in ["--stream", "--config routes", "--config routes --format proto"] {
+        let (code, said, complaint) = run(&format!("5003 {known}"), "{\"text\":\"a\"}\n\n{\"text\":\"b\"}\n");
+        assert_eq!((code, said), (Some(0), lines(&["a", "b"])), "{known}: {complaint}");
+        let gathered = run(&format!("5002 {{\"text\":\"a\"}} {known}"), "{\"text\":\"b\"}");
+        assert_eq!((gathered.0, gathered.1), (Some(0), lines(&["a b"])), "{known}: {}", gathered.2);
+    }
+    let (code, said, complaint) = run(r#"5001 {"text":"fail\u00201"}"#, "");
+    assert_eq!((code, said), (Some(1), lines(&["0"])));
+    assert!(complaint.contains("NOT_FOUND") && complaint.contains("no such tap"), "{complaint}");
 }

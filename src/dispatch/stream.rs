@@ -71,7 +71,7 @@ pub enum Said {
         rest: Box<Stream>,
     },
     /// It is over: with a failure, or with the reply to a stream of the client's.
-    Over(Answer),
+    Over(Box<Answer>),
     /// It is over, and all is well.
     Done(CallId),
 }
@@ -222,7 +222,7 @@ impl Stream {
             Ok(Some(reply)) => Ok(reply),
             Err(status) => Err(status),
         };
-        Said::Over(Answer { protocol: route.number, id, result, silent: false, effect: None })
+        Said::Over(Box::new(Answer { protocol: route.number, id, result, silent: false, effect: None }))
     }
 
     /// Ends it with this failure, which its next step says.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::dispatch::{Answer, Inlet, Said, Stream};
+use crate::dispatch::{Inlet, Said, Stream};
 use crate::id::{CallId, Generation};
 use crate::session::outbox::Full;
 
@@ -87,7 +87,8 @@ impl Streams {
         let Some(open) = &mut self.open else { return };
         match said {
             Said::Message { rest, .. } | Said::Grant { rest, .. } => open.running.push(Box::pin(rest.next())),
-            Said::Over(Answer { id, .. }) | Said::Done(id) => open.known.retain(|known| known.id != id),
+            Said::Over(answer) => open.forget(answer.id),
+            Said::Done(id) => open.forget(id),
         }
     }
 
@@ -142,5 +143,13 @@ impl Streams {
         if self.is_empty() {
             self.open = None;
         }
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    fn forget(&mut self, id: CallId) {
+        self.known.retain(|known| known.id != id);
     }
 }
