@@ -27,6 +27,8 @@ mod effects;
 
 // Other services that decide whether a call may happen.
 mod guards;
+// Messages both ways by one id.
+mod streams;
 
 // Topics: who hears them, and what is said to whom that comes back.
 mod topics;

@@ -6,24 +6,27 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
-use super::client::{Client, Heard, Lost, Said};
+use super::client::{Client, Lost};
 use super::dictionary::{Dictionary, Request, cannot_ask};
 use super::follow::Follow;
+use super::streaming::{self, Asked};
 use super::typing::typed_lines;
-use super::{Config, Data, Exit, harmless, lines};
+use super::{Config, Data, Exit};
 use crate::pipeline::signer::Signer;
 use crate::proto::Pools;
 use crate::reload;
 use crate::table::compile::Context;
 use crate::table::plan::Plan;
-use crate::wire::Codec;
+use crate::wire::{Codec, v1};
 
 /// How long a token of `--as` is good. One that follows renews it.
 const TOKEN_LIFE: Duration = Duration::from_secs(300);
 
 /// Call a route and print the reply as JSON; with --follow, stay and take part in what comes.
+///
+/// A stream is printed line by line as it comes, and ends with its failure or well.
 ///
 /// Followed, a reply is `= NUMBER JSON`, a push is `← NUMBER [NAME] [TOPIC#OFFSET] JSON`, what becomes of the connection begins with `*`, and
 /// failures go to standard error. Lines on standard input are further calls, such as `2003 {"roomId":"42"}`. Pushes are acknowledged, and
@@ -36,9 +39,13 @@ pub struct Call {
     #[arg(required_unless_present = "follow")]
     protocol: Option<u32>,
 
-    /// The request, as JSON.
-    #[arg(default_value = "{}")]
-    request: String,
+    /// The request, as JSON; `{}` where nothing is said.
+    request: Option<String>,
+
+    /// The method takes a stream: each line on standard input is a further message, and the end of it ends the stream. With --config that
+    /// is known by itself. Without a request the first line is the first message.
+    #[arg(long, conflicts_with = "follow")]
+    stream: bool,
 
     /// Call this next, once the call before it is answered: a number and JSON. As often as you like.
     #[arg(long, value_name = "CALL")]
@@ -126,12 +133,12 @@ impl Call {
             let follow = Follow::new(way, dictionary, script.into(), typed_lines());
             return runtime.block_on(follow.run(self.seconds.map(Duration::from_secs)));
         }
-        runtime.block_on(converse(&way, &dictionary, &script))
+        runtime.block_on(converse(&way, &dictionary, &script, &self))
     }
 
     /// What to call, in this order.
     fn script(&self) -> Result<Vec<Request>, Exit> {
-        let first = self.protocol.map(|number| Request::new(number, &self.request)).transpose();
+        let first = self.protocol.map(|number| Request::new(number, self.request.as_deref().unwrap_or_default())).transpose();
         let first = first.map_err(cannot_ask)?;
         let round: Vec<Request> = first.into_iter().chain(self.then.iter().cloned()).collect();
         Ok(round.iter().cycle().take(round.len() * self.repeat as usize).cloned().collect())
@@ -199,31 +206,22 @@ impl Way {
     }
 }
 
-/// Calls, one after the other, and leaves.
-async fn converse(way: &Way, dictionary: &Dictionary, script: &[Request]) -> Result<(), Exit> {
+/// Calls, one after the other, and leaves. With `takes_stream`, what is typed goes on with what each call began.
+async fn converse(way: &Way, dictionary: &Dictionary, script: &[Request], call: &Call) -> Result<(), Exit> {
     let payloads: Result<Vec<_>, Exit> = script.iter().map(|request| Ok((request.number, dictionary.encode(request)?))).collect();
     let payloads = payloads?;
+    let mut typed = None;
     let mut client = way.connect().await?;
-    for ((protocol, payload), id) in payloads.iter().zip(1..) {
-        client.say(Said { protocol: *protocol, id, payload, ack: 0 }).await?;
-        let heard = answer(&mut client, id, way.patience).await?;
-        if let Some(status) = &heard.failure {
-            return Err(Exit::new(1, lines::failure(status)));
-        }
-        let json = dictionary.reply(heard.protocol, &heard.payload).map_err(Lost::Malformed)?;
-        println!("{}", harmless(&json));
+    let hello = timeout(way.patience, client.hear()).await.map_err(|_| Lost::Broken("no greeting in time".to_owned()))??;
+    let hello: v1::Hello = dictionary.read("Hello", &hello.payload).map_err(Lost::Malformed)?;
+    for ((number, payload), id) in payloads.iter().zip(1..) {
+        let takes_stream = call.stream || dictionary.takes_stream(*number);
+        let is_typed = takes_stream && call.request.is_none() && call.protocol == Some(*number);
+        let first = (!is_typed).then_some(payload.as_slice());
+        let asked = Asked { number: *number, id, first, patience: way.patience, credit: hello.stream_credit };
+        let typed = takes_stream.then(|| typed.get_or_insert_with(typed_lines));
+        streaming::ask(&mut client, dictionary, asked, typed).await?;
     }
     client.leave().await;
     Ok(())
-}
-
-/// The answer to a call; whatever else comes is for somebody who follows.
-async fn answer(client: &mut Client, id: u32, patience: Duration) -> Result<Heard, Lost> {
-    let deadline = Instant::now() + patience;
-    loop {
-        let heard = timeout_at(deadline, client.hear()).await.map_err(|_| Lost::Broken("no reply in time".to_owned()))??;
-        if heard.id == id {
-            return Ok(heard);
-        }
-    }
 }

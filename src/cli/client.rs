@@ -27,12 +27,17 @@ pub struct Client {
 }
 
 /// What a client says.
+#[derive(Default)]
 pub struct Said<'a> {
     pub protocol: u32,
     pub id: u32,
     /// In the connection's form.
     pub payload: &'a [u8],
     pub ack: u32,
+    /// It is a message of a stream, and others may follow.
+    pub more: bool,
+    /// Messages of the stream that may come in addition.
+    pub credit: u32,
 }
 
 /// What the gateway says.
@@ -44,6 +49,11 @@ pub struct Heard {
     pub payload: Vec<u8>,
     /// Of a failure alone.
     pub failure: Option<Status>,
+    /// The good end of a stream.
+    pub is_done: bool,
+    /// A message of a stream.
+    pub more: bool,
+    pub credit: u32,
     pub seq: u32,
     pub topic: String,
     pub epoch: String,
@@ -95,7 +105,15 @@ impl Client {
             Codec::Json => Payload::Json(std::str::from_utf8(said.payload).expect("JSON was written as text")),
         };
         let mut bytes = Vec::new();
-        let envelope = Envelope { protocol: said.protocol, id: said.id, payload, ack: said.ack, ..Envelope::default() };
+        let envelope = Envelope {
+            protocol: said.protocol,
+            id: said.id,
+            payload,
+            ack: said.ack,
+            more: said.more,
+            credit: said.credit,
+            ..Envelope::default()
+        };
         self.codec.encode(&envelope, &mut bytes);
         let message = match self.codec {
             Codec::Proto => tungstenite::Message::Binary(bytes.into()),
@@ -146,6 +164,9 @@ impl From<Envelope<'_>> for Heard {
                 Payload::Proto(bytes) => bytes.to_vec(),
                 Payload::Json(text) => text.as_bytes().to_vec(),
             },
+            is_done: envelope.status.as_ref().is_some_and(|status| status.code == 0),
+            more: envelope.more,
+            credit: envelope.credit,
             failure: envelope.status.filter(|status| status.code != 0),
             seq: envelope.seq,
             topic: envelope.topic.into_owned(),

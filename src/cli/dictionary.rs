@@ -11,7 +11,7 @@ use prost::Message;
 use serde_json::value::RawValue;
 
 use super::{Exit, USAGE, harmless};
-use crate::proto::{self, MessageType, Method, Pool};
+use crate::proto::{self, Kind, MessageType, Method, Pool};
 use crate::table::plan::Plan;
 use crate::wire::{Codec, number};
 
@@ -83,6 +83,11 @@ impl Dictionary {
             routes: routes.into_iter().map(|route| (route.number.0, route.method)).collect(),
             pushes: pushes.into_iter().map(|push| (push.number.0, (push.name, push.message))).collect(),
         }
+    }
+
+    /// Whether the files say that a method takes a stream.
+    pub fn takes_stream(&self, number: u32) -> bool {
+        self.routes.get(&number).is_some_and(|method| matches!(method.kind, Kind::ClientStream | Kind::Bidi))
     }
 
     /// A request as it travels.

@@ -49,7 +49,7 @@ pub struct Follow {
 /// A call that is not answered yet.
 pub(super) struct Waiting {
     pub number: u32,
-    until: Instant,
+    pub until: Instant,
 }
 
 /// Whether more may be typed.
@@ -134,8 +134,9 @@ impl Follow {
             let went = tokio::select! {
                 biased;
                 () = at(self.acknowledge_at) => self.say(client, number::PING, 0, &[]).await,
-                () = at(self.waiting.values().next().map(|first| first.until)) => {
-                    let late = self.waiting.pop_first();
+                () = at(self.waiting.values().map(|call| call.until).min()) => {
+                    let late = self.waiting.iter().min_by_key(|(_, call)| call.until).map(|(id, _)| *id);
+                    let late = late.and_then(|id| self.waiting.remove_entry(&id));
                     late.iter().for_each(|(_, call)| complain(call.number, "no reply in time"));
                     Ok(())
                 }
@@ -190,7 +191,7 @@ impl Follow {
     /// Whatever is said acknowledges what came.
     pub(super) async fn say(&mut self, client: &mut Client, protocol: u32, id: u32, payload: &[u8]) -> Result<(), End> {
         self.acknowledge_at = None;
-        client.say(Said { protocol, id, payload, ack: self.standing.acknowledge() }).await.map_err(End::Lost)
+        client.say(Said { protocol, id, payload, ack: self.standing.acknowledge(), ..Said::default() }).await.map_err(End::Lost)
     }
 
     /// Whether the session is of the user whose token is shown, and not of one who logged in later.

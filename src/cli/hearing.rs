@@ -1,16 +1,26 @@
 //! What a client that stays does about what it hears.
 
-use super::client::{Client, Heard, Lost};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::client::{Client, Heard, Lost, Said};
 use super::follow::{End, Follow, show};
 use super::lines;
 use crate::failure::Code;
 use crate::wire::{Status, number, v1};
+
+/// How long a stream may say nothing. Gateways end one sooner.
+const STREAM_WAIT: Duration = Duration::from_secs(30 * 86_400);
 
 // === impl Follow ===
 
 impl Follow {
     /// Prints it, remembers it, answers it: whatever it is for.
     pub(super) async fn take(&mut self, client: &mut Client, heard: &Heard) -> Result<(), End> {
+        if heard.protocol == number::STREAM && heard.failure.is_none() {
+            return self.take_stream(client, heard).await;
+        }
         let asked = if heard.id == 0 { None } else { self.waiting.remove(&heard.id) };
         match &heard.failure {
             Some(status) if asked.as_ref().is_some_and(|asked| asked.number == number::RESUME) => Err(not_resumed(status)),
@@ -32,6 +42,23 @@ impl Follow {
                 Ok(())
             }
         }
+    }
+
+    /// A message of a stream, or its good end.
+    async fn take_stream(&mut self, client: &mut Client, heard: &Heard) -> Result<(), End> {
+        let Some(stream) = self.waiting.get_mut(&heard.id) else { return Ok(()) };
+        let number = stream.number;
+        if heard.is_done {
+            self.waiting.remove(&heard.id);
+            return show(&lines::notice(&format!("the stream of {number} has ended")));
+        }
+        if !heard.more {
+            return Ok(());
+        }
+        // It takes as long as it takes.
+        stream.until = Instant::now() + STREAM_WAIT;
+        show(&lines::reply(number, &self.dictionary.reply(number, &heard.payload).unwrap_or_else(|problem| problem)))?;
+        client.say(Said { id: heard.id, credit: 1, ..Said::default() }).await.map_err(End::Lost)
     }
 
     /// One of the gateway's own. The error says why it is none that is known here.

@@ -23,6 +23,7 @@ mod revoke;
 mod serve;
 mod services;
 mod standing;
+mod streaming;
 mod template;
 mod token;
 mod typing;

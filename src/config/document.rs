@@ -482,6 +482,8 @@ section! {
         idempotent: Idempotent,
         /// How such a call is repeated.
         retry: Retry,
+        /// How long a stream of a streaming method may last.
+        stream: StreamPolicy,
     }
 }
 
@@ -522,6 +524,16 @@ section! {
         send_payload: bool,
         /// Metadata keys that it may set for the route's backend.
         metadata: List<MetadataKey>,
+    }
+}
+
+section! {
+    /// How long a stream may last. `timeout` does not hold for streams.
+    pub struct StreamPolicy {
+        /// How long no message may go either way; 5m where nothing is said.
+        idle: Duration,
+        /// How old a stream may be, 1h where nothing is said; each ends up to a tenth sooner or later.
+        max_age: Duration,
     }
 }
 
@@ -786,6 +798,10 @@ section! {
         message_bytes_max: ByteSize,
         /// The most calls in flight on one connection.
         inflight_max: u32,
+        /// The most streams open on one connection.
+        streams_max: u32,
+        /// Messages that either side may send on a new stream before the other grants more.
+        stream_credit: u32,
         /// The most bytes that may wait to be written to one connection.
         outbox_bytes_max: ByteSize,
     }
@@ -796,7 +812,7 @@ section! {
     pub struct Memory {
         /// Bytes waiting to be written.
         outboxes: ByteSize,
-        /// Bytes of messages that have not fully arrived.
+        /// Bytes of messages that have not fully arrived, or that services have not taken from streams yet.
         partial_messages: ByteSize,
     }
 }

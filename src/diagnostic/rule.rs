@@ -108,8 +108,6 @@ rules! {
     RequestType = "PG036", Error;
     /// The stated response type is not the method's.
     ResponseType = "PG037", Error;
-    /// A streaming method, which routes cannot call yet.
-    StreamingMethod = "PG038", Error;
     /// A lock of descriptors that `protogate lock` has not written yet.
     MissingLock = "PG039", Error;
     /// A field path that names no field.
@@ -138,6 +136,8 @@ rules! {
     NeedsRestart = "PG057", Error;
     /// A retry of what cannot be repeated.
     RetryImpossible = "PG058", Error;
+    /// A key that means nothing for a streaming method, or nothing for one that is none.
+    StreamKey = "PG066", Error;
     /// A guard whose method does not take a question and answer with a decision.
     Guard = "PG070", Error;
 

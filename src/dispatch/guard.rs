@@ -67,12 +67,18 @@ pub(super) fn question(route: &Route, caller: &Caller, envelope: &Envelope<'_>, 
 }
 
 /// Asks every guard of the route. What they add for the service is in the request then.
-pub(super) async fn pass(route: &Route, worker: WorkerId, mut question: Box<CheckRequest>, request: &mut backend::Request) -> Result<()> {
+pub(super) async fn pass(
+    route: &Route,
+    worker: WorkerId,
+    mut question: Box<CheckRequest>,
+    deadline: Instant,
+    metadata: &mut Vec<(HeaderName, HeaderValue)>,
+) -> Result<()> {
     let payload = std::mem::take(&mut question.payload);
     for guard in &*route.guards {
         question.payload = if guard.send_payload { payload.clone() } else { Bytes::new() };
-        match guard.ask(worker, &question, request.deadline).await {
-            Decision::Allowed(metadata) => request.metadata.extend(metadata),
+        match guard.ask(worker, &question, deadline).await {
+            Decision::Allowed(more) => metadata.extend(more),
             Decision::Denied(failure) => return Err(failure),
             Decision::Missing(why) => guard.missing(route, why)?,
         }

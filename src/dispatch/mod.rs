@@ -4,15 +4,22 @@
 //! protobuf bytes, write the gRPC request, spend from the limits. [`Call::run`] waits for the backend and judges its answer.
 //! Promises: one table snapshot a call; exactly one [`Answer`] a call, even when something panics; a refusal costs no backend anything.
 //!
+//! A streaming method's call is opened by [`open`] instead, and says what it has to say one [`Said`] after the other.
+//!
 //! - `request`: what the backend is sent
 //! - `guard`: who else is asked whether it may
 //! - `effect`: what a success changes here
 //! - `reply`: what the client is sent
+//! - `stream`, `inlet`: messages both ways, and the client's end of it
+//! - `logged`: the one line in the log
 
 mod effect;
 pub mod guard;
+mod inlet;
+mod logged;
 mod reply;
 mod request;
+mod stream;
 
 use std::any::Any;
 use std::future::Future;
@@ -26,12 +33,15 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 
 pub use self::effect::{Change, Effect};
+pub use self::inlet::{Heard, Inlet};
 pub use self::reply::Reply;
+pub use self::stream::{Said, Stream, Terms, open};
 
-use crate::backend::{self, Backend};
+use self::logged::{Logged, log_refusal};
+
+use crate::backend;
 use crate::failure::{Failure, Reason, Result};
-use crate::id::{CallId, ConnectionId, Generation, Protocol, WorkerId};
-use crate::pipeline::access_log::Entry;
+use crate::id::{CallId, Protocol, WorkerId};
 use crate::pipeline::call::Caller;
 use crate::pipeline::identity::Identity;
 use crate::pipeline::rate_limit::{self, Facts};
@@ -77,23 +87,6 @@ pub struct Answer {
     pub effect: Option<Effect>,
 }
 
-/// What the access log will say about a call, known from its beginning. It says it once: when the call ends, or is dropped before.
-struct Logged {
-    route: Arc<Route>,
-    /// The one that was chosen for this caller.
-    backend: Arc<Backend>,
-    id: CallId,
-    generation: Generation,
-    connection: ConnectionId,
-    identity: Option<Arc<Identity>>,
-    began: Instant,
-    payload_bytes: usize,
-    would_refuse: Vec<Arc<str>>,
-    /// The request as it was sent, where the route logs payloads.
-    sent: Option<Bytes>,
-    said: bool,
-}
-
 /// Decides whether a call may happen, and prepares it. Does no I/O and awaits nothing.
 pub fn admit(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Envelope<'_>, now: Instant) -> Result<Call> {
     let admitted = caught(|| prepare(table, caller, codec, envelope, now));
@@ -102,6 +95,9 @@ pub fn admit(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &E
 
 fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Envelope<'_>, now: Instant) -> Result<Call> {
     let route = find(table, envelope)?;
+    if envelope.more {
+        return Err(Failure::gateway(Reason::InvalidMessage, "this route takes one message; send it with `more` unset"));
+    }
     permit(table, route, caller)?;
     let message = request::message(route, codec, envelope)?;
     let mut values = Values::default();
@@ -128,6 +124,7 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
         payload_bytes: message.len(),
         would_refuse: passed.would_refuse,
         sent: (route.log.payload != LogPayload::None).then(|| body.slice(request::FRAME..)),
+        stream: None,
         said: false,
     };
     let question = guard::question(route, caller, envelope, &body);
@@ -146,17 +143,13 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
 }
 
 fn find<'t>(table: &'t Table, envelope: &Envelope<'_>) -> Result<&'t Arc<Route>> {
-    let route = table.route(envelope.protocol).ok_or_else(|| {
+    table.route(envelope.protocol).ok_or_else(|| {
         let number = envelope.protocol;
         Failure::gateway(
             Reason::UnknownProtocol,
             format!("protocol {number} is not routed; check the number, or ask the operator to add a route"),
         )
-    })?;
-    if envelope.more {
-        return Err(Failure::gateway(Reason::InvalidMessage, "this route takes one message; send it with `more` unset"));
-    }
-    Ok(route)
+    })
 }
 
 fn permit(table: &Table, route: &Route, caller: &mut Caller) -> Result<()> {
@@ -191,30 +184,6 @@ fn broken(panic: &(dyn Any + Send)) -> Failure {
     Failure::gateway(Reason::Internal, "the gateway failed while it handled this call").because(text.unwrap_or("panic"))
 }
 
-fn log_refusal(table: &Table, caller: &Caller, envelope: &Envelope<'_>, failure: &Failure, began: Instant) {
-    let route = table.route(envelope.protocol);
-    let entry = Entry {
-        generation: table.generation,
-        connection: caller.connection,
-        protocol: envelope.protocol,
-        id: envelope.id,
-        route: route.map(|route| &*route.name),
-        user: caller.identity().map(|identity| &*identity.user),
-        outcome: Err(failure),
-        duration: began.elapsed(),
-        slow: None,
-        backend: None,
-        endpoint: None,
-        bytes_in: envelope.payload.len(),
-        bytes_out: 0,
-        would_refuse: &[],
-        payload: None,
-    };
-    if entry.is_wanted() {
-        entry.write();
-    }
-}
-
 // === impl Call ===
 
 impl Call {
@@ -231,7 +200,7 @@ impl Call {
         let result = contained(async {
             if let Some(question) = question {
                 // In a box, so that a call without guards is no larger for those that have some.
-                Box::pin(guard::pass(&route, worker, question, &mut request)).await?;
+                Box::pin(guard::pass(&route, worker, question, deadline, &mut request.metadata)).await?;
             }
             let answer = log.backend.call(worker, request).await.map_err(|failure| reply::presentable(&route, failure))?;
             endpoint = Some(answer.endpoint);
@@ -242,7 +211,7 @@ impl Call {
         })
         .await;
         let told = caught(|| {
-            log.say(result.as_ref(), endpoint.as_deref());
+            log.say(result.as_ref().map(Reply::len), endpoint.as_deref());
             Ok(result.map_err(|failure| reply::status(&route, codec, &failure)))
         });
         let result = told.unwrap_or_else(|failure| Err(Status::from(&failure)));
@@ -272,58 +241,6 @@ impl After {
         let held = caller.held();
         let leaving = held.clone().filter(|_| matches!(effect.session, Some(EffectKind::Unbind))).map(|held| table.sessions.leaving(held));
         After { table: Arc::clone(table), held, leaving, identity: caller.identity().cloned(), peer: caller.peer, request }
-    }
-}
-
-// === impl Logged ===
-
-impl Logged {
-    fn say(&mut self, result: std::result::Result<&Reply, &Failure>, endpoint: Option<&str>) {
-        // Beforehand: if this panics, it is not tried again.
-        self.said = true;
-        let route = &*self.route;
-        let mut entry = Entry {
-            generation: self.generation,
-            connection: self.connection,
-            protocol: route.number.0,
-            id: self.id.0,
-            route: Some(&route.name),
-            user: self.identity.as_ref().map(|identity| &*identity.user),
-            outcome: result.map(|_| ()),
-            duration: self.began.elapsed(),
-            slow: Some(route.log.slow),
-            backend: Some(self.backend.name()),
-            endpoint,
-            bytes_in: self.payload_bytes,
-            bytes_out: result.map_or(0, Reply::len),
-            would_refuse: &self.would_refuse,
-            payload: None,
-        };
-        if !entry.is_wanted() {
-            return;
-        }
-        let shown = match route.log.payload {
-            LogPayload::None => false,
-            LogPayload::Failures => result.is_err(),
-            LogPayload::All => true,
-        };
-        let payload = self.sent.as_deref().filter(|_| shown).and_then(|sent| request::redacted(route, sent));
-        entry.payload = payload.as_deref();
-        entry.write();
-    }
-}
-
-impl Drop for Logged {
-    /// Nobody waits for the answer any more: the client cancelled, or it is gone.
-    fn drop(&mut self) {
-        if !self.said {
-            let failure = Failure::gateway(Reason::Cancelled, "the call was given up before its answer came");
-            // A panic while another one unwinds would end the process.
-            _ = caught(|| {
-                self.say(Err(&failure), None);
-                Ok(())
-            });
-        }
     }
 }
 

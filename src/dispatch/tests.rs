@@ -8,6 +8,7 @@ use tracing::level_filters::LevelFilter;
 use super::*;
 use crate::config::Environment;
 use crate::failure::Code;
+use crate::id::ConnectionId;
 use crate::proto::Pools;
 use crate::push::Hub;
 use crate::reload::{Inputs, Origin, Reloader, check};

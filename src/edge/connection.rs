@@ -36,6 +36,9 @@ use crate::wire::Close;
 /// Reads of one wake-up, a scratch buffer each, before others have their turn.
 const READS_MAX: usize = 4;
 
+/// How often streams are asked for more in one wake-up, after what they said was written, before others have their turn.
+const ROUNDS_MAX: usize = 4;
+
 /// How long a message may take from its first byte to its last.
 const MESSAGE_WAIT: Duration = Duration::from_secs(30);
 
@@ -164,8 +167,10 @@ impl Connection {
         if self.place.is_due() || self.place.is_wanted() {
             self.check_time()?;
         }
+        let mut rounds = 0;
         loop {
             let admitted = self.conversation.poll_admission(cx, self.worker.tables(), self.place.now())?;
+            self.conversation.check_streams(self.worker.tables());
             let reading = if admitted.is_ready() { self.read(cx)? } else { Reading::Waiting };
             if reading == Reading::Waiting && admitted.is_ready() {
                 // It has only just begun; what it waits for has to know whom to wake.
@@ -181,15 +186,22 @@ impl Connection {
                     return Err(End::close(Close::Shutdown, "the gateway stops"));
                 }
             }
+            if let Poll::Ready(over) = self.conversation.poll_streams(cx, self.worker.tables()) {
+                over?;
+            }
+            let more = self.conversation.streams_are_held_back();
             let written = self.write(cx)?;
-            if reading == Reading::Enough {
+            rounds += usize::from(more);
+            if reading == Reading::Enough || rounds > ROUNDS_MAX {
                 cx.waker().wake_by_ref();
                 break;
             }
-            if written.is_pending() || (reading != Reading::PutOff && self.conversation.put_off() != Some(Full::Own)) {
+            if written.is_pending() || (reading != Reading::PutOff && self.conversation.put_off() != Some(Full::Own) && !more) {
                 break;
             }
         }
+        self.place.set_held(self.held_bytes(), usize::MAX);
+        self.place.set_streaming(!self.conversation.streams.is_empty());
         self.place.set_due(self.due());
         Ok(())
     }
@@ -221,13 +233,18 @@ impl Connection {
                     Flow::Pause
                 })
             });
-            self.place.set_held(self.socket.held_bytes(), settings.memory_partial);
+            self.place.set_held(self.held_bytes(), settings.memory_partial);
             if let Some(end) = end {
                 return Err(end);
             }
             decoded.map_err(|violation| End::close(violation.close, violation.what))?;
         }
         Ok(Reading::Enough)
+    }
+
+    /// What the client has sent and nobody has dealt with yet.
+    fn held_bytes(&self) -> usize {
+        self.socket.held_bytes() + self.conversation.streams.waiting_bytes()
     }
 
     /// Writes all that waits. Ready when nothing does; then the outbox wakes the task.
@@ -271,7 +288,10 @@ impl Connection {
     fn check_time(&mut self) -> Result<(), End> {
         let now = self.place.now();
         if self.place.is_shed() {
-            return Err(End::close(Close::Overloaded, "incomplete messages take too much memory, and this one most"));
+            return Err(End::close(
+                Close::Overloaded,
+                "what was sent and could not be dealt with takes too much memory, and this connection's most",
+            ));
         }
         if let Some(end_by) = self.place.end_by() {
             self.conversation.draining = true;
@@ -314,7 +334,11 @@ impl Connection {
         let standing = self.conversation.standing.due();
         let end = self.place.end_by().unwrap_or(Tick::NEVER);
         // Nobody says when there is room in all outboxes, so it is tried again.
-        let retry = if self.conversation.put_off() == Some(Full::All) { self.place.now().after(STEP) } else { Tick::NEVER };
+        let retry = if [self.conversation.put_off(), self.conversation.streams.full()].contains(&Some(Full::All)) {
+            self.place.now().after(STEP)
+        } else {
+            Tick::NEVER
+        };
         self.heartbeat_due.min(standing).min(self.message_due()).min(self.stall_due()).min(tidy).min(end).min(retry)
     }
 
@@ -329,8 +353,8 @@ impl Connection {
     /// Says the last words, and gives up what the connection holds.
     fn leave(&mut self, end: &End) {
         debug!(connection = %self.id, ?end, "leaving");
-        let open = self.conversation.part(end);
-        self.worker.undertaker.bury(open.into_iter().map(|call| call.running));
+        let left = self.conversation.part(end);
+        self.worker.undertaker.bury(left);
         self.socket.discard_messages();
         self.place.set_held(0, usize::MAX);
         let now = self.place.now();

@@ -30,6 +30,7 @@ impl Conversation {
     /// The gateway's first words: Hello. What comes of a token that the handshake brought follows.
     pub fn greet(&mut self, token: Option<&str>, node: &str, batch: &Batch) -> Result<(), End> {
         let settings = &batch.table.settings;
+        self.stream_credit = settings.stream_credit;
         self.speaker.say(
             0,
             &v1::Hello {
@@ -38,7 +39,7 @@ impl Conversation {
                 auth_timeout_ms: milliseconds(settings.auth_timeout),
                 message_bytes_max: clamped(settings.message_bytes_max),
                 inflight_max: clamped(settings.inflight_max),
-                stream_credit: 0,
+                stream_credit: settings.stream_credit,
                 catalogue_hash: batch.table.catalogue_hash.clone(),
                 node: node.to_owned(),
                 server_time_ms: to_millis(SystemTime::now()),
@@ -143,6 +144,7 @@ impl Conversation {
         self.standing = Standing::known(now, SystemTime::now(), identity.expires);
         self.seat.show();
         let session = Arc::clone(attachment.session());
+        self.streams.doubt();
         if let Some(before) = self.caller.enter(identity, attachment) {
             // The client speaks for somebody else now, and nobody will come back to what it was.
             before.abandon();
@@ -158,6 +160,7 @@ impl Conversation {
             return Ok(());
         }
         drop(self.caller.leave());
+        self.streams.doubt();
         self.standing = Standing::anonymous(now, settings);
         self.seat.hide(settings).map_err(|_| End::close(Close::Overloaded, "there is no room for clients without a token"))
     }
@@ -174,6 +177,7 @@ impl Conversation {
         let ready = ready(&identity, &held.session.id, "", settings);
         self.standing = Standing::known(now, SystemTime::now(), identity.expires);
         self.caller.refresh(identity);
+        self.streams.doubt();
         self.speaker.say_as(number, entry.id, &ready)
     }
 
@@ -249,6 +253,7 @@ impl Conversation {
     fn hear_cancel(&mut self, envelope: &Envelope<'_>) -> Result<(), Refused> {
         let cancel: v1::Cancel = self.speaker.read(envelope.payload).map_err(unreadable)?;
         self.cancel(CallId(cancel.id))?;
+        self.cancel_stream(CallId(cancel.id));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
-use tracing::trace;
+use tracing::debug;
 
 use super::admission::{Admission, Way};
 use super::calls::{Calls, InFlight};
@@ -19,10 +19,13 @@ use super::pulse::Tick;
 use super::seats::Seat;
 use super::speaker::Speaker;
 use super::standing::Standing;
+use super::streams::Streams;
+use super::undertaker::Left;
 use crate::dispatch::{self, Answer, Change, Effect};
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, Protocol};
 use crate::pipeline::Caller;
+use crate::proto::Kind;
 use crate::push::Resumption;
 use crate::session::outbox::Full;
 use crate::table::{Table, TableReader};
@@ -42,6 +45,11 @@ pub struct Conversation {
     pub(super) standing: Standing,
     pub(super) seat: Seat,
     pub(super) calls: Calls,
+    pub(super) streams: Streams,
+    /// Messages that either side may send on a new stream, as Hello has said.
+    pub(super) stream_credit: u32,
+    /// Messages for streams that are not open.
+    pub(super) strays: u32,
     /// The answer for which there was no room, and where there was none. Until it is out, no other is collected.
     put_off: Option<Box<(Answer, Full)>>,
     /// New calls are refused, for the gateway is about to end.
@@ -61,6 +69,9 @@ impl Conversation {
             standing,
             seat,
             calls: Calls::default(),
+            streams: Streams::default(),
+            stream_credit: 0,
+            strays: 0,
             put_off: None,
             draining: false,
             admission: None,
@@ -151,11 +162,12 @@ impl Conversation {
 
     /// Whether there is memory to give back with [`Conversation::tidy`].
     pub fn is_untidy(&self) -> bool {
-        self.calls.is_untidy() || self.calls.is_empty() && self.caller.is_untidy()
+        self.calls.is_untidy() || self.streams.is_untidy() || self.calls.is_empty() && self.caller.is_untidy()
     }
 
     /// Gives back the memory that only calls need, if there are none.
     pub fn tidy(&mut self) {
+        self.streams.tidy();
         if self.calls.is_empty() {
             self.calls.tidy();
             self.caller.tidy();
@@ -163,8 +175,12 @@ impl Conversation {
     }
 
     /// Says the last words that this end deserves, and gives up the calls that are open.
-    pub fn part(&mut self, end: &End) -> Vec<InFlight> {
+    pub fn part(&mut self, end: &End) -> Vec<Left> {
         let open = self.calls.take_all();
+        let (streams, running) = self.streams.take_all();
+        if self.strays > 0 {
+            debug!(connection = %self.caller.connection, messages = self.strays, "messages came for streams that are not open");
+        }
         self.admission = None;
         // From here on the session waits for its client; what is pushed meanwhile is kept.
         let resumable = self.caller.leave().is_some_and(|attachment| attachment.is_current());
@@ -174,11 +190,12 @@ impl Conversation {
             End::Gateway { close, what } => {
                 let text = format!("{}: {what}", close.reason());
                 let late = self.put_off.take().map(|put_off| (put_off.0.protocol.0, put_off.0.id.0));
-                let ids = open.iter().map(|call| (call.protocol.0, call.id.0)).chain(late);
+                let streams = streams.iter().map(|known| (known.inlet.protocol().0, known.id.0));
+                let ids = open.iter().map(|call| (call.protocol.0, call.id.0)).chain(late).chain(streams);
                 self.speaker.farewell(ids, &aborted(*close), &goodbye(*close, resumable), *close, &text);
             }
         }
-        open
+        open.into_iter().map(|call| Left::Call(call.running)).chain(running.into_iter().map(Left::Stream)).collect()
     }
 
     /// Refuses a request, and counts it: see [`Patience`].
@@ -191,9 +208,13 @@ impl Conversation {
         if failure.is(Reason::Shutdown) {
             return Ok(());
         }
+        self.strike(tick, failure.reason())
+    }
+
+    pub(super) fn strike(&mut self, tick: Tick, what: &str) -> Result<(), End> {
         self.patience
             .strike(tick)
-            .map_err(|Exhausted| End::close(Close::TooManyErrors, format!("the last of too many refused requests: {}", failure.reason())))
+            .map_err(|Exhausted| End::close(Close::TooManyErrors, format!("the last of too many refused requests: {what}")))
     }
 
     /// Counts a good token.
@@ -223,10 +244,7 @@ impl Conversation {
             self.caller.acknowledge(envelope.ack);
         }
         match envelope.protocol {
-            number::STREAM => {
-                trace!(connection = %self.caller.connection, id = envelope.id, "dropped a message for a stream that is not open");
-                Ok(())
-            }
+            number::STREAM => self.hear_stream(&envelope, batch),
             1..number::APPLICATION_MIN => self.hear_control(&envelope, batch),
             _ => self.hear_call(&envelope, batch),
         }
@@ -234,8 +252,9 @@ impl Conversation {
 
     fn hear_call(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), End> {
         let (protocol, id) = (envelope.protocol, CallId(envelope.id));
-        if self.calls.has(id) {
-            return Err(End::close(Close::Protocol, format!("id {} is in flight", id.0)));
+        self.not_in_flight(id)?;
+        if let Some(route) = batch.table.route(protocol).filter(|route| route.method.kind != Kind::Unary) {
+            return self.hear_opening(envelope, route, batch);
         }
         match self.admit(envelope, batch) {
             Ok(call) => {
@@ -248,11 +267,24 @@ impl Conversation {
     }
 
     fn admit(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<dispatch::Call, Failure> {
-        if self.draining {
-            return Err(Failure::gateway(Reason::Shutdown, "the gateway is about to stop; reconnect and send it again"));
-        }
+        self.not_draining()?;
         self.room_for_a_call(batch)?;
         dispatch::admit(&batch.table, &mut self.caller, self.speaker.codec, envelope, batch.now)
+    }
+
+    pub(super) fn not_draining(&self) -> Result<(), Failure> {
+        match self.draining {
+            true => Err(Failure::gateway(Reason::Shutdown, "the gateway is about to stop; reconnect and send it again")),
+            false => Ok(()),
+        }
+    }
+
+    /// An id is taken until it is answered.
+    pub(super) fn not_in_flight(&self, id: CallId) -> Result<(), End> {
+        match self.calls.has(id) || self.streams.has(id) {
+            true => Err(End::close(Close::Protocol, format!("id {} is in flight", id.0))),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn room_for_a_call(&self, batch: &Batch) -> Result<(), Failure> {

@@ -10,6 +10,7 @@
 //! - `upgrade`, `proxy`, `tls`, `request`, `refusal`: its handshakes
 //! - `connection`, `socket`, `frames`: its one task, from bytes to messages and back
 //! - `conversation`, `control`, `calls`, `speaker`, `own`: what it says, and what is said to it
+//! - `streaming`, `streams`: messages of streams, both ways
 //! - `admission`, `topics`, `line`: who it is, what it hears, and the way from its session to it
 //! - `heartbeat`, `standing`, `end`, `jitter`: how long, and how it ends
 
@@ -34,6 +35,8 @@ mod seats;
 mod socket;
 mod speaker;
 mod standing;
+mod streaming;
+mod streams;
 mod tls;
 mod topics;
 mod undertaker;

@@ -33,7 +33,7 @@ pub struct Pulse {
     left: Notify,
     /// The key plus one of the place that must go because memory ran out; 0 is none. Written by whoever goes over, cleared when it went.
     shed: AtomicUsize,
-    /// Bytes of incomplete messages, over all workers. Written by every connection whose holding changes.
+    /// Bytes of messages that are incomplete, or that no service has taken from a stream yet, over all workers. Written by every connection whose holding changes.
     held: Arc<AtomicUsize>,
 }
 
@@ -42,12 +42,15 @@ pub struct Place {
     pulse: Arc<Pulse>,
     key: usize,
     due: Tick,
+    is_streaming: bool,
     held: usize,
 }
 
 struct Slot {
     due: Tick,
     waker: Waker,
+    /// It has open streams, which a new table may end.
+    is_streaming: bool,
     held: usize,
     outbox: Arc<Outbox>,
 }
@@ -92,8 +95,8 @@ impl Pulse {
 
     /// A place for whoever is polled next, due at once. It must say by [`Place::set_waker`] who that is.
     pub fn enter(self: &Arc<Self>, outbox: Arc<Outbox>) -> Place {
-        let key = self.lock().insert(Slot { due: Tick::ZERO, waker: Waker::noop().clone(), held: 0, outbox });
-        Place { pulse: Arc::clone(self), key, due: Tick::ZERO, held: 0 }
+        let key = self.lock().insert(Slot { due: Tick::ZERO, waker: Waker::noop().clone(), is_streaming: false, held: 0, outbox });
+        Place { pulse: Arc::clone(self), key, due: Tick::ZERO, is_streaming: false, held: 0 }
     }
 
     /// Asks every connection to finish its calls within `patience`, those that have a place and those that will.
@@ -101,6 +104,11 @@ impl Pulse {
         let end_by = self.now().after(patience);
         self.end_by.fetch_min(end_by.0, Ordering::Relaxed);
         self.lock().iter().for_each(|(_, slot)| slot.waker.wake_by_ref());
+    }
+
+    /// Wakes all that have open streams, for there is a new table.
+    pub fn wake_streaming(&self) {
+        self.lock().iter().filter(|(_, slot)| slot.is_streaming).for_each(|(_, slot)| slot.waker.wake_by_ref());
     }
 
     /// How long connections still have that were asked to end.
@@ -205,7 +213,15 @@ impl Place {
         }
     }
 
-    /// Says how many bytes of an incomplete message the connection holds now. Over `bytes_max` in all, the largest holder is closed.
+    /// Says whether the connection has open streams.
+    pub fn set_streaming(&mut self, is_streaming: bool) {
+        if is_streaming != self.is_streaming {
+            self.is_streaming = is_streaming;
+            self.pulse.lock()[self.key].is_streaming = is_streaming;
+        }
+    }
+
+    /// Says how many bytes the connection holds now that its client sent. Over `bytes_max` in all, the largest holder is closed.
     pub fn set_held(&mut self, held: usize, bytes_max: usize) {
         if held == self.held {
             return;

@@ -8,7 +8,7 @@ use super::end::End;
 use super::line::SocketLine;
 use super::own::{Own, OwnMessages};
 use super::socket::{append_close, append_close_echo, append_message, append_ping, append_pong, append_with_dropped};
-use crate::dispatch::{Answer, Reply};
+use crate::dispatch::{Answer, Reply, Said};
 use crate::failure::Failure;
 use crate::session::outbox::{Full, Outbox};
 use crate::table::TableReader;
@@ -59,13 +59,21 @@ impl Speaker {
         if answer.silent {
             return Ok(());
         }
-        let payload = match &answer.result {
-            Err(status) => return self.outbox.try_append_awake(self.envelope(&refusal(answer.protocol.0, answer.id.0, status.clone()))),
-            Ok(reply) if reply.is_empty() => Payload::None,
-            Ok(Reply::Proto(bytes)) => Payload::Proto(bytes),
-            Ok(Reply::Json(json)) => Payload::Json(json),
+        let envelope = match &answer.result {
+            Err(status) => refusal(answer.protocol.0, answer.id.0, status.clone()),
+            Ok(reply) => Envelope { protocol: answer.protocol.0, id: answer.id.0, payload: payload(reply), ..Envelope::default() },
         };
-        let envelope = Envelope { protocol: answer.protocol.0, id: answer.id.0, payload, ..Envelope::default() };
+        self.outbox.try_append_awake(self.envelope(&envelope))
+    }
+
+    /// What a stream says.
+    pub fn stream(&self, said: &Said) -> Result<(), Full> {
+        let envelope = match said {
+            Said::Over(answer) => return self.answer(answer),
+            Said::Message { id, reply, .. } => Envelope { id: id.0, payload: payload(reply), more: true, ..Envelope::default() },
+            Said::Grant { id, messages, .. } => Envelope { id: id.0, credit: *messages, ..Envelope::default() },
+            Said::Done(id) => Envelope { id: id.0, status: Some(Status::default()), ..Envelope::default() },
+        };
         self.outbox.try_append_awake(self.envelope(&envelope))
     }
 
@@ -131,6 +139,14 @@ impl Speaker {
 
     fn append(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), End> {
         self.outbox.try_append_owed(write).map_err(|_| End::close(Close::Slow, "too much waits to be read"))
+    }
+}
+
+fn payload(reply: &Reply) -> Payload<'_> {
+    match reply {
+        empty if empty.is_empty() => Payload::None,
+        Reply::Proto(bytes) => Payload::Proto(bytes),
+        Reply::Json(json) => Payload::Json(json),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::id::{CallId, Protocol};
 use crate::push::{Position, Prepared};
 use crate::session::PATIENCE;
 use crate::table::{Join, Table};
-use crate::wire::{Close, Envelope, number, v1};
+use crate::wire::{Envelope, number, v1};
 
 // === impl Conversation ===
 
@@ -22,9 +22,7 @@ impl Conversation {
     pub(super) fn hear_subscribe(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), Refused> {
         let message: v1::Subscribe = self.speaker.read(envelope.payload).map_err(unreadable)?;
         let (protocol, id) = (Protocol(number::SUBSCRIBE), CallId(envelope.id));
-        if self.calls.has(id) {
-            return Err(Refused::End(End::close(Close::Protocol, format!("id {} is in flight", id.0))));
-        }
+        self.not_in_flight(id)?;
         let Some(held) = self.caller.held() else {
             return Err(
                 Failure::gateway(Reason::Unauthenticated, "topics are heard by sessions; send Authenticate (protocol 2) first").into()

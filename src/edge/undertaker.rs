@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::calls::Running;
+use super::{calls, streams};
 
 /// Resets at once that every HTTP/2 stack measured still takes: the strictest gives up at a few dozen.
 const BATCH: usize = 20;
@@ -20,10 +20,16 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Most calls that wait. They hold their requests in memory, so beyond this many the rest is dropped at once.
 const WAITING_MAX: usize = 10_000;
 
+/// What nobody waits for any more, and is dropped.
+pub enum Left {
+    Call(#[expect(dead_code, reason = "held to be dropped")] calls::Running),
+    Stream(#[expect(dead_code, reason = "held to be dropped")] streams::Running),
+}
+
 /// One worker's.
 #[derive(Default)]
 pub struct Undertaker {
-    waiting: Mutex<Vec<Running>>,
+    waiting: Mutex<Vec<Left>>,
     wake: Notify,
 }
 
@@ -31,7 +37,7 @@ pub struct Undertaker {
 
 impl Undertaker {
     /// Takes calls that nobody waits for.
-    pub fn bury(&self, calls: impl IntoIterator<Item = Running>) {
+    pub fn bury(&self, calls: impl IntoIterator<Item = Left>) {
         let mut calls = calls.into_iter().peekable();
         if calls.peek().is_none() {
             return;
@@ -57,7 +63,7 @@ impl Undertaker {
         }
     }
 
-    fn next_batch(&self) -> Vec<Running> {
+    fn next_batch(&self) -> Vec<Left> {
         let mut waiting = self.lock();
         let kept = waiting.len().saturating_sub(BATCH);
         let batch = waiting.split_off(kept);
@@ -67,7 +73,7 @@ impl Undertaker {
         batch
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Running>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Left>> {
         self.waiting.lock().expect("nothing that holds the list panics")
     }
 }
@@ -82,7 +88,7 @@ mod tests {
     #[test]
     fn calls_are_dropped_in_batches() {
         let undertaker = Undertaker::default();
-        undertaker.bury((0..50).map(|_| pending().boxed()));
+        undertaker.bury((0..50).map(|_| Left::Call(pending().boxed())));
         let batches: Vec<usize> = (0..4).map(|_| undertaker.next_batch().len()).collect();
         assert_eq!(batches, [20, 20, 10, 0]);
         assert_eq!(undertaker.lock().capacity(), 0);

@@ -151,6 +151,7 @@ impl Worker {
             if generation != self.tables().generation() {
                 let table = self.tables().load();
                 generation = table.generation;
+                self.pulse.wake_streaming();
                 self.shared.outboxes.resize(table.settings.outbox_room(), table.settings.memory_outboxes);
             }
         }

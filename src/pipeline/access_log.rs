@@ -29,6 +29,8 @@ pub struct Entry<'a> {
     pub endpoint: Option<&'a str>,
     pub bytes_in: usize,
     pub bytes_out: usize,
+    /// Of a stream: how many messages went in and out.
+    pub messages: Option<(u64, u64)>,
     /// The limits in dry run that would have refused it.
     pub would_refuse: &'a [Arc<str>],
     /// The request as JSON, redacted by whoever made it.
@@ -70,6 +72,8 @@ impl Entry<'_> {
                     id = self.id,
                     bytes_in = self.bytes_in,
                     bytes_out = self.bytes_out,
+                    messages_in = self.messages.map(|messages| messages.0),
+                    messages_out = self.messages.map(|messages| messages.1),
                     generation = self.generation.0,
                     would_refuse = (!self.would_refuse.is_empty()).then(|| self.would_refuse.join(",")),
                     payload = self.payload,
@@ -134,6 +138,7 @@ mod tests {
             endpoint: None,
             bytes_in: 4,
             bytes_out: 5,
+            messages: None,
             would_refuse: &[],
             payload: None,
         }

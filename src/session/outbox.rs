@@ -268,6 +268,11 @@ impl Outbox {
         self.len() > self.budget.outbox_bytes_max() / 2
     }
 
+    /// Whether so much waits that what can wait elsewhere should.
+    pub fn is_more_than_a_quarter_full(&self) -> bool {
+        self.len() > self.budget.outbox_bytes_max() / 4
+    }
+
     fn append(&self, state: &mut State, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
         let added = self.write(state, write)?;
         self.take_room(state, added).inspect_err(|_| state.roll_back())?;

@@ -260,6 +260,7 @@ fn link_route(
         expose_errors: plan.expose_errors,
         guards: plan.guards.into_iter().map(|guard| guards.link(guard)).collect(),
         log: plan.log,
+        stream: plan.stream,
         effect: plan.effect,
     }
 }

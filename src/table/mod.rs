@@ -99,6 +99,8 @@ pub struct Route {
     /// Who is asked before each call, in this order.
     pub guards: Box<[Guard]>,
     pub log: plan::LogPlan,
+    /// How long a stream may last, where the method has streams.
+    pub stream: plan::StreamPlan,
     /// What a success changes here.
     pub effect: Option<plan::EffectPlan>,
 }

@@ -108,6 +108,7 @@ pub struct RoutePlan {
     pub expose_errors: bool,
     pub guards: Vec<GuardPlan>,
     pub log: LogPlan,
+    pub stream: StreamPlan,
     pub effect: Option<EffectPlan>,
 }
 
@@ -241,6 +242,15 @@ pub struct LogPlan {
     pub payload: LogPayload,
     /// From here on a call is slow.
     pub slow: Duration,
+}
+
+/// How long a stream may last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StreamPlan {
+    /// How long no message may go either way.
+    pub idle: Duration,
+    /// Give or take a tenth.
+    pub max_age: Duration,
 }
 
 /// Which payloads the access log holds.

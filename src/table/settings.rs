@@ -36,6 +36,9 @@ pub struct Settings {
     pub heartbeat_grace: Duration,
     pub message_bytes_max: usize,
     pub inflight_max: usize,
+    pub streams_max: usize,
+    /// Messages that either side may send on a new stream before the other grants more.
+    pub stream_credit: u32,
     pub outbox_bytes_max: usize,
     /// Bytes waiting to be written, over all connections.
     pub memory_outboxes: usize,
@@ -119,6 +122,8 @@ impl Default for Settings {
             heartbeat_grace: Duration::from_secs(5),
             message_bytes_max: 256 << 10,
             inflight_max: 32,
+            streams_max: 16,
+            stream_credit: 32,
             outbox_bytes_max: 256 << 10,
             memory_outboxes: 256 << 20,
             memory_partial: 64 << 20,

@@ -40,19 +40,21 @@ _wire = declare(POOL, "protogate.wire.v1", {
     "Status": [(1, "uint32", "code"), (2, "string", "reason"), (3, "string", "message"), (4, "uint32", "retry_after_ms"),
                (5, "uint32", "source"), (6, "[.google.protobuf.Any]", "details")],
     "Envelope": [(1, "uint32", "protocol"), (2, "uint32", "id"), (3, "bytes", "payload"), (4, ".protogate.wire.v1.Status", "status"),
-                 (5, "uint32", "seq"), (7, "uint32", "deadline_ms"), (8, "bool", "more"), (9, "string", "topic"), (10, "uint64", "offset"), (11, "string", "traceparent"), (13, "string", "idempotency_key")],
-    "Hello": [(1, "uint32", "heartbeat_ms"), (4, "uint32", "message_bytes_max"), (5, "uint32", "inflight_max"), (7, "string", "catalogue_hash")],
+                 (5, "uint32", "seq"), (7, "uint32", "deadline_ms"), (8, "bool", "more"), (9, "string", "topic"), (10, "uint64", "offset"), (11, "string", "traceparent"), (13, "string", "idempotency_key"),
+                 (16, "uint32", "credit")],
+    "Hello": [(1, "uint32", "heartbeat_ms"), (4, "uint32", "message_bytes_max"), (5, "uint32", "inflight_max"), (6, "uint32", "stream_credit"), (7, "string", "catalogue_hash")],
     "Authenticate": [(1, "string", "token"), (2, "string", "client_name")],
     "Ready": [(1, "string", "session_id"), (2, "string", "user"), (3, "[string]", "roles"), (4, "uint64", "expires_ms"), (5, "string", "resume_token")],
     "Resume": [(1, "string", "token"), (2, "string", "resume_token"), (3, "uint32", "last_seq")],
     "Resumed": [(1, "bool", "recovered"), (2, "uint32", "replayed"), (4, ".protogate.wire.v1.Ready", "ready")],
+    "Cancel": [(1, "uint32", "id")],
     "Subscribe": [(1, "string", "topic")],
     "Unsubscribe": [(1, "string", "topic")],
     "Ping": [(1, "uint64", "time_ms")],
     "Goodbye": [(1, "uint32", "code"), (2, "string", "reason"), (3, "bool", "reconnect")],
 })
 Status, Envelope, Hello = _wire["Status"], _wire["Envelope"], _wire["Hello"]
-Resume, Resumed = _wire["Resume"], _wire["Resumed"]
+Resume, Resumed, Cancel = _wire["Resume"], _wire["Resumed"], _wire["Cancel"]
 Subscribe, Unsubscribe = _wire["Subscribe"], _wire["Unsubscribe"]
 Authenticate, Ready, Ping, Goodbye = _wire["Authenticate"], _wire["Ready"], _wire["Ping"], _wire["Goodbye"]
 

@@ -6,6 +6,7 @@ pub mod mirror;
 pub mod nodes;
 pub mod player;
 pub mod redis;
+pub mod streams;
 pub mod terminal;
 pub mod walkthrough;
 

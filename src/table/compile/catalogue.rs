@@ -4,7 +4,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::proto::{MessageType, closure_hash};
+use crate::proto::{Kind, MessageType, closure_hash};
 use crate::push::rules::PushPlan;
 use crate::table::plan::RoutePlan;
 
@@ -18,6 +18,11 @@ pub fn hash(routes: &[RoutePlan], pushes: &[PushPlan]) -> String {
             hash.update(text);
         }
         hash.update(route.number.0.to_le_bytes());
+        match route.method.kind {
+            // As it was before there were others, so that nothing changed for whoever has only these.
+            Kind::Unary => {}
+            kind => hash.update([kind as u8]),
+        }
         types.extend([route.method.input.clone(), route.method.output.clone()]);
     }
     for push in pushes {

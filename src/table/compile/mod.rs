@@ -14,6 +14,7 @@
 //! - `routes`, with `targets` for who answers them, `retry` for which calls may be repeated, `request` for what is read from a request,
 //!   `effects` for what is done
 //!   with the reply
+//! - `streams`: how long a stream may last, and what a route with streams cannot say
 //! - `topics`: which there may be, and `sendings`: what routes do about them
 //! - `catalogue`: what clients are told
 
@@ -40,6 +41,7 @@ mod routes;
 mod sendings;
 mod signing;
 mod stores;
+mod streams;
 mod targets;
 mod topics;
 

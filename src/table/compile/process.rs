@@ -128,6 +128,8 @@ fn apply(gateway: &GatewayFile, settings: &mut Settings) {
         take!(settings.connections_max, &connections.max, number);
         take!(settings.per_ip_max, &connections.per_ip_max, number);
         take!(settings.inflight_max, &connections.inflight_max, |number: &u32| *number as usize);
+        take!(settings.streams_max, &connections.streams_max, |number: &u32| *number as usize);
+        take!(settings.stream_credit, &connections.stream_credit, number);
         take!(settings.auth_timeout, &connections.auth_timeout, |duration: &Duration| duration.0);
         take!(settings.anonymous_max_age, &connections.anonymous_max_age, |duration: &Duration| duration.0);
         take!(settings.heartbeat, &connections.heartbeat, |duration: &Duration| duration.0);
@@ -261,17 +263,30 @@ fn session_bounds(gateway: &GatewayFile, report: &mut Report) {
     }
 }
 
+/// The most messages that a new stream may be sent unasked. They may all wait in the gateway.
+const STREAM_CREDIT_MAX: u32 = 1024;
+
+fn stream_bounds(gateway: &GatewayFile, report: &mut Report) {
+    let credit = gateway.connections.as_ref().and_then(|connections| connections.stream_credit.as_ref());
+    if let Some(written) = credit.filter(|written| !(1..=STREAM_CREDIT_MAX).contains(&written.value)) {
+        let what = "on a new stream either side may send 1 to 1024 messages";
+        let help = "write a number from 1 to 1024";
+        report.push(Diagnostic::new(Rule::Bounds, written.span, what).help(help).path("connections.stream_credit"));
+    }
+}
+
 /// Byte bounds that must fit into each other whatever the routes say.
 fn bounds(gateway: &GatewayFile, settings: &Settings, report: &mut Report) {
     session_bounds(gateway, report);
+    stream_bounds(gateway, report);
     let Some(connections) = &gateway.connections else { return };
     let zero = |place: Span, key: &str| {
         Diagnostic::new(Rule::Bounds, place, format!("`{key}` is 0, so nobody could connect"))
             .help("write at least 1")
             .path(format!("connections.{key}"))
     };
-    for (key, written) in [("max", &connections.max), ("per_ip_max", &connections.per_ip_max), ("inflight_max", &connections.inflight_max)]
-    {
+    let counts = [("max", &connections.max), ("per_ip_max", &connections.per_ip_max), ("inflight_max", &connections.inflight_max)];
+    for (key, written) in counts {
         if let Some(written) = written
             && written.value == 0
         {

@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::numbers::{Taken, in_range};
 use super::process::bytes;
 use super::topics::Declared;
-use super::{effects, entries, guards, pushes, request, retry, size as shown, targets};
+use super::{effects, entries, guards, pushes, request, retry, size as shown, streams, targets};
 use crate::config::Document;
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
@@ -17,7 +17,7 @@ use crate::config::value::{ByteSize, MessageName, PermissionName, ProtocolNumber
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::id::Protocol;
 use crate::pipeline::permission::PermissionId;
-use crate::proto::{Kind, MessageType, Method, Pool};
+use crate::proto::{MessageType, Method, Pool};
 use crate::push::rules::PushPlan;
 use crate::table::plan::{Access, LogPayload, LogPlan, RoutePlan};
 use crate::table::settings::{ENVELOPE_BYTES, Settings};
@@ -161,6 +161,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
 
     let guards = guards::compile(policy, scope.pool, scope.backends, path, report);
     let method = method?;
+    streams::fits(&method, route, path, report);
     let retry = retry::compile(&method, &route.policy, policy, path, report);
     let keys = request::Keys { used: &used, limits: scope.limits, hash };
     let request = request::compile(&method.input, policy, path, access, &keys, report);
@@ -195,6 +196,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
             },
             slow: log.and_then(|log| log.slow.as_ref()).map_or(built_in::SLOW, |slow| slow.0),
         },
+        stream: streams::plan(policy, path, report),
         effect,
         method,
     })
@@ -209,7 +211,7 @@ fn size(written: &Option<Spanned<ByteSize>>, built_in: usize) -> usize {
     written.as_ref().map_or(built_in, |size| bytes(size.value))
 }
 
-/// The method, if it exists, is unary, and has the types that the route states.
+/// The method, if it exists and has the types that the route states.
 fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Method> {
     let route = written.route;
     let rpc = route.rpc.as_ref()?;
@@ -229,15 +231,6 @@ fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Met
         }
     };
     retry::lint_streaming(&method, &route.policy, &written.path, report);
-    if method.kind != Kind::Unary {
-        let what = format!("`{}` is a streaming method, which routes cannot call yet", rpc.as_str());
-        report.push(
-            Diagnostic::new(Rule::StreamingMethod, rpc.span, what)
-                .help("route a method that takes one message and answers with one")
-                .path(format!("{}.rpc", written.path)),
-        );
-        return None;
-    }
     let stated = |stated: &Option<Spanned<MessageName>>, actual: &MessageType, rule, (key, side): (&str, &str), report: &mut Report| {
         let Some(stated) = stated else { return };
         if stated.as_str() == actual.name() {

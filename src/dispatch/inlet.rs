@@ -1,0 +1,289 @@
+//! The client's end of a stream: what the client says goes in here, and waits until the service takes it.
+//!
+//! An [`Inlet`] is the edge's, its [`Mailbox`] is what it shares with the running [`Stream`](super::Stream). Promises: every message is
+//! checked, stamped and paid for like a call before it waits; no more wait than the client was granted; nothing here waits itself.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::stream::checked;
+use super::{caught, permit};
+use crate::failure::{Failure, Reason, Result};
+use crate::id::Protocol;
+use crate::pipeline::call::Caller;
+use crate::table::{Route, Table};
+use crate::wire::{Codec, Envelope};
+
+/// What the edge holds of an open stream.
+pub struct Inlet {
+    pub(super) route: Arc<Route>,
+    pub(super) codec: Codec,
+    /// The session in which it was opened.
+    pub(super) session: Option<Arc<str>>,
+    pub(super) mailbox: Arc<Mailbox>,
+}
+
+/// What became of a message for an open stream.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Heard {
+    Taken,
+    /// Nothing: the client had said that there is no more, or the stream is about to end.
+    Dropped,
+    /// The stream ends by it.
+    Refused,
+}
+
+/// What the edge and the stream tell each other. Locked for moments, never across an await.
+pub(super) struct Mailbox {
+    state: Mutex<State>,
+    /// How many messages the service took for which the client is granted as many again.
+    batch: u32,
+}
+
+/// What went through, for the log.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub messages_in: u64,
+    pub messages_out: u64,
+    pub bytes_in: usize,
+    pub bytes_out: usize,
+}
+
+struct State {
+    /// What the service has not taken yet, as it is sent.
+    waiting: VecDeque<Bytes>,
+    waiting_bytes: usize,
+    /// Nothing more is taken: the client has said its last, or the stream is to end.
+    is_ended: bool,
+    /// Why the stream is to end, as the gateway sees it.
+    failure: Option<Failure>,
+    /// Messages that the client may still send.
+    may_hear: u32,
+    /// Messages that were taken and not granted again.
+    taken: u32,
+    /// Messages that the client takes still.
+    may_say: u32,
+    /// When a message last went either way.
+    last: Instant,
+    counts: Counts,
+    /// The running stream.
+    waker: Option<Waker>,
+}
+
+// === impl Inlet ===
+
+impl Inlet {
+    pub fn protocol(&self) -> Protocol {
+        self.route.number
+    }
+
+    /// Takes what the client says on the stream.
+    pub fn hear(&self, caller: &Caller, envelope: &Envelope<'_>, now: Instant) -> Heard {
+        if envelope.credit > 0 {
+            self.mailbox.allow(envelope.credit);
+        }
+        let is_message = envelope.more || !envelope.payload.is_empty();
+        if !is_message && envelope.credit > 0 {
+            return Heard::Taken;
+        }
+        if self.mailbox.is_deaf() {
+            return Heard::Dropped;
+        }
+        let heard = if is_message { self.take(caller, envelope, now) } else { Ok(()) };
+        if let Err(failure) = heard {
+            self.mailbox.end(failure);
+            return Heard::Refused;
+        }
+        if !envelope.more {
+            self.mailbox.close();
+        }
+        Heard::Taken
+    }
+
+    fn take(&self, caller: &Caller, envelope: &Envelope<'_>, now: Instant) -> Result<()> {
+        self.mailbox.spend()?;
+        let checked = caught(|| checked(&self.route, caller, self.codec, envelope, now))?;
+        self.mailbox.push(checked.body, checked.payload_bytes, now);
+        Ok(())
+    }
+
+    /// Whether the stream may go on by this table, and with who the caller is by now.
+    pub fn may_go_on(&self, table: &Table, caller: &mut Caller) -> Result<()> {
+        let denied = |what: String| Failure::gateway(Reason::PermissionDenied, what);
+        if self.session.is_some() && self.session.as_ref() != caller.session() {
+            return Err(Failure::gateway(Reason::SessionReplaced, "the session that opened the stream is no longer this connection's"));
+        }
+        let route = table.route(self.route.number.0).ok_or_else(|| denied(format!("`{}` is routed no longer", self.route.name)))?;
+        permit(table, route, caller).map_err(|failure| denied(failure.message().to_owned()))
+    }
+
+    /// Ends the stream with this failure; the first counts.
+    pub fn end(&self, failure: Failure) {
+        self.mailbox.end(failure);
+    }
+
+    /// Bytes that the service has not taken yet.
+    pub fn waiting_bytes(&self) -> usize {
+        self.mailbox.lock().waiting_bytes
+    }
+}
+
+// === impl Mailbox ===
+
+impl Mailbox {
+    /// For a stream on which either side may send so many messages.
+    pub fn new(credit: u32, now: Instant) -> Mailbox {
+        let state = State {
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            is_ended: false,
+            failure: None,
+            may_hear: credit,
+            taken: 0,
+            may_say: credit,
+            last: now,
+            counts: Counts::default(),
+            waker: None,
+        };
+        Mailbox { state: Mutex::new(state), batch: (credit / 2).max(1) }
+    }
+
+    pub fn end(&self, failure: Failure) {
+        self.with(|state| {
+            state.failure.get_or_insert(failure);
+            state.is_ended = true;
+            state.waiting = VecDeque::new();
+            state.waiting_bytes = 0;
+        });
+    }
+
+    /// The client takes so many messages more.
+    pub fn allow(&self, messages: u32) {
+        self.with(|state| state.may_say = state.may_say.saturating_add(messages));
+    }
+
+    /// The client has sent one of the messages that it was granted.
+    pub fn spend(&self) -> Result<()> {
+        let mut state = self.lock();
+        let left = state.may_hear.checked_sub(1).ok_or_else(|| {
+            let what = "you sent more messages than you were granted; wait for `credit` on the stream's id";
+            Failure::gateway(Reason::CreditOverrun, what)
+        })?;
+        state.may_hear = left;
+        Ok(())
+    }
+
+    pub fn push(&self, message: Bytes, payload_bytes: usize, now: Instant) {
+        self.with(|state| {
+            state.waiting_bytes += message.len();
+            state.waiting.push_back(message);
+            state.counts.messages_in += 1;
+            state.counts.bytes_in += payload_bytes;
+            state.last = now;
+        });
+    }
+
+    /// The client says nothing more.
+    pub fn close(&self) {
+        self.with(|state| state.is_ended = true);
+    }
+
+    fn is_deaf(&self) -> bool {
+        self.lock().is_ended
+    }
+
+    /// Why the stream is to end; waits until it is.
+    pub async fn failed(&self) -> Failure {
+        self.until(|state| state.failure.take()).await
+    }
+
+    /// The next message for the service; nothing when there is no more.
+    pub async fn next(&self) -> Option<Bytes> {
+        self.until(|state| match state.waiting.pop_front() {
+            Some(message) => {
+                state.waiting_bytes -= message.len();
+                Some(Some(message))
+            }
+            None => state.is_ended.then_some(None),
+        })
+        .await
+    }
+
+    /// The service has taken a message.
+    pub fn handed_over(&self) {
+        self.lock().taken += 1;
+    }
+
+    /// How many messages the client is granted; waits until it is worth a word.
+    pub async fn grant(&self) -> u32 {
+        self.until(|state| {
+            let is_due = state.taken >= self.batch && !state.is_ended;
+            is_due.then(|| {
+                state.may_hear += state.taken;
+                std::mem::take(&mut state.taken)
+            })
+        })
+        .await
+    }
+
+    /// Waits until the client takes another message.
+    pub async fn wanted(&self) {
+        self.until(|state| (state.may_say > 0).then_some(())).await;
+    }
+
+    /// The client is sent a message of so many bytes.
+    pub fn said(&self, bytes: usize, now: Instant) {
+        let mut state = self.lock();
+        state.may_say = state.may_say.saturating_sub(1);
+        state.counts.messages_out += 1;
+        state.counts.bytes_out += bytes;
+        state.last = now;
+    }
+
+    pub fn last(&self) -> Instant {
+        self.lock().last
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
+    /// What is asked is asked again whenever the edge has changed something. All who wait are parts of one task.
+    async fn until<T>(&self, mut ask: impl FnMut(&mut State) -> Option<T>) -> T {
+        poll_fn(|cx: &mut Context<'_>| {
+            let mut state = self.lock();
+            match ask(&mut state) {
+                Some(answer) => Poll::Ready(answer),
+                None => {
+                    match &mut state.waker {
+                        Some(waker) => waker.clone_from(cx.waker()),
+                        none => *none = Some(cx.waker().clone()),
+                    }
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Changes something and wakes the stream.
+    fn with(&self, change: impl FnOnce(&mut State)) {
+        let waker = {
+            let mut state = self.lock();
+            change(&mut state);
+            state.waker.clone()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,380 @@
+//! A stream: opened like a call, then messages both ways, and exactly one end.
+//!
+//! [`open`] does what [`admit`](super::admit) does for a call. The [`Stream`] that it yields is run one step after the other: each step
+//! ends with something [`Said`], which holds the rest of the stream, and the next one begins when there is room for what that may say. So
+//! a client that does not read is not read for either: the service is stopped by HTTP/2's flow control.
+//!
+//! Promises: what the client was not granted is not sent, and what it may not send ends the stream; no message is lost, doubled or out of
+//! order before the end; whatever happens is an end, told once; dropping it cancels it at the service.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::inlet::{Inlet, Mailbox};
+use super::logged::{Logged, log_refusal};
+use super::{Answer, Reply, caught, contained, find, guard, permit, reply, request};
+use crate::backend;
+use crate::failure::{Failure, Reason, Result};
+use crate::id::{CallId, WorkerId};
+use crate::pipeline::call::Caller;
+use crate::pipeline::rate_limit::{self, Facts};
+use crate::proto::{Kind, Values};
+use crate::table::plan::LogPayload;
+use crate::table::{Route, Table};
+use crate::wire::{Codec, Envelope, Status};
+
+/// How much longer than the gateway's own bound the service is given: who is told that the stream is too old is told so by the gateway.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// What the edge grants a stream.
+pub struct Terms {
+    /// Messages that either side may send before the other grants more, as Hello has said.
+    pub credit: u32,
+    /// How old it may be: what the route says, give or take.
+    pub max_age: Duration,
+}
+
+/// A stream that runs, between two of its steps.
+pub struct Stream {
+    codec: Codec,
+    worker: WorkerId,
+    mailbox: Arc<Mailbox>,
+    /// Until the service is asked.
+    opening: Option<backend::Opening>,
+    /// What its guards are asked before.
+    question: Option<Box<guard::v1::CheckRequest>>,
+    receiving: Option<backend::Receiving>,
+    /// Hands messages to the service, until the client has said its last.
+    sender: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// What the service has said and the client does not take yet.
+    held: Option<Bytes>,
+    /// The one reply to a stream of the client's; it counts once the service has ended well.
+    reply: Option<Bytes>,
+    life: Life,
+    log: Logged,
+}
+
+/// What a stream says, and what follows.
+pub enum Said {
+    Message {
+        id: CallId,
+        reply: Reply,
+        rest: Box<Stream>,
+    },
+    /// The client may send so many messages more.
+    Grant {
+        id: CallId,
+        messages: u32,
+        rest: Box<Stream>,
+    },
+    /// It is over: with a failure, or with the reply to a stream of the client's.
+    Over(Box<Answer>),
+    /// It is over, and all is well.
+    Done(CallId),
+}
+
+enum Step {
+    Message(Reply),
+    Grant(u32),
+    Over(Reply),
+    Done,
+}
+
+/// For how long a stream may go on.
+struct Life {
+    idle: Duration,
+    ends: Instant,
+    /// Why it ends then.
+    reason: Reason,
+    /// Never set to a later moment than the next that counts.
+    timer: Pin<Box<Sleep>>,
+}
+
+/// A message that may be sent on.
+pub(super) struct Checked {
+    /// Which endpoint a stream that it opens is for.
+    choice: backend::Choice,
+    /// Behind its frame.
+    pub body: Bytes,
+    pub payload_bytes: usize,
+    pub would_refuse: Vec<Arc<str>>,
+}
+
+/// Decides whether a stream may be opened, and prepares it. Does no I/O and awaits nothing.
+pub fn open(
+    table: &Arc<Table>,
+    caller: &mut Caller,
+    codec: Codec,
+    envelope: &Envelope<'_>,
+    terms: &Terms,
+    now: Instant,
+) -> Result<(Inlet, Box<Stream>)> {
+    let opened = caught(|| prepare(table, caller, codec, envelope, terms, now));
+    opened.inspect_err(|failure| log_refusal(table, caller, envelope, failure, now))
+}
+
+fn prepare(
+    table: &Arc<Table>,
+    caller: &mut Caller,
+    codec: Codec,
+    envelope: &Envelope<'_>,
+    terms: &Terms,
+    now: Instant,
+) -> Result<(Inlet, Box<Stream>)> {
+    let route = find(table, envelope)?;
+    if envelope.id == 0 {
+        return Err(Failure::gateway(Reason::InvalidMessage, "a stream needs an id other than 0, by which its messages are known"));
+    }
+    let takes_many = matches!(route.method.kind, Kind::ClientStream | Kind::Bidi);
+    if envelope.more && !takes_many {
+        return Err(Failure::gateway(Reason::InvalidMessage, "this route takes one message; send it with `more` unset"));
+    }
+    permit(table, route, caller)?;
+    let metadata = request::metadata(route, caller, envelope)?;
+    let checked = checked(route, caller, codec, envelope, now)?;
+
+    let question = guard::question(route, caller, envelope, &checked.body);
+    let mailbox = Arc::new(Mailbox::new(terms.credit, now));
+    let sent = (route.log.payload != LogPayload::None).then(|| checked.body.slice(request::FRAME..));
+    if !takes_many || envelope.more || !envelope.payload.is_empty() {
+        mailbox.spend()?;
+        mailbox.push(checked.body, checked.payload_bytes, now);
+    }
+    if !envelope.more {
+        mailbox.close();
+    }
+    mailbox.allow(envelope.credit);
+
+    let (patience, reason) = match Duration::from_millis(envelope.deadline_ms.into()) {
+        asked if !asked.is_zero() && asked < terms.max_age => (asked, Reason::DeadlineExceeded),
+        _ => (terms.max_age, Reason::StreamTooOld),
+    };
+    let opening = backend::Opening {
+        path: route.method.path.clone(),
+        headers: Arc::clone(&route.headers),
+        metadata,
+        choice: checked.choice,
+        deadline: now + patience + SLACK,
+        message_bytes_max: route.reply_bytes_max,
+    };
+    let log = Logged {
+        route: Arc::clone(route),
+        backend: Arc::clone(route.backend_for(caller)),
+        id: CallId(envelope.id),
+        generation: table.generation,
+        connection: caller.connection,
+        identity: caller.identity().cloned(),
+        began: now,
+        payload_bytes: checked.payload_bytes,
+        would_refuse: checked.would_refuse,
+        sent,
+        stream: Some(Arc::clone(&mailbox)),
+        said: false,
+    };
+    let inlet = Inlet { route: Arc::clone(route), codec, session: caller.session().cloned(), mailbox: Arc::clone(&mailbox) };
+    let life = Life::new(route.stream.idle, now + patience, reason, now);
+    let stream = Stream {
+        codec,
+        worker: caller.worker,
+        mailbox,
+        opening: Some(opening),
+        question,
+        receiving: None,
+        sender: None,
+        held: None,
+        reply: None,
+        life,
+        log,
+    };
+    Ok((inlet, Box::new(stream)))
+}
+
+/// A message as the service is sent it: checked, stamped, and paid for last.
+pub(super) fn checked(route: &Route, caller: &Caller, codec: Codec, envelope: &Envelope<'_>, now: Instant) -> Result<Checked> {
+    let message = request::message(route, codec, envelope)?;
+    let mut values = Values::default();
+    route.walk.run(&message, &mut values).map_err(|problem| request::invalid(route, problem))?;
+    let body = request::body(route, caller, &message)?;
+    let fields = request::key_values(&values);
+    let passed = rate_limit::admit(&route.limits, &Facts { route: route.number, caller, fields: &fields }, now)?;
+    Ok(Checked { choice: route.choice(caller, &fields), body, payload_bytes: message.len(), would_refuse: passed.would_refuse })
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// The next that it says. Never fails and never panics: whatever happens is an end.
+    pub async fn next(mut self: Box<Self>) -> Said {
+        let id = self.log.id;
+        let result = match contained(self.step()).await {
+            Ok(Step::Message(reply)) => return Said::Message { id, reply, rest: self },
+            Ok(Step::Grant(messages)) => return Said::Grant { id, messages, rest: self },
+            Ok(Step::Over(reply)) => Ok(Some(reply)),
+            Ok(Step::Done) => Ok(None),
+            Err(failure) => Err(failure),
+        };
+        let (route, codec) = (Arc::clone(&self.log.route), self.codec);
+        let endpoint = self.receiving.as_ref().map(|receiving| Arc::clone(receiving.endpoint()));
+        let told = caught(|| {
+            self.log.say(result.as_ref().map(|_| 0), endpoint.as_deref());
+            Ok(result.map_err(|failure| reply::status(&route, codec, &failure)))
+        });
+        let result = match told.unwrap_or_else(|failure| Err(Status::from(&failure))) {
+            Ok(None) => return Said::Done(id),
+            Ok(Some(reply)) => Ok(reply),
+            Err(status) => Err(status),
+        };
+        Said::Over(Box::new(Answer { protocol: route.number, id, result, silent: false, effect: None }))
+    }
+
+    /// Ends it with this failure, which its next step says.
+    pub fn fail(&self, failure: Failure) {
+        self.mailbox.end(failure);
+    }
+
+    async fn step(&mut self) -> Result<Step> {
+        if let Some(opening) = self.opening.take() {
+            self.ask(opening).await?;
+        }
+        loop {
+            let receiving = self.receiving.as_mut().expect("a service that was not asked is no service to hear");
+            // Of all these only what the service says is more than a flag, and asking for that is cancel-safe.
+            tokio::select! {
+                biased;
+                failure = self.mailbox.failed() => return Err(failure),
+                failure = self.life.over(&self.mailbox) => return Err(failure),
+                () = running(&mut self.sender) => self.sender = None,
+                messages = self.mailbox.grant() => return Ok(Step::Grant(messages)),
+                message = hear(receiving, &mut self.held, &self.mailbox, self.log.route.method.kind) => {
+                    let message = message.map_err(|failure| reply::presentable(&self.log.route, failure))?;
+                    if let Some(step) = self.heard(message)? {
+                        return Ok(step);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the service, which is told only then that there is a stream.
+    async fn ask(&mut self, mut opening: backend::Opening) -> Result<()> {
+        let route = &self.log.route;
+        if let Some(question) = self.question.take() {
+            let deadline = opening.deadline;
+            let passing = Box::pin(guard::pass(route, self.worker, question, deadline, &mut opening.metadata));
+            tokio::select! {
+                biased;
+                failure = self.mailbox.failed() => return Err(failure),
+                failure = self.life.over(&self.mailbox) => return Err(failure),
+                passed = passing => passed?,
+            }
+        }
+        let (sending, receiving) = tokio::select! {
+            biased;
+            failure = self.mailbox.failed() => return Err(failure),
+            failure = self.life.over(&self.mailbox) => return Err(failure),
+            opened = self.log.backend.open_stream(self.worker, opening) => {
+                opened.map_err(|failure| reply::presentable(route, failure))?
+            }
+        };
+        self.receiving = Some(receiving);
+        self.sender = Some(Box::pin(send(sending, Arc::clone(&self.mailbox))));
+        Ok(())
+    }
+
+    /// What follows from what the service said; nothing is its good end.
+    fn heard(&mut self, message: Option<Bytes>) -> Result<Option<Step>> {
+        let route = &self.log.route;
+        let is_one = route.method.kind == Kind::ClientStream;
+        let step = match message {
+            Some(message) if is_one => {
+                let is_second = self.reply.replace(message).is_some();
+                return if is_second { Err(bad_reply("the service answered twice, and its method answers once")) } else { Ok(None) };
+            }
+            Some(message) => Step::Message(self.encode(message)?),
+            None if is_one => {
+                let message = self.reply.take().ok_or_else(|| bad_reply("the reply says OK and holds no message"))?;
+                Step::Over(self.encode(message)?)
+            }
+            None => Step::Done,
+        };
+        Ok(Some(step))
+    }
+
+    fn encode(&self, message: Bytes) -> Result<Reply> {
+        let reply = reply::encode(&self.log.route, self.codec, message)?;
+        self.mailbox.said(reply.len(), Instant::now());
+        Ok(reply)
+    }
+}
+
+/// Hands the service what waits for it.
+async fn send(mut sending: backend::Sending, mailbox: Arc<Mailbox>) {
+    while let Some(message) = mailbox.next().await {
+        if sending.send(message).await.is_err() {
+            // The stream is over; why is for the other half to say.
+            return;
+        }
+        mailbox.handed_over();
+    }
+    sending.finish();
+}
+
+async fn running(sender: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+    match sender {
+        Some(sender) => sender.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the service says next, once the client takes it. The one reply to a stream of the client's needs no grant, and an end needs none:
+/// hence one message is held.
+async fn hear(receiving: &mut backend::Receiving, held: &mut Option<Bytes>, mailbox: &Mailbox, kind: Kind) -> Result<Option<Bytes>> {
+    if held.is_none() {
+        *held = receiving.message().await?;
+    }
+    if held.is_some() && kind != Kind::ClientStream {
+        mailbox.wanted().await;
+    }
+    Ok(held.take())
+}
+
+fn bad_reply(cause: &'static str) -> Failure {
+    Failure::gateway(Reason::BadReply, "the service gave a reply that cannot be read").because(cause)
+}
+
+// === impl Life ===
+
+impl Life {
+    fn new(idle: Duration, ends: Instant, reason: Reason, now: Instant) -> Life {
+        Life { idle, ends, reason, timer: Box::pin(sleep_until(ends.min(now + idle))) }
+    }
+
+    /// Why it is over; waits until it is. Looks at the clock only when the timer has rung.
+    async fn over(&mut self, mailbox: &Mailbox) -> Failure {
+        loop {
+            self.timer.as_mut().await;
+            let (now, idle_from) = (Instant::now(), mailbox.last() + self.idle);
+            if now >= self.ends {
+                return self.ended();
+            }
+            if now >= idle_from {
+                let what = format!("no message went either way for {} ms; open the stream again", self.idle.as_millis());
+                return Failure::gateway(Reason::StreamIdle, what);
+            }
+            self.timer.as_mut().reset(self.ends.min(idle_from));
+        }
+    }
+
+    fn ended(&self) -> Failure {
+        let what = match self.reason {
+            Reason::StreamTooOld => "the stream is as old as it may be; open it again",
+            _ => "the time that you gave the stream is over",
+        };
+        Failure::gateway(self.reason, what)
+    }
+}
