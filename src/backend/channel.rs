@@ -1,4 +1,4 @@
-//! One HTTP/2 connection to an endpoint. This file and the one below it are the only ones that know h2.
+//! One HTTP/2 connection to an endpoint. This file and those below it are the only ones that know h2.
 //!
 //! Promises: a call is begun only on a connection that has a free stream for it, so nothing queues unseen inside h2; dropping a call
 //! resets its stream, at the pace of `reset.rs`; an error of h2 leaves here as a [`Fault`], and only what the peer itself declared
@@ -7,8 +7,10 @@
 //! A connection carries calls of one reply, or streams that stay open, never both: a stream that nobody reads holds window, which
 //! the calls beside it would lack.
 //!
+//! - `exchange` — one call of one reply
 //! - `stream` — one stream that stays open
 
+mod exchange;
 mod stream;
 
 use std::future::poll_fn;
@@ -26,11 +28,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::dial::{Target, Transport};
-use super::outcome::{self, Answer, Fault};
+use super::outcome::Fault;
 use super::reset::Resets;
 use super::{Opening, Request};
-use crate::failure::{Reach, Result};
 
+pub(super) use exchange::Exchange;
 pub(super) use stream::{Hearing, Speaking};
 
 /// What a connection is for, and its bounds.
@@ -78,14 +80,6 @@ pub(super) enum Begin<T> {
     Full,
     /// It takes no more calls; those it has may still finish.
     Gone,
-}
-
-/// One call in flight, of one reply. Dropping it before it is over cancels the call.
-pub(super) struct Exchange {
-    /// None once there is nothing left to reset.
-    stage: Option<Stage>,
-    seat: Option<Seat>,
-    resets: Arc<Resets<Abandoned>>,
 }
 
 /// A request of which nothing but the head is on its way.
@@ -222,7 +216,7 @@ impl Connection {
             // The whole message and the end of the stream in one frame. What the peer's window does not take yet waits in h2, and is
             // bounded by the bounds on requests and on streams. An error shows in the response as well.
             let _ = body.send_data(Parcel { bytes: request.body.clone(), _room: None }, true);
-            Exchange { stage: Some(Stage::Head(response)), seat: Some(seat), resets }
+            Exchange::begun(response, seat, resets)
         })
     }
 
@@ -278,62 +272,7 @@ impl Load {
     }
 }
 
-// === impl Exchange ===
-
-impl Exchange {
-    /// The message of the reply.
-    pub(super) async fn reply(mut self, bytes_max: usize) -> Result<Bytes> {
-        let (head, body) = self.head().await?.into_parts();
-        self.stage = Some(Stage::Body(body));
-        let read = outcome::read(head.status, &head.headers, &mut self, bytes_max).await;
-        match outcome::goes_on(head.status, &head.headers) {
-            true => read.map_err(|failure| failure.reached(Reach::Answered)),
-            false => read,
-        }
-    }
-
-    async fn head(&mut self) -> std::result::Result<http::Response<RecvStream>, Fault> {
-        let Some(Stage::Head(response)) = &mut self.stage else { unreachable!("a head is read once, and before the body") };
-        let response = response.await.map_err(|error| self.over(error))?;
-        if let Some(seat) = &self.seat {
-            seat.prove();
-        }
-        Ok(response)
-    }
-
-    /// The stream has failed, so there is nothing left to reset.
-    fn over(&mut self, error: h2::Error) -> Fault {
-        self.stage = None;
-        fault(&error)
-    }
-}
-
-impl Answer for Exchange {
-    async fn chunk(&mut self) -> Option<std::result::Result<Bytes, Fault>> {
-        let Some(Stage::Body(body)) = &mut self.stage else { return None };
-        let chunk = match body.data().await? {
-            // Given back at once: what is held is bounded by the reply's own bound. It fails only on a stream that is over.
-            Ok(chunk) => body.flow_control().release_capacity(chunk.len()).map(|()| chunk),
-            Err(error) => Err(error),
-        };
-        Some(chunk.map_err(|error| self.over(error)))
-    }
-
-    async fn trailers(&mut self) -> std::result::Result<Option<HeaderMap>, Fault> {
-        let Some(Stage::Body(body)) = &mut self.stage else { return Ok(None) };
-        let trailers = body.trailers().await.map_err(|error| self.over(error))?;
-        self.stage = None;
-        Ok(trailers)
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        if let Some(stage) = self.stage.take_if(|stage| !stage.is_over()) {
-            self.resets.abandon(Abandoned { _stage: stage, _body: None, _seat: self.seat.take() });
-        }
-    }
-}
+// === impl Stage ===
 
 impl Stage {
     /// Whether the peer has said all it had to say, as when a failure is nothing but headers.
