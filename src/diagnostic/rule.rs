@@ -144,6 +144,8 @@ rules! {
     UnreachableRoute = "PG082", Warning;
     /// A secret that stands in the file itself.
     SecretInFile = "PG083", Warning;
+    /// A certificate outside its dates, which peers will refuse.
+    CertificateDates = "PG085", Warning;
 }
 
 // === impl Severity ===
