@@ -10,9 +10,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{CertificateError, Error, RootCertStore, ServerConfig};
 
 use crate::files::{Files, Fingerprint};
 
@@ -133,6 +133,23 @@ pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     match chain.map_err(|error| format!("the certificate is not PEM: {error}"))? {
         empty if empty.is_empty() => Err("the certificate file holds no `BEGIN CERTIFICATE`".to_owned()),
         chain => Ok(chain),
+    }
+}
+
+/// What is wrong with the dates of a chain's first certificate, by the wall clock. It can be used all the same, and peers will refuse it.
+pub fn out_of_date(chain: &[CertificateDer<'static>]) -> Option<&'static str> {
+    let (own, rest) = chain.split_first()?;
+    let mut roots = RootCertStore::empty();
+    roots.add(own.clone()).ok()?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
+    // Dates are looked at first; whatever else a verifier may say is for peers to say.
+    match verifier.verify_client_cert(own, rest, UnixTime::now()) {
+        Err(Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => Some("has expired"),
+        Err(Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. })) => {
+            Some("is not valid yet")
+        }
+        _ => None,
     }
 }
 

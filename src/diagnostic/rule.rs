@@ -152,6 +152,8 @@ rules! {
     SecretInFile = "PG083", Warning;
     /// A route without `hash` to a backend whose endpoints are chosen by one.
     Unkeyed = "PG084", Warning;
+    /// A certificate outside its dates, which peers will refuse.
+    CertificateDates = "PG085", Warning;
 }
 
 // === impl Severity ===

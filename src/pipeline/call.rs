@@ -100,7 +100,7 @@ impl Caller {
 
     /// A trace of its own for a call, whose client sent none.
     pub fn traceparent(&mut self) -> HeaderValue {
-        self.told_mut().traces.next()
+        self.told_mut().traces.begin()
     }
 
     fn told_mut(&mut self) -> &mut Told {

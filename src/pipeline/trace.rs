@@ -28,7 +28,7 @@ impl Traces {
     }
 
     /// A trace that nobody had before, as W3C writes it: version, trace, parent, flags.
-    pub fn next(&mut self) -> HeaderValue {
+    pub fn begin(&mut self) -> HeaderValue {
         let mut text = *b"00-tttttttttttttttttttttttttttttttt-pppppppppppppppp-00";
         write(&mut text[3..19], self.first);
         write(&mut text[19..35], self.draw());
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn every_trace_is_new_and_well_formed() {
         let (mut one, mut other) = (Traces::new(), Traces::new());
-        let traces: Vec<_> = (0..1_000).flat_map(|_| [one.next(), other.next()]).collect();
+        let traces: Vec<_> = (0..1_000).flat_map(|_| [one.begin(), other.begin()]).collect();
         let mut ids = HashSet::new();
         for trace in &traces {
             let parts: Vec<_> = trace.to_str().unwrap().split('-').collect();

@@ -36,6 +36,9 @@ pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backe
                 });
             let mut spec = spec.ok();
             failing::compile(name.as_str(), backend, spec.as_mut(), &path, report);
+            if let Some(tls) = backend.grpc.as_ref().and_then(|grpc| grpc.tls.as_ref()) {
+                tls::lint(tls, &path, files, report);
+            }
             upkeep::compile(name.as_str(), backend, spec.as_mut(), &path, report);
             let spec = spec.map(|kind| Spec { name: name.shared(), kind });
             backends.declare(name.as_str(), name.span, &path, spec, report);

@@ -54,6 +54,7 @@ fn compile(written: Written<'_>, files: &Files, path: &str, report: &mut Report)
     let authority_of = |(ca, without): (&Spanned<FilePath>, Without)| Authority { ca: ca.as_path().to_path_buf(), without };
     let peers = written.authority.map_or(Peers::Clients, |authority| Peers::Services(authority.map(authority_of)));
     let place = Place { cert: cert.as_path().to_path_buf(), key: key.as_path().to_path_buf(), peers };
+    lint_dates(cert, &cert_pem, path, report);
     match Certificate::new(place, &Pems { cert: cert_pem, key: key_pem, authority: authority_pem }) {
         Ok(certificate) => Some(certificate),
         Err(problem) => {
@@ -62,5 +63,14 @@ fn compile(written: Written<'_>, files: &Files, path: &str, report: &mut Report)
             report.push(finding.help(help).path(path));
             None
         }
+    }
+}
+
+/// Reports a certificate that peers will refuse because of its dates. `pem` is what its file holds.
+pub fn lint_dates(written: &Spanned<FilePath>, pem: &[u8], path: &str, report: &mut Report) {
+    if let Some(problem) = tls::chain(pem).ok().and_then(|chain| tls::out_of_date(&chain)) {
+        let what = format!("the certificate `{}` {problem}, so peers will refuse it", written.as_path().display());
+        let help = "renew it; the file is followed, so that needs no reload";
+        report.push(Diagnostic::new(Rule::CertificateDates, written.span, what).help(help).path(format!("{path}.cert")));
     }
 }

@@ -4,8 +4,9 @@ use super::read;
 use crate::backend::{TlsPart, TlsPems, TlsPlace, TlsProblem, TlsSpec};
 use crate::config::document::BackendTls;
 use crate::config::value::FilePath;
-use crate::diagnostic::{Diagnostic, Rule, Spanned};
+use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
 use crate::files::Files;
+use crate::table::compile::certificate::lint_dates;
 use crate::table::compile::missing;
 
 /// Reads the files that are named. What is wrong with one of them is found here.
@@ -30,6 +31,15 @@ pub fn compile(written: &Spanned<BackendTls>, files: &Files) -> Result<TlsSpec, 
         identity: identity.map(|(cert, key)| Ok((read(cert)?, read(key)?))).transpose()?,
     };
     TlsSpec::new(place, &pems).map_err(|problem| finding(written, problem))
+}
+
+/// Reports a certificate that backends will refuse because of its dates.
+pub fn lint(written: &BackendTls, path: &str, files: &Files, report: &mut Report) {
+    if let Some(cert) = &written.cert
+        && let Ok(pem) = files.read(cert.as_path())
+    {
+        lint_dates(cert, &pem, &format!("{path}.grpc.tls"), report);
+    }
 }
 
 fn finding(written: &Spanned<BackendTls>, problem: TlsProblem) -> Diagnostic {
