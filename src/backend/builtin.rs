@@ -83,6 +83,11 @@ impl Builtins {
 // === impl Builtin ===
 
 impl Builtin {
+    /// Calls under way.
+    pub(super) fn in_flight(&self) -> usize {
+        CALLS_MAX - self.free.available_permits()
+    }
+
     /// Calls the service and waits for the reply.
     pub(super) async fn call(&self, request: Request) -> Result<Reply> {
         let Ok(seat) = Arc::clone(&self.free).try_acquire_owned() else {

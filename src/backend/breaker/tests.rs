@@ -83,6 +83,21 @@ fn after_a_while_exactly_one_call_goes_through_and_closes_it() {
 }
 
 #[test]
+fn however_many_workers_ask_at_once_one_call_goes_through() {
+    let (breaker, now) = (alone(&spec()), Instant::now());
+    let mut now = opened(&breaker, now);
+    for _ in 0..50 {
+        let admitted: Vec<Admission> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4).map(|_| scope.spawn(|| breaker.admit(now))).collect();
+            workers.into_iter().filter_map(|worker| worker.join().expect("nobody panics")).collect()
+        });
+        let [probe] = admitted[..] else { panic!("{} calls went through", admitted.len()) };
+        breaker.record(probe, Verdict::Failure, now);
+        now += MS * 10_000;
+    }
+}
+
+#[test]
 fn a_probe_that_fails_opens_it_for_twice_as_long_up_to_the_longest() {
     let (breaker, now) = (alone(&spec()), Instant::now());
     let mut now = opened(&breaker, now);
