@@ -69,7 +69,7 @@ enum State {
 
 /// Kept as long as the breaker is not closed.
 struct LeftAlone {
-    /// For how long, give or take a fifth.
+    /// For how long, give or take a tenth.
     pause: Duration,
     _ejected: Ejected,
 }
@@ -180,11 +180,12 @@ impl Breaker {
         }
     }
 
-    /// How long it is left alone yet.
+    /// How long it is left alone yet, as far as that can be said: a call that is let through soon tells.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
         match &*self.lock() {
             State::Closed => None,
-            State::Open { until, .. } | State::Probing { until, .. } => Some(until.saturating_duration_since(now)),
+            State::Open { until, .. } => Some(until.saturating_duration_since(now)),
+            State::Probing { .. } => Some(self.spec.open_min),
         }
     }
 

@@ -1,13 +1,13 @@
-//! Waits that are not the same for everybody, so that what failed together does not come back together.
+//! Times that differ a little, so that what began together does not go on together.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
-/// So long, up to a fifth more or less, as gRPC's A6 asks. Random enough to spread a crowd, and no secret.
-pub(super) fn about(wait: Duration) -> Duration {
-    // Every `RandomState` has keys of its own, so hashing anything at all is a random number.
-    let random = RandomState::new().hash_one(()) % 401;
-    wait.mul_f64(0.8 + random as f64 / 1_000.0)
+use crate::random;
+
+/// This time, a tenth more or less.
+pub(super) fn about(time: Duration) -> Duration {
+    let share = u32::from_le_bytes(random::bytes());
+    time.mul_f64(0.9 + 0.2 * f64::from(share) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]
@@ -15,10 +15,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fifth_is_kept_and_used() {
-        let drawn: Vec<Duration> = (0..100).map(|_| about(Duration::from_millis(1_000))).collect();
-        assert!(drawn.iter().all(|one| (800..=1_200).contains(&one.as_millis())));
-        assert!(drawn.iter().any(|one| one.as_millis() > 1_000) && drawn.iter().any(|one| one.as_millis() < 1_000));
-        assert_eq!(about(Duration::ZERO), Duration::ZERO);
+    fn it_is_a_tenth_more_or_less() {
+        let times: Vec<_> = (0..1_000).map(|_| about(Duration::from_secs(10))).collect();
+        assert!(times.iter().all(|time| (Duration::from_secs(9)..=Duration::from_secs(11)).contains(time)));
+        assert!(times.iter().any(|time| *time < Duration::from_millis(9_500)));
+        assert!(times.iter().any(|time| *time > Duration::from_millis(10_500)));
     }
 }

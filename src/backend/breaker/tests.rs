@@ -238,7 +238,7 @@ struct Model {
 #[derive(Debug)]
 enum ModelState {
     Closed,
-    /// Since when, and for how long give or take a fifth.
+    /// Since when, and for how long give or take a tenth.
     Open {
         since: u32,
         pause: u32,
@@ -266,8 +266,8 @@ impl Model {
             ModelState::Closed => Takes::Yes,
             ModelState::Tried { since, .. } if now - since >= 30_000 => Takes::Yes,
             ModelState::Tried { .. } => Takes::No,
-            ModelState::Open { since, pause } if (now - since) * 10 >= pause * 12 => Takes::Yes,
-            ModelState::Open { since, pause } if (now - since) * 10 < pause * 8 => Takes::No,
+            ModelState::Open { since, pause } if (now - since) * 10 >= pause * 11 => Takes::Yes,
+            ModelState::Open { since, pause } if (now - since) * 10 < pause * 9 => Takes::No,
             ModelState::Open { .. } => Takes::Perhaps,
         }
     }
