@@ -69,7 +69,7 @@ enum State {
 
 /// Kept as long as the breaker is not closed.
 struct LeftAlone {
-    /// For how long, give or take a fifth.
+    /// For how long, give or take a tenth.
     pause: Duration,
     _ejected: Ejected,
 }
@@ -180,11 +180,12 @@ impl Breaker {
         }
     }
 
-    /// How long it is left alone yet.
+    /// How long it is left alone yet, as far as that can be said: a call that is let through soon tells.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
         match &*self.lock() {
             State::Closed => None,
-            State::Open { until, .. } | State::Probing { until, .. } => Some(until.saturating_duration_since(now)),
+            State::Open { until, .. } => Some(until.saturating_duration_since(now)),
+            State::Probing { .. } => Some(self.spec.open_min),
         }
     }
 
@@ -216,7 +217,7 @@ impl Breaker {
         // Beyond the share it stays closed, and the next failure asks again.
         let Some(ejected) = self.ejections.eject() else { return };
         let pause = self.spec.open_min;
-        *state = State::Open { until: now + about(pause, 20), left_alone: LeftAlone { pause, _ejected: ejected } };
+        *state = State::Open { until: now + about(pause), left_alone: LeftAlone { pause, _ejected: ejected } };
         self.opened.fetch_add(1, Ordering::Relaxed);
         self.turn(IsOpen::Yes);
     }
@@ -236,7 +237,7 @@ impl Breaker {
             Verdict::Failure => {
                 left_alone.pause = (left_alone.pause * 2).min(self.spec.open_max);
                 self.opened.fetch_add(1, Ordering::Relaxed);
-                now + about(left_alone.pause, 20)
+                now + about(left_alone.pause)
             }
             Verdict::Success | Verdict::Silent => now,
         };

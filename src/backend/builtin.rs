@@ -94,6 +94,11 @@ impl Builtins {
 // === impl Builtin ===
 
 impl Builtin {
+    /// Calls under way.
+    pub(super) fn in_flight(&self) -> usize {
+        CALLS_MAX - self.free.available_permits()
+    }
+
     /// Calls the service and waits for the reply.
     pub(super) async fn call(&self, request: Request) -> Result<Reply> {
         let seat = sit(&self.free)?;

@@ -180,7 +180,7 @@ impl Rounds {
             }
         }
         let interval = if endpoint.is_well() { self.spec.interval } else { self.spec.interval.min(ILL_INTERVAL_MAX) };
-        let next = Instant::now() + jitter::about(interval, 10);
+        let next = Instant::now() + jitter::about(interval);
         if let Some((_, at)) = self.appointments.iter_mut().find(|(known, _)| Arc::ptr_eq(known, endpoint)) {
             *at = Some(next);
         }

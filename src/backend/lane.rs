@@ -259,7 +259,7 @@ impl Lane {
 fn retire(lane: Weak<Lane>, load: Arc<Load>, age_max: Option<Duration>) -> Pin<Box<dyn Future<Output = Infallible> + Send>> {
     Box::pin(async move {
         if let Some(age) = age_max {
-            sleep(jitter::about(age, 10)).await;
+            sleep(jitter::about(age)).await;
             while let Some(lane) = lane.upgrade()
                 && !lane.replace(&load).await
             {

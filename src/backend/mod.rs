@@ -195,9 +195,14 @@ impl Backend {
     /// How it does at this moment.
     pub fn status(&self) -> BackendStatus {
         match &self.services {
-            Services::Inside(_) => {
-                BackendStatus { name: Arc::clone(self.name()), in_flight: 0, pending: 0, retries: 0, sheds: 0, endpoints: Vec::new() }
-            }
+            Services::Inside(builtin) => BackendStatus {
+                name: Arc::clone(self.name()),
+                in_flight: builtin.in_flight(),
+                pending: 0,
+                retries: 0,
+                sheds: 0,
+                endpoints: Vec::new(),
+            },
             Services::Remote(cluster) => cluster.status(),
         }
     }

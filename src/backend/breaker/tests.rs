@@ -83,6 +83,21 @@ fn after_a_while_exactly_one_call_goes_through_and_closes_it() {
 }
 
 #[test]
+fn however_many_workers_ask_at_once_one_call_goes_through() {
+    let (breaker, now) = (alone(&spec()), Instant::now());
+    let mut now = opened(&breaker, now);
+    for _ in 0..50 {
+        let admitted: Vec<Admission> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4).map(|_| scope.spawn(|| breaker.admit(now))).collect();
+            workers.into_iter().filter_map(|worker| worker.join().expect("nobody panics")).collect()
+        });
+        let [probe] = admitted[..] else { panic!("{} calls went through", admitted.len()) };
+        breaker.record(probe, Verdict::Failure, now);
+        now += MS * 10_000;
+    }
+}
+
+#[test]
 fn a_probe_that_fails_opens_it_for_twice_as_long_up_to_the_longest() {
     let (breaker, now) = (alone(&spec()), Instant::now());
     let mut now = opened(&breaker, now);
@@ -223,7 +238,7 @@ struct Model {
 #[derive(Debug)]
 enum ModelState {
     Closed,
-    /// Since when, and for how long give or take a fifth.
+    /// Since when, and for how long give or take a tenth.
     Open {
         since: u32,
         pause: u32,
@@ -251,8 +266,8 @@ impl Model {
             ModelState::Closed => Takes::Yes,
             ModelState::Tried { since, .. } if now - since >= 30_000 => Takes::Yes,
             ModelState::Tried { .. } => Takes::No,
-            ModelState::Open { since, pause } if (now - since) * 10 >= pause * 12 => Takes::Yes,
-            ModelState::Open { since, pause } if (now - since) * 10 < pause * 8 => Takes::No,
+            ModelState::Open { since, pause } if (now - since) * 10 >= pause * 11 => Takes::Yes,
+            ModelState::Open { since, pause } if (now - since) * 10 < pause * 9 => Takes::No,
             ModelState::Open { .. } => Takes::Perhaps,
         }
     }

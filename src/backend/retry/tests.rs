@@ -139,3 +139,10 @@ fn the_wait_doubles_up_to_the_longest() {
     let policy = RetryPolicy { backoff_min: MS * 25, backoff_max: MS * 150, ..RetryPolicy::default() };
     assert_eq!([1, 2, 3, 4, 40].map(|seen| policy.backoff(seen)), [MS * 25, MS * 50, MS * 100, MS * 150, MS * 150]);
 }
+
+#[test]
+fn a_wait_is_a_fifth_more_or_less() {
+    let waits: Vec<_> = (0..1_000).map(|_| spread(MS * 1_000)).collect();
+    assert!(waits.iter().all(|wait| (MS * 800..=MS * 1_200).contains(wait)));
+    assert!(waits.iter().any(|wait| *wait < MS * 900) && waits.iter().any(|wait| *wait > MS * 1_100));
+}
