@@ -1,4 +1,4 @@
-//! One HTTP/2 connection to an endpoint. This file and the one below it are the only ones that know h2.
+//! One HTTP/2 connection to an endpoint. This file and those below it are the only ones that know h2.
 //!
 //! Promises: a call is begun only on a connection that has a free stream for it, so nothing queues unseen inside h2; dropping a call
 //! resets its stream, at the pace of `reset.rs`; an error of h2 leaves here as a [`Fault`], and only what the peer itself declared
@@ -7,8 +7,10 @@
 //! A connection carries calls of one reply, or streams that stay open, never both: a stream that nobody reads holds window, which
 //! the calls beside it would lack.
 //!
+//! - `exchange` — one call of one reply
 //! - `stream` — one stream that stays open
 
+mod exchange;
 mod stream;
 
 use std::future::poll_fn;
@@ -17,19 +19,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::dial::{Target, Transport};
-use super::outcome::{self, Answer, Fault};
+use super::outcome::Fault;
 use super::reset::Resets;
 use super::{Opening, Request};
-use crate::failure::Result;
 
+pub(super) use exchange::Exchange;
 pub(super) use stream::{Hearing, Speaking};
 
 /// What a connection is for, and its bounds.
@@ -57,7 +60,7 @@ const RESET_STREAMS_MAX: usize = 256;
 
 /// An established connection, held by the lane that begins calls on it.
 pub(super) struct Connection {
-    requests: SendRequest<Bytes>,
+    requests: SendRequest<Parcel>,
     streams_max: usize,
     load: Arc<Load>,
     resets: Arc<Resets<Abandoned>>,
@@ -79,16 +82,15 @@ pub(super) enum Begin<T> {
     Gone,
 }
 
-/// One call in flight, of one reply. Dropping it before it is over cancels the call.
-pub(super) struct Exchange {
-    /// None once there is nothing left to reset.
-    stage: Option<Stage>,
-    seat: Option<Seat>,
-    resets: Arc<Resets<Abandoned>>,
-}
-
 /// A request of which nothing but the head is on its way.
-type Started = (ResponseFuture, SendStream<Bytes>, Seat, Arc<Resets<Abandoned>>);
+type Started = (ResponseFuture, SendStream<Parcel>, Seat, Arc<Resets<Abandoned>>);
+
+/// Bytes on their way, and the room that they take among those of their stream until they are written: h2 drops them then.
+#[derive(Default)]
+struct Parcel {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
 
 enum Stage {
     Head(ResponseFuture),
@@ -101,7 +103,7 @@ struct Seat(Arc<Load>);
 /// A call that nobody waits for any more. It keeps its seat, because the peer still counts its stream.
 struct Abandoned {
     _stage: Stage,
-    _body: Option<SendStream<Bytes>>,
+    _body: Option<SendStream<Parcel>>,
     _seat: Option<Seat>,
 }
 
@@ -129,7 +131,7 @@ where
         .max_concurrent_reset_streams(RESET_STREAMS_MAX)
         .initial_max_send_streams(0)
         .enable_push(false)
-        .handshake::<_, Bytes>(io)
+        .handshake::<_, Parcel>(io)
         .await
         .map_err(|error| error.to_string())?;
 
@@ -149,7 +151,7 @@ where
     Ok((Connection { requests, streams_max: purpose.streams_max(), load, resets }, driver))
 }
 
-async fn drive<T>(connection: client::Connection<T, Bytes>, resets: Arc<Resets<Abandoned>>) -> String
+async fn drive<T>(connection: client::Connection<T, Parcel>, resets: Arc<Resets<Abandoned>>) -> String
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -213,8 +215,8 @@ impl Connection {
         self.start(head(target, &request.path, request.attempt())).map(|(response, mut body, seat, resets)| {
             // The whole message and the end of the stream in one frame. What the peer's window does not take yet waits in h2, and is
             // bounded by the bounds on requests and on streams. An error shows in the response as well.
-            let _ = body.send_data(request.body.clone(), true);
-            Exchange { stage: Some(Stage::Head(response)), seat: Some(seat), resets }
+            let _ = body.send_data(Parcel { bytes: request.body.clone(), _room: None }, true);
+            Exchange::begun(response, seat, resets)
         })
     }
 
@@ -265,58 +267,7 @@ impl Load {
     }
 }
 
-// === impl Exchange ===
-
-impl Exchange {
-    /// The message of the reply.
-    pub(super) async fn reply(mut self, bytes_max: usize) -> Result<Bytes> {
-        let (head, body) = self.head().await?.into_parts();
-        self.stage = Some(Stage::Body(body));
-        outcome::read(head.status, &head.headers, &mut self, bytes_max).await
-    }
-
-    async fn head(&mut self) -> std::result::Result<http::Response<RecvStream>, Fault> {
-        let Some(Stage::Head(response)) = &mut self.stage else { unreachable!("a head is read once, and before the body") };
-        let response = response.await.map_err(|error| self.over(error))?;
-        if let Some(seat) = &self.seat {
-            seat.prove();
-        }
-        Ok(response)
-    }
-
-    /// The stream has failed, so there is nothing left to reset.
-    fn over(&mut self, error: h2::Error) -> Fault {
-        self.stage = None;
-        fault(&error)
-    }
-}
-
-impl Answer for Exchange {
-    async fn chunk(&mut self) -> Option<std::result::Result<Bytes, Fault>> {
-        let Some(Stage::Body(body)) = &mut self.stage else { return None };
-        let chunk = match body.data().await? {
-            // Given back at once: what is held is bounded by the reply's own bound. It fails only on a stream that is over.
-            Ok(chunk) => body.flow_control().release_capacity(chunk.len()).map(|()| chunk),
-            Err(error) => Err(error),
-        };
-        Some(chunk.map_err(|error| self.over(error)))
-    }
-
-    async fn trailers(&mut self) -> std::result::Result<Option<HeaderMap>, Fault> {
-        let Some(Stage::Body(body)) = &mut self.stage else { return Ok(None) };
-        let trailers = body.trailers().await.map_err(|error| self.over(error))?;
-        self.stage = None;
-        Ok(trailers)
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        if let Some(stage) = self.stage.take_if(|stage| !stage.is_over()) {
-            self.resets.abandon(Abandoned { _stage: stage, _body: None, _seat: self.seat.take() });
-        }
-    }
-}
+// === impl Stage ===
 
 impl Stage {
     /// Whether the peer has said all it had to say, as when a failure is nothing but headers.
@@ -343,6 +294,22 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Parcel ===
+
+impl Buf for Parcel {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.bytes.advance(bytes);
     }
 }
 

@@ -59,9 +59,13 @@ impl Assembly {
         Ok((rest.len() >= announced).then(|| self.held.split_to(PREFIX_BYTES + announced).slice(PREFIX_BYTES..)))
     }
 
-    /// Whether nothing of a message has come that was not taken.
+    /// How much has come that was not taken.
+    pub(super) fn len(&self) -> usize {
+        self.held.bytes().len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.held.bytes().is_empty()
+        self.len() == 0
     }
 }
 

@@ -144,9 +144,7 @@ impl Backend {
             Services::Remote(cluster) => cluster.call(worker, &request).await,
         }
     }
-}
 
-impl Backend {
     /// Opens a stream from this worker, on whose runtime the two halves must be polled. Returns as soon as the request's head is on
     /// its way, and waits for no answer. A failure is always one of a stream that was not begun.
     pub async fn open_stream(&self, worker: WorkerId, opening: Opening) -> Result<(Sending, Receiving)> {

@@ -153,7 +153,7 @@ impl Receiving {
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
         match &self.inlet {
-            Some(Inlet::Remote(hearing)) => hearing.held_bytes(),
+            Some(Inlet::Remote(hearing)) => hearing.held_bytes() + self.assembly.len(),
             _ => 0,
         }
     }
@@ -162,8 +162,11 @@ impl Receiving {
 async fn next(inlet: &mut Inlet, assembly: &mut Assembly) -> Result<Option<Bytes>> {
     loop {
         if let Some(message) = assembly.take()? {
+            inlet.release_all_but(assembly.len());
             return Ok(Some(message));
         }
+        // What has come of a message makes room for the rest of it.
+        inlet.release_all_but(0);
         match inlet.next().await? {
             Event::Head(status, headers) => match outcome::head(status, &headers)? {
                 Announced::Messages => {}
@@ -182,6 +185,15 @@ impl Inlet {
         match self {
             Inlet::Remote(hearing) => hearing.next().await,
             Inlet::Inside(hearing) => hearing.next().await,
+        }
+    }
+
+    /// Lets the service say more, in the place of everything that was heard but these bytes.
+    fn release_all_but(&mut self, unread: usize) {
+        match self {
+            Inlet::Remote(hearing) => hearing.release_all_but(unread),
+            // It waits until each part is taken.
+            Inlet::Inside(_) => {}
         }
     }
 }

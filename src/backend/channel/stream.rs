@@ -2,11 +2,11 @@
 //!
 //! What the service says is moved out of h2 as it comes, by a task of the stream's own, and lies here until it is asked for. h2 keeps a
 //! quarter of a kilobyte beside every DATA frame and closes the connection when it holds too many; here a message takes no more than
-//! its bytes. The peer gets its window back only for what was asked for.
+//! its bytes. The peer gets its window back only for what was taken.
 //!
 //! Promises: what is held for a stream is at most its window, so 32 KiB; a thousand streams that nobody reads hold 32 MiB, and as much
-//! again of spare room in their buffers. Of what is said, h2 holds at most 16 KiB of a stream, and the rest of one message waits outside.
-//! At its deadline the stream is reset, whether anybody asks for it or not.
+//! again of spare room in their buffers. Who waits for a long message holds as much of it as has come. Of what is said, h2 holds at most
+//! 16 KiB and [`MESSAGES_MAX`] messages of a stream. At its deadline the stream is reset, whether anybody asks for it or not.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,13 +17,17 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::client::ResponseFuture;
 use http::response::Parts;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Abandoned, Resets, Seat, Stage, fault};
+use super::{Abandoned, Parcel, Resets, Seat, Stage, fault};
 use crate::backend::message::Held;
 use crate::backend::stream::{Closed, Event};
 use crate::failure::Result;
+
+/// The most messages of a stream that wait in h2 to be written. Each costs a quarter of a kilobyte, however small it is.
+const MESSAGES_MAX: usize = 16;
 
 /// The half that says messages.
 pub(in crate::backend) struct Speaking(Arc<Stream>);
@@ -31,12 +35,16 @@ pub(in crate::backend) struct Speaking(Arc<Stream>);
 /// The half that hears them. The stream ends with it.
 pub(in crate::backend) struct Hearing {
     stream: Arc<Stream>,
+    /// What was heard and holds its part of the window.
+    unreleased: usize,
     _moving: AbortOnDropHandle<()>,
 }
 
 /// What the halves and the moving task share.
 struct Stream {
     state: Mutex<State>,
+    /// What is left of [`MESSAGES_MAX`]; closed when the stream is over.
+    room: Arc<Semaphore>,
     resets: Arc<Resets<Abandoned>>,
 }
 
@@ -54,7 +62,7 @@ struct State {
 
 struct Live {
     stage: Stage,
-    body: SendStream<Bytes>,
+    body: SendStream<Parcel>,
     /// Whether the end has been said.
     finished: bool,
     seat: Seat,
@@ -73,16 +81,16 @@ enum End {
 /// The two halves of a stream whose head is on its way.
 pub(super) fn begun(
     response: ResponseFuture,
-    body: SendStream<Bytes>,
+    body: SendStream<Parcel>,
     seat: Seat,
     resets: Arc<Resets<Abandoned>>,
     deadline: Instant,
 ) -> (Speaking, Hearing) {
     let live = Live { stage: Stage::Head(response), body, finished: false, seat };
     let state = State { live: Some(live), head: None, held: Held::default(), end: None, hearer: None, speaker: None };
-    let stream = Arc::new(Stream { state: Mutex::new(state), resets });
-    let moving = tokio::spawn(move_until(Arc::clone(&stream), deadline));
-    (Speaking(Arc::clone(&stream)), Hearing { stream, _moving: AbortOnDropHandle::new(moving) })
+    let stream = Arc::new(Stream { state: Mutex::new(state), room: Arc::new(Semaphore::new(MESSAGES_MAX)), resets });
+    let moving = AbortOnDropHandle::new(tokio::spawn(move_until(Arc::clone(&stream), deadline)));
+    (Speaking(Arc::clone(&stream)), Hearing { stream, unreleased: 0, _moving: moving })
 }
 
 async fn move_until(stream: Arc<Stream>, deadline: Instant) {
@@ -96,7 +104,8 @@ async fn move_until(stream: Arc<Stream>, deadline: Instant) {
 impl Speaking {
     /// Hands over a message, as fast as the peer takes it.
     pub(in crate::backend) async fn say(&mut self, mut message: Bytes) -> std::result::Result<(), Closed> {
-        poll_fn(|context| self.0.lock().poll_say(&mut message, context)).await
+        let mut room = Some(Arc::clone(&self.0.room).acquire_owned().await.map_err(|_| Closed)?);
+        poll_fn(|context| self.0.lock().poll_say(&mut message, &mut room, context)).await
     }
 
     /// Says that there is nothing more.
@@ -106,7 +115,7 @@ impl Speaking {
         {
             live.finished = true;
             // It fails only on a stream that is over, which the other half will hear.
-            let _ = live.body.send_data(Bytes::new(), true);
+            let _ = live.body.send_data(Parcel::default(), true);
         }
     }
 }
@@ -116,7 +125,20 @@ impl Speaking {
 impl Hearing {
     /// What comes next, once. Cancel-safe. Nothing comes after the end, nor after the deadline.
     pub(in crate::backend) async fn next(&mut self) -> Result<Event> {
-        poll_fn(|context| self.stream.lock().poll_next(context)).await
+        let event = poll_fn(|context| self.stream.lock().poll_next(context)).await;
+        if let Ok(Event::Chunk(chunk)) = &event {
+            self.unreleased += chunk.len();
+        }
+        event
+    }
+
+    /// Lets the peer say more, in the place of everything that was heard but these bytes.
+    pub(in crate::backend) fn release_all_but(&mut self, unread: usize) {
+        let released = self.unreleased.saturating_sub(unread);
+        if released > 0 {
+            self.unreleased -= released;
+            self.stream.lock().release(released);
+        }
     }
 
     #[cfg(test)]
@@ -147,6 +169,7 @@ impl Stream {
     /// Ends the stream towards its peer. What has come can still be heard.
     fn close(&self, end: End) {
         let mut state = self.lock();
+        self.room.close();
         let speaker = state.speaker.take();
         let live = state.live.take();
         drop(state);
@@ -212,9 +235,7 @@ impl State {
             return Poll::Ready(Ok(Event::Head(head.status, head.headers)));
         }
         if !self.held.bytes().is_empty() {
-            let chunk = self.held.take();
-            self.release(chunk.len());
-            return Poll::Ready(Ok(Event::Chunk(chunk)));
+            return Poll::Ready(Ok(Event::Chunk(self.held.take())));
         }
         if let Some(end) = self.end.take() {
             return Poll::Ready(end);
@@ -231,24 +252,31 @@ impl State {
         }
     }
 
-    fn poll_say(&mut self, message: &mut Bytes, context: &mut Context) -> Poll<std::result::Result<(), Closed>> {
+    fn poll_say(
+        &mut self,
+        message: &mut Bytes,
+        room: &mut Option<OwnedSemaphorePermit>,
+        context: &mut Context,
+    ) -> Poll<std::result::Result<(), Closed>> {
         let Some(live) = self.live.as_mut().filter(|live| !live.finished) else { return Poll::Ready(Err(Closed)) };
         while !message.is_empty() {
             live.body.reserve_capacity(message.len());
             // What was given before is not announced again.
-            let room = match live.body.capacity() {
+            let capacity = match live.body.capacity() {
                 0 => match live.body.poll_capacity(context) {
-                    Poll::Ready(Some(Ok(room))) => room,
+                    Poll::Ready(Some(Ok(capacity))) => capacity,
                     Poll::Ready(_) => return Poll::Ready(Err(Closed)),
                     Poll::Pending => {
                         self.speaker = Some(context.waker().clone());
                         return Poll::Pending;
                     }
                 },
-                room => room,
+                capacity => capacity,
             };
-            let part = message.split_to(room.min(message.len()));
-            if live.body.send_data(part, false).is_err() {
+            let bytes = message.split_to(capacity.min(message.len()));
+            // When the last part is written, all of it is.
+            let room = if message.is_empty() { room.take() } else { None };
+            if live.body.send_data(Parcel { bytes, _room: room }, false).is_err() {
                 return Poll::Ready(Err(Closed));
             }
         }

@@ -233,11 +233,11 @@ async fn a_flood_of_tiny_frames_that_nobody_reads_harms_nobody() {
     .await;
     let backend = backend(&[service.port]);
     let mut unread = Vec::new();
-    for _ in 0..32 {
+    for _ in 0..8 {
         unread.push(Talk::open(&backend, opening(METHOD)).await);
     }
     let full = async {
-        while flooded.load(Ordering::SeqCst) < 32 * (32 << 10) {
+        while flooded.load(Ordering::SeqCst) < 8 * (32 << 10) {
             tokio::task::yield_now().await;
         }
     };

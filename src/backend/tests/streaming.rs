@@ -67,14 +67,15 @@ impl Drop for Here {
 // === impl Talkative ===
 
 impl Talkative {
-    /// As many messages as the text says, each with its number and twelve bytes more.
+    /// As many messages as the first number says, and as long as the second.
     fn count(&self, request: EchoRequest) -> Messages {
-        let messages = request.text.parse::<u64>().expect("a number");
+        let (messages, bytes) = request.text.split_once(' ').expect("two numbers");
+        let (messages, bytes) = (messages.parse::<u64>().expect("a number"), bytes.parse::<usize>().expect("a number"));
         let here = Here(Arc::clone(&self.0));
         stream::iter(0..messages)
             .map(move |number| {
                 here.0.said.fetch_add(1, Ordering::SeqCst);
-                Ok(EchoResponse { text: format!("{number:08}............") })
+                Ok(EchoResponse { text: format!("{number:.<bytes$}") })
             })
             .boxed()
     }
