@@ -30,6 +30,9 @@ mod guards;
 // Messages both ways by one id.
 mod streams;
 
+// More messages on streams than there are readers for.
+mod slow_streams;
+
 // Topics: who hears them, and what is said to whom that comes back.
 mod topics;
 

@@ -287,3 +287,70 @@ impl Mailbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn message(mailbox: &Mailbox, text: &'static str) -> Result<()> {
+        mailbox.spend()?;
+        mailbox.push(Bytes::from_static(text.as_bytes()), text.len(), Instant::now());
+        Ok(())
+    }
+
+    #[test]
+    fn the_service_gets_what_the_client_said_in_order_and_then_its_end() {
+        let mailbox = Mailbox::new(4, Instant::now());
+        assert_eq!(mailbox.next().now_or_never(), None, "nothing yet");
+        message(&mailbox, "a").unwrap();
+        message(&mailbox, "b").unwrap();
+        mailbox.close();
+        let next = || mailbox.next().now_or_never().unwrap();
+        assert_eq!((next(), next(), next(), next()), (Some("a".into()), Some("b".into()), None, None));
+        let counts = mailbox.counts();
+        assert_eq!((counts.messages_in, counts.bytes_in, mailbox.lock().waiting_bytes), (2, 2, 0));
+    }
+
+    #[test]
+    fn the_client_may_say_as_many_as_it_was_granted_and_is_granted_what_was_taken() {
+        let mailbox = Mailbox::new(4, Instant::now());
+        (0..4).for_each(|_| message(&mailbox, "x").unwrap());
+        assert!(message(&mailbox, "x").unwrap_err().is(Reason::CreditOverrun));
+        mailbox.handed_over();
+        assert_eq!(mailbox.grant().now_or_never(), None, "one is not worth a word");
+        mailbox.handed_over();
+        assert_eq!((mailbox.grant().now_or_never(), mailbox.grant().now_or_never()), (Some(2), None));
+        (0..2).for_each(|_| message(&mailbox, "x").unwrap());
+        assert!(message(&mailbox, "x").is_err());
+        (0..2).for_each(|_| mailbox.handed_over());
+        mailbox.close();
+        assert_eq!(mailbox.grant().now_or_never(), None, "who says no more needs no grant");
+    }
+
+    #[test]
+    fn of_two_reasons_to_end_the_first_counts_and_nothing_waits_any_more() {
+        let mailbox = Mailbox::new(4, Instant::now());
+        message(&mailbox, "a").unwrap();
+        assert!(mailbox.failed().now_or_never().is_none());
+        mailbox.end(Failure::gateway(Reason::RateLimited, "first"));
+        mailbox.end(Failure::gateway(Reason::Cancelled, "second"));
+        assert!(mailbox.is_deaf());
+        assert_eq!(mailbox.failed().now_or_never().unwrap().message(), "first");
+        assert_eq!(mailbox.next().now_or_never(), Some(None));
+    }
+
+    #[test]
+    fn what_the_client_takes_is_granted_once_and_never_overflows() {
+        let mailbox = Mailbox::new(1, Instant::now());
+        assert!(mailbox.wanted().now_or_never().is_some());
+        mailbox.said(3, Instant::now());
+        assert!(mailbox.wanted().now_or_never().is_none());
+        mailbox.allow(u32::MAX);
+        mailbox.allow(u32::MAX);
+        assert_eq!(mailbox.lock().may_say, u32::MAX);
+        mailbox.said(3, Instant::now());
+        assert_eq!((mailbox.counts().messages_out, mailbox.counts().bytes_out), (2, 6));
+    }
+}

@@ -342,6 +342,18 @@ mod tests {
     }
 
     #[test]
+    fn a_new_table_wakes_those_that_have_streams() {
+        let pulse = Pulse::new(Arc::default());
+        let ((mut streaming, woken), (_other, idle)) = (enter(&pulse), enter(&pulse));
+        streaming.set_streaming(true);
+        pulse.wake_streaming();
+        assert_eq!((count(&woken), count(&idle)), (1, 0));
+        streaming.set_streaming(false);
+        pulse.wake_streaming();
+        assert_eq!(count(&woken), 0);
+    }
+
+    #[test]
     fn the_end_wakes_everybody_and_reaches_late_comers() {
         let pulse = Pulse::new(Arc::default());
         let (place, woken) = enter(&pulse);

@@ -11,19 +11,23 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, Stream, StreamExt as _};
 use prost::Message as _;
 use protogate::wire::{Codec, Envelope, Payload, Status as WireStatus, number};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async};
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::player::PATIENCE;
+
+/// How long a service may take to see what a thousand streams do, on a busy machine.
+const LONG: Duration = Duration::from_secs(30);
 
 /// The descriptors of [`Taps`].
 pub const PROTO: &str = r#"
@@ -98,7 +102,7 @@ impl Taps {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(PATIENCE, reached).await.expect("the service sees it in time");
+        timeout(LONG, reached).await.expect("the service sees it in time");
     }
 }
 
@@ -257,12 +261,26 @@ pub enum Told {
 
 impl Tapper {
     pub async fn connect(edge: SocketAddr, codec: Codec, token: Option<&str>) -> Tapper {
-        let mut request = format!("ws://{edge}/ws").into_client_request().unwrap();
+        let stream = TcpStream::connect(edge).await.unwrap();
+        Tapper::connect_over(stream, codec, token).await
+    }
+
+    /// One whose host takes little that it does not read: what waits, waits in the gateway.
+    pub async fn connect_narrowly(edge: SocketAddr) -> Tapper {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(2048).unwrap();
+        SockRef::from(&socket).set_tcp_mss(536).unwrap();
+        Tapper::connect_over(socket.connect(edge).await.unwrap(), Codec::Proto, None).await
+    }
+
+    async fn connect_over(stream: TcpStream, codec: Codec, token: Option<&str>) -> Tapper {
+        let mut request = format!("ws://{}/ws", stream.peer_addr().unwrap()).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", codec.subprotocol().parse().unwrap());
         if let Some(token) = token {
             request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
-        let mut tapper = Tapper { codec, socket: connect_async(request).await.unwrap().0 };
+        let (socket, _) = client_async(request, MaybeTlsStream::Plain(stream)).await.unwrap();
+        let mut tapper = Tapper { codec, socket };
         let greeting = if token.is_some() { &[number::HELLO, number::READY][..] } else { &[number::HELLO] };
         for expected in greeting {
             assert_eq!(tapper.hear().await, Told::Own(*expected));
@@ -293,9 +311,14 @@ impl Tapper {
     }
 
     pub async fn cancel(&mut self, id: u32) {
+        self.try_cancel(id).await.unwrap();
+    }
+
+    /// The same, where the gateway may have had enough.
+    pub async fn try_cancel(&mut self, id: u32) -> Result<(), Error> {
         let (proto, json) = (protogate::wire::v1::Cancel { id }.encode_to_vec(), format!(r#"{{"id":{id}}}"#));
         let payload = if self.codec == Codec::Proto { Payload::Proto(&proto) } else { Payload::Json(&json) };
-        self.send(&Envelope { protocol: number::CANCEL, payload, ..Envelope::default() }).await;
+        self.try_send(&Envelope { protocol: number::CANCEL, payload, ..Envelope::default() }).await
     }
 
     pub async fn authenticate(&mut self, token: &str) {
@@ -318,13 +341,17 @@ impl Tapper {
     }
 
     async fn send(&mut self, envelope: &Envelope<'_>) {
+        self.try_send(envelope).await.unwrap();
+    }
+
+    async fn try_send(&mut self, envelope: &Envelope<'_>) -> Result<(), Error> {
         let mut bytes = Vec::new();
         self.codec.encode(envelope, &mut bytes);
         let message = match self.codec {
             Codec::Proto => Message::binary(bytes),
             Codec::Json => Message::text(String::from_utf8(bytes).unwrap()),
         };
-        self.socket.send(message).await.unwrap();
+        self.socket.send(message).await
     }
 
     /// The next message that is not about life.
