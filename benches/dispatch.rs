@@ -1,4 +1,5 @@
 //! What it costs to find a route by its number: the table's index with ten and with ten thousand routes, and a map of texts for comparison.
+//! And what it costs to find the endpoint of a key, among three to a thousand, with and without weights.
 //!
 //! Prints the median of several rounds, in nanoseconds a look-up, over numbers in an order that no predictor learns.
 //! Run with `cargo bench --bench dispatch`.
@@ -7,11 +8,12 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
+use protogate::backend::{Rendezvous, hash};
 use protogate::table::index::Index;
 use tokio::time::Instant;
 
 const ROUNDS: usize = 9;
-const LOOK_UPS: u32 = 1_000_000;
+const LOOK_UPS: u32 = 200_000;
 
 /// Routes are behind one pointer each, as in a table.
 type Route = Arc<[u8; 256]>;
@@ -31,6 +33,16 @@ fn main() {
         }
         let [index, map] = rounds.map(median);
         eprintln!("{count:>7}{index:>10.1}{map:>13.1}");
+    }
+
+    eprintln!("\n{:>9}{:>10}{:>13}", "endpoints", "equal ns", "weighted ns");
+    for count in [3u32, 10, 100, 1_000] {
+        let group = |weight: fn(u32) -> u32| Rendezvous::new((0..count).map(|place| (format!("10.0.0.{place}:50051"), weight(place))));
+        let groups = [group(|_| 1), group(|place| 1 + place % 7)];
+        let [equal, weighted] = groups.map(|group| {
+            median((0..ROUNDS).map(|_| time(|random| group.find(black_box(hash(&random.to_le_bytes())), |_| true).is_some())).collect())
+        });
+        eprintln!("{count:>9}{equal:>10.1}{weighted:>13.1}");
     }
 }
 
