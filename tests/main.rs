@@ -19,6 +19,9 @@ mod tokens;
 // Keys that are fetched, and keys that are published.
 mod key_sets;
 
+// Who answers whom: shares of users, keys that lead to endpoints.
+mod balancing;
+
 // Sessions on several gateways that share one Redis, and what becomes of them when one dies, or Redis does.
 mod nodes;
 

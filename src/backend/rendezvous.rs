@@ -3,7 +3,8 @@
 //! Every member draws a lot for the key, and the best lot wins; a lot depends on nothing but the key, the member's name and its weight.
 //! Promises: a member's share of the keys is its share of the weight; one that comes, or weighs more, takes keys and moves no other; one
 //! that goes, weighs less or is passed over gives up its own and moves no other; the order of the members does not matter. It keeps
-//! sixteen bytes a member, and looking a key up takes some two nanoseconds a member.
+//! sixteen bytes a member. Among ten members a key is found in a quarter of a microsecond, among a thousand in five (`benches/dispatch`):
+//! less than a table would cost that has to be made anew whenever a member comes or goes, and shares out as evenly.
 
 use super::hash::{hash, mix};
 

@@ -68,5 +68,6 @@ async fn a_call_that_is_given_up_is_in_the_log() {
     for lines in [unpolled, waiting] {
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert_eq!((&lines[0]["code"], &lines[0]["route"], &lines[0]["id"]), (&"CANCELLED".into(), &"echo".into(), &7.into()));
+        assert_eq!(lines[0]["backend"], "echo", "the one that was chosen");
     }
 }

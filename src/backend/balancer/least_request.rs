@@ -6,8 +6,8 @@
 use super::super::hash::mix;
 use super::Candidates;
 
-/// How often is drawn for two that are usable and not the same. Then the one that was found has to do.
-const DRAWS_MAX: usize = 8;
+/// How often is drawn for two that are usable. Then the one that was found has to do.
+const DRAWS_MAX: usize = 5;
 
 pub(super) struct LeastRequest {
     /// For each endpoint, its weight and those of all before it.
@@ -27,10 +27,11 @@ impl LeastRequest {
 
     pub(super) fn pick(&self, next: impl Fn() -> u64, candidates: &impl Candidates) -> Option<usize> {
         let mut found = None;
-        for place in (0..DRAWS_MAX).map(|_| self.draw(next())).filter(|place| candidates.is_usable(*place)) {
+        for _ in 0..DRAWS_MAX {
+            let place = self.draw(next(), found);
             match found {
+                _ if !candidates.is_usable(place) => {}
                 None => found = Some(place),
-                Some(one) if one == place => {}
                 Some(one) => return Some(self.lighter(one, place, candidates)),
             }
         }
@@ -40,12 +41,15 @@ impl LeastRequest {
         })
     }
 
-    /// A place at random, by weight.
-    fn draw(&self, turn: u64) -> usize {
-        let sum = *self.sums.last().expect("a pick is among endpoints");
+    /// A place at random, by weight, other than the one that was found.
+    fn draw(&self, turn: u64, found: Option<usize>) -> usize {
+        let (start, weight) = found.map_or((0, 0), |found| (self.before(found), self.weight(found)));
+        let sum = *self.sums.last().expect("a pick is among endpoints") - weight;
         // The step is splitmix64's: consecutive turns then have nothing in common.
         let random = mix(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let point = ((u128::from(random) * u128::from(sum)) >> 64) as u64;
+        // What was found has no part in the sum, and is stepped over.
+        let point = if point < start { point } else { point + weight };
         self.sums.partition_point(|sum| *sum <= point)
     }
 
@@ -56,7 +60,12 @@ impl LeastRequest {
     }
 
     fn weight(&self, place: usize) -> u64 {
-        self.sums[place] - place.checked_sub(1).map_or(0, |before| self.sums[before])
+        self.sums[place] - self.before(place)
+    }
+
+    /// The weight of all before it.
+    fn before(&self, place: usize) -> u64 {
+        place.checked_sub(1).map_or(0, |before| self.sums[before])
     }
 }
 
@@ -69,6 +78,18 @@ mod tests {
 
     use super::super::simulation::{Endpoints, simulate};
     use super::*;
+
+    #[test]
+    fn of_two_the_busy_one_is_never_picked() {
+        for weights in [[1, 1], [1, 1000], [1000, 1]] {
+            let (policy, endpoints) = (LeastRequest::new(&weights), Endpoints::all(2));
+            endpoints.begin(0);
+            let turn = Cell::new(0);
+            for _ in 0..10_000 {
+                assert_eq!(policy.pick(|| turn.replace(turn.get() + 1), &endpoints), Some(1));
+            }
+        }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
