@@ -68,8 +68,9 @@ pub fn compile(
         Some(UnknownFields::Reject) => Unknown::Reject,
         Some(UnknownFields::Pass) | None => Unknown::Pass,
     };
+    let validate = policy.validate.as_ref().is_none_or(|validate| validate.value);
     Request {
-        walk: Walk::compile(input, &extract, WalkOptions { unknown_fields }),
+        walk: Walk::compile(input, &extract, WalkOptions { unknown_fields, validate }),
         limits: plans,
         stamps: entries(&policy.set).filter_map(|(target, source)| stamp(input, target, source, (at, policy, access), report)).collect(),
         redact: Redact::compile(input, &redacted(input, edited(&policy.redact), at, report)),

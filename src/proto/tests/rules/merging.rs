@@ -1,0 +1,1 @@
+//! Bytes that no encoder writes are judged as what a decoder makes of them.

@@ -1,0 +1,1 @@
+//! Random messages are judged as a naive reader of the decoded message judges them.
