@@ -25,6 +25,9 @@ mod nodes;
 // Routes that make a session, or end one.
 mod effects;
 
+// Rules that stand in descriptors.
+mod validate;
+
 // Topics: who hears them, and what is said to whom that comes back.
 mod topics;
 

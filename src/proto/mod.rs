@@ -56,6 +56,6 @@ pub use source::DescriptorSource;
 pub use stamp::{Stamp, Unconvertible, copy_stamped};
 pub use submessage::Submessage;
 pub use texts::Texts;
-pub use transcode::{any_to_json, from_json, to_json};
+pub use transcode::{any_to_json, detail_to_json, from_json, to_json};
 pub use value::{Value, Values};
 pub use walk::{DEPTH_MAX, ELEMENTS_MAX, Flaw, UNKNOWN_MAX, UnknownFields, Walk, WalkOptions, WalkProblem};

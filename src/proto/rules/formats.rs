@@ -6,36 +6,37 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::uri;
 
-/// The name of the rule, what a text must be, and whether it is.
-type Format = (&'static str, &'static str, fn(&str) -> bool);
+/// What a text must be, and whether it is.
+pub(super) type Format = (&'static str, fn(&str) -> bool);
 
-const FORMATS: [Format; 21] = [
-    ("email", "a valid email address", is_email),
-    ("hostname", "a valid hostname", is_hostname),
-    ("ip", "a valid IP address", is_ip),
-    ("ipv4", "a valid IPv4 address", is_ipv4),
-    ("ipv6", "a valid IPv6 address", is_ipv6),
-    ("uri", "a valid URI", uri::is_uri),
-    ("uri_ref", "a valid URI Reference", uri::is_uri_reference),
-    ("address", "a valid hostname, or ip address", |text| is_hostname(text) || is_ip(text)),
-    ("uuid", "a valid UUID", is_uuid),
-    ("tuuid", "a valid trimmed UUID", |text| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())),
-    ("ip_with_prefixlen", "a valid IP prefix", |text| prefix(text, v4, false) || prefix(text, v6, false)),
-    ("ipv4_with_prefixlen", "a valid IPv4 address with prefix length", |text| prefix(text, v4, false)),
-    ("ipv6_with_prefixlen", "a valid IPv6 address with prefix length", |text| prefix(text, v6, false)),
-    ("ip_prefix", "a valid IP prefix", |text| prefix(text, v4, true) || prefix(text, v6, true)),
-    ("ipv4_prefix", "a valid IPv4 prefix", |text| prefix(text, v4, true)),
-    ("ipv6_prefix", "a valid IPv6 prefix", |text| prefix(text, v6, true)),
-    ("host_and_port", "a valid host (hostname or IP address) and port pair", is_host_and_port),
-    ("ulid", "a valid ULID", is_ulid),
-    ("protobuf_fqn", "a valid fully-qualified Protobuf name", is_name),
-    ("protobuf_dot_fqn", "a valid fully-qualified Protobuf name with a leading dot", |text| text.strip_prefix('.').is_some_and(is_name)),
-    ("well_known_regex.header_name", "a valid HTTP header name", is_header_name),
+/// By the name of the rule.
+const FORMATS: [(&str, Format); 21] = [
+    ("email", ("a valid email address", is_email)),
+    ("hostname", ("a valid hostname", is_hostname)),
+    ("ip", ("a valid IP address", is_ip)),
+    ("ipv4", ("a valid IPv4 address", is_ipv4)),
+    ("ipv6", ("a valid IPv6 address", is_ipv6)),
+    ("uri", ("a valid URI", uri::is_uri)),
+    ("uri_ref", ("a valid URI Reference", uri::is_uri_reference)),
+    ("address", ("a valid hostname, or ip address", |text| is_hostname(text) || is_ip(text))),
+    ("uuid", ("a valid UUID", is_uuid)),
+    ("tuuid", ("a valid trimmed UUID", |text| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))),
+    ("ip_with_prefixlen", ("a valid IP prefix", |text| prefix(text, v4, false) || prefix(text, v6, false))),
+    ("ipv4_with_prefixlen", ("a valid IPv4 address with prefix length", |text| prefix(text, v4, false))),
+    ("ipv6_with_prefixlen", ("a valid IPv6 address with prefix length", |text| prefix(text, v6, false))),
+    ("ip_prefix", ("a valid IP prefix", |text| prefix(text, v4, true) || prefix(text, v6, true))),
+    ("ipv4_prefix", ("a valid IPv4 prefix", |text| prefix(text, v4, true))),
+    ("ipv6_prefix", ("a valid IPv6 prefix", |text| prefix(text, v6, true))),
+    ("host_and_port", ("a valid host (hostname or IP address) and port pair", is_host_and_port)),
+    ("ulid", ("a valid ULID", is_ulid)),
+    ("protobuf_fqn", ("a valid fully-qualified Protobuf name", is_name)),
+    ("protobuf_dot_fqn", ("a valid fully-qualified Protobuf name with a leading dot", |text| text.strip_prefix('.').is_some_and(is_name))),
+    ("well_known_regex.header_name", ("a valid HTTP header name", is_header_name)),
 ];
 
-/// The format that a rule of texts names: what a text must be, and whether it is.
-pub(super) fn find(name: &str) -> Option<(&'static str, fn(&str) -> bool)> {
-    FORMATS.iter().find(|format| format.0 == name).map(|format| (format.1, format.2))
+/// The format that a rule of texts names.
+pub(super) fn find(name: &str) -> Option<Format> {
+    FORMATS.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
 }
 
 /// The definition of HTML, which is not that of mail.

@@ -9,7 +9,7 @@ pub(super) fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(in_scheme);
-    is_scheme && parts(rest).is_some_and(|path| is_path(path))
+    is_scheme && parts(rest).is_some_and(is_path)
 }
 
 /// A URI, or what is relative to one: its first segment holds no colon.
