@@ -2,6 +2,7 @@
 //!
 //! `cargo bench --bench walk`. The three take turns within each round, so that a busy machine slows all of them; the median round counts.
 //! Fails when the walker allocates, or is slower than its goals where it only checks: 0.07 of `DynamicMessage`, 0.27 of prost.
+//! The messages of `ruled` are held against rules as well, and must be cheaper than decoding them.
 //! Each string that is read costs about 20 ns more: only `str::from_utf8` makes a `&str` without unsafe code.
 
 #![allow(clippy::print_stdout)] // A benchmark's result is what it prints.
@@ -29,6 +30,30 @@ message Small { string user = 1; uint64 id = 2; int32 x = 3; int32 y = 4; bool o
 message Medium { Small who = 1; repeated Small friends = 2; map<string, int32> scores = 3; repeated uint32 tiles = 4; bytes blob = 5; string text = 6; }
 message Row { uint32 id = 1; string name = 2; repeated sint32 deltas = 3; }
 message Large { repeated Row rows = 1; }
+"#;
+
+/// The same with rules, all of which the messages keep.
+const RULED: &str = r#"
+syntax = "proto3";
+package ruled;
+import "buf/validate/validate.proto";
+message Small {
+  string user = 1 [(buf.validate.field).string = { min_len: 1, max_len: 40 }];
+  uint64 id = 2;
+  int32 x = 3 [(buf.validate.field).int32 = { gte: 0, lt: 1000 }];
+  int32 y = 4 [(buf.validate.field).int32 = { gte: 0, lt: 1000 }];
+  bool on = 5;
+  string room = 6 [(buf.validate.field).string.pattern = "^[a-z-]+$"];
+  fixed64 at = 7 [(buf.validate.field).required = true];
+}
+message Medium {
+  Small who = 1 [(buf.validate.field).required = true];
+  repeated Small friends = 2 [(buf.validate.field).repeated.max_items = 20];
+  map<string, int32> scores = 3;
+  repeated uint32 tiles = 4 [(buf.validate.field).repeated.items.uint32.lt = 1000];
+  bytes blob = 5 [(buf.validate.field).bytes.max_len = 200];
+  string text = 6 [(buf.validate.field).string.max_bytes = 200];
+}
 "#;
 
 #[derive(Clone, PartialEq, Message)]
@@ -102,7 +127,7 @@ fn large() -> Large {
 }
 
 fn main() {
-    let files = Files::in_memory(&[("proto/bench.proto", PROTO)]);
+    let files = Files::in_memory(&[("proto/bench.proto", PROTO), ("proto/ruled.proto", RULED)]);
     let (mut report, mut texts) = (Report::default(), Sources::default());
     let span = Span::start_of(texts.add("routes.yaml", String::new()));
     let source = DescriptorSource::Proto { folder: "proto".into(), span };
@@ -114,15 +139,20 @@ fn main() {
     let bench = |name: &str, extract: &[&str], bytes: Vec<u8>, decode: fn(&[u8])| {
         let kind = pool.message(name).expect("it is defined");
         let extract: Vec<FieldPath> = extract.iter().map(|path| FieldPath::resolve(&kind, path).expect("it is a field")).collect();
-        let walk = Walk::compile(&kind, &extract, WalkOptions::default());
-        let descriptor = reflected.get_message_by_name(name).expect("it is defined");
+        let validate = name.starts_with("ruled.");
+        let walk = Walk::compile(&kind, &extract, WalkOptions { validate, ..WalkOptions::default() });
+        let descriptor = reflected.get_message_by_name(&name.replace("ruled.", "bench.")).expect("it is defined");
         let walk = |bytes: &[u8]| {
             let mut values = Values::new();
             walk.run(black_box(bytes), &mut values).expect("it is valid");
             black_box(&values);
         };
         let dynamic = |bytes: &[u8]| drop(black_box(DynamicMessage::decode(descriptor.clone(), black_box(bytes)).expect("it is valid")));
-        let goals = if extract.is_empty() { Goals { to_dynamic: 0.07, to_prost: 0.27 } } else { Goals { to_dynamic: 1.0, to_prost: 1.0 } };
+        let goals = if extract.is_empty() && !validate {
+            Goals { to_dynamic: 0.07, to_prost: 0.27 }
+        } else {
+            Goals { to_dynamic: 1.0, to_prost: 1.0 }
+        };
         compare(name, &bytes, &walk, &dynamic, &decode, &goals)
     };
     let decode_small = |bytes: &[u8]| drop(black_box(Small::decode(black_box(bytes)).expect("it is valid")));
@@ -134,6 +164,7 @@ fn main() {
         bench("bench.Small", &["user", "room"], small(1).encode_to_vec(), decode_small),
         bench("bench.Medium", &[], medium().encode_to_vec(), decode_medium),
         bench("bench.Medium", &["who.user", "text"], medium().encode_to_vec(), decode_medium),
+        bench("ruled.Medium", &[], medium().encode_to_vec(), decode_medium),
         bench("bench.Large", &[], large().encode_to_vec(), decode_large),
     ];
     assert!(good.iter().all(|good| *good), "the walker misses its goals");

@@ -46,6 +46,7 @@ pub enum Source {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reason {
     InvalidMessage,
+    ValidationFailed,
     UnknownProtocol,
     Unauthenticated,
     InvalidToken,
@@ -184,6 +185,7 @@ impl Reason {
     pub fn parts(self) -> (Code, &'static str) {
         match self {
             Reason::InvalidMessage => (Code::InvalidArgument, "INVALID_MESSAGE"),
+            Reason::ValidationFailed => (Code::InvalidArgument, "VALIDATION_FAILED"),
             Reason::UnknownProtocol => (Code::Unimplemented, "UNKNOWN_PROTOCOL"),
             Reason::Unauthenticated => (Code::Unauthenticated, "UNAUTHENTICATED"),
             Reason::InvalidToken => (Code::Unauthenticated, "INVALID_TOKEN"),
@@ -259,6 +261,13 @@ impl Failure {
     #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Failure {
         self.0.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Adds what is made for programs to read.
+    #[must_use]
+    pub fn detailed(mut self, details: Vec<Any>) -> Failure {
+        self.0.details = details;
         self
     }
 

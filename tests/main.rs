@@ -30,11 +30,15 @@ mod effects;
 
 // Other services that decide whether a call may happen.
 mod guards;
+
 // Messages both ways by one id.
 mod streams;
 
 // More messages on streams than there are readers for.
 mod slow_streams;
+
+// Rules that stand in descriptors.
+mod validate;
 
 // Topics: who hears them, and what is said to whom that comes back.
 mod topics;

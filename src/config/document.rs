@@ -463,6 +463,8 @@ section! {
         reply: ReplyMode,
         /// What happens to fields that the request's type does not have.
         unknown_fields: UnknownFields,
+        /// Whether a request must keep the `buf.validate` rules of its descriptors.
+        validate: bool,
         /// Metadata keys that a client may set for the backend.
         metadata: Edit<MetadataKey>,
         /// Hand the client's token to the backend, as `authorization`.

@@ -116,6 +116,8 @@ rules! {
     FieldType = "PG041", Error;
     /// A stamp on a field that cannot be stamped, or from a value that does not exist.
     Stamp = "PG042", Error;
+    /// A rule of `buf.validate` that cannot be enforced.
+    ValidationRule = "PG043", Error;
 
     // Policy.
     /// A byte bound that does not fit into the one around it.

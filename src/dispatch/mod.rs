@@ -101,7 +101,7 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
     permit(table, route, caller)?;
     let message = request::message(route, codec, envelope)?;
     let mut values = Values::default();
-    route.walk.run(&message, &mut values).map_err(|problem| request::invalid(route, problem))?;
+    request::check(route, &message, &mut values)?;
     let metadata = request::metadata(route, caller, envelope)?;
     let body = request::body(route, caller, &message)?;
     // Spent last, so that a call refused for another reason costs the caller nothing.

@@ -6,7 +6,11 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, header};
+use prost::Message as _;
+use prost_types::Any;
 use smallvec::SmallVec;
+use tonic_types::BadRequest;
+use tonic_types::pb::{self, bad_request::FieldViolation};
 
 use crate::backend::{self, RetryPolicy};
 use crate::failure::{Failure, Reason, Result};
@@ -15,7 +19,7 @@ use crate::pipeline::metadata as client_metadata;
 use crate::pipeline::rate_limit::KeyValue;
 use crate::pipeline::told::{PEER, ROLES, SESSION, USER, told};
 use crate::pipeline::trace::TRACEPARENT;
-use crate::proto::{self, Unconvertible, Value, Values};
+use crate::proto::{self, Unconvertible, Value, Values, Violation, Violations, WalkProblem};
 use crate::table::Route;
 use crate::table::plan::{Repeatable, SessionValue};
 use crate::wire::{Codec, Envelope, Payload};
@@ -55,6 +59,28 @@ pub(super) fn message<'e>(route: &Route, codec: Codec, envelope: &Envelope<'e>) 
 /// The payload is not what the route takes.
 pub(super) fn invalid(route: &Route, problem: impl Display) -> Failure {
     Failure::gateway(Reason::InvalidMessage, format!("the payload is no valid `{}`: {problem}", route.method.input.name()))
+}
+
+/// Checks a message of the route, every byte and every rule, and reads what limits are counted by.
+pub(super) fn check<'m>(route: &Route, message: &'m [u8], values: &mut Values<'m>) -> Result<()> {
+    route.walk.run(message, values).map_err(|problem| match problem {
+        WalkProblem::Malformed(flaw) => invalid(route, flaw),
+        WalkProblem::Rules(violations) => violated(route, &violations),
+    })
+}
+
+/// The payload is what the route takes, and breaks rules. Details say all of them.
+fn violated(route: &Route, violations: &Violations) -> Failure {
+    let field_violations = violations.iter().cloned().map(|Violation { field, rule, says }| FieldViolation {
+        field,
+        description: says,
+        reason: rule,
+        localized_message: None,
+    });
+    let detail = pb::BadRequest { field_violations: field_violations.collect() };
+    let detail = Any { type_url: BadRequest::TYPE_URL.to_owned(), value: detail.encode_to_vec() };
+    let message = format!("the payload breaks rules of `{}`: {violations}", route.method.input.name());
+    Failure::gateway(Reason::ValidationFailed, message).detailed(vec![detail])
 }
 
 /// What limits are counted by.

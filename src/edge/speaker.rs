@@ -10,6 +10,7 @@ use super::own::{Own, OwnMessages};
 use super::socket::{append_close, append_close_echo, append_message, append_ping, append_pong, append_with_dropped};
 use crate::dispatch::{Answer, Reply, Said};
 use crate::failure::Failure;
+use crate::proto;
 use crate::session::outbox::{Full, Outbox};
 use crate::table::TableReader;
 use crate::wire::{Close, Codec, Envelope, Payload, Status, v1};
@@ -79,7 +80,11 @@ impl Speaker {
 
     /// A request did not succeed.
     pub fn refuse(&self, protocol: u32, id: u32, failure: &Failure) -> Result<(), End> {
-        self.append(self.envelope(&refusal(protocol, id, Status::from(failure))))
+        let mut status = Status::from(failure);
+        if self.codec == Codec::Json {
+            status.details.iter_mut().for_each(|detail| detail.json = proto::detail_to_json(&detail.any));
+        }
+        self.append(self.envelope(&refusal(protocol, id, status)))
     }
 
     /// The heartbeat's question, in both languages: libraries answer the first by themselves, and pages can only see the second.

@@ -9,6 +9,7 @@ use prost_reflect::{DescriptorError, DescriptorPool, FileDescriptor, MessageDesc
 use prost_types::FileDescriptorProto;
 
 use super::blame;
+use super::rules::{self, Options};
 use super::source::{DescriptorSource, Origin, Parsed, Unlinked};
 use crate::diagnostic::{Diagnostic, Report, Rule, Sources, Span};
 use crate::files::normal;
@@ -19,6 +20,8 @@ pub(super) struct Linked {
     pub pool: DescriptorPool,
     /// Full names of the fields marked `debug_redact`.
     pub redacted: HashSet<String>,
+    /// The rules of `buf.validate`.
+    pub rules: Options,
     pub complete: bool,
 }
 
@@ -43,12 +46,16 @@ struct Waiting {
 /// Links what can be linked and reports the rest.
 pub(super) fn link(parsed: Parsed, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Linked {
     let complete = parsed.broken.is_empty() && !parsed.incomplete;
-    let linked = Linked { pool: DescriptorPool::global(), redacted: HashSet::new(), complete };
+    let linked = Linked { pool: DescriptorPool::global(), redacted: HashSet::new(), rules: Options::default(), complete };
     let mut linker = Linker { sources, report, texts, linked, owners: HashMap::new() };
     let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, file) in parsed.files.iter().enumerate() {
         by_name.entry(file.name()).or_default().push(index);
     }
+    // A copy in the sources wins, also one that is broken.
+    let missing = |import: &&String| !by_name.contains_key(import.as_str()) && !parsed.broken.contains(*import);
+    let imports = parsed.files.iter().flat_map(|file| &file.proto.dependency);
+    rules::add_import(&mut linker.linked.pool, imports.filter(missing));
     let first: HashMap<&str, usize> = by_name.iter().map(|(name, indices)| (*name, indices[0])).collect();
     linker.link_in_order(&parsed, &first);
     for indices in by_name.values() {
@@ -113,7 +120,8 @@ impl Linker<'_> {
         match add_to(&mut self.linked.pool, file, Positions::Without) {
             Ok(()) => {
                 let found = self.linked.pool.get_file_by_name(file.name()).expect("it was just added");
-                let well_formed = found.messages().all(|message| note_options(&message, &mut self.linked.redacted));
+                let well_formed = found.messages().all(|message| note_options(&message, &mut self.linked));
+                self.linked.rules.note_extensions(found.extensions());
                 if !well_formed {
                     self.report_set(file, "a map in it has no key or no value");
                 }
@@ -237,15 +245,16 @@ fn add_to(pool: &mut DescriptorPool, file: &Unlinked, positions: Positions) -> R
     }
 }
 
-/// Notes the fields marked `debug_redact`. False when a map has no key or no value: the library would fail on its first message.
-fn note_options(message: &MessageDescriptor, redacted: &mut HashSet<String>) -> bool {
+/// Notes the fields marked `debug_redact`, and all rules. False when a map has no key or no value: the library would fail on its first message.
+fn note_options(message: &MessageDescriptor, linked: &mut Linked) -> bool {
     for field in message.fields().filter(|field| field.field_descriptor_proto().options.is_some()) {
         if field.options().get_field_by_name("debug_redact").is_some_and(|value| value.as_bool() == Some(true)) {
-            redacted.insert(field.full_name().to_owned());
+            linked.redacted.insert(field.full_name().to_owned());
         }
     }
+    linked.rules.note(message);
     let complete = !message.is_map_entry() || (message.get_field(1).is_some() && message.get_field(2).is_some());
-    complete && message.child_messages().all(|child| note_options(&child, redacted))
+    complete && message.child_messages().all(|child| note_options(&child, linked))
 }
 
 fn top_level_names(file: &FileDescriptorProto) -> Vec<String> {

@@ -4,7 +4,7 @@ use http::uri::PathAndQuery;
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{MessageDescriptor, MethodDescriptor};
 
-use super::Pool;
+use super::{Pool, RuleProblem};
 
 /// How many messages go each way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +45,11 @@ impl MessageType {
     /// The full name, `pkg.Message`.
     pub fn name(&self) -> &str {
         self.descriptor.full_name()
+    }
+
+    /// The rules of `buf.validate` about it, and about what it holds, that cannot be enforced.
+    pub fn rule_problems(&self) -> Vec<RuleProblem> {
+        self.pool.rules().problems(&self.descriptor)
     }
 
     /// The pool it is from.

@@ -14,6 +14,7 @@
 //! Bytes:
 //! - `read`: the wire format itself
 //! - `program`, `walk`, `value`: checks a message in one pass without allocating, and reads the fields a route needs
+//! - `rules`: the rules of `buf.validate` that a message must keep
 //! - `stamp`: writes a field that the client must not choose
 //! - `expectation`, `texts`, `submessage`: whether a field holds what an operator wrote, all texts under a path, one message inside
 //! - `redact`: hides fields before a message is logged
@@ -32,6 +33,7 @@ mod print_json;
 mod program;
 mod read;
 mod redact;
+mod rules;
 mod set;
 mod source;
 mod stamp;
@@ -51,11 +53,12 @@ pub use method::{Kind, MessageType, Method};
 pub use path::{FieldKind, FieldPath, PathProblem};
 pub use pool::{Missing, Pool, Pools};
 pub use redact::Redact;
+pub use rules::{RuleProblem, VIOLATIONS_MAX, Violation, Violations};
 pub use set::{Change, Changed, FileSet, SetFile, is_bundled, is_full_name};
 pub use source::DescriptorSource;
 pub use stamp::{Stamp, Unconvertible, copy_stamped};
 pub use submessage::Submessage;
 pub use texts::Texts;
-pub use transcode::{any_to_json, from_json, to_json};
+pub use transcode::{any_to_json, detail_to_json, from_json, to_json};
 pub use value::{Value, Values};
-pub use walk::{DEPTH_MAX, ELEMENTS_MAX, UNKNOWN_MAX, UnknownFields, Walk, WalkOptions, WalkProblem};
+pub use walk::{DEPTH_MAX, ELEMENTS_MAX, Flaw, UNKNOWN_MAX, UnknownFields, Walk, WalkOptions, WalkProblem};

@@ -7,6 +7,7 @@ use prost_reflect::DescriptorPool;
 
 use super::link;
 use super::program::Shapes;
+use super::rules::{Options, Rules};
 use super::source::{self, Bytes, DescriptorSource};
 use super::{MessageType, Method};
 use crate::diagnostic::{Report, Sources};
@@ -39,8 +40,11 @@ struct Content {
     descriptors: DescriptorPool,
     /// Full names of the fields marked `debug_redact`.
     redacted: HashSet<String>,
-    /// Made when the first route needs them.
+    /// The rules of `buf.validate`, as they are written.
+    options: Options,
+    /// Made when the first route needs them, as `rules` are.
     shapes: OnceLock<Arc<Shapes>>,
+    rules: OnceLock<Arc<Rules>>,
     fingerprint: Fingerprint,
     complete: bool,
 }
@@ -139,12 +143,24 @@ impl Pool {
         self.0.shapes.get_or_init(|| Arc::new(Shapes::compile(&self.0.descriptors, &self.0.redacted)))
     }
 
+    pub(super) fn rules(&self) -> &Arc<Rules> {
+        self.0.rules.get_or_init(|| Arc::new(Rules::compile(&self.0.descriptors, &self.0.options)))
+    }
+
     fn make(bytes: Bytes, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Pool {
         let (fingerprint, read) = (bytes.fingerprint, bytes.complete);
         let parsed = source::parse(bytes, sources, report, texts);
         let linked = link::link(parsed, sources, report, texts);
         let complete = read && linked.complete;
-        Pool(Arc::new(Content { descriptors: linked.pool, redacted: linked.redacted, shapes: OnceLock::new(), fingerprint, complete }))
+        Pool(Arc::new(Content {
+            descriptors: linked.pool,
+            redacted: linked.redacted,
+            options: linked.rules,
+            shapes: OnceLock::new(),
+            rules: OnceLock::new(),
+            fingerprint,
+            complete,
+        }))
     }
 
     fn methods(&self) -> Vec<String> {

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{Cardinality, DescriptorPool, Kind, MessageDescriptor};
 
 use super::read::Wire;
 use super::{FieldPath, Value};
@@ -86,7 +86,7 @@ pub(super) enum Action {
 }
 
 /// How the bits of a number become a value.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decode {
     Bool,
     Int32,
@@ -215,7 +215,7 @@ impl Track {
         let mut track = Track::default();
         for (slot, path) in (0..).zip(paths) {
             if path.is_scalar() {
-                track.insert(path.numbers(), slot, Decode::of(path.leaf()));
+                track.insert(path.numbers(), slot, Decode::of(&path.leaf().kind()));
             }
         }
         track.clear_oneofs(root);
@@ -317,8 +317,8 @@ impl Decode {
         }
     }
 
-    fn of(field: &FieldDescriptor) -> Decode {
-        match field.kind() {
+    pub fn of(kind: &Kind) -> Decode {
+        match kind {
             Kind::Bool => Decode::Bool,
             Kind::Int32 | Kind::Sfixed32 | Kind::Enum(_) => Decode::Int32,
             Kind::Int64 | Kind::Sfixed64 => Decode::Int64,

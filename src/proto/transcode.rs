@@ -20,10 +20,16 @@ pub fn to_json(kind: &MessageType, message: &[u8], out: &mut Vec<u8>) -> Result<
 
 /// A detail of a failure as JSON, where the descriptors that `near` comes from know its type, or it is one of google.rpc's.
 pub fn any_to_json(near: &MessageType, any: &Any) -> Option<String> {
-    let name = any.type_url.rsplit('/').next()?;
-    let own = near.pool().find_message(name).is_some();
-    let pool = if own { near.pool() } else { Pool::of_details() };
-    pool.find_message(name)?;
+    in_pool(near.pool(), any).or_else(|| detail_to_json(any))
+}
+
+/// The same for what the gateway says itself, which is one of google.rpc's.
+pub fn detail_to_json(any: &Any) -> Option<String> {
+    in_pool(Pool::of_details(), any)
+}
+
+fn in_pool(pool: &Pool, any: &Any) -> Option<String> {
+    pool.find_message(any.type_url.rsplit('/').next()?)?;
     let kind = pool.find_message("google.protobuf.Any")?;
     let mut json = Vec::new();
     to_json(&kind, &any.encode_to_vec(), &mut json).ok()?;

@@ -6,6 +6,8 @@
 //! It refuses one thing more: a map field whose wire type is not that of a map. prost reads its bytes as an entry all the same,
 //! other implementations as an unknown field, and what was judged here must be what the backend reads.
 //!
+//! Where a route wants it, a message that is what its type says is then held against the rules of `buf.validate` (`rules`).
+//!
 //! As in prost-reflect, enum numbers that are not declared pass, and proto2's `required` is the backend's to judge.
 
 use std::fmt;
@@ -13,7 +15,8 @@ use std::sync::Arc;
 
 use super::program::{Action, Field, Layout, Shape, Shapes, Track, Watch};
 use super::read::{self, Malformed, Wire};
-use super::{FieldPath, MessageType, Value, Values};
+use super::rules::{self, Rules};
+use super::{FieldPath, MessageType, Value, Values, Violations};
 
 /// Deepest nesting of messages and groups. Deeper than any schema people write; prost alone would go to 100.
 pub const DEPTH_MAX: u32 = 32;
@@ -31,11 +34,15 @@ pub struct Walk {
     track: Option<Track>,
     extracts: usize,
     unknown_max: u32,
+    /// The rules, and the place of the root's.
+    rules: Option<(Arc<Rules>, u32)>,
 }
 
 #[derive(Clone, Copy, Default)]
 pub struct WalkOptions {
     pub unknown_fields: UnknownFields,
+    /// Whether the rules of `buf.validate` must be kept.
+    pub validate: bool,
 }
 
 /// What to do with fields that the type does not have.
@@ -49,8 +56,17 @@ pub enum UnknownFields {
 }
 
 /// Why a message is refused. Displays as a public sentence without the message's content.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WalkProblem {
+    /// It is not what its type says.
+    Malformed(Flaw),
+    /// It is, and breaks rules.
+    Rules(Violations),
+}
+
+/// What is wrong with the bytes of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WalkProblem {
+pub struct Flaw {
     fault: Fault,
     /// The field it is about, in its own message; 0 when it is about none.
     field: u32,
@@ -90,6 +106,7 @@ impl Walk {
             track: Track::compile(root.descriptor(), extract),
             extracts: extract.len(),
             unknown_max: if options.unknown_fields == UnknownFields::Reject { 0 } else { UNKNOWN_MAX },
+            rules: options.validate.then(|| root.pool().rules()).and_then(|rules| Some((Arc::clone(rules), rules.find(root.name())?))),
         }
     }
 
@@ -104,7 +121,11 @@ impl Walk {
         values.reset(self.extracts);
         let mut run = Run { shapes: &self.shapes, values, elements: ELEMENTS_MAX.into(), unknown: self.unknown_max };
         let shape = self.shapes.shape(self.root);
-        run.fields(shape, self.track.as_ref(), message, 0, DEPTH_MAX - 1).map(drop)
+        run.fields(shape, self.track.as_ref(), message, 0, DEPTH_MAX - 1).map_err(WalkProblem::Malformed)?;
+        match &self.rules {
+            Some((rules, root)) => rules::judge(rules, *root, message).map_err(WalkProblem::Rules),
+            None => Ok(()),
+        }
     }
 }
 
@@ -113,7 +134,7 @@ impl Walk {
 impl<'p, 'm> Run<'p, '_, 'm> {
     /// Walks fields: to the end of `body` when `group` is 0, else to the end of that group. Answers how much of `body` is left.
     #[inline(always)]
-    fn fields(&mut self, shape: &'p Shape, track: Option<&'p Track>, body: &'m [u8], group: u32, depth: u32) -> Result<usize, WalkProblem> {
+    fn fields(&mut self, shape: &'p Shape, track: Option<&'p Track>, body: &'m [u8], group: u32, depth: u32) -> Result<usize, Flaw> {
         match track {
             Some(_) => self.fields_with::<true>(shape, track, body, group, depth),
             None => self.fields_with::<false>(shape, track, body, group, depth),
@@ -129,7 +150,7 @@ impl<'p, 'm> Run<'p, '_, 'm> {
         mut body: &'m [u8],
         group: u32,
         depth: u32,
-    ) -> Result<usize, WalkProblem> {
+    ) -> Result<usize, Flaw> {
         while !body.is_empty() {
             let Ok(key) = read::key(&mut body) else { return Err(Fault::Key.at(0)) };
             let number = key >> 3;
@@ -215,7 +236,7 @@ impl<'p, 'm> Run<'p, '_, 'm> {
 
     /// Walks what is not laid out as its type says: an unknown field, or one element of a list of numbers. Answers what is left.
     #[inline(never)]
-    fn odd(&mut self, field: &Field, key: u32, mut body: &'m [u8], depth: u32) -> Result<usize, WalkProblem> {
+    fn odd(&mut self, field: &Field, key: u32, mut body: &'m [u8], depth: u32) -> Result<usize, Flaw> {
         let number = key >> 3;
         let skipped = match (field.layout, Wire::of(key).ok_or(Fault::Key.at(number))?) {
             (_, Wire::EndGroup) => return Err(Fault::GroupEnd.at(number)),
@@ -250,18 +271,18 @@ impl<'p, 'm> Run<'p, '_, 'm> {
     }
 
     #[inline(always)]
-    fn count_if(&mut self, repeated: bool, number: u32) -> Result<(), WalkProblem> {
+    fn count_if(&mut self, repeated: bool, number: u32) -> Result<(), Flaw> {
         if repeated { self.count(1, number) } else { Ok(()) }
     }
 
     #[inline(always)]
-    fn count(&mut self, elements: u64, number: u32) -> Result<(), WalkProblem> {
+    fn count(&mut self, elements: u64, number: u32) -> Result<(), Flaw> {
         self.elements = self.elements.checked_sub(elements).ok_or(Fault::Elements.at(number))?;
         Ok(())
     }
 
     /// Skips a field that the type does not have. What a group holds is unknown too, and counted.
-    fn unknown(&mut self, number: u32, wire: Wire, body: &mut &'m [u8], depth: u32) -> Result<(), WalkProblem> {
+    fn unknown(&mut self, number: u32, wire: Wire, body: &mut &'m [u8], depth: u32) -> Result<(), Flaw> {
         self.unknown = self.unknown.checked_sub(1).ok_or(Fault::Unknown.at(number))?;
         let skipped = match wire {
             Wire::Varint => read::varint(body).map(drop),
@@ -277,7 +298,7 @@ impl<'p, 'm> Run<'p, '_, 'm> {
         skipped.map_err(|Malformed| Fault::Value.at(number))
     }
 
-    fn unknown_group(&mut self, group: u32, body: &mut &'m [u8], depth: u32) -> Result<(), WalkProblem> {
+    fn unknown_group(&mut self, group: u32, body: &mut &'m [u8], depth: u32) -> Result<(), Flaw> {
         loop {
             let key = read::key(body).map_err(|Malformed| Fault::GroupOpen.at(group))?;
             match Wire::of(key).ok_or(Fault::Key.at(0))? {
@@ -291,6 +312,17 @@ impl<'p, 'm> Run<'p, '_, 'm> {
 // === impl WalkProblem ===
 
 impl fmt::Display for WalkProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WalkProblem::Malformed(flaw) => flaw.fmt(f),
+            WalkProblem::Rules(violations) => violations.fmt(f),
+        }
+    }
+}
+
+// === impl Flaw ===
+
+impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let field = self.field;
         match self.fault {
@@ -310,7 +342,7 @@ impl fmt::Display for WalkProblem {
 // === impl Fault ===
 
 impl Fault {
-    fn at(self, field: u32) -> WalkProblem {
-        WalkProblem { fault: self, field }
+    fn at(self, field: u32) -> Flaw {
+        Flaw { fault: self, field }
     }
 }

@@ -4,6 +4,7 @@ mod json;
 mod message;
 mod pool;
 mod redact;
+mod rules;
 mod stamp;
 mod submessage;
 mod walk;

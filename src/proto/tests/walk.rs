@@ -179,7 +179,7 @@ fn proto2_defaults_are_known() {
 #[test]
 fn one_unknown_field_is_too_many_when_the_route_says_so() {
     let kind = message_type("test.v1.Leaf");
-    let walk = Walk::compile(&kind, &[], WalkOptions { unknown_fields: UnknownFields::Reject });
+    let walk = Walk::compile(&kind, &[], WalkOptions { unknown_fields: UnknownFields::Reject, ..WalkOptions::default() });
     assert!(walk.run(b"\x08\x01", &mut Values::new()).is_ok());
     assert!(walk.run(b"\x50\x01", &mut Values::new()).is_err());
 }

@@ -67,8 +67,9 @@ pub fn compile(input: &MessageType, policy: &Policy, at: &str, access: Access, k
         Some(UnknownFields::Reject) => Unknown::Reject,
         Some(UnknownFields::Pass) | None => Unknown::Pass,
     };
+    let validate = policy.validate.as_ref().is_none_or(|validate| validate.value);
     Request {
-        walk: Walk::compile(input, &extract.paths, WalkOptions { unknown_fields }),
+        walk: Walk::compile(input, &extract.paths, WalkOptions { unknown_fields, validate }),
         limits: plans,
         hash,
         stamps: entries(&policy.set).filter_map(|(target, source)| stamp(input, target, source, (at, policy, access), report)).collect(),

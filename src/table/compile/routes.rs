@@ -1,6 +1,6 @@
 //! `routes:` of every group to route plans.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::backends::Backends;
@@ -17,7 +17,7 @@ use crate::config::value::{ByteSize, MessageName, PermissionName, ProtocolNumber
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::id::Protocol;
 use crate::pipeline::permission::PermissionId;
-use crate::proto::{MessageType, Method, Pool};
+use crate::proto::{MessageType, Method, Pool, RuleProblem};
 use crate::push::rules::PushPlan;
 use crate::table::plan::{Access, LogPayload, LogPlan, RoutePlan};
 use crate::table::settings::{ENVELOPE_BYTES, Settings};
@@ -54,6 +54,8 @@ pub struct Routes {
     /// Where each of them is asked for first, and the path of that.
     pub first_uses: Vec<(Span, String)>,
     bits: BTreeMap<Arc<str>, PermissionId>,
+    /// Rules of messages that were reported.
+    told: BTreeSet<RuleProblem>,
 }
 
 /// The bounds that those of a route must fit into.
@@ -162,6 +164,9 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
     let guards = guards::compile(policy, scope.pool, scope.backends, path, report);
     let method = method?;
     streams::fits(&method, route, path, report);
+    if policy.validate.as_ref().is_none_or(|validate| validate.value) {
+        rules(written, &method.input, &mut routes.told, report);
+    }
     let retry = retry::compile(&method, &route.policy, policy, path, report);
     let keys = request::Keys { used: &used, limits: scope.limits, hash };
     let request = request::compile(&method.input, policy, path, access, &keys, report);
@@ -251,6 +256,24 @@ fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Met
     stated(&route.request, &method.input, Rule::RequestType, ("request", "takes"), report);
     stated(&route.response, &method.output, Rule::ResponseType, ("response", "answers with"), report);
     Some(method)
+}
+
+/// The rules of the request that cannot be enforced, each at the first route that asks for it.
+fn rules(written: &Written<'_>, input: &MessageType, told: &mut BTreeSet<RuleProblem>, report: &mut Report) {
+    let place = written.route.rpc.as_ref().map_or(written.place, |rpc| rpc.span);
+    for problem in input.rule_problems() {
+        if !told.insert(problem.clone()) {
+            continue;
+        }
+        let RuleProblem { subject, rule, why } = problem;
+        let what = format!("the rule `{rule}` of `{subject}` cannot be enforced: {why}");
+        report.push(
+            Diagnostic::new(Rule::ValidationRule, place, what)
+                .label(format!("its requests are `{}`", input.name()))
+                .help("change the rule, or write `validate: false` here or under `defaults` and leave validation to the service")
+                .path(format!("{}.validate", written.path)),
+        );
+    }
 }
 
 /// Warns of a route that anybody may call as often as they like.
