@@ -198,7 +198,7 @@ fn prepare(
 pub(super) fn checked(route: &Route, caller: &Caller, codec: Codec, envelope: &Envelope<'_>, now: Instant) -> Result<Checked> {
     let message = request::message(route, codec, envelope)?;
     let mut values = Values::default();
-    route.walk.run(&message, &mut values).map_err(|problem| request::invalid(route, problem))?;
+    request::check(route, &message, &mut values)?;
     let body = request::body(route, caller, &message)?;
     let fields = request::key_values(&values);
     let passed = rate_limit::admit(&route.limits, &Facts { route: route.number, caller, fields: &fields }, now)?;
