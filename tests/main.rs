@@ -79,6 +79,9 @@ mod push_side;
 // Pushes that are waited for.
 mod written;
 
+// Services that die, pause and dawdle.
+mod failing;
+
 // No secret reaches the log, by whatever way it came.
 mod secrets;
 
