@@ -80,7 +80,7 @@ mod push_side;
 mod written;
 
 // Services that die, pause and dawdle.
-mod failing;
+mod dying;
 
 // No secret reaches the log, by whatever way it came.
 mod secrets;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::peer::{Service, answer, dead_port, h2_service};
 use super::{call, said};
-use crate::backend::{Backend, Builtins, EndpointSpec, GrpcSpec, HealthSpec, Spec, SpecKind};
+use crate::backend::{Backend, BalancePolicy, Builtins, EndpointSpec, GrpcSpec, HealthSpec, Spec, SpecKind};
 
 const NOBODY: &str = "UNAVAILABLE UNAVAILABLE";
 
@@ -83,7 +83,7 @@ fn health() -> HealthSpec {
 
 fn open(ports: &[u16], health: Option<HealthSpec>, before: Option<&Backend>) -> Arc<Backend> {
     let endpoints = ports.iter().map(|&port| EndpointSpec::new("127.0.0.1", port, false)).collect();
-    let kind = SpecKind::Grpc(Box::new(GrpcSpec { health, ..GrpcSpec::at(endpoints) }));
+    let kind = SpecKind::Grpc(Box::new(GrpcSpec { health, balance: BalancePolicy::RoundRobin, ..GrpcSpec::at(endpoints) }));
     let builtins = Builtins::new(Handle::current());
     Backend::open(Spec { name: Arc::from("test"), kind }, 2, &builtins, before).expect("a backend that can be opened")
 }

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use super::peer::{Service, dead_port, h2_service, tonic_service};
 use super::{WORKER, echo, said, text};
 use crate::backend::{
-    Backend, BreakerSpec, BudgetSpec, Builtins, EndpointSpec, EndpointState, GrpcSpec, LimitsSpec, Request, RetryPolicy, Spec, SpecKind,
-    frame,
+    Backend, BalancePolicy, BreakerSpec, BudgetSpec, Builtins, EndpointSpec, EndpointState, GrpcSpec, LimitsSpec, Request, RetryPolicy,
+    Spec, SpecKind, frame,
 };
 use crate::failure::Code;
 use crate::id::WorkerId;
@@ -29,6 +29,8 @@ fn backend_with(ports: &[u16], set: impl FnOnce(&mut GrpcSpec)) -> Arc<Backend> 
 /// The same, in the place of another.
 fn over(ports: &[u16], set: impl FnOnce(&mut GrpcSpec), before: Option<&Backend>) -> Arc<Backend> {
     let mut spec = GrpcSpec::at(ports.iter().map(|&port| EndpointSpec::new("127.0.0.1", port, false)).collect());
+    // So that a test knows who is asked next.
+    spec.balance = BalancePolicy::RoundRobin;
     set(&mut spec);
     let spec = Spec { name: Arc::from("test"), kind: SpecKind::Grpc(Box::new(spec)) };
     Backend::open(spec, 2, &Builtins::new(Handle::current()), before).expect("a backend that can be opened")
