@@ -7,14 +7,17 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::uri::Authority;
 use smallvec::SmallVec;
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::sync::SetOnce;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::balancer::{Balancer, Choice};
 use super::breaker::Verdict;
 use super::dial::{self, Target};
+use super::discovery::{self, Directory};
 use super::endpoint::{Endpoint, Seat};
 use super::spec::{EndpointSpec, GrpcSpec, Source};
 use super::{Reply, Request};
@@ -28,8 +31,10 @@ pub(super) struct Cluster {
     workers: usize,
     connector: Option<TlsConnector>,
     set: ArcSwap<Set>,
+    /// Set once it is known which endpoints there are, or that this cannot be known.
+    discovered: SetOnce<()>,
     /// Discovery and health checks, in the back room. They know the cluster weakly, and end with it.
-    _tasks: Tasks,
+    tasks: Tasks,
 }
 
 /// The endpoints at one time.
@@ -60,14 +65,50 @@ impl Cluster {
     ) -> std::result::Result<Arc<Cluster>, String> {
         let connector = connector(&spec)?;
         let empty = Set { endpoints: Vec::new(), balancer: Balancer::new(spec.balance, &[], workers) };
-        let cluster = Cluster { name, spec, workers, connector, set: ArcSwap::from_pointee(empty), _tasks: Tasks::new() };
+        let (set, discovered) = (ArcSwap::from_pointee(empty), SetOnce::new());
+        let cluster = Cluster { name, spec, workers, connector, set, discovered, tasks: Tasks::new() };
         if let Some(before) = before.filter(|before| before.is_like(&cluster)) {
             cluster.set.store(before.set.load_full());
         }
         if let Source::Static(endpoints) = &cluster.spec.source {
             cluster.update(endpoints)?;
         }
+        if !cluster.set.load().endpoints.is_empty() {
+            cluster.set_discovered();
+        }
         Ok(Arc::new(cluster))
+    }
+
+    /// Begins to follow where the endpoints come from. Once, by whoever has opened it.
+    pub(super) fn discover(self: &Arc<Self>, runtime: &Handle, directory: &Directory) {
+        discovery::start(self, &self.spec.source, &self.tasks, runtime, directory);
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The endpoints at this time.
+    pub(super) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.set.load().endpoints.clone()
+    }
+
+    /// From now on no call waits for endpoints to be found.
+    pub(super) fn set_discovered(&self) {
+        // Only the first time says anything.
+        let _ = self.discovered.set(());
+    }
+
+    /// Waits until it is known which endpoints there are, for as long as a connection may take.
+    pub(super) async fn discovered(&self) {
+        if !self.discovered.initialized() {
+            let _ = timeout(self.spec.connect_timeout, self.discovered.wait()).await;
+        }
+    }
+
+    /// Whether an endpoint could be one of its own.
+    pub(super) fn takes(&self, endpoint: &EndpointSpec) -> bool {
+        target(endpoint, &self.spec, self.connector.as_ref()).is_ok()
     }
 
     /// Whether endpoints can be handed on from one to the other: all that an endpoint was made with is the same.
@@ -141,18 +182,34 @@ pub(super) fn problem(spec: &GrpcSpec) -> Option<String> {
     }
 }
 
+/// What endpoints over TLS need. Nobody knows beforehand whether some of those that are listed elsewhere are; without authorities to trust
+/// they are refused when they come.
 fn connector(spec: &GrpcSpec) -> std::result::Result<Option<TlsConnector>, String> {
-    let over_tls = match &spec.source {
-        Source::Static(endpoints) => endpoints.iter().any(|endpoint| endpoint.tls),
-        Source::Dns { tls, .. } => *tls,
-        Source::File(_) | Source::Registry { .. } => spec.tls.is_some(),
-    };
-    over_tls.then(|| dial::tls_connector(spec.tls.as_ref())).transpose()
+    let connector = || dial::tls_connector(spec.tls.as_ref());
+    match &spec.source {
+        Source::Static(endpoints) => endpoints.iter().any(|endpoint| endpoint.tls).then(connector).transpose(),
+        Source::Dns { tls, .. } => tls.then(connector).transpose(),
+        Source::File(_) | Source::Registry { .. } if spec.tls.is_some() => connector().map(Some),
+        Source::File(_) | Source::Registry { .. } => Ok(connector().ok()),
+    }
 }
 
 fn target(endpoint: &EndpointSpec, spec: &GrpcSpec, connector: Option<&TlsConnector>) -> std::result::Result<Target, String> {
+    if endpoint.tls && connector.is_none() {
+        return Err("this system has no certificate authorities; name them in `tls.ca`".to_owned());
+    }
+    // What was found under a name is called by it, and has its certificate for it.
+    let found_under = match &spec.source {
+        Source::Dns { host, port, .. } => Some((host, *port)),
+        Source::Static(_) | Source::File(_) | Source::Registry { .. } => None,
+    };
     let server_name = spec.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
-    Target::new(endpoint, connector, server_name, spec.connect_timeout)
+    let server_name = server_name.or(found_under.map(|(host, _)| host.as_str()));
+    let mut target = Target::new(endpoint, connector, server_name, spec.connect_timeout)?;
+    if let Some((host, port)) = found_under {
+        target.authority = Authority::try_from(format!("{host}:{port}")).map_err(|error| format!("`{host}` is not a host: {error}"))?;
+    }
+    Ok(target)
 }
 
 // === impl Pick ===

@@ -32,7 +32,7 @@ pub(super) struct Seat(Arc<Endpoint>);
 
 impl Endpoint {
     pub(super) fn new(spec: EndpointSpec, target: Target, backend: &GrpcSpec, workers: usize) -> Endpoint {
-        let name = Arc::from(target.authority.as_str());
+        let name = Arc::from(spec.name());
         let target = Arc::new(target);
         Endpoint {
             spec,

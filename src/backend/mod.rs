@@ -8,6 +8,7 @@
 //!
 //! - `spec` — what the table says about a backend
 //! - `cluster` — the way of a call: pick, send, judge, and again where that is right
+//! - `discovery` — where endpoints come from, and when they come and go
 //! - `balancer`, `endpoint`, `breaker`, `lane` — which address, how it does, which of its connections
 //! - `dial`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
 //! - `builtin` — services of this process
@@ -19,7 +20,9 @@ mod builtin;
 mod channel;
 mod cluster;
 mod dial;
+mod discovery;
 mod endpoint;
+mod jitter;
 mod lane;
 mod message;
 mod outcome;
@@ -41,6 +44,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub use balancer::Choice;
 pub use builtin::Builtins;
+pub use discovery::{Directory, ENDPOINTS_MAX, Written, endpoints_in, may_register};
 pub use message::frame;
 pub use spec::{
     BalancePolicy, BreakerSpec, BudgetSpec, ConnectionsSpec, EndpointSpec, GrpcSpec, HealthSpec, LimitsSpec, Source, Spec, SpecKind,
@@ -107,7 +111,9 @@ impl Backend {
                     Services::Remote(cluster) => Some(&**cluster),
                     Services::Inside(_) => None,
                 });
-                Services::Remote(Cluster::open(Arc::clone(&spec.name), GrpcSpec::clone(grpc), workers, builtins.runtime(), before)?)
+                let cluster = Cluster::open(Arc::clone(&spec.name), GrpcSpec::clone(grpc), workers, builtins.runtime(), before)?;
+                cluster.discover(builtins.runtime(), builtins.directory());
+                Services::Remote(cluster)
             }
         };
         Ok(Arc::new(Backend { spec, services }))
@@ -137,7 +143,10 @@ impl Backend {
         match &self.services {
             _ if request.time_left().is_zero() => Err(too_late().unsent()),
             Services::Inside(builtin) => builtin.call(request).await,
-            Services::Remote(cluster) => cluster.call(worker, &request).await,
+            Services::Remote(cluster) => {
+                cluster.discovered().await;
+                cluster.call(worker, &request).await
+            }
         }
     }
 }

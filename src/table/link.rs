@@ -26,6 +26,7 @@ use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, SESSION, USER};
 use crate::push::Hub;
 use crate::push::declared::Rules;
 use crate::push::rules::{Delivery, PushPlan};
+use crate::registry;
 use crate::services::auth;
 use crate::session::Sessions;
 
@@ -42,6 +43,7 @@ pub struct Living {
     /// What the last plan that was linked tells the services, and where they look.
     signing: Option<Arc<Signing>>,
     accounts: Arc<auth::Settings>,
+    registry: Arc<registry::Rules>,
     cells: Cells,
 }
 
@@ -50,6 +52,7 @@ pub struct Living {
 pub struct Cells {
     pub signing: SigningCell,
     pub accounts: auth::SettingsCell,
+    pub registry: registry::RulesCell,
 }
 
 // === impl Cells ===
@@ -79,6 +82,7 @@ impl Living {
             refusals: Arc::default(),
             signing: None,
             accounts: Arc::default(),
+            registry: Arc::default(),
             cells,
         }
     }
@@ -101,6 +105,7 @@ impl Living {
         let verifier = self.verifier(&plan.tokens);
         self.signing = plan.tokens.signing.map(signing);
         self.accounts = Arc::clone(&plan.settings.accounts);
+        self.registry = Arc::new(plan.registry);
 
         let generation_header = HeaderValue::from(generation.0);
         let routes = plan
@@ -128,6 +133,7 @@ impl Living {
     pub fn tell(&self) {
         self.cells.signing.store(self.signing.clone());
         self.cells.accounts.store(Arc::clone(&self.accounts));
+        self.cells.registry.store(Arc::clone(&self.registry));
     }
 
     /// A verifier whose key sets are kept, where the last plan had the same.

@@ -1,5 +1,7 @@
-//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`).
+//! Conversations between a backend and services: ones that behave (`served`), ones that do not (`hostile`), ones inside (`inside`); and what becomes of
+//! endpoints that come and go (`discovery`).
 
+mod discovery;
 mod hostile;
 mod inside;
 mod peer;
