@@ -14,7 +14,7 @@ use super::{ENDPOINTS_MAX, Follower, may_register};
 use crate::backend::EndpointSpec;
 
 /// What is registered for one backend; nothing as long as nobody could say.
-type Listed = Option<Arc<[EndpointSpec]>>;
+pub type Listed = Option<Arc<[EndpointSpec]>>;
 
 /// The endpoints that are registered, by backend. Clones are the same.
 #[derive(Clone, Default)]
@@ -54,7 +54,8 @@ impl Directory {
         self.0.wanted.notified().await;
     }
 
-    pub(super) fn watch(&self, backend: &Arc<str>) -> watch::Receiver<Listed> {
+    /// What is registered for a backend from now on.
+    pub fn watch(&self, backend: &Arc<str>) -> watch::Receiver<Listed> {
         let receiver = self.lock().entry(Arc::clone(backend)).or_default().subscribe();
         self.0.wanted.notify_one();
         receiver

@@ -48,8 +48,8 @@ impl Followed {
             let path = self.path.clone();
             let now = spawn_blocking(move || look(&path)).await.expect("reading a file does not panic and is not aborted");
             if now == before && now != self.judged {
-                self.judge(&mut follower);
                 self.judged.clone_from(&now);
+                self.judge(&mut follower);
             }
             before = now;
         }
