@@ -114,8 +114,9 @@ impl Cluster {
     /// Whether endpoints can be handed on from one to the other: all that an endpoint was made with is the same.
     fn is_like(&self, other: &Cluster) -> bool {
         let made_with = |cluster: &Cluster| {
-            let GrpcSpec { tls, connect_timeout, connections, breaker, .. } = &cluster.spec;
-            (tls.clone(), *connect_timeout, connections.clone(), breaker.clone(), cluster.workers)
+            let GrpcSpec { source, tls, connect_timeout, connections, breaker, .. } = &cluster.spec;
+            let name = found_under(source).map(|(host, port)| (host.to_owned(), port));
+            (name, tls.clone(), *connect_timeout, connections.clone(), breaker.clone(), cluster.workers)
         };
         made_with(self) == made_with(other)
     }
@@ -194,17 +195,21 @@ fn connector(spec: &GrpcSpec) -> std::result::Result<Option<TlsConnector>, Strin
     }
 }
 
+/// The name by which endpoints are called that were found under it, and for which they have their certificate.
+fn found_under(source: &Source) -> Option<(&str, u16)> {
+    match source {
+        Source::Dns { host, port, .. } => Some((host, *port)),
+        Source::Static(_) | Source::File(_) | Source::Registry { .. } => None,
+    }
+}
+
 fn target(endpoint: &EndpointSpec, spec: &GrpcSpec, connector: Option<&TlsConnector>) -> std::result::Result<Target, String> {
     if endpoint.tls && connector.is_none() {
         return Err("this system has no certificate authorities; name them in `tls.ca`".to_owned());
     }
-    // What was found under a name is called by it, and has its certificate for it.
-    let found_under = match &spec.source {
-        Source::Dns { host, port, .. } => Some((host, *port)),
-        Source::Static(_) | Source::File(_) | Source::Registry { .. } => None,
-    };
+    let found_under = found_under(&spec.source);
     let server_name = spec.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
-    let server_name = server_name.or(found_under.map(|(host, _)| host.as_str()));
+    let server_name = server_name.or(found_under.map(|(host, _)| host));
     let mut target = Target::new(endpoint, connector, server_name, spec.connect_timeout)?;
     if let Some((host, port)) = found_under {
         target.authority = Authority::try_from(format!("{host}:{port}")).map_err(|error| format!("`{host}` is not a host: {error}"))?;

@@ -5,14 +5,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use super::super::cluster::Cluster;
 use super::super::discovery::Directory;
-use super::super::{Backend, Builtins, EndpointSpec, GrpcSpec, Source, Spec, SpecKind};
-use super::{call, said};
+use super::super::{Backend, Builtins, EndpointSpec, GrpcSpec, Source, Spec, SpecKind, TlsSpec};
+use super::hostile::answer_empty;
+use super::peer::{serve_h2, tcp_service};
+use super::{call, open, said};
 
 /// A cluster of one worker that follows this source.
 fn follow(source: Source, directory: &Directory, before: Option<&Cluster>) -> Arc<Cluster> {
@@ -113,4 +120,31 @@ async fn a_call_waits_until_the_name_is_looked_up() {
     let backend = Backend::open(spec, 2, &Builtins::new(Handle::current()), None).unwrap();
     // `localhost` may be ::1 as well, where nobody is: then the call goes to the other.
     assert_eq!(said(call(&backend, "hello").await), "hello");
+}
+
+#[tokio::test]
+async fn a_certificate_is_held_against_the_name_under_which_the_address_was_found() {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions();
+    let mut config = config.unwrap().with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let service = tcp_service(move |tcp| {
+        let acceptor = acceptor.clone();
+        async move {
+            if let Ok(io) = acceptor.accept(tcp).await {
+                serve_h2(io, |_, response| async { answer_empty(response) }).await;
+            }
+        }
+    })
+    .await;
+    let tls = Some(TlsSpec { roots_pem: Some(cert.pem().into_bytes()), server_name: None });
+    let source = Source::Dns { host: "localhost".to_owned(), port: service.port, tls: true, refresh: Duration::from_secs(10) };
+    let spec = GrpcSpec { source, tls: tls.clone(), connect_timeout: Duration::from_secs(5), ..GrpcSpec::at(Vec::new()) };
+    let spec = Spec { name: Arc::from("game"), kind: SpecKind::Grpc(Box::new(spec)) };
+    let found = Backend::open(spec, 2, &Builtins::new(Handle::current()), None).unwrap();
+    assert_eq!(said(call(&found, "hello").await), "");
+    let named = open(vec![EndpointSpec::new("127.0.0.1", service.port, true)], tls);
+    assert_eq!(said(call(&named, "hello").await), "UNAVAILABLE UNAVAILABLE");
 }
