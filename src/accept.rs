@@ -2,6 +2,7 @@
 //!
 //! Promise: at most so many at once; whoever comes then waits in the kernel's queue.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,10 @@ use tracing::warn;
 
 /// The pause after the operating system had nothing for a connection, such as a descriptor.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// Stands among a request's extensions: where it comes from.
+#[derive(Clone, Copy)]
+pub struct Peer(pub SocketAddr);
 
 /// A listener that has seats.
 pub struct Seated {

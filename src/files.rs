@@ -100,6 +100,11 @@ impl Files {
         read
     }
 
+    /// A file's bytes, where no table depends on them: whoever uses the file follows it by itself.
+    pub fn read_apart(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read_unrecorded(&normal(path))
+    }
+
     /// A file's text.
     pub fn read_text(&self, path: &Path) -> io::Result<String> {
         let text = String::from_utf8(self.read(path)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))?;

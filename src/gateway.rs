@@ -4,6 +4,7 @@
 //! Order up: back room, first table, log, edge, admin, watch. Order down: readiness, edge (calls in flight are answered), back room.
 
 pub mod development;
+mod push_side;
 
 use std::fmt::Display;
 use std::io;
@@ -30,9 +31,9 @@ use crate::files::Fingerprint;
 use crate::proto::Pools;
 use crate::push::{self, Hub};
 use crate::reflection::{Bounds, Drift};
+use crate::registry::Registry;
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
-use crate::services::alone::Transport;
 use crate::services::notify::sender::Sender;
 use crate::services::pusher::Pusher;
 use crate::session::revocation::Revocation;
@@ -40,7 +41,7 @@ use crate::session::{Node, PATIENCE, Sessions};
 use crate::store;
 use crate::table::TableReader;
 use crate::table::link::{Cells, Living};
-use crate::table::settings::{AdminToken, PushSide};
+use crate::table::settings::AdminToken;
 use crate::telemetry::log::{Format, Log};
 use crate::watch;
 
@@ -129,6 +130,7 @@ impl Gateway {
         let hub = Hub::new(sessions.clone(), store.clone(), clock.clone(), room.clone());
         hub.start(&tasks);
         let pusher = Pusher::inside(push::api::service(hub.clone()), &room);
+        let (rules, registered_in) = (cells.registry.clone(), store.clone());
         let services = services::Context {
             store,
             clock,
@@ -137,6 +139,8 @@ impl Gateway {
             outbox: options.data.path().join("outbox"),
         };
         let builtins = Arc::new(services::builtins(room.clone(), services, pusher, &tasks));
+        let registry = Registry::new(registered_in, rules, builtins.directory().clone());
+        registry.start(&tasks, &room);
         let notify = Sender::to(&builtins);
         let living = Living::new(Arc::clone(&builtins), sessions.clone(), hub.clone(), cells, checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
@@ -170,7 +174,7 @@ impl Gateway {
         let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
         let push = match fixed.push {
             None => None,
-            Some(side) => Some(open_push(side, hub.clone(), &reader, &room, &tasks)?),
+            Some(side) => Some(push_side::open(side, hub.clone(), registry, &reader, &room, &tasks)?),
         };
         tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
         tasks.spawn(&back_room.handle(), drift.watch(reader.clone(), builtins, Bounds::default()));
@@ -303,27 +307,6 @@ pub fn write_ready_file(path: &Path, addresses: &Value) -> io::Result<()> {
     let draft = path.with_extension("new");
     std::fs::write(&draft, format!("{addresses}\n"))?;
     std::fs::rename(&draft, path)
-}
-
-/// Opens the PushService to services outside. Where it listens.
-fn open_push(side: PushSide, hub: Hub, reader: &TableReader, room: &Handle, tasks: &Arc<Tasks>) -> Result<SocketAddr, StartError> {
-    let cannot = || io_error(format!("services cannot be listened to on {}", side.address));
-    let transport = match side.tls {
-        None => Transport::ClearText,
-        Some(_) => {
-            let reader = reader.clone();
-            let config = move || reader.load().settings.push_tls.as_ref().map(|certificate| Arc::clone(&certificate.config));
-            Transport::Tls(Arc::new(move || config().expect("whether there is a certificate is fixed")))
-        }
-    };
-    let listener = std::net::TcpListener::bind(side.address).map_err(cannot())?;
-    let guarded = push::door::guard(push::api::service(hub), side.token);
-    let clear = matches!(transport, Transport::ClearText);
-    let address = services::alone::serve_over(transport, guarded, listener, room, tasks).map_err(cannot())?;
-    if clear && !address.ip().is_loopback() {
-        warn!(%address, "services show their token in clear text; give `push` a certificate, or keep it in a network of services alone");
-    }
-    Ok(address)
 }
 
 /// The runtime of everything that is not the data path. Dropping it waits for nothing, because a runtime must not be dropped as it is

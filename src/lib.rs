@@ -28,6 +28,9 @@ pub mod pipeline;
 pub mod backend;
 pub mod services;
 
+// Who has registered as an endpoint.
+pub mod registry;
+
 // Messages nobody asked for.
 pub mod push;
 

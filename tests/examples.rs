@@ -23,7 +23,7 @@ fn copied() -> TempDir {
 }
 
 /// The greeter in Rust, as new as its source.
-fn greeter() -> PathBuf {
+pub fn greeter() -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_protogate")).parent().unwrap();
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--locked", "--example", "greeter"]).current_dir(top());

@@ -64,6 +64,9 @@ mod slow;
 // Services in processes of their own.
 mod alone;
 
+// Endpoints that come and go while they are called.
+mod registry;
+
 // What users are told, now or when they come back.
 mod notify;
 

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
@@ -23,7 +24,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address: SocketAddr = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:50051").parse()?;
     let listener = TcpListener::bind(address).await?;
     eprintln!("the greeter listens on {}", listener.local_addr()?);
-    Server::builder().add_service(GreeterServer::new(Greeter)).serve_with_incoming(TcpIncoming::from(listener)).await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    // Asked to end, it answers the calls that it has.
+    let asked = async move {
+        terminate.recv().await;
+    };
+    let server = Server::builder().add_service(GreeterServer::new(Greeter));
+    server.serve_with_incoming_shutdown(TcpIncoming::from(listener), asked).await?;
     Ok(())
 }
 

@@ -24,6 +24,7 @@ use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
+use super::discovery::Directory;
 use super::outcome::{self, Answer, Fault};
 use super::{Reply, Request};
 use crate::failure::{Failure, Reason, Result};
@@ -37,6 +38,7 @@ const CALLS_MAX: usize = 1024;
 pub struct Builtins {
     runtime: Handle,
     services: BTreeMap<&'static str, Builtin>,
+    directory: Directory,
 }
 
 /// One of them. Clones share its bound on calls.
@@ -62,7 +64,7 @@ struct Answered {
 impl Builtins {
     /// No services yet. Those that are added run on `runtime`.
     pub fn new(runtime: Handle) -> Builtins {
-        Builtins { runtime, services: BTreeMap::new() }
+        Builtins { runtime, services: BTreeMap::new(), directory: Directory::default() }
     }
 
     /// Adds a service, such as tonic generates.
@@ -79,6 +81,11 @@ impl Builtins {
     /// Where they run.
     pub fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    /// Where backends hear which endpoints have registered for them.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Their names, in order.

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use http::uri::Authority;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Notify, SetOnce};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::balancer::{Balancer, Choice};
 use super::breaker::{Admission, Breaker, Ejections, Verdict};
 use super::dial::Target;
+use super::discovery::{self, Directory};
 use super::endpoint::{Endpoint, Seat};
 use super::health;
 use super::retry::{Attempts, Decision, Tried};
@@ -42,6 +44,8 @@ pub(super) struct Cluster {
     ejections: Arc<Ejections>,
     /// Calls that came without the key by which they should have found their endpoint. Written on the data path, read by metrics.
     unkeyed: AtomicU64,
+    /// Set once it is known which endpoints there are, or that this cannot be known.
+    discovered: SetOnce<()>,
     /// Discovery and health checks, in the back room. They know the cluster weakly, and end with it.
     tasks: Tasks,
 }
@@ -90,6 +94,7 @@ impl Cluster {
             connector,
             set: ArcSwap::from_pointee(empty),
             changed: Arc::default(),
+            discovered: SetOnce::new(),
             traffic,
             ejections,
             unkeyed: AtomicU64::new(0),
@@ -106,11 +111,19 @@ impl Cluster {
         if let Source::Static(endpoints) = &cluster.spec.source {
             cluster.update(endpoints)?;
         }
+        if !cluster.set.load().endpoints.is_empty() {
+            cluster.set_discovered();
+        }
         let cluster = Arc::new(cluster);
         if let Some(health) = &cluster.spec.health {
             cluster.tasks.spawn(runtime, health::follow(Arc::downgrade(&cluster), health.clone()));
         }
         Ok(cluster)
+    }
+
+    /// Begins to follow where the endpoints come from. Once, by whoever has opened it.
+    pub(super) fn discover(self: &Arc<Self>, runtime: &Handle, directory: &Directory) {
+        discovery::start(self, &self.spec.source, &self.tasks, runtime, directory);
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
@@ -127,12 +140,31 @@ impl Cluster {
         &self.changed
     }
 
+    /// From now on no call waits for endpoints to be found.
+    pub(super) fn set_discovered(&self) {
+        // Only the first time says anything.
+        let _ = self.discovered.set(());
+    }
+
+    /// Waits until it is known which endpoints there are, for as long as a connection may take.
+    pub(super) async fn discovered(&self) {
+        if !self.discovered.initialized() {
+            let _ = timeout(self.spec.connect_timeout, self.discovered.wait()).await;
+        }
+    }
+
+    /// Whether an endpoint could be one of its own.
+    pub(super) fn takes(&self, endpoint: &EndpointSpec) -> bool {
+        target(endpoint, &self.spec, self.connector.as_ref()).is_ok()
+    }
+
     /// Whether its endpoints can be handed on to a cluster of this spec: all that an endpoint was made with is the same, but for what can
     /// be renewed.
     fn is_like(&self, spec: &GrpcSpec, workers: usize) -> bool {
         let made_with = |spec: &GrpcSpec| {
-            let GrpcSpec { connect_timeout, connections, breaker, .. } = spec;
-            (server_name(spec).map(str::to_owned), *connect_timeout, connections.clone(), breaker.clone())
+            let GrpcSpec { source, connect_timeout, connections, breaker, .. } = spec;
+            let name = found_under(source).map(|(host, port)| (host.to_owned(), port));
+            (name, server_name(spec).map(str::to_owned), *connect_timeout, connections.clone(), breaker.clone())
         };
         self.workers == workers && made_with(&self.spec) == made_with(spec)
     }
@@ -310,26 +342,45 @@ pub(super) fn problem(spec: &GrpcSpec) -> Option<String> {
     }
 }
 
-/// The TLS settings, where they are of use.
+/// The TLS settings, where they are of use. Nobody knows beforehand whether some of the endpoints are over TLS that are listed elsewhere;
+/// without authorities to trust those are refused when they come.
 fn tls(spec: &GrpcSpec) -> std::result::Result<Option<TlsSpec>, String> {
+    let of_system = || TlsSpec::of_system().map_err(|problem| problem.what);
     let over_tls = match &spec.source {
         Source::Static(endpoints) => endpoints.iter().any(|endpoint| endpoint.tls),
         Source::Dns { tls, .. } => *tls,
-        Source::File(_) | Source::Registry { .. } => spec.tls.is_some(),
+        Source::File(_) | Source::Registry { .. } if spec.tls.is_none() => return Ok(of_system().ok()),
+        Source::File(_) | Source::Registry { .. } => true,
     };
     match &spec.tls {
         Some(tls) if over_tls => Ok(Some(tls.clone())),
-        None if over_tls => TlsSpec::of_system().map(Some).map_err(|problem| problem.what),
+        None if over_tls => of_system().map(Some),
         _ => Ok(None),
     }
 }
 
+/// The name by which endpoints are called that were found under it, and for which they have their certificate.
+fn found_under(source: &Source) -> Option<(&str, u16)> {
+    match source {
+        Source::Dns { host, port, .. } => Some((host, *port)),
+        Source::Static(_) | Source::File(_) | Source::Registry { .. } => None,
+    }
+}
+
 fn target(endpoint: &EndpointSpec, spec: &GrpcSpec, connector: Option<&Connector>) -> std::result::Result<Target, String> {
-    Target::new(endpoint, connector, server_name(spec), spec.connect_timeout)
+    if endpoint.tls && connector.is_none() {
+        return Err("this system has no certificate authorities; name them in `tls.ca`".to_owned());
+    }
+    let mut target = Target::new(endpoint, connector, server_name(spec), spec.connect_timeout)?;
+    if let Some((host, port)) = found_under(&spec.source) {
+        target.authority = Authority::try_from(format!("{host}:{port}")).map_err(|error| format!("`{host}` is not a host: {error}"))?;
+    }
+    Ok(target)
 }
 
 fn server_name(spec: &GrpcSpec) -> Option<&str> {
-    spec.tls.as_ref().and_then(|tls| tls.place().server_name.as_deref())
+    let stated = spec.tls.as_ref().and_then(|tls| tls.place().server_name.as_deref());
+    stated.or(found_under(&spec.source).map(|(host, _)| host))
 }
 
 // === impl Pick ===

@@ -48,7 +48,7 @@ impl Endpoint {
         traffic: &Arc<Traffic>,
         workers: usize,
     ) -> Endpoint {
-        let name = Arc::from(target.authority.as_str());
+        let name = Arc::from(spec.name());
         let target = Arc::new(target);
         let lanes = |purpose, count| {
             (0..count).map(|_| Arc::new(Lane::new(Arc::clone(&target), purpose, connections.clone(), Arc::clone(traffic)))).collect()

@@ -10,6 +10,7 @@
 //! - `spec` — what the table says about a backend
 //! - `cluster` — the way of a call: pick, send, judge, and again where that is right
 //! - `retry`, `traffic` — whether it is tried again; how many calls there may be
+//! - `discovery` — where endpoints come from, and when they come and go
 //! - `balancer`, `endpoint`, `breaker`, `lane` — which address, how it does, which of its connections
 //! - `hash`, `rendezvous` — where a key belongs, for whoever shares things out
 //! - `health`, `jitter` — asking endpoints how they are
@@ -25,6 +26,7 @@ mod builtin;
 mod channel;
 mod cluster;
 mod dial;
+mod discovery;
 mod endpoint;
 mod hash;
 mod health;
@@ -51,12 +53,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::{Instant, timeout_at};
 
 pub use balancer::Choice;
 pub use builtin::Builtins;
+pub use discovery::{Directory, ENDPOINTS_MAX, Written, endpoints_in, may_register};
 pub use hash::hash;
 pub use message::frame;
 pub use rendezvous::Rendezvous;
@@ -133,7 +137,9 @@ impl Backend {
                     Services::Remote(cluster) => Some(&**cluster),
                     Services::Inside(_) => None,
                 });
-                Services::Remote(Cluster::open(Arc::clone(&spec.name), GrpcSpec::clone(grpc), workers, builtins.runtime(), before)?)
+                let cluster = Cluster::open(Arc::clone(&spec.name), GrpcSpec::clone(grpc), workers, builtins.runtime(), before)?;
+                cluster.discover(builtins.runtime(), builtins.directory());
+                Services::Remote(cluster)
             }
         };
         Ok(Arc::new(Backend { spec, services }))
@@ -188,7 +194,11 @@ impl Backend {
         match &self.services {
             _ if request.time_left().is_zero() => Err(too_late().unsent()),
             Services::Inside(builtin) => in_time(request.deadline, builtin.call(request)).await,
-            Services::Remote(cluster) => cluster.call(worker, request).await,
+            Services::Remote(cluster) => {
+                let discovered = cluster.discovered().map(Ok);
+                in_time(request.deadline, discovered).await.map_err(Failure::unsent)?;
+                cluster.call(worker, request).await
+            }
         }
     }
 
@@ -217,7 +227,10 @@ impl Backend {
         match &self.services {
             _ if opening.deadline <= Instant::now() => Err(too_late().unsent()),
             Services::Inside(builtin) => builtin.open(opening),
-            Services::Remote(cluster) => cluster.open_stream(worker, opening).await,
+            Services::Remote(cluster) => {
+                cluster.discovered().await;
+                cluster.open_stream(worker, opening).await
+            }
         }
     }
 }

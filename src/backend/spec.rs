@@ -165,6 +165,12 @@ impl EndpointSpec {
         EndpointSpec::new(ip.to_string(), port, tls)
     }
 
+    /// `host:port`, for people.
+    pub fn name(&self) -> String {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        if host.contains(':') { format!("[{host}]:{}", self.port) } else { format!("{host}:{}", self.port) }
+    }
+
     /// Whether both are the same place, whatever is said about it.
     pub fn is_same_place(&self, other: &EndpointSpec) -> bool {
         (&self.host, self.port, self.tls) == (&other.host, other.port, other.tls)

@@ -17,6 +17,7 @@ mod lines;
 mod lock;
 mod notify;
 mod push;
+mod register;
 mod reload;
 mod returning;
 mod revoke;
@@ -75,6 +76,7 @@ enum Command {
     Reload(reload::Reload),
     Revoke(revoke::Revoke),
     Push(push::Push),
+    Register(register::Register),
     Notify(notify::Notify),
     Template(template::Template),
     Call(call::Call),
@@ -130,6 +132,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Reload(reload) => reload.run(),
         Command::Revoke(revoke) => revoke.run(),
         Command::Push(push) => push.run(),
+        Command::Register(register) => register.run(),
         Command::Notify(notify) => notify.run(),
         Command::Template(template) => template.run(),
         Command::Call(call) => call.run(),

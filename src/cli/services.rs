@@ -282,11 +282,11 @@ fn read_again(inputs: &Inputs, cells: &Cells) {
     }
 }
 
-fn cannot<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl Fn(E) -> Exit {
+pub(super) fn cannot<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl Fn(E) -> Exit {
     move |error| Exit::new(CANNOT_START, format!("error: {what}: {error}"))
 }
 
-fn endpoint(text: &str) -> Result<EndpointUrl, String> {
+pub(super) fn endpoint(text: &str) -> Result<EndpointUrl, String> {
     EndpointUrl::parse(text).map_err(|problem| format!("{}; write it like {}", problem.why, EndpointUrl::EXAMPLE))
 }
 

@@ -328,10 +328,16 @@ section! {
 }
 
 section! {
-    /// A gRPC service.
+    /// A gRPC service. Its endpoints come from exactly one of `endpoints`, `dns`, `file` and `registry`.
     pub struct Grpc {
         /// Where it listens: `http://host:port` in clear text, `https://host:port` over TLS; or `{ url, weight, zone, version }`.
         endpoints: List<WordOr<EndpointUrl, Endpoint>>,
+        /// It listens at every address that a name has.
+        dns: DnsSource,
+        /// A YAML file that lists its endpoints, each a URL or `{ url, weight, zone, version }`. A change of it is in force within a second.
+        file: FilePath,
+        /// Its endpoints register themselves, by `protogate register` or the Registry service.
+        registry: RegistrySource,
         /// How its certificate is checked, for `https` endpoints.
         tls: BackendTls,
         /// How long to wait for a connection; 1s where nothing is said.
@@ -352,6 +358,26 @@ section! {
         zone: Text,
         /// What it runs, for people.
         version: Text,
+    }
+}
+
+section! {
+    /// A name whose addresses are endpoints.
+    pub struct DnsSource {
+        /// The name and the port: `http://game.svc:50051`, or `https://` over TLS.
+        url: EndpointUrl [required],
+        /// How often it is looked up, from 1s to 1h; 10s where nothing is said.
+        refresh: Duration,
+    }
+}
+
+section! {
+    /// Who may register as an endpoint.
+    pub struct RegistrySource {
+        /// The bearer token of those that register for this backend, at least 16 bytes.
+        token: Secret [required],
+        /// The networks that endpoints are in. Link-local, multicast and unspecified addresses are refused nevertheless.
+        allow: List<Cidr> [required],
     }
 }
 

@@ -43,7 +43,7 @@ impl Token {
     }
 
     /// In a time that says nothing about the token but its length.
-    fn is_shown(&self, headers: &HeaderMap) -> bool {
+    pub fn is_shown(&self, headers: &HeaderMap) -> bool {
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         shown.is_some_and(|shown| verify_slices_are_equal(shown, self.0.as_bytes()).is_ok())
     }

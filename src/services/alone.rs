@@ -26,7 +26,7 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 use tracing::debug;
 
-use crate::accept::Seated;
+use crate::accept::{Peer, Seated};
 use crate::drain::Tasks;
 use crate::tls::Certified;
 
@@ -120,8 +120,10 @@ where
     let Some(stopping) = streams.tasks.upgrade().map(|tasks| tasks.token()) else { return };
     // Best effort: a peer of which nothing is known costs a little latency at worst.
     let _ = stream.set_nodelay(true);
+    // One whose peer has no address any more is gone.
+    let Ok(peer) = stream.peer_addr().map(Peer) else { return };
     let config = match transport {
-        Transport::ClearText => return converse(service, stream, None, streams).await,
+        Transport::ClearText => return converse(service, stream, (peer, None), streams).await,
         Transport::Tls(config) => config(),
     };
     let shaken = tokio::select! {
@@ -132,7 +134,7 @@ where
     match shaken {
         Ok(Ok(stream)) => {
             let certified = stream.get_ref().1.peer_certificates().map(|_| Certified);
-            converse(service, stream, certified, streams).await;
+            converse(service, stream, (peer, certified), streams).await;
         }
         Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
         Err(_) => debug!("a TLS handshake took too long"),
@@ -140,8 +142,12 @@ where
 }
 
 /// HTTP/2 over a connection. When it is asked to end it takes no more calls and answers those it has.
-async fn converse<S>(service: S, mut stream: impl AsyncRead + AsyncWrite + Send + Unpin, certified: Option<Certified>, streams: Streams)
-where
+async fn converse<S>(
+    service: S,
+    mut stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+    (peer, certified): (Peer, Option<Certified>),
+    streams: Streams,
+) where
     S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
@@ -152,6 +158,7 @@ where
         greeted = timeout(PREFACE_TIMEOUT, greets(&mut stream)) => if !matches!(greeted, Ok(true)) { return },
     }
     let answer = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         if let Some(certified) = certified {
             request.extensions_mut().insert(certified);
         }

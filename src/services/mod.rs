@@ -11,6 +11,7 @@ pub mod hasher;
 pub mod mail;
 pub mod notify;
 pub mod pusher;
+pub mod registrar;
 
 mod documents;
 mod refusal;

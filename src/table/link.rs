@@ -32,6 +32,7 @@ use crate::pipeline::trace::TRACEPARENT;
 use crate::push::Hub;
 use crate::push::declared::Rules;
 use crate::push::rules::{Delivery, PushPlan};
+use crate::registry;
 use crate::services::auth;
 use crate::session::Sessions;
 use crate::telemetry::seldom::Seldom;
@@ -52,6 +53,7 @@ pub struct Living {
     /// What the last plan that was linked tells the services, and where they look.
     signing: Option<Arc<Signing>>,
     accounts: Arc<auth::Settings>,
+    registry: Arc<registry::Rules>,
     cells: Cells,
 }
 
@@ -60,6 +62,7 @@ pub struct Living {
 pub struct Cells {
     pub signing: SigningCell,
     pub accounts: auth::SettingsCell,
+    pub registry: registry::RulesCell,
 }
 
 // === impl Cells ===
@@ -89,6 +92,7 @@ impl Living {
             refusals: Arc::default(),
             signing: None,
             accounts: Arc::default(),
+            registry: Arc::default(),
             cells,
         }
     }
@@ -111,6 +115,7 @@ impl Living {
         let verifier = self.verifier(&plan.tokens);
         self.signing = plan.tokens.signing.map(signing);
         self.accounts = Arc::clone(&plan.settings.accounts);
+        self.registry = Arc::new(plan.registry);
 
         let mut guards = Guards { backends: &backends, headers: Arc::new(backend::headers([])), missed: HashMap::new() };
         let generation_header = HeaderValue::from(generation.0);
@@ -141,6 +146,7 @@ impl Living {
     pub fn tell(&self) {
         self.cells.signing.store(self.signing.clone());
         self.cells.accounts.store(Arc::clone(&self.accounts));
+        self.cells.registry.store(Arc::clone(&self.registry));
     }
 
     /// A verifier whose key sets are kept, where the last plan had the same.

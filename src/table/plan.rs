@@ -19,6 +19,7 @@ use crate::pipeline::signer::Signer;
 use crate::proto::{Expectation, Method, Redact, Stamp, Submessage, Texts, Walk};
 use crate::push::declared::TopicRule;
 pub use crate::push::rules::PushPlan;
+use crate::registry;
 
 /// A whole configuration, as meant.
 pub struct Plan {
@@ -27,6 +28,8 @@ pub struct Plan {
     pub tokens: TokenPlan,
     pub permissions: Permissions,
     pub backends: Vec<backend::Spec>,
+    /// Who may register as an endpoint.
+    pub registry: registry::Rules,
     pub limits: Vec<LimitSpec>,
     /// By number, ascending.
     pub routes: Vec<RoutePlan>,

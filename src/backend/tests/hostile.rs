@@ -27,7 +27,7 @@ pub fn status(value: &'static str) -> HeaderMap {
 }
 
 /// Answers with an empty message.
-fn answer_empty(mut response: SendResponse<Bytes>) {
+pub fn answer_empty(mut response: SendResponse<Bytes>) {
     let Ok(mut body) = response.send_response(head(), false) else { return };
     let _ = body.send_data(Bytes::copy_from_slice(&frame(0)), false);
     let _ = body.send_trailers(status("0"));

@@ -1,10 +1,11 @@
 //! Conversations between a backend and services: ones that behave (`served`), several that share the calls (`shared`), ones that do not
 //! (`hostile`), ones inside (`inside`), ones that are asked how they are (`health`); what is tried again, refused and left alone
-//! (`resilience`); how long is left (`deadlines`); the same in streams (`streams`, `broken_streams`); and how connections come and go
-//! (`lanes`), and are secured (`tls`).
+//! (`resilience`); how long is left (`deadlines`); the same in streams (`streams`, `broken_streams`); how connections come and go
+//! (`lanes`), and are secured (`tls`); and what becomes of endpoints that come and go (`discovery`).
 
 mod broken_streams;
 mod deadlines;
+mod discovery;
 mod health;
 mod hostile;
 mod inside;

@@ -1,9 +1,11 @@
 //! `backends:` of every group to specs.
 //!
+//! - `discovery`: where endpoints come from
 //! - `failing`: `breaker`, `limits`, `retry_budget`
 //! - `tls`: `grpc.tls`
 //! - `upkeep`: `health`, `grpc.connections`
 
+mod discovery;
 mod failing;
 mod tls;
 mod upkeep;
@@ -12,13 +14,15 @@ use std::path::Path;
 
 use super::names::Names;
 use super::{balance, broken, entries, missing};
-use crate::backend::{self, GrpcSpec, Spec, SpecKind};
+use crate::backend::{self, GrpcSpec, Source, Spec, SpecKind};
 use crate::config::Document;
 use crate::config::document::{Backend, Grpc};
 use crate::config::value::FilePath;
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::{Files, reason};
 use crate::services;
+
+pub use discovery::rules;
 
 /// The backends by name.
 pub type Backends = Names<Spec>;
@@ -29,11 +33,16 @@ pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backe
     for group in &document.groups {
         for (name, backend) in entries(&group.routes.backends) {
             let path = format!("backends.{}", name.as_str());
-            let spec =
-                kind(name.as_str(), backend, files).and_then(|kind| balance::apply(name.as_str(), backend, kind)).map_err(|finding| {
+            if discovery::is_broken(&path, report) {
+                backends.declare(name.as_str(), name.span, &path, None, report);
+                continue;
+            }
+            let spec = kind(name.as_str(), backend, document, files).and_then(|kind| balance::apply(name.as_str(), backend, kind)).map_err(
+                |finding| {
                     let inside = if finding.path.is_empty() { path.clone() } else { format!("{path}.{}", finding.path) };
                     report.push(finding.path(inside));
-                });
+                },
+            );
             let mut spec = spec.ok();
             failing::compile(name.as_str(), backend, spec.as_mut(), &path, report);
             if let Some(tls) = backend.grpc.as_ref().and_then(|grpc| grpc.tls.as_ref()) {
@@ -48,7 +57,7 @@ pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backe
     backends
 }
 
-fn kind(name: &str, backend: &Spanned<Backend>, files: &Files) -> Result<SpecKind, Diagnostic> {
+fn kind(name: &str, backend: &Spanned<Backend>, document: &Document, files: &Files) -> Result<SpecKind, Diagnostic> {
     match (&backend.builtin, &backend.grpc) {
         (Some(service), None) if services::NAMES.contains(&service.as_str()) => Ok(SpecKind::Builtin(service.shared())),
         (Some(service), None) => {
@@ -57,7 +66,7 @@ fn kind(name: &str, backend: &Spanned<Backend>, files: &Files) -> Result<SpecKin
                 .did_you_mean(service.as_str(), services::NAMES.iter().copied())
                 .path("builtin"))
         }
-        (None, Some(grpc)) => grpc_kind(name, grpc, files),
+        (None, Some(grpc)) => grpc_kind(name, grpc, document, files),
         (None, None) => {
             let help = "write `grpc: { endpoints: [\"http://127.0.0.1:50051\"] }`, or `builtin: echo`";
             Err(missing(backend.span, format!("the backend `{name}` says neither `grpc` nor `builtin`"), help))
@@ -69,23 +78,18 @@ fn kind(name: &str, backend: &Spanned<Backend>, files: &Files) -> Result<SpecKin
     }
 }
 
-fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files) -> Result<SpecKind, Diagnostic> {
-    let endpoints = balance::endpoints(grpc)?;
-    if endpoints.is_empty() {
-        let place = grpc.endpoints.as_ref().map_or(grpc.span, |list| list.span);
-        return Err(missing(place, format!("the backend `{name}` has no endpoint"), "write `endpoints: [\"http://127.0.0.1:50051\"]`")
-            .path("grpc.endpoints"));
-    }
+fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, document: &Document, files: &Files) -> Result<SpecKind, Diagnostic> {
+    let source = discovery::source(name, grpc, document, files)?;
     let tls = grpc.tls.as_ref().map(|tls| tls::compile(tls, files)).transpose()?;
     if let Some(written) = &grpc.tls
-        && !endpoints.iter().any(|endpoint| endpoint.tls)
+        && is_clear_text(&source)
     {
         let what = format!("`tls` does nothing: no endpoint of `{name}` begins with `https://`");
         return Err(Diagnostic::new(Rule::BadValue, written.span, what)
             .help("write `https://` in the endpoints, or remove `tls`")
             .path("grpc.tls"));
     }
-    let mut spec = GrpcSpec { tls, ..GrpcSpec::at(endpoints) };
+    let mut spec = GrpcSpec { source, tls, ..GrpcSpec::at(Vec::new()) };
     if let Some(timeout) = &grpc.connect_timeout {
         spec.connect_timeout = timeout.0;
     }
@@ -99,6 +103,15 @@ fn grpc_kind(name: &str, grpc: &Spanned<Grpc>, files: &Files) -> Result<SpecKind
                 .help("`ca` is a PEM file with the certificates of the authorities to trust")
                 .path("grpc.tls"))
         }
+    }
+}
+
+/// Whether it is certain that no endpoint has a certificate.
+fn is_clear_text(source: &Source) -> bool {
+    match source {
+        Source::Static(endpoints) => !endpoints.iter().any(|endpoint| endpoint.tls),
+        Source::Dns { tls, .. } => !tls,
+        Source::File(_) | Source::Registry { .. } => false,
     }
 }
 

@@ -98,6 +98,7 @@ pub fn compile(
 
     let backends = backends::compile(document, files, report);
     let locks = descriptors::locks(document, &backends, report);
+    let registry = backends::rules(document, report);
     let limits = limits::compile(document, report);
     let roles = roles::compile(document, report);
     let topics = topics::declare(document, report);
@@ -136,6 +137,7 @@ pub fn compile(
         tokens: TokenPlan { keep_tokens: routes.routes.iter().any(|route| route.forward_token), ..process.tokens },
         permissions,
         backends: backends.into_items(),
+        registry,
         limits: limits::into_specs(limits),
         routes: routes.routes,
         pushes: routes.pushes,
