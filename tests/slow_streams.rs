@@ -87,8 +87,8 @@ async fn a_thousand_streams_that_nobody_reads_cost_what_they_may_and_nobody_else
     let outboxes = gateway.gateway().outbox_bytes();
     println!(
         "{SLOW} slow streams: {} KiB said for each, {} KiB in its outbox; the process grew by {} MiB; after {:?}",
-        said * LINE_BYTES / SLOW >> 10,
-        outboxes / SLOW >> 10,
+        (said * LINE_BYTES / SLOW) >> 10,
+        (outboxes / SLOW) >> 10,
         resident_bytes().saturating_sub(before) >> 20,
         began.elapsed()
     );

@@ -9,6 +9,7 @@ use protogate::reload::Outcome;
 use protogate::wire::{Codec, Envelope};
 
 use crate::support::TestGateway;
+use crate::support::nodes::{Process, eventually};
 use crate::support::streams::{PROTO, Tapper, Taps, Told};
 
 const LIST: u32 = 5001;
@@ -413,4 +414,43 @@ async fn a_person_talks_on_a_stream() {
     let (code, said, complaint) = run(r#"5001 {"text":"fail\u00201"}"#, "");
     assert_eq!((code, said), (Some(1), lines(&["0"])));
     assert!(complaint.contains("NOT_FOUND") && complaint.contains("no such tap"), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_message_that_is_larger_than_what_may_wait_ends_its_stream() {
+    let taps = Taps::start().await;
+    let gateway = start_with(&taps, "connections: { outbox_bytes_max: 64KiB }", "permissions: [tap.talk]", "");
+    let mut client = anonymous(&gateway, Codec::Json).await;
+    client.ask(LIST, 7, "count 1000000 60000").await;
+    assert_eq!(client.hear().await, failed(LIST, 7, "REPLY_TOO_LARGE"), "in JSON it is a third larger");
+    taps.until(|state| &state.cancelled, 1).await;
+    client.ask(LIST, 8, "count 1000000 100000").await;
+    assert_eq!(client.hear().await, failed(LIST, 8, "REPLY_TOO_LARGE"), "and this is more than the route passes on");
+    client.ask(LIST, 9, "count 1 40000").await;
+    assert_eq!((client.hear().await, client.hear().await), (line(9, "0"), Told::Done(9)));
+}
+
+#[tokio::test]
+async fn the_log_has_one_line_for_a_stream() {
+    let taps = Taps::start().await;
+    let process = Process::start(&[
+        ("routes/gateway.yaml", "version: 1\ntelemetry: { log: { format: json } }\n"),
+        ("routes/routes.yaml", &routes(&taps, "permissions: [tap.talk]", "")),
+        ("stream/taps.proto", PROTO),
+    ])
+    .await;
+    let mut client = Tapper::connect(process.edge, Codec::Proto, None).await;
+    client.open(TALK, 7, "a").await;
+    client.tell(7, "b").await;
+    client.tell(7, "fail 1").await;
+    while client.hear().await != failed(TALK, 7, "NOT_FOUND") {}
+    client.open(TALK, 8, "a").await;
+    assert_eq!(client.hear().await, line(8, "a"));
+    drop(client);
+    let streams = || process.log().lines().filter(|line| line.contains("messages_in")).map(str::to_owned).collect::<Vec<_>>();
+    eventually("both are in the log", async || streams().len() == 2).await;
+    let lines: Vec<serde_json::Value> = streams().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |line: &serde_json::Value| ["route", "reason", "messages_in", "messages_out"].map(|key| line[key].to_string()).join(" ");
+    assert_eq!(told(&lines[0]), r#""tap.talk" "NOT_FOUND" 3 3"#, "{}", lines[0]);
+    assert_eq!(told(&lines[1]), r#""tap.talk" "CANCELLED" 1 1"#, "{}", lines[1]);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::inlet::Mailbox;
+use super::mailbox::Mailbox;
 use super::{caught, request};
 use crate::backend::Backend;
 use crate::failure::{Failure, Reason};

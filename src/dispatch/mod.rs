@@ -10,13 +10,16 @@
 //! - `guard`: who else is asked whether it may
 //! - `effect`: what a success changes here
 //! - `reply`: what the client is sent
-//! - `stream`, `inlet`: messages both ways, and the client's end of it
+//! - `opening`, `stream`: messages both ways
+//! - `inlet`, `mailbox`: the client's end of them, and what it shares with the stream
 //! - `logged`: the one line in the log
 
 mod effect;
 pub mod guard;
 mod inlet;
 mod logged;
+mod mailbox;
+mod opening;
 mod reply;
 mod request;
 mod stream;
@@ -34,8 +37,9 @@ use tokio::time::Instant;
 
 pub use self::effect::{Change, Effect};
 pub use self::inlet::{Heard, Inlet};
+pub use self::opening::{Terms, open};
 pub use self::reply::Reply;
-pub use self::stream::{Said, Stream, Terms, open};
+pub use self::stream::{Said, Stream};
 
 use self::logged::{Logged, log_refusal};
 

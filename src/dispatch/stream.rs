@@ -1,8 +1,8 @@
 //! A stream: opened like a call, then messages both ways, and exactly one end.
 //!
-//! [`open`] does what [`admit`](super::admit) does for a call. The [`Stream`] that it yields is run one step after the other: each step
-//! ends with something [`Said`], which holds the rest of the stream, and the next one begins when there is room for what that may say. So
-//! a client that does not read is not read for either: the service is stopped by HTTP/2's flow control.
+//! A [`Stream`] is run one step after the other: each step ends with something [`Said`], which holds the rest of the stream, and the next
+//! one begins when there is room for what that may say. So for a client that does not read the service is not read from either: it is
+//! stopped by HTTP/2's flow control. How one comes to be is in `opening`.
 //!
 //! Promises: what the client was not granted is not sent, and what it may not send ends the stream; no message is lost, doubled or out of
 //! order before the end; whatever happens is an end, told once; dropping it cancels it at the service.
@@ -15,29 +15,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::inlet::{Inlet, Mailbox};
-use super::logged::{Logged, log_refusal};
-use super::{Answer, Reply, caught, contained, find, guard, permit, reply, request};
+use super::logged::Logged;
+use super::mailbox::Mailbox;
+use super::{Answer, Reply, caught, contained, guard, reply};
 use crate::backend;
 use crate::failure::{Failure, Reason, Result};
 use crate::id::{CallId, WorkerId};
-use crate::pipeline::call::Caller;
-use crate::pipeline::rate_limit::{self, Facts};
-use crate::proto::{Kind, Values};
-use crate::table::plan::LogPayload;
-use crate::table::{Route, Table};
-use crate::wire::{Codec, Envelope, Status};
-
-/// How much longer than the gateway's own bound the service is given: who is told that the stream is too old is told so by the gateway.
-const SLACK: Duration = Duration::from_secs(5);
-
-/// What the edge grants a stream.
-pub struct Terms {
-    /// Messages that either side may send before the other grants more, as Hello has said.
-    pub credit: u32,
-    /// How old it may be: what the route says, give or take.
-    pub max_age: Duration,
-}
+use crate::proto::Kind;
+use crate::wire::{Codec, Status};
 
 /// A stream that runs, between two of its steps.
 pub struct Stream {
@@ -45,9 +30,7 @@ pub struct Stream {
     worker: WorkerId,
     mailbox: Arc<Mailbox>,
     /// Until the service is asked.
-    opening: Option<backend::Opening>,
-    /// What its guards are asked before.
-    question: Option<Box<guard::v1::CheckRequest>>,
+    asking: Option<Asking>,
     receiving: Option<backend::Receiving>,
     /// Hands messages to the service, until the client has said its last.
     sender: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -57,6 +40,14 @@ pub struct Stream {
     reply: Option<Bytes>,
     life: Life,
     log: Logged,
+}
+
+/// What is asked before a stream has begun.
+pub(super) struct Asking {
+    /// Of its guards, if it has any.
+    pub question: Option<Box<guard::v1::CheckRequest>>,
+    /// Of the service.
+    pub opening: backend::Opening,
 }
 
 /// What a stream says, and what follows.
@@ -86,7 +77,7 @@ enum Step {
 }
 
 /// For how long a stream may go on.
-struct Life {
+pub(super) struct Life {
     idle: Duration,
     ends: Instant,
     /// Why it ends then.
@@ -95,119 +86,15 @@ struct Life {
     timer: Pin<Box<Sleep>>,
 }
 
-/// A message that may be sent on.
-pub(super) struct Checked {
-    /// Which endpoint a stream that it opens is for.
-    choice: backend::Choice,
-    /// Behind its frame.
-    pub body: Bytes,
-    pub payload_bytes: usize,
-    pub would_refuse: Vec<Arc<str>>,
-}
-
-/// Decides whether a stream may be opened, and prepares it. Does no I/O and awaits nothing.
-pub fn open(
-    table: &Arc<Table>,
-    caller: &mut Caller,
-    codec: Codec,
-    envelope: &Envelope<'_>,
-    terms: &Terms,
-    now: Instant,
-) -> Result<(Inlet, Box<Stream>)> {
-    let opened = caught(|| prepare(table, caller, codec, envelope, terms, now));
-    opened.inspect_err(|failure| log_refusal(table, caller, envelope, failure, now))
-}
-
-fn prepare(
-    table: &Arc<Table>,
-    caller: &mut Caller,
-    codec: Codec,
-    envelope: &Envelope<'_>,
-    terms: &Terms,
-    now: Instant,
-) -> Result<(Inlet, Box<Stream>)> {
-    let route = find(table, envelope)?;
-    if envelope.id == 0 {
-        return Err(Failure::gateway(Reason::InvalidMessage, "a stream needs an id other than 0, by which its messages are known"));
-    }
-    let takes_many = matches!(route.method.kind, Kind::ClientStream | Kind::Bidi);
-    if envelope.more && !takes_many {
-        return Err(Failure::gateway(Reason::InvalidMessage, "this route takes one message; send it with `more` unset"));
-    }
-    permit(table, route, caller)?;
-    let metadata = request::metadata(route, caller, envelope)?;
-    let checked = checked(route, caller, codec, envelope, now)?;
-
-    let question = guard::question(route, caller, envelope, &checked.body);
-    let mailbox = Arc::new(Mailbox::new(terms.credit, now));
-    let sent = (route.log.payload != LogPayload::None).then(|| checked.body.slice(request::FRAME..));
-    if !takes_many || envelope.more || !envelope.payload.is_empty() {
-        mailbox.spend()?;
-        mailbox.push(checked.body, checked.payload_bytes, now);
-    }
-    if !envelope.more {
-        mailbox.close();
-    }
-    mailbox.allow(envelope.credit);
-
-    let (patience, reason) = match Duration::from_millis(envelope.deadline_ms.into()) {
-        asked if !asked.is_zero() && asked < terms.max_age => (asked, Reason::DeadlineExceeded),
-        _ => (terms.max_age, Reason::StreamTooOld),
-    };
-    let opening = backend::Opening {
-        path: route.method.path.clone(),
-        headers: Arc::clone(&route.headers),
-        metadata,
-        choice: checked.choice,
-        deadline: now + patience + SLACK,
-        message_bytes_max: route.reply_bytes_max,
-    };
-    let log = Logged {
-        route: Arc::clone(route),
-        backend: Arc::clone(route.backend_for(caller)),
-        id: CallId(envelope.id),
-        generation: table.generation,
-        connection: caller.connection,
-        identity: caller.identity().cloned(),
-        began: now,
-        payload_bytes: checked.payload_bytes,
-        would_refuse: checked.would_refuse,
-        sent,
-        stream: Some(Arc::clone(&mailbox)),
-        said: false,
-    };
-    let inlet = Inlet { route: Arc::clone(route), codec, session: caller.session().cloned(), mailbox: Arc::clone(&mailbox) };
-    let life = Life::new(route.stream.idle, now + patience, reason, now);
-    let stream = Stream {
-        codec,
-        worker: caller.worker,
-        mailbox,
-        opening: Some(opening),
-        question,
-        receiving: None,
-        sender: None,
-        held: None,
-        reply: None,
-        life,
-        log,
-    };
-    Ok((inlet, Box::new(stream)))
-}
-
-/// A message as the service is sent it: checked, stamped, and paid for last.
-pub(super) fn checked(route: &Route, caller: &Caller, codec: Codec, envelope: &Envelope<'_>, now: Instant) -> Result<Checked> {
-    let message = request::message(route, codec, envelope)?;
-    let mut values = Values::default();
-    request::check(route, &message, &mut values)?;
-    let body = request::body(route, caller, &message)?;
-    let fields = request::key_values(&values);
-    let passed = rate_limit::admit(&route.limits, &Facts { route: route.number, caller, fields: &fields }, now)?;
-    Ok(Checked { choice: route.choice(caller, &fields), body, payload_bytes: message.len(), would_refuse: passed.would_refuse })
-}
-
 // === impl Stream ===
 
 impl Stream {
+    /// One that nobody has been asked for yet.
+    pub(super) fn new(codec: Codec, worker: WorkerId, mailbox: Arc<Mailbox>, asking: Asking, life: Life, log: Logged) -> Stream {
+        let asking = Some(asking);
+        Stream { codec, worker, mailbox, asking, receiving: None, sender: None, held: None, reply: None, life, log }
+    }
+
     /// The next that it says. Never fails and never panics: whatever happens is an end.
     pub async fn next(mut self: Box<Self>) -> Said {
         let id = self.log.id;
@@ -238,8 +125,8 @@ impl Stream {
     }
 
     async fn step(&mut self) -> Result<Step> {
-        if let Some(opening) = self.opening.take() {
-            self.ask(opening).await?;
+        if let Some(asking) = self.asking.take() {
+            self.ask(asking).await?;
         }
         loop {
             let receiving = self.receiving.as_mut().expect("a service that was not asked is no service to hear");
@@ -261,9 +148,9 @@ impl Stream {
     }
 
     /// Asks the service, which is told only then that there is a stream.
-    async fn ask(&mut self, mut opening: backend::Opening) -> Result<()> {
+    async fn ask(&mut self, Asking { question, mut opening }: Asking) -> Result<()> {
         let route = &self.log.route;
-        if let Some(question) = self.question.take() {
+        if let Some(question) = question {
             let deadline = opening.deadline;
             let passing = Box::pin(guard::pass(route, self.worker, question, deadline, &mut opening.metadata));
             tokio::select! {
@@ -350,7 +237,8 @@ fn bad_reply(cause: &'static str) -> Failure {
 // === impl Life ===
 
 impl Life {
-    fn new(idle: Duration, ends: Instant, reason: Reason, now: Instant) -> Life {
+    /// No longer than `idle` without a message, and then until `ends`, for this reason.
+    pub fn new(idle: Duration, ends: Instant, reason: Reason, now: Instant) -> Life {
         Life { idle, ends, reason, timer: Box::pin(sleep_until(ends.min(now + idle))) }
     }
 
