@@ -80,6 +80,15 @@ pub(super) struct Admission {
     era: u32,
 }
 
+// === impl Admission ===
+
+impl Admission {
+    /// Whether it is the one call that an open breaker has let through.
+    pub(super) fn is_probe(self) -> bool {
+        !is_closed(self.era)
+    }
+}
+
 // === impl Verdict ===
 
 impl Verdict {

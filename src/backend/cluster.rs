@@ -390,6 +390,13 @@ impl Pick {
         self.seat.endpoint()
     }
 
+    /// Says that a stream does well before it has ended, where that is waited for: an endpoint that was left alone is as good as any again.
+    pub(super) fn prove(&self) {
+        if self.admission.is_probe() {
+            self.endpoint().breaker.record(self.admission, Verdict::Success, Instant::now());
+        }
+    }
+
     /// Says what came of the attempt, once. Of a caller in a hurry, see [`Request::hurried`].
     pub(super) fn record<T>(&self, answer: &Result<T>, hurried: bool) {
         let endpoint = self.endpoint();

@@ -136,10 +136,14 @@ impl Receiving {
             Ok(outcome) => outcome,
             Err(_) => Err(too_late()),
         };
-        if !matches!(outcome, Ok(Some(_))) {
-            self.inlet = None;
-            if let Some((pick, _place)) = self.pick.take() {
-                pick.record(&outcome, false);
+        match (&outcome, &self.pick) {
+            (Ok(Some(_)), Some((pick, _))) => pick.prove(),
+            (Ok(Some(_)), None) => {}
+            _ => {
+                self.inlet = None;
+                if let Some((pick, _place)) = self.pick.take() {
+                    pick.record(&outcome, false);
+                }
             }
         }
         outcome

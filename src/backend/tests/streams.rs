@@ -11,8 +11,9 @@ use tokio::time::{Instant, timeout};
 
 use super::peer::{Service, serve};
 use super::streaming::{Heard, Talkative};
-use super::{Talk, WORKER, backend, echo, framed, opening, said, text};
-use crate::backend::{Backend, Builtins, Closed, Spec, SpecKind};
+use super::{Talk, WORKER, backend, echo, framed, open_as, opening, said, text};
+use crate::backend::{Backend, BreakerSpec, Builtins, Closed, EndpointSpec, GrpcSpec, Request, Spec, SpecKind};
+use crate::failure::Code;
 
 /// A backend with the service behind it.
 struct Stage {
@@ -312,4 +313,30 @@ async fn streams_inside_are_shed_beyond_their_bound_and_leave_calls_alone() {
     drop(held);
     inside.heard.until_gone(1_024).await;
     inside.open("/test.Talkative/Chat").await;
+}
+
+#[tokio::test]
+async fn a_stream_that_does_well_brings_an_endpoint_back_before_it_ends() {
+    let service = serve(Talkative::default()).await;
+    let breaker = BreakerSpec {
+        consecutive_failures: 1,
+        open_min: Duration::from_millis(50),
+        failures: vec![Code::FailedPrecondition],
+        ..BreakerSpec::default()
+    };
+    let backend = open_as(GrpcSpec { breaker, ..GrpcSpec::at(vec![EndpointSpec::new("127.0.0.1", service.port, false)]) });
+    let ask = async || {
+        let request = Request { path: PathAndQuery::from_static("/test.Talkative/Echo"), ..echo("hello") };
+        said(backend.call(WORKER, request).await.map(text))
+    };
+    let mut failing = Talk::open(&backend, opening("/test.Talkative/Chat")).await;
+    failing.say("fail").await.expect("it listens");
+    assert_eq!(failing.hear().await, "FAILED_PRECONDITION FAILED_PRECONDITION");
+    assert_eq!(ask().await, "UNAVAILABLE UNAVAILABLE", "it is left alone");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut chat = Talk::open(&backend, opening("/test.Talkative/Chat")).await;
+    assert_eq!(ask().await, "UNAVAILABLE UNAVAILABLE", "one is let through");
+    chat.say("hello").await.expect("it listens");
+    assert_eq!(chat.hear().await, "hello");
+    assert_eq!(ask().await, "hello");
 }
