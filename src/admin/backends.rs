@@ -36,6 +36,7 @@ pub fn list(admin: &Admin) -> Reply {
                 "pending": status.pending,
                 "retries": status.retries,
                 "sheds": status.sheds,
+                "unkeyed": backend.unkeyed(),
                 "endpoints": endpoints,
             })
         })
