@@ -113,7 +113,8 @@ async fn an_operator_sees_how_backends_do() {
         "address": mirror.address.to_string(), "weight": 1, "zone": null, "version": null,
         "state": "well", "in_flight": 0, "calls": 1, "failures": 0, "ejections": 0,
     });
-    let expected = json!({ "name": "mirror", "in_flight": 0, "pending": 0, "retries": 0, "sheds": 0, "unkeyed": 0, "endpoints": [endpoint] });
+    let expected =
+        json!({ "name": "mirror", "in_flight": 0, "pending": 0, "retries": 0, "sheds": 0, "unkeyed": 0, "endpoints": [endpoint] });
     assert_eq!(backend(&gateway).await, expected);
     for _ in 0..5 {
         assert_eq!(text(&ask(&mut client, 9001, "fail 14", None).await), "UNAVAILABLE");
