@@ -187,8 +187,11 @@ impl Cluster {
     /// From now on these are the endpoints. Those that were there before stay as they are.
     pub(super) fn update(&self, specs: &[EndpointSpec]) -> std::result::Result<(), String> {
         let old = self.set.load();
-        let endpoint = |spec: &EndpointSpec| match old.endpoints.iter().find(|old| old.spec() == spec) {
-            Some(alive) => Ok(Arc::clone(alive)),
+        let endpoint = |spec: &EndpointSpec| match old.endpoints.iter().find(|old| old.spec().is_same_place(spec)) {
+            Some(alive) => {
+                alive.describe(spec);
+                Ok(Arc::clone(alive))
+            }
             None => {
                 let target = target(spec, &self.spec, self.connector.as_ref())?;
                 let breaker = Breaker::new(&self.spec.breaker, &self.ejections);

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use arc_swap::{ArcSwap, Guard};
+
 use super::breaker::Breaker;
 use super::channel::{Hearing, Purpose, Speaking};
 use super::dial::Target;
@@ -19,7 +21,8 @@ use crate::failure::{Failure, Result};
 use crate::id::WorkerId;
 
 pub(super) struct Endpoint {
-    spec: EndpointSpec,
+    /// Where it is; what else is said about it may change.
+    spec: ArcSwap<EndpointSpec>,
     /// `host:port`, as logs and metrics show it.
     name: Arc<str>,
     /// One for each worker, and the back room's last.
@@ -54,7 +57,7 @@ impl Endpoint {
             (0..count).map(|_| Arc::new(Lane::new(Arc::clone(&target), purpose, connections.clone(), Arc::clone(traffic)))).collect()
         };
         Endpoint {
-            spec,
+            spec: ArcSwap::from_pointee(spec),
             name,
             lanes: lanes(Purpose::Calls, workers + 1),
             streams: lanes(Purpose::Streams, workers),
@@ -66,8 +69,15 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn spec(&self) -> &EndpointSpec {
-        &self.spec
+    pub(super) fn spec(&self) -> Guard<Arc<EndpointSpec>> {
+        self.spec.load()
+    }
+
+    /// From now on this is said about the same place.
+    pub(super) fn describe(&self, spec: &EndpointSpec) {
+        if **self.spec() != *spec {
+            self.spec.store(Arc::new(spec.clone()));
+        }
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
@@ -118,7 +128,7 @@ impl Endpoint {
     }
 
     pub(super) fn status(&self) -> EndpointStatus {
-        let EndpointSpec { weight, zone, version, .. } = self.spec.clone();
+        let EndpointSpec { weight, zone, version, .. } = EndpointSpec::clone(&self.spec());
         EndpointStatus {
             address: Arc::clone(&self.name),
             weight,

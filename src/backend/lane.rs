@@ -192,8 +192,13 @@ impl Lane {
         match self.dial().await {
             Ok((connection, driver)) => self.adopt(connection, driver, None),
             Err(cause) => {
-                tracing::warn!(endpoint = %self.target.authority, cause, "cannot connect");
                 let mut state = self.lock();
+                // Said once, not at each attempt: an endpoint that is away for a day is asked each second.
+                if state.trouble.as_ref().is_none_or(|trouble| trouble.blamed.is_some()) {
+                    tracing::warn!(endpoint = %self.target.authority, cause, "cannot connect");
+                } else {
+                    tracing::debug!(endpoint = %self.target.authority, cause, "still cannot connect");
+                }
                 state.attempt = None;
                 state.fail(cause, None);
                 self.come_back(&mut state);

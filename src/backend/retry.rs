@@ -17,7 +17,7 @@ use crate::failure::{Code, Failure, Pushback, Reach};
 use crate::random;
 
 /// The most attempts that are made at a call, those included that never left.
-const ATTEMPTS_MAX: usize = 10;
+const ATTEMPTS_MAX: usize = 64;
 
 const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 

@@ -63,6 +63,13 @@ impl Lease {
     pub fn ttl(&self) -> Duration {
         Duration::from_millis(self.ttl_ms)
     }
+
+    fn is_for_same_place(&self, other: &Lease) -> bool {
+        match (self.endpoint.read(), other.endpoint.read()) {
+            (Ok(one), Ok(other)) => one.is_same_place(&other),
+            _ => false,
+        }
+    }
 }
 
 // === impl Leases ===
@@ -76,7 +83,7 @@ impl Leases {
         &self.0
     }
 
-    /// A new lease; its id.
+    /// A new lease; its id. Leases of the same place end: who begins again after a crash is one endpoint, and leaves as one.
     pub async fn register(&self, backend: &str, lease: &Lease) -> Result<String, Refused> {
         let id = random::id();
         for _ in 0..ATTEMPTS {
@@ -84,18 +91,26 @@ impl Leases {
             let mut ids = ids(list.as_ref());
             // Those that have ended are left out, so the list does not grow.
             let found = self.0.get_all(&keys(backend, &ids)).await?;
-            let mut standing = found.iter().map(|document| matches!(standing(document.as_ref()), Standing::Alive(_)));
-            ids.retain(|_| standing.next().unwrap_or_default());
+            let mut replaced = Vec::new();
+            let mut standing = found.iter().map(|document| standing(document.as_ref()));
+            ids.retain(|id| match standing.next() {
+                Some(Standing::Alive(other)) if other.is_for_same_place(lease) => {
+                    replaced.push(id.clone());
+                    false
+                }
+                Some(Standing::Alive(_)) => true,
+                _ => false,
+            });
             if ids.len() >= ENDPOINTS_MAX {
                 return Err(Refused::Full);
             }
             ids.push(id.clone());
-            let batch = Batch::new(Durability::Flushed).put(self::list(backend), json(&ids), Expect::unchanged(list.as_ref()), None).put(
-                key(backend, &id),
-                json(lease),
-                Expect::Absent,
-                Some(lease.ttl()),
-            );
+            let mut batch = Batch::new(Durability::Flushed)
+                .put(self::list(backend), json(&ids), Expect::unchanged(list.as_ref()), None)
+                .put(key(backend, &id), json(lease), Expect::Absent, Some(lease.ttl()));
+            for other in replaced {
+                batch = batch.put(key(backend, &other), LEFT, Expect::Anything, Some(LEFT_TTL));
+            }
             match self.0.write(batch).await {
                 Ok(_) => {
                     self.announce(backend).await;

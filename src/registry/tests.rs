@@ -280,3 +280,18 @@ async fn what_makes_no_sense_in_the_store_is_left_out() {
     world.pass(Duration::from_secs(3)).await;
     assert_eq!(world.known(), ["10.0.0.1:1"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_registers_again_after_a_crash_is_one_endpoint_and_leaves_as_one() {
+    let mut world = World::new().await;
+    let before = world.register("http://10.0.0.5:50051").await.unwrap();
+    let other = world.register("http://10.0.0.6:50051").await.unwrap();
+    let after = world.register("http://10.0.0.5:50051").await.unwrap();
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(world.known().len(), 2);
+    assert_eq!(world.renew(&before).await.unwrap_err().code(), Code::NotFound);
+    world.deregister(&after).await;
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(world.known(), ["10.0.0.6:50051"]);
+    world.renew(&other).await.unwrap();
+}

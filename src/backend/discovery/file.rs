@@ -66,7 +66,13 @@ impl Followed {
 
 fn look(path: &Path) -> Look {
     let cannot = |error: std::io::Error| format!("`{}` cannot be read: {}", path.display(), reason(&error));
-    let file = std::fs::File::open(path).map_err(cannot)?;
+    // Before it is opened as well: to open a pipe is to wait for who writes into it.
+    let is_file = std::fs::metadata(path).map_err(cannot)?.is_file();
+    let file = if is_file {
+        std::fs::File::open(path).map_err(cannot)?
+    } else {
+        return Err(format!("`{}` is not a regular file", path.display()));
+    };
     if !file.metadata().map_err(cannot)?.is_file() {
         return Err(format!("`{}` is not a regular file", path.display()));
     }

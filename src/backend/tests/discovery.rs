@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,11 @@ async fn a_file_that_is_broken_or_gone_leaves_the_last_good_endpoints() {
     }
     fs::remove_file(folder.path().join("endpoints.yaml")).unwrap();
     stays(&cluster, &["10.0.0.1:1"]).await;
+    // A pipe is not waited for.
+    let pipe = folder.path().join("endpoints.yaml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    stays(&cluster, &["10.0.0.1:1"]).await;
+    fs::remove_file(&pipe).unwrap();
     write(folder.path(), "- http://10.0.0.3:1\n");
     becomes(&cluster, &["10.0.0.3:1"]).await;
 }

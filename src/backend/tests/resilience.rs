@@ -16,7 +16,7 @@ use super::peer::{Service, dead_port, h2_service, tonic_service};
 use super::{WORKER, echo, said, text};
 use crate::backend::{
     Backend, BalancePolicy, BreakerSpec, BudgetSpec, Builtins, EndpointSpec, EndpointState, GrpcSpec, LimitsSpec, Request, RetryPolicy,
-    Spec, SpecKind, frame,
+    Source, Spec, SpecKind, frame,
 };
 use crate::failure::Code;
 use crate::id::WorkerId;
@@ -268,6 +268,14 @@ async fn an_endpoint_that_fails_is_left_alone_and_comes_back_by_one_call() {
     // A reload takes over what is known.
     let backend = over(&[bad.port, good.port], |spec| spec.breaker = specced(&backend), Some(&backend));
     assert_eq!(status(&backend).0, EndpointState::Open);
+    // Also one that says something else about the same place.
+    let weighed = |spec: &mut GrpcSpec| {
+        spec.breaker = specced(&backend);
+        let Source::Static(endpoints) = &mut spec.source else { unreachable!("they are listed") };
+        endpoints[0].weight = 2;
+    };
+    let backend = over(&[bad.port, good.port], weighed, Some(&backend));
+    assert_eq!((status(&backend).0, backend.status().endpoints[0].weight), (EndpointState::Open, 2));
 
     tokio::time::sleep(Duration::from_millis(320)).await;
     for _ in 0..10 {
