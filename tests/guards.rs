@@ -138,6 +138,17 @@ async fn without_a_decision_a_call_is_refused_or_goes_on_as_the_route_says() {
 }
 
 #[tokio::test]
+async fn who_was_in_too_much_of_a_hurry_for_the_guard_is_told_so() {
+    let mut world = World::start().await;
+    for protocol in [2001, 2002] {
+        let call =
+            json!({ "protocol": protocol, "id": 7, "deadlineMs": 50, "metadata": { "x-ask": "slow" }, "payload": { "text": "hello" } });
+        world.client.say(call.to_string()).await;
+        assert_eq!(world.client.hear_message().await["status"]["reason"], "DEADLINE_EXCEEDED");
+    }
+}
+
+#[tokio::test]
 async fn every_guard_must_allow_and_the_first_no_is_told() {
     let mut world = World::start().await;
     assert_eq!(world.refused(2006, "deny").await.1, "GUARD_DENIED");

@@ -14,11 +14,12 @@ use tokio::sync::{Notify, SetOnce};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::balancer::{Balancer, Choice};
-use super::breaker::{Admission, Breaker, Ejections, Verdict};
+use super::breaker::{Breaker, Ejections};
 use super::dial::Target;
 use super::discovery::{self, Directory};
-use super::endpoint::{Endpoint, Seat};
+use super::endpoint::Endpoint;
 use super::health;
+use super::pick::Pick;
 use super::retry::{Attempts, Decision, Tried};
 use super::spec::{BalancePolicy, EndpointSpec, GrpcSpec, Source};
 use super::status::BackendStatus;
@@ -54,12 +55,6 @@ pub(super) struct Cluster {
 struct Set {
     endpoints: Vec<Arc<Endpoint>>,
     balancer: Balancer,
-}
-
-/// An endpoint that was chosen for one attempt, which counts as in flight there until this is dropped.
-pub(super) struct Pick {
-    seat: Seat,
-    admission: Admission,
 }
 
 // === impl Cluster ===
@@ -278,7 +273,7 @@ impl Cluster {
                 .ok_or_else(|| self.nobody(&set, now))?;
             // Not if another worker has just taken the one call that an open breaker lets through; then it is usable no more.
             if let Some(admission) = endpoint.breaker.admit(now) {
-                return Ok(Pick { seat: endpoint.sit(), admission });
+                return Ok(Pick::new(endpoint.sit(), admission));
             }
         }
     }
@@ -384,39 +379,4 @@ fn target(endpoint: &EndpointSpec, spec: &GrpcSpec, connector: Option<&Connector
 fn server_name(spec: &GrpcSpec) -> Option<&str> {
     let stated = spec.tls.as_ref().and_then(|tls| tls.place().server_name.as_deref());
     stated.or(found_under(&spec.source).map(|(host, _)| host))
-}
-
-// === impl Pick ===
-
-impl Pick {
-    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
-        self.seat.endpoint()
-    }
-
-    /// Says that a stream does well before it has ended, where that is waited for: an endpoint that was left alone is as good as any again.
-    pub(super) fn prove(&self) {
-        if self.admission.is_probe() {
-            self.endpoint().breaker.record(self.admission, Verdict::Success, Instant::now());
-        }
-    }
-
-    /// Says what came of the attempt, once. Of a caller in a hurry, see [`Request::hurried`].
-    pub(super) fn record<T>(&self, answer: &Result<T>, hurried: bool) {
-        let endpoint = self.endpoint();
-        let verdict = match answer {
-            Ok(_) => Verdict::Success,
-            Err(failure) => Verdict::of(failure, endpoint.breaker.spec(), hurried),
-        };
-        if verdict == Verdict::Failure {
-            endpoint.count_failure();
-        }
-        endpoint.breaker.record(self.admission, verdict, Instant::now());
-    }
-}
-
-impl Drop for Pick {
-    /// An attempt that nobody waits for any more says nothing.
-    fn drop(&mut self) {
-        self.endpoint().breaker.give_up(self.admission);
-    }
 }

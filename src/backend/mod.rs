@@ -11,7 +11,7 @@
 //! - `cluster` — the way of a call: pick, send, judge, and again where that is right
 //! - `retry`, `traffic` — whether it is tried again; how many calls there may be
 //! - `discovery` — where endpoints come from, and when they come and go
-//! - `balancer`, `endpoint`, `breaker`, `lane` — which address, how it does, which of its connections
+//! - `balancer`, `endpoint`, `breaker`, `pick`, `lane` — which address, how it does, an attempt at it, which of its connections
 //! - `hash`, `rendezvous` — where a key belongs, for whoever shares things out
 //! - `health`, `jitter` — asking endpoints how they are
 //! - `status` — what operators are told
@@ -34,6 +34,7 @@ mod jitter;
 mod lane;
 mod message;
 mod outcome;
+mod pick;
 mod rendezvous;
 mod reset;
 mod retry;

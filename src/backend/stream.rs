@@ -12,9 +12,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::builtin;
 use super::channel::{Hearing, Speaking};
-use super::cluster::Pick;
 use super::message::Assembly;
 use super::outcome::{self, Announced};
+use super::pick::Pick;
 use super::traffic::Place;
 use super::{Choice, attempt, too_late};
 use crate::failure::{Code, Result};

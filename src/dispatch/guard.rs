@@ -80,6 +80,11 @@ pub(super) async fn pass(
         match guard.ask(worker, &question, deadline).await {
             Decision::Allowed(more) => metadata.extend(more),
             Decision::Denied(failure) => return Err(failure),
+            // That a caller was in a hurry is not the guard's fault.
+            Decision::Missing(why) if Instant::now() >= deadline => {
+                let what = "the time of the call was over before its guards had decided";
+                return Err(Failure::gateway(Reason::DeadlineExceeded, what).because(why));
+            }
             Decision::Missing(why) => guard.missing(route, why)?,
         }
     }
