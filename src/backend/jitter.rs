@@ -6,8 +6,17 @@ use crate::random;
 
 /// This time, a tenth more or less.
 pub(super) fn about(time: Duration) -> Duration {
-    let share = u32::from_le_bytes(random::bytes());
-    time.mul_f64(0.9 + 0.2 * f64::from(share) / f64::from(u32::MAX))
+    give_or_take(time, 0.1)
+}
+
+/// This time, a fifth more or less.
+pub(super) fn roughly(time: Duration) -> Duration {
+    give_or_take(time, 0.2)
+}
+
+fn give_or_take(time: Duration, part: f64) -> Duration {
+    let share = f64::from(u32::from_le_bytes(random::bytes())) / f64::from(u32::MAX);
+    time.mul_f64(1.0 - part + 2.0 * part * share)
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use smallvec::SmallVec;
 
 use super::Request;
 use super::endpoint::Endpoint;
+use super::jitter::roughly;
 use super::traffic::{Place, Traffic};
 use crate::failure::{Code, Failure, Pushback, Reach};
-use crate::random;
 
 /// The most attempts that are made at a call, those included that never left.
 const ATTEMPTS_MAX: usize = 64;
@@ -110,12 +110,6 @@ fn by_policy(facts: &Facts<'_>) -> Decision {
     if wait < facts.time_left { Decision::After(wait) } else { Decision::Answer }
 }
 
-/// A fifth more or less, as A6 asks.
-fn spread(wait: Duration) -> Duration {
-    let share = u32::from_le_bytes(random::bytes());
-    wait.mul_f64(0.8 + 0.4 * f64::from(share) / f64::from(u32::MAX))
-}
-
 // === impl RetryPolicy ===
 
 impl Default for RetryPolicy {
@@ -168,7 +162,7 @@ impl Attempts {
             policy,
             elsewhere: reach == Reach::Unsent && elsewhere(&self.tried),
             budget: repeat.is_some(),
-            backoff: policy.map_or(Duration::ZERO, |policy| spread(policy.backoff(self.seen))),
+            backoff: policy.map_or(Duration::ZERO, |policy| roughly(policy.backoff(self.seen))),
             time_left: request.time_left(),
         });
         match decision {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::asking::{Bounds, Unanswered, ask};
-use crate::backend::{Backend, Builtins};
+use crate::backend::{Backend, Builtins, Source, Spec, SpecKind};
 use crate::files::{self, reason};
 use crate::proto::{Change, FileSet};
 use crate::table::plan::LockPlan;
@@ -22,6 +22,11 @@ pub struct Locked {
 
 /// Asks the backend and writes what it tells, if that is something else than the lock holds. A lock that cannot be read is written over.
 pub async fn lock(plan: &LockPlan, builtins: &Builtins, bounds: &Bounds) -> Result<Locked, Unanswered> {
+    if is_registered(&plan.backend) {
+        let why = "its endpoints register with running gateways, and none is asked for them; list one under `endpoints` in an overlay, \
+                   such as that of another environment, and lock with that";
+        return Err(Unanswered::Refused(why.to_owned()));
+    }
     let told = told(plan, builtins, bounds).await?;
     let encoded = told.encode();
     let before = fs::read(&plan.file).unwrap_or_default();
@@ -32,6 +37,10 @@ pub async fn lock(plan: &LockPlan, builtins: &Builtins, bounds: &Bounds) -> Resu
     }
     let changes = told.changes_since(&FileSet::decode(&before).unwrap_or_default());
     Ok(Locked { services: told.services().len(), files: told.len(), changes, written })
+}
+
+fn is_registered(backend: &Spec) -> bool {
+    matches!(&backend.kind, SpecKind::Grpc(grpc) if matches!(grpc.source, Source::Registry { .. }))
 }
 
 /// What the backend tells now, over a connection that ends with that.

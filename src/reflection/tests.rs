@@ -19,7 +19,7 @@ use tower::service_fn;
 
 use super::question::{Answer, Answered, Files, Question, Refused, ServiceEntry, Services};
 use super::{Agreement, Bounds, Drift, Unanswered, ask, lock};
-use crate::backend::{self, Backend, Builtins, Spec, SpecKind};
+use crate::backend::{self, Backend, Builtins, GrpcSpec, Source, Spec, SpecKind};
 use crate::proto::{Change, Changed, FileSet};
 use crate::table::plan::LockPlan;
 use crate::table::{Table, live};
@@ -332,4 +332,13 @@ async fn a_gateway_sees_when_a_backend_tells_something_else_and_keeps_quiet_when
     assert_eq!(state(), differs, "what was found is the last that is known");
     assert!(drift.all()[0].age.unwrap() > Duration::from_secs(300));
     watching.abort();
+}
+
+#[tokio::test]
+async fn a_backend_whose_endpoints_register_is_not_asked_and_says_what_to_do() {
+    let mut plan = plan("game.lock.binpb".into());
+    let grpc = GrpcSpec { source: Source::Registry { allow: Vec::new() }, ..GrpcSpec::at(Vec::new()) };
+    plan.backend.kind = SpecKind::Grpc(Box::new(grpc));
+    let problem = lock(&plan, &builtins(honest(Vec::new())), &Bounds::default()).await.err().unwrap().to_string();
+    assert!(problem.contains("list one under `endpoints`"), "{problem}");
 }

@@ -142,7 +142,7 @@ fn the_wait_doubles_up_to_the_longest() {
 
 #[test]
 fn a_wait_is_a_fifth_more_or_less() {
-    let waits: Vec<_> = (0..1_000).map(|_| spread(MS * 1_000)).collect();
+    let waits: Vec<_> = (0..1_000).map(|_| roughly(MS * 1_000)).collect();
     assert!(waits.iter().all(|wait| (MS * 800..=MS * 1_200).contains(wait)));
     assert!(waits.iter().any(|wait| *wait < MS * 900) && waits.iter().any(|wait| *wait > MS * 1_100));
 }
