@@ -43,6 +43,7 @@ use crate::table::TableReader;
 use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
 use crate::telemetry::log::{Format, Log};
+use crate::telemetry::observers::Observers;
 use crate::watch;
 
 /// Threads of the back room: built-in services, admin, files. The data path has its own.
@@ -142,7 +143,9 @@ impl Gateway {
         let registry = Registry::new(registered_in, rules, builtins.directory().clone());
         registry.start(&tasks, &room);
         let notify = Sender::to(&builtins);
-        let living = Living::new(Arc::clone(&builtins), sessions.clone(), hub.clone(), cells, checked.fixed.workers);
+        let observers = Arc::new(Observers::default());
+        let living =
+            Living::new(Arc::clone(&builtins), sessions.clone(), hub.clone(), cells, Arc::clone(&observers), checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
         let log = match options.own_log {
@@ -170,6 +173,7 @@ impl Gateway {
             drift: drift.clone(),
             connections: Box::new(edge.counter()),
             outboxes: edge.outboxes(),
+            observers,
         };
         let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
         let push = match fixed.push {

@@ -1,6 +1,7 @@
 //! The operator's door: its own listener, on loopback unless told otherwise, closed without the token.
 //!
-//! - `health`: `GET /healthz`, `GET /readyz`, the only paths that need no token
+//! - `endpoints`: every path, and what answers it
+//! - `health`: `GET /healthz`, `GET /readyz`, which need no token
 //! - `api`: `POST /api/v1/reload`, `GET /api/v1/statistics`
 //! - `backends`: `GET /api/v1/backends`
 //! - `descriptors`: `GET /api/v1/descriptors`
@@ -13,6 +14,7 @@
 mod api;
 mod backends;
 mod descriptors;
+mod endpoints;
 mod health;
 mod notify;
 mod sessions;
@@ -27,7 +29,8 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{Request, Response, StatusCode, Uri, header};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -45,6 +48,7 @@ use crate::reload::Reloader;
 use crate::services::notify::sender::Sender;
 use crate::session::Budget;
 use crate::table::settings::AdminToken;
+use crate::telemetry::observers::Observers;
 
 /// Connections at once: an operator, a probe and a scraper each have some, and nobody else has business here.
 const CONNECTIONS_MAX: usize = 64;
@@ -59,33 +63,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// Every path that needs the token, and its one method.
-const API: [(&str, Method, Asked); 9] = [
-    ("/api/v1/reload", Method::POST, Asked::Reload),
-    ("/api/v1/statistics", Method::GET, Asked::Statistics),
-    ("/api/v1/backends", Method::GET, Asked::Backends),
-    ("/api/v1/descriptors", Method::GET, Asked::Descriptors),
-    ("/api/v1/sessions", Method::GET, Asked::Sessions),
-    ("/api/v1/revoke", Method::POST, Asked::Revoke),
-    ("/api/v1/push", Method::POST, Asked::Push),
-    ("/api/v1/notify", Method::POST, Asked::Notify),
-    ("/api/v1/templates", Method::POST, Asked::Template),
-];
-
-/// What an operator may ask for.
-#[derive(Clone, Copy)]
-enum Asked {
-    Reload,
-    Statistics,
-    Backends,
-    Descriptors,
-    Sessions,
-    Revoke,
-    Push,
-    Notify,
-    Template,
-}
-
 /// What the door leads to.
 pub struct Admin {
     pub token: AdminToken,
@@ -99,13 +76,16 @@ pub struct Admin {
     pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
     /// The bounds on outboxes, and what waits in them.
     pub outboxes: Arc<Budget>,
+    /// Who hears of calls that end.
+    pub observers: Arc<Observers>,
 }
 
 /// Whether the gateway takes connections: set once it listens, cleared when it begins to drain.
 #[derive(Clone, Default)]
 pub struct Ready(Arc<AtomicBool>);
 
-type Reply = Response<Full<Bytes>>;
+/// An answer; its body may go on for as long as its connection does.
+type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// Opens the door on the back room's runtime. The tasks end with `tasks`.
 pub fn start(admin: Admin, listener: std::net::TcpListener, runtime: &Handle, tasks: &Arc<Tasks>) -> io::Result<SocketAddr> {
@@ -144,39 +124,7 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
     if let Err(refusal) = from_here(&request) {
         return *refusal;
     }
-    let path = request.uri().path();
-    match (request.method(), path) {
-        (&Method::GET | &Method::HEAD, "/healthz") => return health::alive(),
-        (&Method::GET | &Method::HEAD, "/readyz") => return health::ready(admin.ready.is_set()),
-        (_, "/healthz" | "/readyz") => return error(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here"),
-        _ => {}
-    }
-    if !is_operator(&admin.token, &request) {
-        let what = "send `Authorization: Bearer TOKEN` with the token of `admin.token` in gateway.yaml, or of the data folder's admin.token in development";
-        return error(StatusCode::UNAUTHORIZED, what);
-    }
-    let Some((_, method, asked)) = API.into_iter().find(|(known, ..)| *known == path) else {
-        let known: Vec<&str> = API.iter().map(|(path, ..)| *path).collect();
-        return error(StatusCode::NOT_FOUND, &format!("there is /healthz, /readyz, {}", known.join(", ")));
-    };
-    let reads = request.method() == Method::HEAD && method == Method::GET;
-    if *request.method() != method && !reads {
-        return error(StatusCode::METHOD_NOT_ALLOWED, &format!("only {method} is answered here"));
-    }
-    if method == Method::POST && !is_json(&request) {
-        return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "writes need `Content-Type: application/json`");
-    }
-    match asked {
-        Asked::Reload => api::reload(admin, &request).await,
-        Asked::Statistics => api::statistics(admin),
-        Asked::Backends => backends::list(admin),
-        Asked::Descriptors => descriptors::list(admin),
-        Asked::Sessions => sessions::list(admin, request.uri().query()).await,
-        Asked::Revoke => sessions::revoke(admin, request).await,
-        Asked::Push => sessions::push(admin, request).await,
-        Asked::Notify => notify::send(admin, request).await,
-        Asked::Template => templates::define(admin, request).await,
-    }
+    endpoints::answer(admin, request).await
 }
 
 /// The whole body, or why not.
@@ -218,7 +166,7 @@ fn is_json(request: &Request<Incoming>) -> bool {
 }
 
 fn reply(status: StatusCode, body: &Value) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(format!("{body}\n"))));
+    let mut reply = Response::new(Full::new(Bytes::from(format!("{body}\n"))).boxed_unsync());
     *reply.status_mut() = status;
     reply.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     reply.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));

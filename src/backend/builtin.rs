@@ -101,6 +101,10 @@ impl Builtins {
 // === impl Builtin ===
 
 impl Builtin {
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// Calls under way.
     pub(super) fn in_flight(&self) -> usize {
         CALLS_MAX - self.free.available_permits()

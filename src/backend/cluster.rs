@@ -26,7 +26,7 @@ use super::status::BackendStatus;
 use super::stream::{self, Receiving, Sending};
 use super::tls::{Connector, TlsSpec};
 use super::traffic::{Place, Traffic};
-use super::{Opening, Reply, Request};
+use super::{Journey, Opening, Reply, Request};
 use crate::drain::Tasks;
 use crate::failure::{Failure, Reason, Result};
 use crate::files::Files;
@@ -214,15 +214,17 @@ impl Cluster {
     }
 
     /// Opens a stream, at another endpoint when it could not be begun at the first.
-    pub(super) async fn open_stream(&self, worker: WorkerId, opening: &Opening) -> Result<(Sending, Receiving)> {
+    pub(super) async fn open_stream(&self, worker: WorkerId, opening: &Opening, journey: &mut Journey) -> Result<(Sending, Receiving)> {
         let place = self.enter()?;
         let mut tried = Tried::new();
         loop {
             let pick = self.pick(worker, &opening.choice, &tried)?;
+            journey.begin(pick.endpoint().name());
             let unbegun = match pick.endpoint().open(worker, opening).await {
                 Ok(halves) => return Ok(stream::remote(halves, pick, place, opening)),
                 Err(failure) => Err(failure),
             };
+            journey.end(unbegun.as_ref());
             pick.record(&unbegun, false);
             if !tried.is_empty() {
                 return unbegun;
@@ -232,12 +234,14 @@ impl Cluster {
     }
 
     /// Calls the service: picks an endpoint, sends, records what came of it, and does so again where that is right.
-    pub(super) async fn call(&self, worker: WorkerId, mut request: Request) -> Result<Reply> {
+    pub(super) async fn call(&self, worker: WorkerId, mut request: Request, journey: &mut Journey) -> Result<Reply> {
         let _place = self.enter()?;
         let mut attempts = Attempts::default();
         let mut pick = self.pick(worker, &request.choice, &attempts.tried)?;
         loop {
+            journey.begin(pick.endpoint().name());
             let answer = pick.endpoint().send(worker, &request).await;
+            journey.end(answer.as_ref());
             pick.record(&answer, request.hurried);
             let Err(failure) = answer else { return answer };
             let elsewhere = |tried: &[Arc<Endpoint>]| self.has_another(tried);

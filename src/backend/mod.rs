@@ -14,7 +14,7 @@
 //! - `balancer`, `endpoint`, `breaker`, `pick`, `lane` — which address, how it does, an attempt at it, which of its connections
 //! - `hash`, `rendezvous` — where a key belongs, for whoever shares things out
 //! - `health`, `jitter` — asking endpoints how they are
-//! - `status` — what operators are told
+//! - `status`, `journey` — what operators are told; where a call has been
 //! - `dial`, `tls`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
 //! - `stream` — calls of many messages: server, client and bidirectional streaming
 //! - `builtin` — services of this process
@@ -31,6 +31,7 @@ mod endpoint;
 mod hash;
 mod health;
 mod jitter;
+mod journey;
 mod lane;
 mod message;
 mod outcome;
@@ -63,6 +64,7 @@ pub use balancer::Choice;
 pub use builtin::Builtins;
 pub use discovery::{Directory, ENDPOINTS_MAX, Written, endpoints_in, may_register};
 pub use hash::hash;
+pub use journey::{Attempt, Journey};
 pub use message::frame;
 pub use rendezvous::Rendezvous;
 pub use retry::RetryPolicy;
@@ -192,13 +194,23 @@ impl Backend {
     /// Calls the service from this worker, one of those the backend was opened for, on whose runtime it must be polled.
     /// Dropping the future cancels the call.
     pub async fn call(&self, worker: WorkerId, request: Request) -> Result<Reply> {
+        self.call_noting(worker, request, &mut Journey::default()).await
+    }
+
+    /// The same, for a caller who wants to know where the call has been.
+    pub async fn call_noting(&self, worker: WorkerId, request: Request, journey: &mut Journey) -> Result<Reply> {
         match &self.services {
             _ if request.time_left().is_zero() => Err(too_late().unsent()),
-            Services::Inside(builtin) => in_time(request.deadline, builtin.call(request)).await,
+            Services::Inside(builtin) => {
+                journey.begin(builtin.name());
+                let answer = in_time(request.deadline, builtin.call(request)).await;
+                journey.end(answer.as_ref());
+                answer
+            }
             Services::Remote(cluster) => {
                 let discovered = cluster.discovered().map(Ok);
                 in_time(request.deadline, discovered).await.map_err(Failure::unsent)?;
-                cluster.call(worker, request).await
+                cluster.call(worker, request, journey).await
             }
         }
     }
@@ -220,17 +232,21 @@ impl Backend {
 
     /// Opens a stream from this worker, on whose runtime the two halves must be polled. Returns as soon as the request's head is on
     /// its way, and waits for no answer. A failure is always one of a stream that was not begun.
-    pub async fn open_stream(&self, worker: WorkerId, opening: Opening) -> Result<(Sending, Receiving)> {
-        timeout_at(opening.deadline, self.begin_stream(worker, &opening)).await.unwrap_or_else(|_| Err(too_late().unsent()))
+    /// The last attempt of `journey` is the stream itself, and ends with it.
+    pub async fn open_stream(&self, worker: WorkerId, opening: Opening, journey: &mut Journey) -> Result<(Sending, Receiving)> {
+        timeout_at(opening.deadline, self.begin_stream(worker, &opening, journey)).await.unwrap_or_else(|_| Err(too_late().unsent()))
     }
 
-    async fn begin_stream(&self, worker: WorkerId, opening: &Opening) -> Result<(Sending, Receiving)> {
+    async fn begin_stream(&self, worker: WorkerId, opening: &Opening, journey: &mut Journey) -> Result<(Sending, Receiving)> {
         match &self.services {
             _ if opening.deadline <= Instant::now() => Err(too_late().unsent()),
-            Services::Inside(builtin) => builtin.open(opening),
+            Services::Inside(builtin) => {
+                journey.begin(builtin.name());
+                builtin.open(opening)
+            }
             Services::Remote(cluster) => {
                 cluster.discovered().await;
-                cluster.open_stream(worker, opening).await
+                cluster.open_stream(worker, opening, journey).await
             }
         }
     }

@@ -12,12 +12,12 @@
 //! - `reply`: what the client is sent
 //! - `opening`, `stream`: messages both ways
 //! - `inlet`, `mailbox`: the client's end of them, and what it shares with the stream
-//! - `logged`: the one line in the log
+//! - `ended`: everybody who observes calls is told of their end
 
 mod effect;
+mod ended;
 pub mod guard;
 mod inlet;
-mod logged;
 mod mailbox;
 mod opening;
 mod reply;
@@ -41,9 +41,9 @@ pub use self::opening::{Terms, open};
 pub use self::reply::Reply;
 pub use self::stream::{Said, Stream};
 
-use self::logged::{Logged, log_refusal};
+use self::ended::Record;
 
-use crate::backend;
+use crate::backend::{self, Journey};
 use crate::failure::{Failure, Reason, Result};
 use crate::id::{CallId, Protocol, WorkerId};
 use crate::pipeline::call::Caller;
@@ -51,7 +51,7 @@ use crate::pipeline::identity::Identity;
 use crate::pipeline::rate_limit::{self, Facts};
 use crate::proto::Values;
 use crate::session::{Held, Leaving};
-use crate::table::plan::{EffectKind, EffectPlan, LogPayload};
+use crate::table::plan::{EffectKind, EffectPlan};
 use crate::table::{Access, Route, Table};
 use crate::wire::{Codec, Envelope, Status};
 
@@ -64,7 +64,7 @@ pub struct Call {
     question: Option<Box<guard::v1::CheckRequest>>,
     /// What a success needs that changes something here; most routes change nothing.
     after: Option<Box<After>>,
-    log: Logged,
+    record: Record,
 }
 
 /// The table that the call was admitted by, and the session that the caller was in.
@@ -94,7 +94,7 @@ pub struct Answer {
 /// Decides whether a call may happen, and prepares it. Does no I/O and awaits nothing.
 pub fn admit(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Envelope<'_>, now: Instant) -> Result<Call> {
     let admitted = caught(|| prepare(table, caller, codec, envelope, now));
-    admitted.inspect_err(|failure| log_refusal(table, caller, envelope, failure, now))
+    admitted.inspect_err(|failure| ended::refused(table, caller, envelope, failure, now))
 }
 
 fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Envelope<'_>, now: Instant) -> Result<Call> {
@@ -117,19 +117,22 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
         0 => route.timeout,
         asked => route.timeout.min(Duration::from_millis(asked.into())),
     };
-    let log = Logged {
+    let record = Record {
         route: Arc::clone(route),
         backend: Arc::clone(route.backend_for(caller)),
         id: CallId(envelope.id),
         generation: table.generation,
         connection: caller.connection,
+        peer: caller.peer,
         identity: caller.identity().cloned(),
         began: now,
         payload_bytes: message.len(),
         would_refuse: passed.would_refuse,
-        sent: (route.log.payload != LogPayload::None).then(|| body.slice(request::FRAME..)),
+        sent: ended::is_watched(route).then(|| body.slice(request::FRAME..)),
+        answered: None,
+        journey: Journey::default(),
         stream: None,
-        said: false,
+        told: false,
     };
     let question = guard::question(route, caller, envelope, &body);
     let path = route.method.path.clone();
@@ -143,7 +146,7 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
         let request = effect.request_walk.as_ref().map(|_| request.body.slice(request::FRAME..));
         Box::new(After::new(table, effect, caller, request))
     });
-    Ok(Call { codec, request, worker: caller.worker, question, after, log })
+    Ok(Call { codec, request, worker: caller.worker, question, after, record })
 }
 
 fn find<'t>(table: &'t Table, envelope: &Envelope<'_>) -> Result<&'t Arc<Route>> {
@@ -192,22 +195,26 @@ fn broken(panic: &(dyn Any + Send)) -> Failure {
 
 impl Call {
     pub fn id(&self) -> CallId {
-        self.log.id
+        self.record.id
     }
 
     /// Waits for the backend. Never fails and never panics: whatever happens is an answer. Dropping it cancels the call.
     pub async fn run(self) -> Answer {
-        let Call { codec, mut request, worker, question, after, mut log } = self;
-        let (route, id) = (Arc::clone(&log.route), log.id);
-        let (mut endpoint, mut effect) = (None, None);
+        let Call { codec, mut request, worker, question, after, mut record } = self;
+        let (route, id) = (Arc::clone(&record.route), record.id);
+        let mut effect = None;
         let deadline = request.deadline;
         let result = contained(async {
             if let Some(question) = question {
                 // In a box, so that a call without guards is no larger for those that have some.
                 Box::pin(guard::pass(&route, worker, question, deadline, &mut request.metadata)).await?;
             }
-            let answer = log.backend.call(worker, request).await.map_err(|failure| reply::presentable(&route, failure))?;
-            endpoint = Some(answer.endpoint);
+            let answer = record.backend.call_noting(worker, request, &mut record.journey).await;
+            let answer = answer.map_err(|failure| reply::presentable(&route, failure))?;
+            // Asked at the beginning as well: who watches only now has seen no request.
+            if record.sent.is_some() {
+                record.answered = Some(answer.message.clone());
+            }
             if let Some(after) = after {
                 effect = effect::prepare(*after, &route, &answer.message, deadline).await?;
             }
@@ -215,7 +222,7 @@ impl Call {
         })
         .await;
         let told = caught(|| {
-            log.say(result.as_ref().map(Reply::len), endpoint.as_deref());
+            record.tell(result.as_ref().map(Reply::len));
             Ok(result.map_err(|failure| reply::status(&route, codec, &failure)))
         });
         let result = told.unwrap_or_else(|failure| Err(Status::from(&failure)));

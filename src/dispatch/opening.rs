@@ -8,18 +8,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::ended::{self, Record};
 use super::inlet::Inlet;
-use super::logged::{Logged, log_refusal};
 use super::mailbox::Mailbox;
 use super::stream::{Asking, Life, Stream};
 use super::{caught, find, guard, permit, request};
-use crate::backend;
+use crate::backend::{self, Journey};
 use crate::failure::{Failure, Reason, Result};
 use crate::id::CallId;
 use crate::pipeline::call::Caller;
 use crate::pipeline::rate_limit::{self, Facts};
 use crate::proto::{Kind, Values};
-use crate::table::plan::LogPayload;
 use crate::table::{Route, Table};
 use crate::wire::{Codec, Envelope};
 
@@ -54,7 +53,7 @@ pub fn open(
     now: Instant,
 ) -> Result<(Inlet, Box<Stream>)> {
     let opened = caught(|| prepare(table, caller, codec, envelope, terms, now));
-    opened.inspect_err(|failure| log_refusal(table, caller, envelope, failure, now))
+    opened.inspect_err(|failure| ended::refused(table, caller, envelope, failure, now))
 }
 
 fn prepare(
@@ -79,7 +78,7 @@ fn prepare(
 
     let question = guard::question(route, caller, envelope, &checked.body);
     let mailbox = Arc::new(Mailbox::new(terms.credit, now));
-    let sent = (route.log.payload != LogPayload::None).then(|| checked.body.slice(request::FRAME..));
+    let sent = ended::is_watched(route).then(|| checked.body.slice(request::FRAME..));
     if !takes_many || envelope.more || !envelope.payload.is_empty() {
         mailbox.spend()?;
         mailbox.push(checked.body, checked.payload_bytes, now);
@@ -101,23 +100,26 @@ fn prepare(
         deadline: now + patience + SLACK,
         message_bytes_max: route.reply_bytes_max,
     };
-    let log = Logged {
+    let record = Record {
         route: Arc::clone(route),
         backend: Arc::clone(route.backend_for(caller)),
         id: CallId(envelope.id),
         generation: table.generation,
         connection: caller.connection,
+        peer: caller.peer,
         identity: caller.identity().cloned(),
         began: now,
         payload_bytes: checked.payload_bytes,
         would_refuse: checked.would_refuse,
         sent,
+        answered: None,
+        journey: Journey::default(),
         stream: Some(Arc::clone(&mailbox)),
-        said: false,
+        told: false,
     };
     let inlet = Inlet { route: Arc::clone(route), codec, session: caller.session().cloned(), mailbox: Arc::clone(&mailbox) };
     let life = Life::new(route.stream.idle, now + patience, reason, now);
-    Ok((inlet, Box::new(Stream::new(codec, caller.worker, mailbox, Asking { question, opening }, life, log))))
+    Ok((inlet, Box::new(Stream::new(codec, caller.worker, mailbox, Asking { question, opening }, life, record))))
 }
 
 /// A message as the service is sent it: checked, stamped, and paid for last.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::logged::Logged;
+use super::ended::Record;
 use super::mailbox::Mailbox;
 use super::{Answer, Reply, caught, contained, guard, reply};
 use crate::backend;
@@ -39,7 +39,7 @@ pub struct Stream {
     /// The one reply to a stream of the client's; it counts once the service has ended well.
     reply: Option<Bytes>,
     life: Life,
-    log: Logged,
+    record: Record,
 }
 
 /// What is asked before a stream has begun.
@@ -90,14 +90,14 @@ pub(super) struct Life {
 
 impl Stream {
     /// One that nobody has been asked for yet.
-    pub(super) fn new(codec: Codec, worker: WorkerId, mailbox: Arc<Mailbox>, asking: Asking, life: Life, log: Logged) -> Stream {
+    pub(super) fn new(codec: Codec, worker: WorkerId, mailbox: Arc<Mailbox>, asking: Asking, life: Life, record: Record) -> Stream {
         let asking = Some(asking);
-        Stream { codec, worker, mailbox, asking, receiving: None, sender: None, held: None, reply: None, life, log }
+        Stream { codec, worker, mailbox, asking, receiving: None, sender: None, held: None, reply: None, life, record }
     }
 
     /// The next that it says. Never fails and never panics: whatever happens is an end.
     pub async fn next(mut self: Box<Self>) -> Said {
-        let id = self.log.id;
+        let id = self.record.id;
         let result = match contained(self.step()).await {
             Ok(Step::Message(reply)) => return Said::Message { id, reply, rest: self },
             Ok(Step::Grant(messages)) => return Said::Grant { id, messages, rest: self },
@@ -105,10 +105,9 @@ impl Stream {
             Ok(Step::Done) => Ok(None),
             Err(failure) => Err(failure),
         };
-        let (route, codec) = (Arc::clone(&self.log.route), self.codec);
-        let endpoint = self.receiving.as_ref().map(|receiving| Arc::clone(receiving.endpoint()));
+        let (route, codec) = (Arc::clone(&self.record.route), self.codec);
         let told = caught(|| {
-            self.log.say(result.as_ref().map(|_| 0), endpoint.as_deref());
+            self.record.tell(result.as_ref().map(|_| 0));
             Ok(result.map_err(|failure| reply::status(&route, codec, &failure)))
         });
         let result = match told.unwrap_or_else(|failure| Err(Status::from(&failure))) {
@@ -137,8 +136,8 @@ impl Stream {
                 failure = self.life.over(&self.mailbox) => return Err(failure),
                 () = running(&mut self.sender) => self.sender = None,
                 messages = self.mailbox.grant() => return Ok(Step::Grant(messages)),
-                message = hear(receiving, &mut self.held, &self.mailbox, self.log.route.method.kind) => {
-                    let message = message.map_err(|failure| reply::presentable(&self.log.route, failure))?;
+                message = hear(receiving, &mut self.held, &self.mailbox, self.record.route.method.kind) => {
+                    let message = message.map_err(|failure| reply::presentable(&self.record.route, failure))?;
                     if let Some(step) = self.heard(message)? {
                         return Ok(step);
                     }
@@ -149,10 +148,10 @@ impl Stream {
 
     /// Asks the service, which is told only then that there is a stream.
     async fn ask(&mut self, Asking { question, mut opening }: Asking) -> Result<()> {
-        let route = &self.log.route;
+        let route = Arc::clone(&self.record.route);
         if let Some(question) = question {
             let deadline = opening.deadline;
-            let passing = Box::pin(guard::pass(route, self.worker, question, deadline, &mut opening.metadata));
+            let passing = Box::pin(guard::pass(&route, self.worker, question, deadline, &mut opening.metadata));
             tokio::select! {
                 biased;
                 failure = self.mailbox.failed() => return Err(failure),
@@ -164,8 +163,8 @@ impl Stream {
             biased;
             failure = self.mailbox.failed() => return Err(failure),
             failure = self.life.over(&self.mailbox) => return Err(failure),
-            opened = self.log.backend.open_stream(self.worker, opening) => {
-                opened.map_err(|failure| reply::presentable(route, failure))?
+            opened = self.record.backend.open_stream(self.worker, opening, &mut self.record.journey) => {
+                opened.map_err(|failure| reply::presentable(&route, failure))?
             }
         };
         self.receiving = Some(receiving);
@@ -175,7 +174,7 @@ impl Stream {
 
     /// What follows from what the service said; nothing is its good end.
     fn heard(&mut self, message: Option<Bytes>) -> Result<Option<Step>> {
-        let route = &self.log.route;
+        let route = &self.record.route;
         let is_one = route.method.kind == Kind::ClientStream;
         let step = match message {
             Some(message) if is_one => {
@@ -193,7 +192,7 @@ impl Stream {
     }
 
     fn encode(&self, message: Bytes) -> Result<Reply> {
-        let reply = reply::encode(&self.log.route, self.codec, message)?;
+        let reply = reply::encode(&self.record.route, self.codec, message)?;
         self.mailbox.said(reply.len(), Instant::now());
         Ok(reply)
     }

@@ -32,7 +32,7 @@ fn shipped() -> Arc<Table> {
     let mut checked = check(&inputs, None, &pools);
     let builtins = Arc::new(builtins_in_memory());
     let sessions = Sessions::for_tests();
-    let living = Living::new(builtins, sessions.clone(), Hub::for_tests(&sessions), Cells::default(), 1);
+    let living = Living::new(builtins, sessions.clone(), Hub::for_tests(&sessions), Cells::default(), Arc::default(), 1);
     Reloader::start(inputs, pools, &mut checked, living).reader().load()
 }
 

@@ -35,6 +35,8 @@ use crate::push::rules::{Delivery, PushPlan};
 use crate::registry;
 use crate::services::auth;
 use crate::session::Sessions;
+use crate::telemetry::counters::RouteCounters;
+use crate::telemetry::observers::Observers;
 use crate::telemetry::seldom::Seldom;
 
 /// How often the log says that a guard does not decide.
@@ -50,6 +52,8 @@ pub struct Living {
     limiters: HashMap<Arc<str>, Arc<Limiter>>,
     key_sets: HashMap<KeySetSpec, Arc<KeySet>>,
     refusals: Arc<Refusals>,
+    counters: HashMap<Arc<str>, Arc<RouteCounters>>,
+    observers: Arc<Observers>,
     /// What the last plan that was linked tells the services, and where they look.
     signing: Option<Arc<Signing>>,
     accounts: Arc<auth::Settings>,
@@ -80,7 +84,7 @@ impl Cells {
 impl Living {
     /// Nothing alive yet. Every backend will have one set of connections for each of `workers`; what needs a task runs where the builtins
     /// do. Services find in `cells` what they are told.
-    pub fn new(builtins: Arc<Builtins>, sessions: Sessions, hub: Hub, cells: Cells, workers: usize) -> Living {
+    pub fn new(builtins: Arc<Builtins>, sessions: Sessions, hub: Hub, cells: Cells, observers: Arc<Observers>, workers: usize) -> Living {
         Living {
             builtins,
             workers,
@@ -90,6 +94,8 @@ impl Living {
             limiters: HashMap::new(),
             key_sets: HashMap::new(),
             refusals: Arc::default(),
+            counters: HashMap::new(),
+            observers,
             signing: None,
             accounts: Arc::default(),
             registry: Arc::default(),
@@ -119,11 +125,13 @@ impl Living {
 
         let mut guards = Guards { backends: &backends, headers: Arc::new(backend::headers([])), missed: HashMap::new() };
         let generation_header = HeaderValue::from(generation.0);
-        let routes = plan
-            .routes
-            .into_iter()
-            .map(|route| (route.number.0, Arc::new(link_route(route, &backends, &limiters, &mut guards, generation_header.clone()))))
-            .collect();
+        let counters: HashMap<_, _> = plan.routes.iter().map(|route| (Arc::clone(&route.name), self.counters(&route.name))).collect();
+        let routes = plan.routes.into_iter().map(|route| {
+            let observed = (Arc::clone(&counters[&route.name]), Arc::clone(&self.observers));
+            (route.number.0, Arc::new(link_route(route, &backends, &limiters, &mut guards, generation_header.clone(), observed)))
+        });
+        let routes = routes.collect();
+        self.counters = counters;
         Table {
             generation,
             fingerprint,
@@ -131,6 +139,7 @@ impl Living {
             verifier: Arc::new(verifier),
             sessions: self.sessions.clone(),
             hub: self.hub.clone(),
+            observers: Arc::clone(&self.observers),
             permissions: plan.permissions,
             catalogue_hash: plan.catalogue_hash,
             backends,
@@ -191,6 +200,10 @@ impl Living {
         self.backends.values().flat_map(|backend| backend.certificate_files())
     }
 
+    fn counters(&self, route: &Arc<str>) -> Arc<RouteCounters> {
+        self.counters.get(route).cloned().unwrap_or_default()
+    }
+
     fn limiter(&self, spec: LimitSpec) -> Arc<Limiter> {
         match self.limiters.get(&spec.name) {
             Some(alive) if *alive.spec() == spec => Arc::clone(alive),
@@ -233,6 +246,7 @@ fn link_route(
     limiters: &[Arc<Limiter>],
     guards: &mut Guards<'_>,
     generation_header: HeaderValue,
+    (counters, observers): (Arc<RouteCounters>, Arc<Observers>),
 ) -> Route {
     let name_header = HeaderValue::from_str(&plan.name).expect("a route's name is lower-case ASCII, digits, `_` and `.`");
     // Room for what every call says. An identity is certain only where it is asked for.
@@ -268,5 +282,7 @@ fn link_route(
         log: plan.log,
         stream: plan.stream,
         effect: plan.effect,
+        counters,
+        observers,
     }
 }

@@ -42,6 +42,8 @@ use crate::proto::{Method, Redact, Stamp, Walk};
 use crate::push::Hub;
 use crate::push::rules::PushPlan;
 use crate::session::Sessions;
+use crate::telemetry::counters::RouteCounters;
+use crate::telemetry::observers::Observers;
 use crate::telemetry::seldom::Seldom;
 use crate::tls::Certificate;
 
@@ -57,6 +59,8 @@ pub struct Table {
     pub sessions: Sessions,
     /// The topics of this node; the same in every table.
     pub hub: Hub,
+    /// Who hears of calls that end; the same in every table.
+    pub observers: Arc<Observers>,
     pub permissions: Permissions,
     /// What Hello tells clients, so that they can see whether they agree: numbers, names, kinds and messages.
     pub catalogue_hash: String,
@@ -103,6 +107,10 @@ pub struct Route {
     pub stream: plan::StreamPlan,
     /// What a success changes here.
     pub effect: Option<plan::EffectPlan>,
+    /// The same in every table that has a route of this name.
+    pub counters: Arc<RouteCounters>,
+    /// The table's.
+    pub observers: Arc<Observers>,
 }
 
 /// A service that decides whether a call may happen, ready to be asked.
@@ -142,6 +150,7 @@ impl Table {
             verifier: Arc::default(),
             hub: Hub::for_tests(&sessions),
             sessions,
+            observers: Arc::default(),
             permissions: Permissions::compile(&[], &[]),
             catalogue_hash: String::new(),
             backends: Vec::new(),

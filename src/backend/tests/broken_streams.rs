@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::hostile::{head, status};
 use super::peer::{dead_port, h2_service, tcp_service};
 use super::{Talk, WORKER, backend, call, framed, opening, said};
-use crate::backend::{Closed, frame};
+use crate::backend::{Closed, Journey, frame};
 use crate::services::echo::v1::EchoResponse;
 
 const METHOD: &str = "/test.Stream/Talk";
@@ -205,7 +205,8 @@ async fn a_stream_that_cannot_be_begun_is_begun_elsewhere_or_fails_unsent() {
     for _ in 0..4 {
         assert_eq!(Talk::open(&backend_of_two, opening(METHOD)).await.hear().await, "OK");
     }
-    let failure = backend(&[dead_port().await]).open_stream(WORKER, opening(METHOD)).await.err().expect("nobody listens");
+    let failure =
+        backend(&[dead_port().await]).open_stream(WORKER, opening(METHOD), &mut Journey::default()).await.err().expect("nobody listens");
     assert_eq!((failure.reason(), failure.is_unsent()), ("UNAVAILABLE", true));
 }
 

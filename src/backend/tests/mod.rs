@@ -28,7 +28,8 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::{
-    Backend, Builtins, Choice, Closed, EndpointSpec, GrpcSpec, Opening, Receiving, Reply, Request, Sending, Spec, SpecKind, TlsSpec, frame,
+    Backend, Builtins, Choice, Closed, EndpointSpec, GrpcSpec, Journey, Opening, Receiving, Reply, Request, Sending, Spec, SpecKind,
+    TlsSpec, frame,
 };
 use crate::failure::{Code, Failure};
 use crate::id::WorkerId;
@@ -77,7 +78,7 @@ struct Talk {
 
 impl Talk {
     async fn open(backend: &Backend, opening: Opening) -> Talk {
-        let (sending, receiving) = backend.open_stream(WORKER, opening).await.expect("a stream");
+        let (sending, receiving) = backend.open_stream(WORKER, opening, &mut Journey::default()).await.expect("a stream");
         Talk { sending, receiving }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::peer::{Service, serve};
 use super::streaming::{Heard, Talkative};
 use super::{Talk, WORKER, backend, echo, framed, open_as, opening, said, text};
-use crate::backend::{Backend, BreakerSpec, Builtins, Closed, EndpointSpec, GrpcSpec, Request, Spec, SpecKind};
+use crate::backend::{Backend, BreakerSpec, Builtins, Closed, EndpointSpec, GrpcSpec, Journey, Request, Spec, SpecKind};
 use crate::failure::Code;
 
 /// A backend with the service behind it.
@@ -187,7 +187,7 @@ async fn at_its_deadline_a_stream_fails_and_the_service_learns_of_it() {
 
         let mut late = opening("/test.Talkative/Chat");
         late.deadline = Instant::now();
-        let failure = stage.backend.open_stream(WORKER, late).await.err().expect("its time is up");
+        let failure = stage.backend.open_stream(WORKER, late, &mut Journey::default()).await.err().expect("its time is up");
         assert!(failure.is_unsent() && failure.reason() == "DEADLINE_EXCEEDED");
     }
 }
@@ -307,7 +307,8 @@ async fn a_panic_inside_fails_its_stream_alone() {
 async fn streams_inside_are_shed_beyond_their_bound_and_leave_calls_alone() {
     let [_, inside] = stages().await;
     let held = join_all((0..1_024).map(|_| inside.open("/test.Talkative/Chat"))).await;
-    let failure = inside.backend.open_stream(WORKER, opening("/test.Talkative/Chat")).await.err().expect("it is full");
+    let failure =
+        inside.backend.open_stream(WORKER, opening("/test.Talkative/Chat"), &mut Journey::default()).await.err().expect("it is full");
     assert_eq!((failure.reason(), failure.is_unsent()), ("OVERLOADED", true));
     assert_eq!(inside.echo().await, "hello");
     drop(held);
