@@ -159,11 +159,12 @@ impl Gateway {
             Some(token) => token,
             None => AdminToken(options.data.admin_token().map_err(io_error("the admin token cannot be made"))?.into()),
         };
-        let edge =
-            Edge::start(fixed.listen, fixed.workers, reader.clone()).map_err(io_error(format!("cannot listen on {}", fixed.listen)))?;
-        let ready = Ready::default();
         let listener =
             std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
+        let admin = listener.local_addr().map_err(io_error("the admin side has no address"))?;
+        let edge = Edge::start(fixed.listen, fixed.workers, reader.clone(), admin.port())
+            .map_err(io_error(format!("cannot listen on {}", fixed.listen)))?;
+        let ready = Ready::default();
         let drift = Drift::default();
         let door = Admin {
             token,
@@ -171,6 +172,7 @@ impl Gateway {
             ready: ready.clone(),
             notify,
             drift: drift.clone(),
+            edge: edge.address(),
             connections: Box::new(edge.counter()),
             outboxes: edge.outboxes(),
             observers,

@@ -6,7 +6,9 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use super::{Admin, Reply, api, backends, descriptors, error, health, is_json, is_operator, notify, sessions, templates};
+use super::{
+    Admin, Reply, api, backends, dashboard, descriptors, error, health, is_json, is_operator, messages, notify, sessions, templates,
+};
 
 /// One of them.
 pub struct Endpoint {
@@ -35,11 +37,15 @@ pub enum Asked {
     Statistics,
     Backends,
     Descriptors,
+    Message,
+    Edge,
     Sessions,
     Revoke,
     Push,
     Notify,
     Template,
+    Page,
+    Asset,
 }
 
 /// The parts of a path that were said, in their order, as they stand in the URL.
@@ -64,11 +70,16 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/statistics", Asked::Statistics, "what there is on this node, and what was counted"),
     get("/api/v1/backends", Asked::Backends, "every backend with its endpoints"),
     get("/api/v1/descriptors", Asked::Descriptors, "whether backends still tell what their locks hold"),
+    get("/api/v1/messages/{number}", Asked::Message, "the types of a route's messages with a request to begin with, or a push's"),
+    get("/api/v1/edge", Asked::Edge, "where clients of this node connect"),
     get("/api/v1/sessions", Asked::Sessions, "the sessions of a user, on all nodes"),
     post("/api/v1/revoke", Asked::Revoke, "ends a session, all sessions of a user, or believes a token no longer"),
     post("/api/v1/push", Asked::Push, "sends a message to a user or a session"),
     post("/api/v1/notify", Asked::Notify, "sends a notification"),
     post("/api/v1/templates", Asked::Template, "defines a template of notifications"),
+    open("/", Asked::Page, "the operator's page"),
+    open("/dashboard/{file}", Asked::Asset, "a file of the operator's page"),
+    open("/dashboard/{folder}/{file}", Asked::Asset, "a file of the operator's page"),
 ];
 
 /// Answers whatever is asked, and refuses what is not an endpoint.
@@ -120,7 +131,7 @@ impl Endpoint {
 // === impl Asked ===
 
 impl Asked {
-    async fn answer(self, admin: &Arc<Admin>, request: Request<Incoming>, _parts: &[&str]) -> Reply {
+    async fn answer(self, admin: &Arc<Admin>, request: Request<Incoming>, parts: &[&str]) -> Reply {
         match self {
             Asked::Alive => health::alive(),
             Asked::Ready => health::ready(admin.ready.is_set()),
@@ -128,11 +139,15 @@ impl Asked {
             Asked::Statistics => api::statistics(admin),
             Asked::Backends => backends::list(admin),
             Asked::Descriptors => descriptors::list(admin),
+            Asked::Message => messages::show(admin, parts[0]),
+            Asked::Edge => messages::edge(admin),
             Asked::Sessions => sessions::list(admin, request.uri().query()).await,
             Asked::Revoke => sessions::revoke(admin, request).await,
             Asked::Push => sessions::push(admin, request).await,
             Asked::Notify => notify::send(admin, request).await,
             Asked::Template => templates::define(admin, request).await,
+            Asked::Page => dashboard::page(),
+            Asked::Asset => dashboard::asset(parts),
         }
     }
 }

@@ -6,16 +6,20 @@
 //! - `backends`: `GET /api/v1/backends`
 //! - `descriptors`: `GET /api/v1/descriptors`
 //! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
+//! - `messages`: `GET /api/v1/messages/{number}`, `GET /api/v1/edge`
+//! - `dashboard`: `GET /`, the page, which needs no token, and its files below `/dashboard/`
 //! - `notify`, `templates`: `POST /api/v1/notify`, `POST /api/v1/templates`
 //!
 //! Promises: a web page cannot reach it (the Host must be an address or `localhost`, a foreign Origin is refused, writes must be JSON);
-//! every answer is JSON; a wrong path or method is answered, never dropped; a body has a bound, and little time.
+//! every answer but the page is JSON; a wrong path or method is answered, never dropped; a body has a bound, and little time.
 
 mod api;
 mod backends;
+mod dashboard;
 mod descriptors;
 mod endpoints;
 mod health;
+mod messages;
 mod notify;
 mod sessions;
 mod templates;
@@ -72,6 +76,8 @@ pub struct Admin {
     pub notify: Sender,
     /// Whether backends tell what their locks hold.
     pub drift: Drift,
+    /// Where clients connect.
+    pub edge: SocketAddr,
     /// How many sockets are connected.
     pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
     /// The bounds on outboxes, and what waits in them.

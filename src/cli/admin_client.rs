@@ -83,6 +83,14 @@ impl AdminClient {
         Ok(AdminClient { address, token })
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Posts a document and returns what came back, whatever its status.
     pub fn post(&self, path: &str, document: &Value) -> Result<Value, Exit> {
         self.post_text(path, document.to_string())

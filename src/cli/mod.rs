@@ -10,6 +10,7 @@ mod admin_client;
 mod call;
 mod check;
 mod client;
+mod dashboard;
 mod dictionary;
 mod follow;
 mod hearing;
@@ -74,6 +75,7 @@ enum Command {
     Check(check::Check),
     Lock(lock::Lock),
     Reload(reload::Reload),
+    Dashboard(dashboard::Dashboard),
     Revoke(revoke::Revoke),
     Push(push::Push),
     Register(register::Register),
@@ -130,6 +132,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Lock(lock) => lock.run(),
         Command::Reload(reload) => reload.run(),
+        Command::Dashboard(dashboard) => dashboard.run(),
         Command::Revoke(revoke) => revoke.run(),
         Command::Push(push) => push.run(),
         Command::Register(register) => register.run(),

@@ -413,7 +413,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_a_connection_closes_it_alone_and_gives_everything_back() {
         let (_writer, tables) = live(Arc::new(Table::empty()));
-        let edge = Edge::start("127.0.0.1:0".parse().unwrap(), 1, tables).unwrap();
+        let edge = Edge::start("127.0.0.1:0".parse().unwrap(), 1, tables, 0).unwrap();
         let connect = async || {
             let mut request = format!("ws://{}/ws", edge.address()).into_client_request().unwrap();
             request.headers_mut().insert("sec-websocket-protocol", "protogate.v1.json".parse().unwrap());

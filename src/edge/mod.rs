@@ -77,8 +77,9 @@ pub struct Edge {
 // === impl Edge ===
 
 impl Edge {
-    /// Listens on `address` and serves what `tables` says, on so many workers. When this returns, connections are accepted.
-    pub fn start(address: SocketAddr, workers: usize, tables: TableReader) -> io::Result<Edge> {
+    /// Listens on `address` and serves what `tables` says, on so many workers. `admin` is the port of the operator's door, whose page may
+    /// connect. When this returns, connections are accepted.
+    pub fn start(address: SocketAddr, workers: usize, tables: TableReader, admin: u16) -> io::Result<Edge> {
         listener::raise_descriptor_limit();
         let socket = listener::bind(address)?;
         let address = socket.local_addr()?;
@@ -89,6 +90,7 @@ impl Edge {
             tables: tables.clone(),
             outboxes: Arc::clone(&outboxes),
             own: Arc::new(OwnMessages::new(&Pool::own())),
+            admin,
             node: address.to_string(),
             held: Arc::new(AtomicUsize::new(0)),
             warned: AtomicBool::new(false),

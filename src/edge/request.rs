@@ -4,6 +4,8 @@
 //! proxy in front of us read differently is how requests are smuggled. A token that is wrong is no concern of this file: a browser cannot
 //! see a 401, so credentials fail after the handshake.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::{
@@ -31,8 +33,9 @@ pub struct Offer {
     pub token: Option<String>,
 }
 
-/// Reads a request's head. The order is that in which a mistake is likeliest to explain the others.
-pub fn judge<B>(request: &Request<B>, settings: &Settings) -> Result<Offer, Refusal> {
+/// Reads a request's head. The order is that in which a mistake is likeliest to explain the others. `admin` is the port of the operator's
+/// door.
+pub fn judge<B>(request: &Request<B>, settings: &Settings, admin: u16) -> Result<Offer, Refusal> {
     let headers = request.headers();
     if headers.contains_key(TRANSFER_ENCODING) || headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0") {
         return Err(Refusal::Bad("a WebSocket handshake has no body: send neither `Content-Length` nor `Transfer-Encoding`"));
@@ -65,7 +68,7 @@ pub fn judge<B>(request: &Request<B>, settings: &Settings) -> Result<Offer, Refu
     if key.is_none_or(|key| key.len() != 16) {
         return Err(Refusal::Bad("send exactly one `Sec-WebSocket-Key`: 16 random bytes in base64"));
     }
-    if !is_origin_allowed(headers, host, &settings.origins) {
+    if !is_origin_allowed(headers, host, &settings.origins, admin) {
         return Err(Refusal::Origin);
     }
     offer(headers)
@@ -98,12 +101,18 @@ fn authorization(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 }
 
 /// A request without `Origin` comes from no browser, so no page can be behind it. `null` is an origin like any other: listed or refused.
-fn is_origin_allowed(headers: &HeaderMap, host: &str, origins: &[String]) -> bool {
+///
+/// Where no origins are listed, a page of the gateway's own host and port may connect, and the operator's own page. Where some are, they
+/// are all there are.
+fn is_origin_allowed(headers: &HeaderMap, host: &str, origins: &[String], admin: u16) -> bool {
     if !headers.contains_key(ORIGIN) {
         return true;
     }
     let Some(origin) = only(headers, ORIGIN) else { return false };
-    if origins.is_empty() { is_same_host(origin, host) } else { origins.iter().any(|listed| listed.eq_ignore_ascii_case(origin)) }
+    match origins {
+        [] => is_same_host(origin, host) || is_admin_page(origin, host, admin),
+        listed => listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin)),
+    }
 }
 
 /// Same host and port. The scheme may differ, because TLS may end in front of us; it says which port is meant where none is written.
@@ -118,6 +127,18 @@ fn is_same_host(origin: &str, host: &str) -> bool {
     let has_user = origin.as_str().contains('@') || host.as_str().contains('@');
     let ports_agree = origin.port_u16().unwrap_or(default_port) == host.port_u16().unwrap_or(default_port);
     !has_user && ports_agree && origin.host().eq_ignore_ascii_case(host.host())
+}
+
+/// The page that the operator's door serves: clear text, the same host, the door's port. As at that door the host must be an address or
+/// `localhost`: a name is what somebody else may let lead here.
+fn is_admin_page(origin: &str, host: &str, admin: u16) -> bool {
+    let Ok(origin) = origin.parse::<Uri>() else { return false };
+    let (Some(page), Ok(host)) = (origin.authority(), host.parse::<Authority>()) else { return false };
+    let name = host.host().trim_start_matches('[').trim_end_matches(']');
+    let is_address = name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok();
+    let has_user = page.as_str().contains('@') || host.as_str().contains('@');
+    let is_door = origin.scheme_str() == Some("http") && page.port_u16().unwrap_or(80) == admin;
+    is_address && is_door && !has_user && page.host().eq_ignore_ascii_case(host.host())
 }
 
 /// The one value of a header; nothing if there is none, several, or one that is not text.
@@ -161,7 +182,7 @@ mod tests {
     }
 
     fn verdict(request: &Request<()>) -> Result<Offer, Refusal> {
-        judge(request, &Settings::default())
+        judge(request, &Settings::default(), 7081)
     }
 
     fn is_bad(request: &Request<()>) -> bool {
@@ -236,7 +257,7 @@ mod tests {
     fn origins_match_exactly() {
         let allowed = |values: &[&str], origins: &[&str]| {
             let settings = Settings { origins: origins.iter().map(|origin| (*origin).to_owned()).collect(), ..Settings::default() };
-            judge(&with("origin", values), &settings).is_ok()
+            judge(&with("origin", values), &settings, 7081).is_ok()
         };
         for (origin, same_host, listed) in [
             ("https://gateway.example", true, false),
@@ -263,6 +284,35 @@ mod tests {
         assert!(allowed(&[], &["https://play.example"]));
         assert!(!allowed(&["https://play.example", "https://play.example"], &["https://play.example"]));
         assert!(allowed(&["null"], &["null"]));
+    }
+
+    #[test]
+    fn the_operators_own_page_may_connect_unless_origins_are_listed() {
+        let allowed = |origin: &str, host: &str, origins: &[&str]| {
+            let settings = Settings { origins: origins.iter().map(|origin| (*origin).to_owned()).collect(), ..Settings::default() };
+            let mut request = with("origin", &[origin]);
+            request.headers_mut().insert(HOST, host.parse().unwrap());
+            judge(&request, &settings, 7081).is_ok()
+        };
+        for (origin, host, may) in [
+            ("http://127.0.0.1:7081", "127.0.0.1:7080", true),
+            ("http://localhost:7081", "localhost:7080", true),
+            ("http://[::1]:7081", "[::1]:7080", true),
+            ("http://10.0.0.7:7081", "10.0.0.7:7080", true),
+            // Another name for the same place is another origin.
+            ("http://localhost:7081", "127.0.0.1:7080", false),
+            ("http://127.0.0.1:7082", "127.0.0.1:7080", false),
+            ("http://127.0.0.1", "127.0.0.1:7080", false),
+            ("https://127.0.0.1:7081", "127.0.0.1:7080", false),
+            ("http://evil@127.0.0.1:7081", "127.0.0.1:7080", false),
+            // The door answers to no name, so a page of a name is not its.
+            ("http://gateway.example:7081", "gateway.example:7080", false),
+            ("http://gateway.example:7081", "127.0.0.1:7080", false),
+        ] {
+            assert_eq!(allowed(origin, host, &[]), may, "{origin} to {host}");
+            assert!(!allowed(origin, host, &["https://play.example"]), "{origin} to {host}: what is listed is all there is");
+        }
+        assert!(allowed("http://127.0.0.1:7081", "127.0.0.1:7080", &["http://127.0.0.1:7081"]));
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct Arrival {
 /// The service behind hyper: answers the one request, and remembers what it agreed to.
 struct Gate<'a> {
     settings: &'a Settings,
+    /// The port of the operator's door.
+    admin: u16,
     warned: &'a AtomicBool,
     state: Mutex<State>,
 }
@@ -73,8 +75,9 @@ struct State {
     agreed: Option<Offer>,
 }
 
-/// Takes a socket through its handshakes. Nothing: it was refused, and is closed. `warned` remembers whether a stranger's headers were logged.
-pub async fn upgrade(arrival: Arrival, settings: &Settings, warned: &AtomicBool) -> Option<Upgraded> {
+/// Takes a socket through its handshakes. Nothing: it was refused, and is closed. `admin` is the port of the operator's door; `warned`
+/// remembers whether a stranger's headers were logged.
+pub async fn upgrade(arrival: Arrival, settings: &Settings, admin: u16, warned: &AtomicBool) -> Option<Upgraded> {
     let Arrival { stream, mut peer, seat } = arrival;
     let mut stream = TcpStream::from_std(stream).ok()?;
     if settings.proxy_protocol && proxy::is_trusted(peer, &settings.trusted_proxies) {
@@ -90,7 +93,7 @@ pub async fn upgrade(arrival: Arrival, settings: &Settings, warned: &AtomicBool)
         Some(certificate) => tls::accept(Arc::clone(&certificate.config), stream).await?,
         None => Stream::Plain(stream),
     };
-    let gate = Gate { settings, warned, state: Mutex::new(State { peer, seat, agreed: None }) };
+    let gate = Gate { settings, admin, warned, state: Mutex::new(State { peer, seat, agreed: None }) };
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT)
@@ -129,7 +132,7 @@ impl Service<Request<Incoming>> for Gate<'_> {
 impl Gate<'_> {
     /// All conditions: the request itself, who sent it, and room for one more.
     fn agree(&self, request: &Request<Incoming>) -> Result<Offer, Refusal> {
-        let offer = judge(request, self.settings)?;
+        let offer = judge(request, self.settings, self.admin)?;
         let mut state = self.lock();
         state.peer = self.client(state.peer, request.headers())?;
         let peer = state.peer;
@@ -200,7 +203,7 @@ mod tests {
         let (stream, peer) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
         let seat = Seats::new(1).take(&settings).unwrap();
-        let upgraded = upgrade(Arrival { stream, peer: peer.ip(), seat }, &settings, &AtomicBool::new(false)).await;
+        let upgraded = upgrade(Arrival { stream, peer: peer.ip(), seat }, &settings, 7081, &AtomicBool::new(false)).await;
         let answer = tokio::task::spawn_blocking(|| client.join().unwrap().0).await.unwrap();
         (answer, upgraded)
     }

@@ -37,6 +37,8 @@ pub struct Shared {
     pub tables: TableReader,
     pub outboxes: Arc<Budget>,
     pub own: Arc<OwnMessages>,
+    /// The port of the operator's door, whose page may connect.
+    pub admin: u16,
     /// The name that Hello gives.
     pub node: String,
     /// Bytes of incomplete messages. Written by connections.
@@ -92,6 +94,7 @@ impl Worker {
         let shared = Shared {
             outboxes: Arc::new(Budget::new(1 << 20, 1 << 20)),
             own: Arc::new(OwnMessages::new(&crate::proto::Pool::own())),
+            admin: 0,
             node: String::new(),
             held: Arc::default(),
             warned: AtomicBool::new(false),
@@ -161,7 +164,7 @@ impl Worker {
 /// One socket, from its arrival to the task that is its connection: a fresh one, because a handshake's task is several times as large.
 async fn serve(arrival: Arrival, worker: Arc<Worker>) {
     let table = worker.tables().load();
-    if let Some(upgraded) = upgrade(arrival, &table.settings, &worker.shared.warned).await {
+    if let Some(upgraded) = upgrade(arrival, &table.settings, worker.shared.admin, &worker.shared.warned).await {
         tokio::spawn(Connection::new(upgraded, worker).run());
     }
 }

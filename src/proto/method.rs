@@ -52,6 +52,11 @@ impl MessageType {
         self.pool.rules().problems(&self.descriptor)
     }
 
+    /// What its .proto file says of it.
+    pub fn comment(&self) -> Option<&str> {
+        self.pool.comment(self.name())
+    }
+
     /// The pool it is from.
     pub fn pool(&self) -> &Pool {
         &self.pool
@@ -84,6 +89,12 @@ impl Method {
             deprecated: method.method_descriptor_proto().options.as_ref().is_some_and(|options| options.deprecated()),
         }
     }
+
+    /// What its .proto file says of it.
+    pub fn comment(&self) -> Option<&str> {
+        let name = self.path.path().trim_start_matches('/').replace('/', ".");
+        self.input.pool().comment(&name)
+    }
 }
 
 fn is_idempotent(method: &MethodDescriptor) -> bool {
@@ -94,6 +105,16 @@ fn is_idempotent(method: &MethodDescriptor) -> bool {
 // === impl Kind ===
 
 impl Kind {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Unary => "unary",
+            Kind::ServerStream => "server_stream",
+            Kind::ClientStream => "client_stream",
+            Kind::Bidi => "bidi",
+        }
+    }
+
     fn of(method: &MethodDescriptor) -> Kind {
         match (method.is_client_streaming(), method.is_server_streaming()) {
             (false, false) => Kind::Unary,

@@ -9,6 +9,7 @@
 //! - `source` reads the files, `link` makes one pool of them, `blame` finds the place of what is wrong
 //! - `set`: the files that a server tells, as a lock holds them
 //! - `method`, `path`: what routes refer to
+//! - `comments`, `sample`: what people are told of a message that they fill in
 //! - `closure`: a hash of everything reachable from some types
 //!
 //! Bytes:
@@ -24,6 +25,7 @@
 
 mod blame;
 mod closure;
+mod comments;
 mod expectation;
 mod link;
 mod method;
@@ -34,6 +36,7 @@ mod program;
 mod read;
 mod redact;
 mod rules;
+mod sample;
 mod set;
 mod source;
 mod stamp;
@@ -54,6 +57,7 @@ pub use path::{FieldKind, FieldPath, PathProblem};
 pub use pool::{Missing, Pool, Pools};
 pub use redact::Redact;
 pub use rules::{RuleProblem, VIOLATIONS_MAX, Violation, Violations};
+pub use sample::{Field, Named, Sample};
 pub use set::{Change, Changed, FileSet, SetFile, is_bundled, is_full_name};
 pub use source::DescriptorSource;
 pub use stamp::{Stamp, Unconvertible, copy_stamped};

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
 
 use prost_reflect::DescriptorPool;
 
+use super::comments::Comments;
 use super::link;
 use super::program::Shapes;
 use super::rules::{Options, Rules};
@@ -40,6 +41,8 @@ struct Content {
     descriptors: DescriptorPool,
     /// Full names of the fields marked `debug_redact`.
     redacted: HashSet<String>,
+    /// What .proto files say of what is in them.
+    comments: Comments,
     /// The rules of `buf.validate`, as they are written.
     options: Options,
     /// Made when the first route needs them, as `rules` are.
@@ -139,6 +142,16 @@ impl Pool {
         self.0.descriptors.get_message_by_name(name).map(|message| MessageType::new(self, message))
     }
 
+    /// What its file says of something, by its full name.
+    pub(super) fn comment(&self, name: &str) -> Option<&str> {
+        self.0.comments.of(name)
+    }
+
+    /// Whether a field is marked `debug_redact`.
+    pub(super) fn is_redacted(&self, name: &str) -> bool {
+        self.0.redacted.contains(name)
+    }
+
     pub(super) fn shapes(&self) -> &Arc<Shapes> {
         self.0.shapes.get_or_init(|| Arc::new(Shapes::compile(&self.0.descriptors, &self.0.redacted)))
     }
@@ -149,12 +162,14 @@ impl Pool {
 
     fn make(bytes: Bytes, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Pool {
         let (fingerprint, read) = (bytes.fingerprint, bytes.complete);
-        let parsed = source::parse(bytes, sources, report, texts);
+        let mut parsed = source::parse(bytes, sources, report, texts);
+        let comments = std::mem::take(&mut parsed.comments);
         let linked = link::link(parsed, sources, report, texts);
         let complete = read && linked.complete;
         Pool(Arc::new(Content {
             descriptors: linked.pool,
             redacted: linked.redacted,
+            comments,
             options: linked.rules,
             shapes: OnceLock::new(),
             rules: OnceLock::new(),

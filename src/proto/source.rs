@@ -12,6 +12,7 @@ use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorProto;
 use sha2::{Digest, Sha256};
 
+use super::comments::Comments;
 use super::{blame, read};
 use crate::diagnostic::{Diagnostic, Report, Rule, Sources, Span};
 use crate::files::{self, Files, Fingerprint};
@@ -50,6 +51,8 @@ pub(super) struct Parsed {
     pub broken: HashSet<String>,
     /// A whole set was reported.
     pub incomplete: bool,
+    /// Of the files that are text.
+    pub comments: Comments,
 }
 
 /// One file whose imports and names are not resolved yet.
@@ -200,7 +203,9 @@ impl Parser<'_> {
         };
         match protox::file::File::from_source(&name, &text) {
             Ok(file) => {
-                let proto = FileDescriptorProto { source_code_info: None, ..file.into() };
+                let mut proto = FileDescriptorProto::from(file);
+                self.parsed.comments.note(&proto);
+                proto.source_code_info = None;
                 self.parsed.files.push(Unlinked { source, proto, origin: Origin::Text { path, text } });
             }
             Err(error) => {

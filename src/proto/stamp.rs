@@ -38,6 +38,10 @@ impl Stamp {
         Err(format!("`{path}` {why_not}; a stamp needs a single string, bytes, integer, bool or enum of the request itself"))
     }
 
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Writes the field even when `value` is what an absent field means: present is what the gateway says.
     fn append(&self, value: &str, out: &mut impl BufMut) -> Option<()> {
         let number = self.number;

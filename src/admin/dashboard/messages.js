@@ -1,0 +1,46 @@
+/** What numbers stand for: the routes and pushes of the live table, and the types of their messages. */
+
+import { get } from "./api.js";
+import { ownName } from "./envelope.js";
+
+/** @typedef {{ name: string, type: string, kind: string, repeated?: boolean, optional?: boolean, oneof?: string, stamped?: boolean, secret?: boolean, comment?: string,
+ *   values?: { name: string, comment?: string }[], fields?: Field[] }} Field */
+
+/** @typedef {{ number: number, name: string, rpc: string, kind: import("./envelope.js").Kind, access?: string }} Route */
+
+/** Names of numbers. */
+export class Catalogue {
+  /** @type {Route[]} */
+  routes = [];
+  #names = new Map();
+
+  /** Reads it anew. What this gateway does not tell is left out. */
+  async load() {
+    const none = () => ({});
+    const [routes, pushes] = await Promise.all([allRoutes().catch(() => []), get("/api/v1/pushes", { limit: 1000 }).catch(none)]);
+    this.routes = routes;
+    this.#names = new Map([...routes, ...(pushes.pushes ?? [])].map(({ number, name }) => [number, name]));
+  }
+
+  /** @param {number} number */
+  name(number) {
+    return this.#names.get(number) ?? ownName(number) ?? "";
+  }
+}
+
+/** What a route's messages are made of. @param {number} number @returns {Promise<any>} */
+export function described(number) {
+  return get(`/api/v1/messages/${number}`);
+}
+
+/** All pages of the list of routes. @returns {Promise<any[]>} */
+export async function allRoutes() {
+  const found = [];
+  let after = "";
+  do {
+    const page = await get("/api/v1/routes", { limit: 1000, after });
+    found.push(...page.routes);
+    after = page.next ?? "";
+  } while (after !== "");
+  return found;
+}

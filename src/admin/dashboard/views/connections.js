@@ -1,0 +1,121 @@
+/** Who is connected; one connection in detail, which can be closed. */
+
+import { get, post } from "../api.js";
+import { el, fresh, put } from "../dom.js";
+import { ago, bytes, count, duration, moment, text } from "../format.js";
+import { table } from "../table.js";
+
+export const title = "Connections";
+
+const EVERY_MS = 2000;
+const PAGE = 100;
+
+/** @param {import("../app.js").Context} context */
+export function show(context) {
+  if (context.argument) one(context);
+  else list(context);
+}
+
+/** @param {import("../app.js").Context} context */
+function list({ main, every }) {
+  const id = fresh();
+  const search = el("input", { id, type: "search", autocomplete: "off", spellcheck: "false", placeholder: "user, session or address" });
+  const found = table({
+    caption: "Connections",
+    key: (connection) => connection.id,
+    empty: "nobody is connected",
+    columns: [
+      { name: "Connection", head: true, number: true, once: true, cell: (connection) => el("a", { href: `#/connections/${encodeURIComponent(connection.id)}` }, connection.id) },
+      { name: "User", wide: true, cell: (connection) => (connection.user ? connection.user : el("span", { class: "muted" }, "anonymous")) },
+      { name: "Session", cell: (connection) => el("span", { class: "mono small" }, text(connection.session)) },
+      { name: "Address", cell: (connection) => el("span", { class: "mono small" }, text(connection.peer)) },
+      { name: "Form", cell: (connection) => text(connection.codec) },
+      { name: "Connected", number: true, cell: (connection) => ago(connection.connected_ms) },
+      { name: "In flight", number: true, cell: (connection) => count(connection.in_flight) },
+      { name: "Streams", number: true, cell: (connection) => count(connection.streams) },
+      { name: "Topics", number: true, cell: (connection) => count(connection.topics) },
+      { name: "Outbox", number: true, cell: (connection) => bytes(connection.outbox_bytes) },
+      { name: "Round trip", number: true, cell: (connection) => (connection.rtt_ms === undefined || connection.rtt_ms === null ? "–" : `${count(connection.rtt_ms)} ms`) },
+    ],
+  });
+  const shown = el("p", { class: "muted", role: "status" });
+  const first = el("button", { type: "button", hidden: true, onclick: () => go("") }, "First page");
+  const next = el("button", { type: "button", hidden: true, onclick: () => go(following) }, "Next page");
+  put(main, el("div", { class: "bar" }, el("div", { class: "field" }, el("label", { for: id }, "Search"), search), shown), found.element, el("div", { class: "bar" }, first, next));
+  let [after, following] = ["", ""];
+  const read = async () => {
+    const asked = { search: search.value.trim(), after };
+    const page = await get("/api/v1/connections", { ...asked, limit: PAGE });
+    // Somebody has typed on meanwhile.
+    if (asked.search !== search.value.trim() || asked.after !== after) return;
+    found.update(page.connections);
+    following = page.next ?? "";
+    first.hidden = after === "";
+    next.hidden = following === "";
+    put(shown, `${count(page.connections.length)} shown${following ? ", and there are more" : ""}`);
+  };
+  // What does not succeed here is said by the next reading.
+  const go = (place) => {
+    after = place;
+    read().catch(() => {});
+  };
+  search.addEventListener("input", () => go(""));
+  every(EVERY_MS, read);
+}
+
+/** @param {import("../app.js").Context} context */
+function one({ main, argument, every }) {
+  const path = `/api/v1/connections/${encodeURIComponent(argument)}`;
+  const detail = el("div");
+  const said = el("p", { class: "muted", role: "status" });
+  const close = el("button", { type: "button", class: "danger", onclick: shut }, "Close the connection");
+  let isSure = false;
+  let isGone = false;
+  put(main, el("p", { class: "bar" }, el("a", { href: "#/connections" }, "← All connections"), close, said), detail);
+
+  async function shut() {
+    if (!isSure) {
+      isSure = true;
+      put(close, "Close it, really");
+      put(said, "The client is told to connect again.");
+      return;
+    }
+    close.disabled = true;
+    try {
+      await post(`${path}/close`);
+      put(said, "It is being closed.");
+    } catch (problem) {
+      put(said, problem.message);
+      close.disabled = false;
+    }
+  }
+
+  every(EVERY_MS, async () => {
+    if (isGone) return;
+    let connection;
+    try {
+      connection = await get(path);
+    } catch (problem) {
+      if (!problem.isAbsent) throw problem;
+      isGone = true;
+      close.disabled = true;
+      put(said, `There is no connection ${argument} any more.`);
+      return;
+    }
+    const list = (items) => (items?.length ? items.map((item) => el("span", { class: "chip" }, item)) : "–");
+    const known = (value, write) => (value === undefined || value === null ? "–" : write(value));
+    const calls = (connection.calls ?? []).map((call) => `${call.protocol} (id ${call.id})`);
+    const topics = Array.isArray(connection.topics) ? connection.topics : undefined;
+    facts([
+      ["Who", [["User", connection.user || "anonymous"], ["Session", el("code", {}, text(connection.session))], ["Roles", list(connection.roles)], ["Identity ends", moment(connection.expires_ms)]]],
+      ["Where", [["Address", el("code", {}, text(connection.peer))], ["Form", text(connection.codec)], ["Connected", `${moment(connection.connected_ms)} (${ago(connection.connected_ms)})`], ["Silent for", known(connection.idle_ms, (ms) => duration(ms / 1000))],
+        ["Round trip", known(connection.rtt_ms, (ms) => `${count(ms)} ms`)], ["Worker", text(connection.worker)], ["Generation", text(connection.generation)]]],
+      ["What", [["Messages in", count(connection.messages_in)], ["Messages out", count(connection.messages_out)], ["Bytes in", bytes(connection.bytes_in)], ["Bytes out", bytes(connection.bytes_out)],
+        ["Outbox", bytes(connection.outbox_bytes)], ["In flight", list(calls)], ["Streams", count(connection.streams)], ["Topics", topics ? list(topics) : text(connection.topics)]]],
+    ]);
+  });
+
+  function facts(groups) {
+    put(detail, el("div", { class: "lists" }, groups.map(([name, rows]) => el("section", { class: "card facts" }, el("h2", {}, name), el("dl", {}, rows.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))))))));
+  }
+}

@@ -1,0 +1,101 @@
+/** What the gateway routes, and by which rules; one route in detail, with where each rule comes from. */
+
+import { get } from "../api.js";
+import { el, fresh, put } from "../dom.js";
+import { count, latency, percent, rate, text } from "../format.js";
+import { quantile, since } from "../histogram.js";
+import { allRoutes } from "../messages.js";
+import { table } from "../table.js";
+
+export const title = "Routes";
+
+const EVERY_MS = 3000;
+
+/** @param {import("../app.js").Context} context */
+export function show(context) {
+  if (context.argument) one(context);
+  else list(context);
+}
+
+/** @param {import("../app.js").Context} context */
+function list({ main, every }) {
+  const id = fresh();
+  const search = el("input", { id, type: "search", autocomplete: "off", spellcheck: "false", placeholder: "number, name, method, permission" });
+  const shown = el("p", { class: "muted", role: "status" });
+  const routes = table({
+    caption: "Routes",
+    key: (route) => route.number,
+    empty: "no route is like that",
+    columns: [
+      { name: "Number", head: true, number: true, once: true, cell: (route) => el("a", { href: `#/routes/${route.number}` }, route.number) },
+      { name: "Name", cell: (route) => route.name },
+      { name: "Method", wide: true, cell: (route) => el("span", { class: "mono small" }, short(route.rpc), route.kind !== "unary" && el("span", { class: "chip" }, route.kind.replace("_", " "))) },
+      { name: "Who may", cell: (route) => chips([route.access === "anonymous" ? "anybody" : "", ...names(route.permissions)].filter(Boolean), "who has a token") },
+      { name: "Limits", cell: (route) => chips(names(route.limits), "–") },
+      { name: "Calls", number: true, cell: (route) => count(route.calls) },
+      { name: "Rate", number: true, cell: (route) => rate(route.recent?.rate) },
+      { name: "Failing", number: true, cell: (route) => percent(route.calls > 0 ? route.failures / route.calls : null) },
+      { name: "p50", number: true, cell: (route) => latency(quantile(route.latency, 0.5)) },
+      { name: "p99", number: true, cell: (route) => latency(quantile(route.latency, 0.99)) },
+    ],
+  });
+  put(main, el("div", { class: "bar" }, el("div", { class: "field" }, el("label", { for: id }, "Search"), search), shown), routes.element);
+  let all = [];
+  let before = { at: 0, calls: new Map() };
+  const draw = () => {
+    const wanted = search.value.trim().toLowerCase();
+    const like = (route) => [route.number, route.name, route.rpc, ...names(route.permissions)].join(" ").toLowerCase().includes(wanted);
+    const found = all.filter(like);
+    routes.update(found);
+    put(shown, `${count(found.length)} of ${count(all.length)} routes`);
+  };
+  search.addEventListener("input", draw);
+  every(EVERY_MS, async () => {
+    all = await allRoutes();
+    const now = performance.now();
+    const seconds = (now - before.at) / 1000;
+    for (const route of all) {
+      const earlier = before.calls.get(route.number);
+      if (earlier !== undefined && route.calls >= earlier) route.recent = { rate: (route.calls - earlier) / seconds };
+    }
+    before = { at: now, calls: new Map(all.map((route) => [route.number, route.calls])) };
+    draw();
+  });
+}
+
+/** @param {import("../app.js").Context} context */
+function one({ main, argument, every }) {
+  const head = el("div");
+  const policy = table({
+    caption: "Policy",
+    key: (entry) => entry.key,
+    columns: [
+      { name: "Key", head: true, cell: (entry) => el("code", {}, entry.key) },
+      { name: "Value", wide: true, cell: (entry) => el("code", {}, said(entry.value)) },
+      { name: "Said by", cell: (entry) => el("span", { class: entry.layer === "built-in" ? "muted" : "" }, entry.layer) },
+      { name: "Where", cell: (entry) => (entry.file ? el("span", { class: "mono small" }, `${entry.file}:${entry.line}`) : "") },
+    ],
+  });
+  put(main, el("p", { class: "bar" }, el("a", { href: "#/routes" }, "← All routes"), el("a", { class: "button", href: `#/playground/${encodeURIComponent(argument)}` }, "Try it in the playground")), head, el("h2", {}, "What holds for it, and who said so"), policy.element);
+  let before;
+  every(EVERY_MS, async () => {
+    const route = await get(`/api/v1/routes/${encodeURIComponent(argument)}`);
+    const recent = before?.latency && route.latency ? since(route.latency, before.latency) : route.latency;
+    before = route;
+    const facts = [["Method", el("code", {}, route.rpc)], ["Kind", text(route.kind?.replace("_", " "))], ["Request", el("code", {}, text(route.request))], ["Reply", el("code", {}, text(route.response))],
+      ["Who may", chips([route.access === "anonymous" ? "anybody" : "", ...names(route.permissions)].filter(Boolean), "who has a token")], ["Limits", chips(names(route.limits), "–")], ["Backends", chips(names(route.backends), "–")],
+      ["Calls", count(route.calls)], ["Failed", count(route.failures)], ["p50 now", latency(quantile(recent, 0.5))], ["p99 now", latency(quantile(recent, 0.99))], ["p99 in all", latency(quantile(route.latency, 0.99))]];
+    put(head, el("section", { class: "card facts broad" }, el("h2", {}, `${route.number} `, route.name), el("dl", {}, facts.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))))));
+    policy.update(route.policy ?? []);
+  });
+}
+
+/** What a list names, whether it holds names or what has some. */
+const names = (list) => (list ?? []).map((item) => (typeof item === "object" ? item.name ?? JSON.stringify(item) : String(item)));
+
+const chips = (list, none) => (list.length === 0 ? none : list.map((name) => el("span", { class: "chip" }, name)));
+
+/** A method without its package, which the detail shows. */
+const short = (rpc) => rpc.split(".").at(-1);
+
+const said = (value) => (typeof value === "string" ? value : JSON.stringify(value));
