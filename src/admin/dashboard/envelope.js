@@ -77,7 +77,7 @@ export class Client {
 
   /** @param {number} id */
   cancel(id) {
-    this.#say({ protocol: OWN.CANCEL, id });
+    this.#say({ protocol: OWN.CANCEL, payload: { id } });
   }
 
   close() {

@@ -33,6 +33,19 @@ export function described(number) {
   return get(`/api/v1/messages/${number}`);
 }
 
+/**
+ * A request to begin with, its fields in the order in which they are declared.
+ * @param {any} template
+ * @param {Field[]} fields
+ * @returns {any}
+ */
+export function inOrder(template, fields) {
+  if (Array.isArray(template)) return template.map((item) => inOrder(item, fields));
+  if (typeof template !== "object" || template === null) return template;
+  const known = fields.filter((field) => field.name in template).map((field) => [field.name, inOrder(template[field.name], field.fields ?? [])]);
+  return { ...Object.fromEntries(known), ...Object.fromEntries(Object.entries(template).filter(([name]) => !fields.some((field) => field.name === name))) };
+}
+
 /** All pages of the list of routes. @returns {Promise<any[]>} */
 export async function allRoutes() {
   const found = [];

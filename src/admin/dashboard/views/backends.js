@@ -40,7 +40,7 @@ function card(name) {
   const endpoints = table({
     caption: `Endpoints of ${name}`,
     key: (endpoint) => endpoint.address,
-    empty: "no endpoint is known",
+    empty: "no endpoint: the service is in this process, or none was found",
     columns: [
       { name: "Endpoint", head: true, wide: true, cell: (endpoint) => el("span", { class: "mono" }, endpoint.address) },
       { name: "State", cell: (endpoint) => state(endpoint.state) },

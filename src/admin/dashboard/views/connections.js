@@ -27,8 +27,8 @@ function list({ main, every }) {
     columns: [
       { name: "Connection", head: true, number: true, once: true, cell: (connection) => el("a", { href: `#/connections/${encodeURIComponent(connection.id)}` }, connection.id) },
       { name: "User", wide: true, cell: (connection) => (connection.user ? connection.user : el("span", { class: "muted" }, "anonymous")) },
-      { name: "Session", cell: (connection) => el("span", { class: "mono small" }, text(connection.session)) },
-      { name: "Address", cell: (connection) => el("span", { class: "mono small" }, text(connection.peer)) },
+      { name: "Session", cell: (connection) => el("span", { class: "mono small", title: connection.session }, short(connection.session)) },
+      { name: "Address", cell: (connection) => el("span", { class: "mono small one-line" }, text(connection.peer)) },
       { name: "Form", cell: (connection) => text(connection.codec) },
       { name: "Connected", number: true, cell: (connection) => ago(connection.connected_ms) },
       { name: "In flight", number: true, cell: (connection) => count(connection.in_flight) },
@@ -62,6 +62,9 @@ function list({ main, every }) {
   search.addEventListener("input", () => go(""));
   every(EVERY_MS, read);
 }
+
+/** The beginning of an id, which is enough to tell two apart. */
+const short = (id) => (id && id.length > 12 ? `${id.slice(0, 10)}…` : text(id));
 
 /** @param {import("../app.js").Context} context */
 function one({ main, argument, every }) {

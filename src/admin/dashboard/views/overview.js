@@ -15,13 +15,13 @@ export function show({ main, history, onEnd }) {
     tile("Failing", (_, last) => percent(last.errors), (now) => (now.calls ? `${count(now.calls.failed)} in all` : "")),
     tile("Half within", (_, last) => latency(last.p50), () => "latency, p50"),
     tile("99 % within", (_, last) => latency(last.p99), () => "latency, p99"),
-    tile("Outboxes", (now) => bytes(now.outbox_bytes), () => "waiting for clients"),
+    tile("Outboxes", (now) => bytes(now.outbox_bytes), () => "to be written"),
   ];
   const charts = [
     chart({ title: "Calls", format: rate, lines: [{ name: "all", of: (point) => point.rate }, { name: "failed", of: (point) => point.failures }] }),
     chart({ title: "Latency", format: latency, least: 0.001, lines: [{ name: "p99", of: (point) => point.p99 }, { name: "p50", of: (point) => point.p50 }] }),
     chart({ title: "Connections", format: count, least: 4, lines: [{ name: "connections", of: (point) => point.connections }, { name: "sessions", of: (point) => point.sessions }] }),
-    chart({ title: "Outboxes", format: bytes, least: 1024, lines: [{ name: "waiting", of: (point) => point.outbox }] }),
+    chart({ title: "Outboxes", format: bytes, least: 1024, base: 1024, lines: [{ name: "waiting", of: (point) => point.outbox }] }),
   ];
   const lists = el("div", { class: "lists" });
   put(main, el("dl", { class: "tiles" }, tiles.map((one) => one.element)), el("div", { class: "charts" }, charts.map((one) => one.element)), lists);

@@ -10,7 +10,7 @@ import { Client, OWN, isTemporary, takesMany } from "../envelope.js";
 import { form } from "../form.js";
 import { duration, latency } from "../format.js";
 import { journal } from "../journal.js";
-import { Catalogue, described } from "../messages.js";
+import { Catalogue, described, inOrder } from "../messages.js";
 
 export const title = "Playground";
 
@@ -200,7 +200,7 @@ class Playground {
     this.#named();
     put(this.#about, el("code", {}, found.rpc), found.kind === "unary" ? "" : ` (${found.kind.replace("_", " ")})`, found.comment ? ` ${found.comment}` : "");
     this.#form.open(found.request.fields);
-    this.#write(structuredClone(found.request.template));
+    this.#write(inOrder(found.request.template, found.request.fields));
     this.#form.read(JSON.parse(this.#json.value));
     this.#request.hidden = false;
     this.#mark();
