@@ -114,7 +114,8 @@ struct Inner {
     code: Code,
     reason: Cow<'static, str>,
     message: Cow<'static, str>,
-    source: Source,
+    /// The gateway's own reason; nothing where a backend has failed it.
+    ours: Option<Reason>,
     retry_after: Option<Duration>,
     details: Vec<Any>,
     cause: Option<String>,
@@ -125,28 +126,30 @@ struct Inner {
 // === impl Code ===
 
 impl Code {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Code; 17] = [
+        Code::Ok,
+        Code::Cancelled,
+        Code::Unknown,
+        Code::InvalidArgument,
+        Code::DeadlineExceeded,
+        Code::NotFound,
+        Code::AlreadyExists,
+        Code::PermissionDenied,
+        Code::ResourceExhausted,
+        Code::FailedPrecondition,
+        Code::Aborted,
+        Code::OutOfRange,
+        Code::Unimplemented,
+        Code::Internal,
+        Code::Unavailable,
+        Code::DataLoss,
+        Code::Unauthenticated,
+    ];
+
     /// The code's number as gRPC sends it; a number nobody defined is `Unknown`, as the gRPC specification says.
     pub fn from_number(number: u32) -> Code {
-        const ALL: [Code; 17] = [
-            Code::Ok,
-            Code::Cancelled,
-            Code::Unknown,
-            Code::InvalidArgument,
-            Code::DeadlineExceeded,
-            Code::NotFound,
-            Code::AlreadyExists,
-            Code::PermissionDenied,
-            Code::ResourceExhausted,
-            Code::FailedPrecondition,
-            Code::Aborted,
-            Code::OutOfRange,
-            Code::Unimplemented,
-            Code::Internal,
-            Code::Unavailable,
-            Code::DataLoss,
-            Code::Unauthenticated,
-        ];
-        ALL.get(number as usize).copied().unwrap_or(Code::Unknown)
+        Code::ALL.get(number as usize).copied().unwrap_or(Code::Unknown)
     }
 
     /// The number on the wire.
@@ -181,6 +184,48 @@ impl Code {
 // === impl Reason ===
 
 impl Reason {
+    /// All of them, in the order in which they are declared.
+    pub const ALL: [Reason; 38] = [
+        Reason::InvalidMessage,
+        Reason::ValidationFailed,
+        Reason::UnknownProtocol,
+        Reason::Unauthenticated,
+        Reason::InvalidToken,
+        Reason::PermissionDenied,
+        Reason::GuardDenied,
+        Reason::GuardUnavailable,
+        Reason::RateLimited,
+        Reason::TooLarge,
+        Reason::ReplyTooLarge,
+        Reason::TooManyCalls,
+        Reason::TooManyStreams,
+        Reason::CreditOverrun,
+        Reason::StreamIdle,
+        Reason::StreamTooOld,
+        Reason::MetadataRefused,
+        Reason::IdentityType,
+        Reason::DeadlineExceeded,
+        Reason::Unavailable,
+        Reason::Overloaded,
+        Reason::Cancelled,
+        Reason::EffectFailed,
+        Reason::SessionLimit,
+        Reason::ResumeFailed,
+        Reason::SessionReplaced,
+        Reason::Revoked,
+        Reason::Expired,
+        Reason::Shutdown,
+        Reason::ConnectionClosed,
+        Reason::UnknownTopic,
+        Reason::WrongTopic,
+        Reason::TooManyTopics,
+        Reason::UnknownPush,
+        Reason::InvalidPayload,
+        Reason::NoTarget,
+        Reason::BadReply,
+        Reason::Internal,
+    ];
+
     /// The code and the stable token, in one table.
     pub fn parts(self) -> (Code, &'static str) {
         match self {
@@ -232,23 +277,23 @@ impl Failure {
     /// A failure of the gateway's own. `message` is for people: what is wrong and what to do about it.
     pub fn gateway(reason: Reason, message: impl Into<Cow<'static, str>>) -> Failure {
         let (code, token) = reason.parts();
-        Failure::new(code, Cow::Borrowed(token), message.into(), Source::Gateway)
+        Failure::new(code, Cow::Borrowed(token), message.into(), Some(reason))
     }
 
     /// A failure that a backend answered. `reason` is its ErrorInfo's, else the code's name.
     pub fn backend(code: Code, reason: Option<String>, message: String, details: Vec<Any>) -> Failure {
         let reason = reason.map_or(Cow::Borrowed(code.name()), Cow::Owned);
-        let mut failure = Failure::new(code, reason, Cow::Owned(message), Source::Backend);
+        let mut failure = Failure::new(code, reason, Cow::Owned(message), None);
         failure.0.details = details;
         failure
     }
 
-    fn new(code: Code, reason: Cow<'static, str>, message: Cow<'static, str>, source: Source) -> Failure {
+    fn new(code: Code, reason: Cow<'static, str>, message: Cow<'static, str>, ours: Option<Reason>) -> Failure {
         Failure(Box::new(Inner {
             code,
             reason,
             message,
-            source,
+            ours,
             retry_after: None,
             details: Vec::new(),
             cause: None,
@@ -317,7 +362,7 @@ impl Failure {
 
     /// Whether the gateway says so, for this reason. A backend may use the same token for something else.
     pub fn is(&self, reason: Reason) -> bool {
-        self.0.source == Source::Gateway && self.0.reason == reason.parts().1
+        self.0.ours == Some(reason)
     }
 
     /// The public text.
@@ -326,7 +371,12 @@ impl Failure {
     }
 
     pub fn source(&self) -> Source {
-        self.0.source
+        if self.0.ours.is_some() { Source::Gateway } else { Source::Backend }
+    }
+
+    /// Why the gateway refused or failed the call; nothing where a backend did.
+    pub fn gateway_reason(&self) -> Option<Reason> {
+        self.0.ours
     }
 
     pub fn wait(&self) -> Option<Duration> {
@@ -365,5 +415,16 @@ impl fmt::Display for Failure {
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Failure({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_and_every_reason_stands_at_its_number() {
+        assert!(Code::ALL.iter().enumerate().all(|(number, code)| *code as usize == number));
+        assert!(Reason::ALL.iter().enumerate().all(|(number, reason)| *reason as usize == number));
     }
 }

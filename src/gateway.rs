@@ -134,7 +134,7 @@ impl Gateway {
         let (rules, registered_in) = (cells.registry.clone(), store.clone());
         let services = services::Context {
             store,
-            clock,
+            clock: clock.clone(),
             signing: cells.signing.clone(),
             accounts: cells.accounts.clone(),
             outbox: options.data.path().join("outbox"),
@@ -174,8 +174,10 @@ impl Gateway {
             drift: drift.clone(),
             edge: edge.address(),
             connections: Box::new(edge.counter()),
+            anonymous: Box::new(edge.anonymous_counter()),
             outboxes: edge.outboxes(),
             observers,
+            started_ms: clock.now_ms(),
         };
         let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
         let push = match fixed.push {

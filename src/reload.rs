@@ -22,6 +22,8 @@ use crate::table::compile::{self, Context};
 use crate::table::link::Living;
 use crate::table::plan::{LockPlan, Plan};
 use crate::table::{Fixed, TableReader, TableWriter, live};
+use crate::telemetry::labels::Reloaded;
+use crate::telemetry::reload_counters::ReloadCounters;
 use crate::tls::Certificate;
 
 /// The fixed part alone, for whoever wants to find a running gateway. Other mistakes in the files do not matter to it.
@@ -100,6 +102,7 @@ pub struct Reloader {
     pools: Pools,
     writer: TableWriter,
     reader: TableReader,
+    counters: ReloadCounters,
     state: Mutex<State>,
 }
 
@@ -166,13 +169,19 @@ impl Reloader {
         let (writer, reader) = live(Arc::new(table));
         living.tell();
         let state = Mutex::new(State { living, seen: std::mem::take(&mut checked.seen) });
-        Reloader { inputs, fixed, pools, writer, reader, state }
+        Reloader { inputs, fixed, pools, writer, reader, counters: ReloadCounters::begin(), state }
     }
 
     /// Reads everything again, and makes it live if it is sound. Blocks while it compiles: call it from the back room.
     ///
     /// `expected`: refuse as stale unless this is what is live (`If-Match`).
     pub fn reload(&self, expected: Option<Fingerprint>) -> Outcome {
+        let outcome = self.attempt(expected);
+        self.counters.note(outcome.label(), outcome.report());
+        outcome
+    }
+
+    fn attempt(&self, expected: Option<Fingerprint>) -> Outcome {
         let began = Instant::now();
         let mut state = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
         let live = self.reader.load();
@@ -247,9 +256,38 @@ impl Reloader {
         self.reader.clone()
     }
 
+    /// What is counted of reloads.
+    pub fn counters(&self) -> &ReloadCounters {
+        &self.counters
+    }
+
     /// The part that only a restart changes.
     pub fn fixed(&self) -> &Fixed {
         &self.fixed
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// As metrics call it.
+    fn label(&self) -> Reloaded {
+        match self {
+            Outcome::Swapped(_) => Reloaded::Swapped,
+            Outcome::Unchanged(_) => Reloaded::Unchanged,
+            Outcome::Refused { .. } => Reloaded::Refused,
+            Outcome::Stale { .. } => Reloaded::Stale,
+            Outcome::Failed => Reloaded::Failed,
+        }
+    }
+
+    /// What was found in the files, if they were read to the end.
+    fn report(&self) -> Option<&Report> {
+        match self {
+            Outcome::Swapped(live) | Outcome::Unchanged(live) => Some(&live.report),
+            Outcome::Refused { report, .. } => Some(report),
+            Outcome::Stale { .. } | Outcome::Failed => None,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What an operator does: read the files again, and see what was refused.
+//! What an operator does: read the files again.
 //!
 //! The answer to a reload carries the diagnostics in the shape of `check --format json`, and the live table's hash as its `ETag`.
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use super::{Admin, Reply, error, reply};
@@ -36,20 +36,6 @@ pub async fn reload(admin: &Arc<Admin>, request: &Request<Incoming>) -> Reply {
             tagged(reply(StatusCode::PRECONDITION_FAILED, &body), live)
         }
     }
-}
-
-/// `GET /api/v1/statistics`: what there is on this node, and what was counted since the process began. Every label is there from the
-/// start, and none is a client's.
-pub fn statistics(admin: &Admin) -> Reply {
-    let live = admin.reloader.reader().load();
-    let refused: Map<String, Value> = live.verifier.refusals().all().map(|(cause, count)| (cause.to_owned(), count.into())).collect();
-    let statistics = json!({
-        "connections": (admin.connections)(),
-        "sessions": live.sessions.len(),
-        "outbox_bytes": admin.outboxes.used(),
-        "tokens_refused": refused,
-    });
-    reply(StatusCode::OK, &statistics)
 }
 
 fn loaded(outcome: &str, live: &Swapped) -> Reply {

@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::{
-    Admin, Reply, api, backends, dashboard, descriptors, error, health, is_json, is_operator, messages, notify, sessions, templates,
+    Admin, Reply, api, backends, dashboard, descriptors, error, health, is_json, is_operator, messages, metrics, notify, sessions, statistics, templates,
 };
 
 /// One of them.
@@ -35,6 +35,7 @@ pub enum Asked {
     Ready,
     Reload,
     Statistics,
+    Metrics,
     Backends,
     Descriptors,
     Message,
@@ -67,6 +68,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     open("/healthz", Asked::Alive, "whether the process answers"),
     open("/readyz", Asked::Ready, "whether connections are accepted"),
     post("/api/v1/reload", Asked::Reload, "reads the files again, and makes them live if they are sound"),
+    get("/metrics", Asked::Metrics, "everything that is measured, for Prometheus"),
     get("/api/v1/statistics", Asked::Statistics, "what there is on this node, and what was counted"),
     get("/api/v1/backends", Asked::Backends, "every backend with its endpoints"),
     get("/api/v1/descriptors", Asked::Descriptors, "whether backends still tell what their locks hold"),
@@ -136,7 +138,8 @@ impl Asked {
             Asked::Alive => health::alive(),
             Asked::Ready => health::ready(admin.ready.is_set()),
             Asked::Reload => api::reload(admin, &request).await,
-            Asked::Statistics => api::statistics(admin),
+            Asked::Statistics => statistics::show(admin),
+            Asked::Metrics => metrics::scrape(admin, &request).await,
             Asked::Backends => backends::list(admin),
             Asked::Descriptors => descriptors::list(admin),
             Asked::Message => messages::show(admin, parts[0]),

@@ -2,7 +2,8 @@
 //!
 //! - `endpoints`: every path, and what answers it
 //! - `health`: `GET /healthz`, `GET /readyz`, which need no token
-//! - `api`: `POST /api/v1/reload`, `GET /api/v1/statistics`
+//! - `api`: `POST /api/v1/reload`
+//! - `metrics`, `statistics`: `GET /metrics`, `GET /api/v1/statistics`
 //! - `backends`: `GET /api/v1/backends`
 //! - `descriptors`: `GET /api/v1/descriptors`
 //! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
@@ -11,7 +12,7 @@
 //! - `notify`, `templates`: `POST /api/v1/notify`, `POST /api/v1/templates`
 //!
 //! Promises: a web page cannot reach it (the Host must be an address or `localhost`, a foreign Origin is refused, writes must be JSON);
-//! every answer but the page is JSON; a wrong path or method is answered, never dropped; a body has a bound, and little time.
+//! every answer but the page, and that to a scraper, is JSON; a wrong path or method is answered, never dropped; a body has a bound, and little time.
 
 mod api;
 mod backends;
@@ -20,8 +21,10 @@ mod descriptors;
 mod endpoints;
 mod health;
 mod messages;
+mod metrics;
 mod notify;
 mod sessions;
+mod statistics;
 mod templates;
 
 use std::convert::Infallible;
@@ -78,12 +81,15 @@ pub struct Admin {
     pub drift: Drift,
     /// Where clients connect.
     pub edge: SocketAddr,
-    /// How many sockets are connected.
+    /// How many sockets are connected, and how many of them are of clients that nobody knows.
     pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
+    pub anonymous: Box<dyn Fn() -> u32 + Send + Sync>,
     /// The bounds on outboxes, and what waits in them.
     pub outboxes: Arc<Budget>,
     /// Who hears of calls that end.
     pub observers: Arc<Observers>,
+    /// When the gateway began, in milliseconds since 1970.
+    pub started_ms: u64,
 }
 
 /// Whether the gateway takes connections: set once it listens, cleared when it begins to drain.

@@ -71,6 +71,7 @@ impl Cluster {
     ) -> std::result::Result<Arc<Cluster>, String> {
         let traffic = before.map(|before| Arc::clone(&before.traffic)).unwrap_or_default();
         traffic.set_bounds(&spec.limits, &spec.retry_budget);
+        let unkeyed = AtomicU64::new(before.map_or(0, Cluster::unkeyed));
         let before = before.filter(|before| before.is_like(&spec, workers));
         let ejections = before.map_or_else(|| Ejections::new(spec.breaker.ejected_percent), |before| Arc::clone(&before.ejections));
         let connector = match (before.and_then(|before| before.connector.as_ref()), tls(&spec)?) {
@@ -92,7 +93,7 @@ impl Cluster {
             discovered: SetOnce::new(),
             traffic,
             ejections,
-            unkeyed: AtomicU64::new(0),
+            unkeyed,
             tasks: Tasks::new(),
         };
         if let Some(before) = before {
@@ -311,6 +312,8 @@ impl Cluster {
             pending: counts.pending,
             retries: counts.retries,
             sheds: counts.sheds,
+            retries_in_flight: counts.repeats,
+            retry_budget: counts.repeats_max,
             endpoints: self.set.load().endpoints.iter().map(|endpoint| endpoint.status()).collect(),
         }
     }

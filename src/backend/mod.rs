@@ -224,6 +224,8 @@ impl Backend {
                 pending: 0,
                 retries: 0,
                 sheds: 0,
+                retries_in_flight: 0,
+                retry_budget: 0,
                 endpoints: Vec::new(),
             },
             Services::Remote(cluster) => cluster.status(),

@@ -13,6 +13,9 @@ pub struct BackendStatus {
     pub retries: u64,
     /// Calls that were refused because there were too many.
     pub sheds: u64,
+    /// Attempts under way that repeat another, and how many there may be.
+    pub retries_in_flight: usize,
+    pub retry_budget: usize,
     /// None for a service of this process.
     pub endpoints: Vec<EndpointStatus>,
 }
@@ -50,6 +53,11 @@ pub enum EndpointState {
 // === impl EndpointState ===
 
 impl EndpointState {
+    /// Every state's word, and whether it is this one.
+    pub fn among_all(self) -> [(&'static str, bool); 4] {
+        [EndpointState::Well, EndpointState::Ill, EndpointState::Open, EndpointState::Down].map(|state| (state.name(), state == self))
+    }
+
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {

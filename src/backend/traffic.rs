@@ -42,6 +42,9 @@ pub(super) struct Counts {
     pub(super) retries: u64,
     /// Calls that were refused because there were too many.
     pub(super) sheds: u64,
+    /// Attempts under way that repeat another, and how many there may be.
+    pub(super) repeats: usize,
+    pub(super) repeats_max: usize,
 }
 
 // === impl Traffic ===
@@ -69,9 +72,7 @@ impl Traffic {
 
     /// Lets an attempt be repeated, if the budget has room.
     pub(super) fn repeat(self: &Arc<Self>) -> Option<Place> {
-        let share = self.in_flight.now.load(Ordering::Relaxed) * self.repeats_percent.load(Ordering::Relaxed) / 100;
-        let max = share.max(self.repeats_min.load(Ordering::Relaxed));
-        take(&self.repeats, max).then(|| Place { traffic: Arc::clone(self), among: |traffic| &traffic.repeats })
+        take(&self.repeats, self.repeats_max()).then(|| Place { traffic: Arc::clone(self), among: |traffic| &traffic.repeats })
     }
 
     pub(super) fn count_retry(&self) {
@@ -88,7 +89,14 @@ impl Traffic {
             pending: self.pending.now.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             sheds: self.sheds.load(Ordering::Relaxed),
+            repeats: self.repeats.load(Ordering::Relaxed),
+            repeats_max: self.repeats_max(),
         }
+    }
+
+    fn repeats_max(&self) -> usize {
+        let share = self.in_flight.now.load(Ordering::Relaxed) * self.repeats_percent.load(Ordering::Relaxed) / 100;
+        share.max(self.repeats_min.load(Ordering::Relaxed))
     }
 
     fn place(self: &Arc<Self>, kind: &Kind, among: fn(&Traffic) -> &AtomicUsize) -> Option<Place> {

@@ -14,6 +14,8 @@ pub mod rule;
 mod sarif;
 pub mod span;
 
+use std::collections::BTreeMap;
+
 pub use rule::{Rule, Severity};
 pub use span::{FileId, Position, Sources, Span, Spanned};
 
@@ -137,6 +139,15 @@ impl Report {
 
     pub fn has_errors(&self) -> bool {
         self.errors() > 0
+    }
+
+    /// How many errors there are of each code.
+    pub fn errors_by_code(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::new();
+        for finding in self.sorted().iter().filter(|finding| finding.rule.severity() == Severity::Error) {
+            *counts.entry(finding.rule.code()).or_default() += 1;
+        }
+        counts
     }
 
     pub fn is_empty(&self) -> bool {

@@ -145,6 +145,7 @@ impl Guard {
 
     /// There is no decision: refuses the call, or lets it go on.
     fn missing(&self, route: &Route, why: String) -> Result<()> {
+        self.misses.one();
         if let Some(times) = self.missed.happened() {
             let (route, guard, backend) = (&*route.name, self.path.path(), &**self.backend.name());
             match self.when_unavailable {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{debug, error};
 
 use super::conversation::Conversation;
@@ -228,6 +229,11 @@ impl Connection {
             let limits = Limits { message_bytes_max: settings.message_bytes_max, now: batch.tick };
             let mut end = None;
             let decoded = self.socket.decode(&mut scratch[..length], limits, |event| {
+                if let Event::Pong = event
+                    && let Some(took) = self.worker.round_trip.answered(self.id, batch.now)
+                {
+                    batch.table.observers.edge.heartbeat.record(took);
+                }
                 self.conversation.hear(event, batch).unwrap_or_else(|reason| {
                     end = Some(reason);
                     Flow::Pause
@@ -322,7 +328,10 @@ impl Connection {
         loop {
             match self.heartbeat.check(now, settings.heartbeat, settings.heartbeat_grace) {
                 Verdict::Quiet(due) => return Ok(due),
-                Verdict::Ask => self.conversation.ask()?,
+                Verdict::Ask => {
+                    self.conversation.ask()?;
+                    self.worker.round_trip.asked(self.id, Instant::now());
+                }
                 Verdict::Dead => return Err(End::close(Close::Dead, "no sign of life")),
             }
         }
@@ -353,6 +362,9 @@ impl Connection {
     /// Says the last words, and gives up what the connection holds.
     fn leave(&mut self, end: &End) {
         debug!(connection = %self.id, ?end, "leaving");
+        if !matches!(self.phase, Phase::Leaving { .. }) {
+            self.worker.tables().load().observers.edge.close(end.label());
+        }
         let left = self.conversation.part(end);
         self.worker.undertaker.bury(left);
         self.socket.discard_messages();

@@ -18,6 +18,7 @@ use crate::push::Resumption;
 use crate::session::secret::ResumeToken;
 use crate::session::{Admitted, Grant, Held, Line};
 use crate::table::{Settings, TableReader};
+use crate::telemetry::labels::Resumed;
 use crate::wire::{Close, Envelope, number, v1};
 
 /// A message that makes a connection's task panic, in tests alone.
@@ -83,7 +84,12 @@ impl Conversation {
         let settings = &tables.load().settings;
         match outcome {
             Ok((admitted, topics)) => self.enter(admitted, Entry { way, id, topics }, tables, settings, now)?,
-            Err(failure) => self.not_admitted(way, id, failure, now)?,
+            Err(failure) => {
+                if way == Way::Resume {
+                    tables.load().observers.edge.resumes.count(Resumed::Failed);
+                }
+                self.not_admitted(way, id, failure, now)?;
+            }
         }
         // Verifying a token costs as much as many calls.
         self.count_token(now)?;
@@ -135,6 +141,8 @@ impl Conversation {
             if entry.way != Way::Resume {
                 return speaker.say(entry.id, &ready);
             }
+            let outcome = if replay.recovered && lost.is_empty() { Resumed::Recovered } else { Resumed::Lost };
+            tables.load().observers.edge.resumes.count(outcome);
             let resumed =
                 v1::Resumed { recovered: replay.recovered, replayed: clamped(replay.missed.len()), lost_topics: lost, ready: Some(ready) };
             speaker.say(entry.id, &resumed)?;

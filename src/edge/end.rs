@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::jitter::jitter;
 use crate::failure::{Failure, Reason};
+use crate::telemetry::labels::Closed;
 use crate::wire::{Close, v1};
 
 /// Over how long clients are asked to come back that were sent away together.
@@ -24,6 +25,15 @@ pub enum End {
 // === impl End ===
 
 impl End {
+    /// As metrics call it.
+    pub fn label(&self) -> Closed {
+        match self {
+            End::Gone => Closed::Gone,
+            End::Client(_) => Closed::Client,
+            End::Gateway { close, .. } => label(*close),
+        }
+    }
+
     /// The gateway closes; `what` is public text for the developer who wonders why.
     pub fn close(close: Close, what: impl Into<Cow<'static, str>>) -> End {
         End::Gateway { close, what: what.into() }
@@ -34,6 +44,31 @@ impl From<Close> for End {
     /// A session that ended while the connection was about to enter it.
     fn from(close: Close) -> End {
         End::close(close, "the session ended")
+    }
+}
+
+fn label(close: Close) -> Closed {
+    match close {
+        Close::GoingAway => Closed::GoingAway,
+        Close::WebSocket => Closed::WebSocket,
+        Close::Unsupported => Closed::Unsupported,
+        Close::NotUtf8 => Closed::NotUtf8,
+        Close::Policy => Closed::Policy,
+        Close::TooLarge => Closed::TooLarge,
+        Close::Internal => Closed::Internal,
+        Close::Restart => Closed::Restart,
+        Close::Shutdown => Closed::Shutdown,
+        Close::Slow => Closed::Slow,
+        Close::TokenExpired => Closed::TokenExpired,
+        Close::Dead => Closed::Dead,
+        Close::Rebalance => Closed::Rebalance,
+        Close::Overloaded => Closed::Overloaded,
+        Close::BadToken => Closed::BadToken,
+        Close::Revoked => Closed::Revoked,
+        Close::Replaced => Closed::Replaced,
+        Close::Protocol => Closed::Protocol,
+        Close::TooManyErrors => Closed::TooManyErrors,
+        Close::Limit => Closed::Limit,
     }
 }
 
@@ -64,5 +99,18 @@ pub fn aborted(close: Close) -> Failure {
             Failure::gateway(Reason::Shutdown, "the gateway stopped before the call ended")
         }
         _ => Failure::gateway(Reason::ConnectionClosed, "the connection was closed before the call ended"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::tally::Label;
+
+    #[test]
+    fn a_close_is_counted_by_its_code() {
+        for close in Close::ALL {
+            assert_eq!(label(close).name(), close.code().to_string());
+        }
     }
 }

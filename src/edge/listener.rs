@@ -19,6 +19,7 @@ use super::proxy;
 use super::seats::Seats;
 use super::upgrade::Arrival;
 use crate::table::{Settings, TableReader};
+use crate::telemetry::labels::Refused;
 
 /// Connections that the kernel completes while we are busy: a whole fleet that comes back after a restart. The kernel may cap it.
 const BACKLOG: i32 = 4096;
@@ -93,11 +94,16 @@ impl Listener {
 
     fn deal(&self, stream: TcpStream, peer: SocketAddr) {
         let table = self.tables.load();
-        let settings = &table.settings;
+        let (settings, counters) = (&table.settings, &table.observers.edge);
+        counters.accepts.one();
         let peer = peer.ip().to_canonical();
-        let Some(mut seat) = self.seats.take(settings) else { return debug!(%peer, "no room, closed") };
+        let Some(mut seat) = self.seats.take(settings) else {
+            counters.refusals.count(Refused::Capacity);
+            return debug!(%peer, "no room, closed");
+        };
         // Whoever a trusted proxy speaks for is known only later.
         if !proxy::is_trusted(peer, &settings.trusted_proxies) && !seat.settle(peer, settings) {
+            counters.refusals.count(Refused::PerIp);
             return debug!(%peer, "too many from this address, closed");
         }
         if let Err(error) = prepare(&stream, settings) {
@@ -105,6 +111,7 @@ impl Listener {
         }
         let worker = seat.deal();
         if self.arrivals[worker.0].try_send(Arrival { stream, peer, seat }).is_err() {
+            counters.refusals.count(Refused::Busy);
             debug!(%peer, "the worker takes no more, closed");
         }
     }

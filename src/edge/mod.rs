@@ -12,7 +12,7 @@
 //! - `conversation`, `control`, `calls`, `speaker`, `own`: what it says, and what is said to it
 //! - `streaming`, `streams`: messages of streams, both ways
 //! - `admission`, `topics`, `line`: who it is, what it hears, and the way from its session to it
-//! - `heartbeat`, `standing`, `end`, `jitter`: how long, and how it ends
+//! - `heartbeat`, `round_trip`, `standing`, `end`, `jitter`: how long, and how it ends
 
 mod admission;
 mod calls;
@@ -31,6 +31,7 @@ mod proxy;
 mod pulse;
 mod refusal;
 mod request;
+mod round_trip;
 mod seats;
 mod socket;
 mod speaker;
@@ -134,6 +135,12 @@ impl Edge {
     pub fn counter(&self) -> impl Fn() -> u32 + Send + Sync + use<> {
         let seats = Arc::clone(&self.seats);
         move || seats.taken()
+    }
+
+    /// How many of them are of clients that nobody knows, for whoever outlives this borrow.
+    pub fn anonymous_counter(&self) -> impl Fn() -> u32 + Send + Sync + use<> {
+        let seats = Arc::clone(&self.seats);
+        move || seats.anonymous()
     }
 
     /// The bounds on what waits for clients to read it, and how much that is.

@@ -12,6 +12,7 @@ use http_body_util::Full;
 use super::jitter::jitter;
 use super::seats::Full as NoSeat;
 use crate::table::Settings;
+use crate::telemetry::labels::Refused;
 
 /// The span over which refused clients are asked to come back: they came together, and should not come back together.
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
@@ -57,6 +58,21 @@ impl Refusal {
             _ => {}
         }
         response
+    }
+
+    /// As metrics call it; nothing for what is no mistake.
+    pub fn label(&self) -> Option<Refused> {
+        Some(match self {
+            Refusal::Welcome | Refusal::KeySet => return None,
+            Refusal::Bad(_) => Refused::Handshake,
+            Refusal::NotFound => Refused::Path,
+            Refusal::Version => Refused::Version,
+            Refusal::Subprotocol => Refused::Subprotocol,
+            Refusal::Origin => Refused::Origin,
+            Refusal::Contradiction => Refused::Proxy,
+            Refusal::Full(NoSeat::Gateway) => Refused::Capacity,
+            Refusal::Full(NoSeat::Address) => Refused::PerIp,
+        })
     }
 
     fn status(&self) -> StatusCode {

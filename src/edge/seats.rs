@@ -73,6 +73,11 @@ impl Seats {
         self.taken.load(Ordering::Relaxed)
     }
 
+    /// How many of them are of clients that nobody knows.
+    pub fn anonymous(&self) -> u32 {
+        self.anonymous.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Household, u32, RandomState>> {
         self.by_address.lock().expect("nothing that holds the counts panics")
     }

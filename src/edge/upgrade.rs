@@ -31,6 +31,8 @@ use super::seats::{Full as NoSeat, Seat};
 use super::socket::{Stream, linger};
 use super::tls;
 use crate::table::Settings;
+use crate::telemetry::labels::Refused;
+use crate::telemetry::tally::Tally;
 
 /// The head of a request fits one packet; this is for a phone that loses it a few times. It runs from the first moment of silence.
 const HEAD_WAIT: Duration = Duration::from_secs(5);
@@ -66,6 +68,7 @@ struct Gate<'a> {
     /// The port of the operator's door.
     admin: u16,
     warned: &'a AtomicBool,
+    refusals: &'a Tally<Refused>,
     state: Mutex<State>,
 }
 
@@ -77,30 +80,34 @@ struct State {
 
 /// Takes a socket through its handshakes. Nothing: it was refused, and is closed. `admin` is the port of the operator's door; `warned`
 /// remembers whether a stranger's headers were logged.
-pub async fn upgrade(arrival: Arrival, settings: &Settings, admin: u16, warned: &AtomicBool) -> Option<Upgraded> {
+pub async fn upgrade(arrival: Arrival, settings: &Settings, admin: u16, warned: &AtomicBool, refusals: &Tally<Refused>) -> Option<Upgraded> {
     let Arrival { stream, mut peer, seat } = arrival;
     let mut stream = TcpStream::from_std(stream).ok()?;
     if settings.proxy_protocol && proxy::is_trusted(peer, &settings.trusted_proxies) {
         match proxy::read_header(&mut stream).await {
             Ok(source) => peer = source.map_or(peer, |source| source.ip().to_canonical()),
             Err(error) => {
+                refusals.count(Refused::Proxy);
                 debug!(%peer, %error, "no PROXY protocol header");
                 return None;
             }
         }
     }
     let stream = match &settings.tls {
-        Some(certificate) => tls::accept(Arc::clone(&certificate.config), stream).await?,
+        Some(certificate) => {
+            let accepted = tls::accept(Arc::clone(&certificate.config), stream).await;
+            accepted.or_else(|| refused(refusals, Refused::Tls))?
+        }
         None => Stream::Plain(stream),
     };
-    let gate = Gate { settings, admin, warned, state: Mutex::new(State { peer, seat, agreed: None }) };
+    let gate = Gate { settings, admin, warned, refusals, state: Mutex::new(State { peer, seat, agreed: None }) };
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), gate)
         .without_shutdown();
-    let parts = timeout(HTTP_WAIT, served).await.ok()?.ok()?;
+    let parts = timeout(HTTP_WAIT, served).await.ok().and_then(Result::ok).or_else(|| refused(refusals, Refused::Handshake))?;
     let stream = parts.io.into_inner();
     let State { peer, seat, agreed } = parts.service.state.into_inner().expect("the gate does not panic");
     match agreed {
@@ -113,6 +120,12 @@ pub async fn upgrade(arrival: Arrival, settings: &Settings, admin: u16, warned: 
     }
 }
 
+/// Nothing, for a reason that was told to nobody but metrics.
+fn refused<T>(refusals: &Tally<Refused>, cause: Refused) -> Option<T> {
+    refusals.count(cause);
+    None
+}
+
 // === impl Gate ===
 
 impl Service<Request<Incoming>> for Gate<'_> {
@@ -123,7 +136,10 @@ impl Service<Request<Incoming>> for Gate<'_> {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let answer = match self.agree(&request) {
             Ok(offer) => self.switch(&mut request, offer),
-            Err(refusal) => refusal.response(request.headers(), self.settings),
+            Err(refusal) => {
+                refusal.label().inspect(|cause| self.refusals.count(*cause));
+                refusal.response(request.headers(), self.settings)
+            }
         };
         ready(Ok(answer))
     }
@@ -203,7 +219,7 @@ mod tests {
         let (stream, peer) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
         let seat = Seats::new(1).take(&settings).unwrap();
-        let upgraded = upgrade(Arrival { stream, peer: peer.ip(), seat }, &settings, 7081, &AtomicBool::new(false)).await;
+        let upgraded = upgrade(Arrival { stream, peer: peer.ip(), seat }, &settings, 7081, &AtomicBool::new(false), &Tally::default()).await;
         let answer = tokio::task::spawn_blocking(|| client.join().unwrap().0).await.unwrap();
         (answer, upgraded)
     }

@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::conversation::Batch;
 use super::own::OwnMessages;
 use super::pulse::{self, Pulse};
+use super::round_trip::RoundTrip;
 use super::socket::SCRATCH_BYTES;
 use super::undertaker::Undertaker;
 use super::upgrade::{Arrival, upgrade};
@@ -54,6 +55,7 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     pub pulse: Arc<Pulse>,
     pub undertaker: Undertaker,
+    pub round_trip: RoundTrip,
     /// Rung for its connections from other threads.
     pub bell: Arc<Bell>,
     /// What one connection reads, during one poll.
@@ -85,7 +87,7 @@ impl Worker {
     fn new(id: WorkerId, shared: Arc<Shared>) -> Worker {
         let pulse = Pulse::new(Arc::clone(&shared.held));
         let scratch = Mutex::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
-        Worker { id, shared, pulse, undertaker: Undertaker::default(), bell: Arc::default(), scratch }
+        Worker { id, shared, pulse, undertaker: Undertaker::default(), round_trip: RoundTrip::default(), bell: Arc::default(), scratch }
     }
 
     /// A worker without a thread, for tests.
@@ -164,7 +166,7 @@ impl Worker {
 /// One socket, from its arrival to the task that is its connection: a fresh one, because a handshake's task is several times as large.
 async fn serve(arrival: Arrival, worker: Arc<Worker>) {
     let table = worker.tables().load();
-    if let Some(upgraded) = upgrade(arrival, &table.settings, worker.shared.admin, &worker.shared.warned).await {
+    if let Some(upgraded) = upgrade(arrival, &table.settings, worker.shared.admin, &worker.shared.warned, &table.observers.edge.refusals).await {
         tokio::spawn(Connection::new(upgraded, worker).run());
     }
 }

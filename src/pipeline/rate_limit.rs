@@ -134,6 +134,18 @@ pub fn admit(limits: &[LimitUse], facts: &Facts<'_>, now: Instant) -> Result<Pas
     Ok(passed)
 }
 
+// === impl Mode ===
+
+impl Mode {
+    /// As it is written in a route file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Enforce => "enforce",
+            Mode::DryRun => "dry_run",
+        }
+    }
+}
+
 // === impl Limiter ===
 
 impl Limiter {
@@ -141,6 +153,14 @@ impl Limiter {
         let gcra = Gcra::new(spec.count, spec.per, spec.burst);
         let buckets = Buckets::new(spec.keys_max);
         Arc::new(Limiter { spec, gcra, buckets, started: now, refused: AtomicU64::new(0) })
+    }
+
+    /// One that takes the place of another: its buckets are full, and what was counted in the same mode is counted on.
+    pub fn after(before: Option<&Limiter>, spec: LimitSpec, now: Instant) -> Arc<Limiter> {
+        let refused = before.filter(|before| before.spec.mode == spec.mode).map_or(0, Limiter::refused);
+        let limiter = Limiter::new(spec, now);
+        limiter.refused.store(refused, Relaxed);
+        limiter
     }
 
     pub fn spec(&self) -> &LimitSpec {

@@ -34,6 +34,9 @@ pub struct Entry {
     /// Whoever hears this says whether the message was written: this one, or the last one of a topic.
     #[prost(message, optional, tag = "5")]
     pub asked: Option<Asked>,
+    /// When it was said, in milliseconds since 1970; 0 where that does not matter.
+    #[prost(uint64, tag = "6")]
+    pub said_ms: u64,
 }
 
 /// Who has to leave a topic.

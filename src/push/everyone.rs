@@ -27,11 +27,14 @@ const RETRY: Duration = Duration::from_millis(500);
 impl Hub {
     /// Sends a message to every session of every node. Who is not there misses it. How many nodes hear it; they are `asked`, or not.
     pub(super) async fn to_everyone(&self, number: u32, payload: Bytes, asked: Option<Asked>) -> Result<u64> {
-        let entry = Entry { number, payload, asked, ..Entry::default() };
-        self.0.store.publish(CHANNEL, entry.encode_to_vec().into()).await.map_err(store_failed)
+        let entry = Entry { number, payload, asked, said_ms: self.0.clock.now_ms(), ..Entry::default() };
+        let hearing = self.0.store.publish(CHANNEL, entry.encode_to_vec().into()).await.map_err(store_failed)?;
+        self.0.sessions.pushes().published.one();
+        Ok(hearing)
     }
 
     async fn hear_for_all(&self, entry: Entry) {
+        self.note_lag(&entry);
         let sessions = self.0.sessions.all();
         let keeping = self.say_to(&sessions, &entry);
         let Some(asked) = entry.asked else { return };

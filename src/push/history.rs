@@ -81,9 +81,10 @@ impl Histories {
     /// Adds a message to a topic's history, and has it heard. `seen` is the last place that this node knows of: an offset that is not
     /// behind it is of a log that has lost entries, and the topic gets another.
     pub async fn append(&self, topic: &Arc<str>, bounds: Bounds, number: u32, payload: Bytes, seen: Option<&Position>) -> Result<Position> {
+        let said_ms = self.0.clock.now_ms();
         for _ in 0..ATTEMPTS_MAX {
             let known = self.known(topic, bounds).await?;
-            let entry = Entry { epoch: known.epoch.to_string(), number, payload: payload.clone(), ..Entry::default() };
+            let entry = Entry { epoch: known.epoch.to_string(), number, payload: payload.clone(), said_ms, ..Entry::default() };
             let batch = self.holding(topic, &known, bounds).append_announced(
                 log(topic, &known.epoch),
                 entry.encode_to_vec(),

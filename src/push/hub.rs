@@ -22,6 +22,7 @@ use super::history::{Histories, channel, unkept};
 use super::inbox::Inboxes;
 use super::topic::{Topic, Turn};
 use super::{listen, presence};
+use crate::clock::Clock;
 use crate::failure::{Failure, Reason, Result};
 use crate::session::{Publication, Sessions};
 use crate::store::{Store, StoreError};
@@ -47,6 +48,7 @@ pub struct Hub(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub sessions: Sessions,
     pub store: Store,
+    pub clock: Clock,
     pub runtime: Handle,
     pub histories: Histories,
     pub presence: presence::Dirty,
@@ -81,11 +83,12 @@ struct Open {
 
 impl Hub {
     /// No topics yet. What waits runs on `runtime`.
-    pub fn new(sessions: Sessions, store: Store, clock: crate::clock::Clock, runtime: Handle) -> Hub {
+    pub fn new(sessions: Sessions, store: Store, clock: Clock, runtime: Handle) -> Hub {
         Hub(Arc::new(Inner {
             sessions,
-            histories: Histories::new(store.clone(), clock),
+            histories: Histories::new(store.clone(), clock.clone()),
             store,
+            clock,
             runtime,
             presence: presence::Dirty::default(),
             inboxes: Inboxes::new(),
@@ -101,7 +104,7 @@ impl Hub {
     /// A hub over a store in memory that nobody else has, for tests of the rooms above.
     #[cfg(test)]
     pub fn for_tests(sessions: &Sessions) -> Hub {
-        let clock = crate::clock::Clock::system();
+        let clock = Clock::system();
         let store = Store::new(crate::store::memory::Memory::new(clock.clone()));
         Hub::new(sessions.clone(), store, clock, sessions.runtime().clone())
     }
@@ -132,22 +135,33 @@ impl Hub {
         number: u32,
         payload: Bytes,
     ) -> std::result::Result<Option<Position>, StoreError> {
-        match rule.history {
+        let at = match rule.history {
             Some(bounds) => {
                 let seen = self.opened(topic).and_then(|topic| topic.at());
-                self.0.histories.append(topic, bounds, number, payload, seen.as_ref()).await.map(Some)
+                Some(self.0.histories.append(topic, bounds, number, payload, seen.as_ref()).await?)
             }
             None => {
-                let entry = Entry { number, payload, ..Entry::default() };
+                let entry = Entry { number, payload, said_ms: self.0.clock.now_ms(), ..Entry::default() };
                 self.0.store.publish(&channel(topic), unkept(&entry)).await?;
-                Ok(None)
+                None
             }
+        };
+        self.0.sessions.pushes().published.one();
+        Ok(at)
+    }
+
+    /// A message was heard here that some node has said: how long it took.
+    pub(super) fn note_lag(&self, entry: &Entry) {
+        if entry.said_ms > 0 {
+            let lag = self.0.clock.now_ms().saturating_sub(entry.said_ms);
+            self.0.sessions.pushes().lag.record(Duration::from_millis(lag));
         }
     }
 
     /// The same for an effect, which nobody waits for. What is published to one topic goes out in this order, one after the other.
     pub fn publish_later(&self, topic: String, number: u32, payload: Bytes) {
         let Ok(room) = Arc::clone(&self.0.publishing).try_acquire_owned() else {
+            self.0.sessions.pushes().unpublished.one();
             return tracing::warn!(topic, number, "too much waits to be published, this is lost");
         };
         let later = Later { number, payload, _room: room };
@@ -175,6 +189,7 @@ impl Hub {
                 published = self.publish(&topic, number, payload.clone()).await;
             }
             if let Err(failure) = published {
+                self.0.sessions.pushes().unpublished.one();
                 let (reason, cause) = (failure.reason(), failure.cause());
                 tracing::warn!(topic, number, reason, cause, "could not be published: {}", failure.message());
             }
@@ -273,6 +288,11 @@ impl Hub {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What the histories of these topics hold in bytes, as far as it can be told from what was heard.
+    pub fn history_bytes(&self) -> u64 {
+        self.lock().values().map(|open| open.topic.history_bytes()).sum()
     }
 
     pub(super) fn next_turn(&self) -> Turn {

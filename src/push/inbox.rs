@@ -94,6 +94,7 @@ impl Hub {
         let batch = Batch::new(Durability::Durable).append(log(user), entry.encode_to_vec(), BOUNDS);
         let offsets = self.0.store.write(batch).await.map_err(store_failed)?;
         let place = Place(offsets.first().copied().unwrap_or(0));
+        self.0.sessions.pushes().published.one();
         let mut told = Reached::default();
         for record in self.0.sessions.list(user).await? {
             if record.node == self.0.sessions.node() {

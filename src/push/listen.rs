@@ -76,6 +76,7 @@ async fn hear(hub: &Hub, topic: &Arc<Topic>, offset: u64, entry: Entry) -> Resul
         hub.asked_of_topic(topic, asked).await;
         return Ok(());
     }
+    hub.note_lag(&entry);
     match topic.next(&entry.epoch, offset) {
         Next::Old => Ok(()),
         Next::Missing => fetch(hub, topic).await,

@@ -32,6 +32,8 @@ struct State {
     /// The last entry that was said here. Nothing while that is not known, and in a topic without a history.
     at: Option<Position>,
     hearers: Slab<Hearer>,
+    /// What was said here: how many messages, and bytes of them.
+    said: (u64, u64),
 }
 
 struct Hearer {
@@ -100,7 +102,7 @@ pub struct CaughtUp {
 
 impl Topic {
     pub fn new(name: Arc<str>, rule: Arc<TopicRule>) -> Topic {
-        Topic { name, rule, members: AtomicU32::new(0), state: Mutex::new(State { at: None, hearers: Slab::new() }) }
+        Topic { name, rule, members: AtomicU32::new(0), state: Mutex::new(State { at: None, hearers: Slab::new(), said: (0, 0) }) }
     }
 
     /// Gives a session a seat, or lets it keep the one it has; it catches up. Who heard the topic on another node keeps the seat whatever
@@ -132,7 +134,7 @@ impl Topic {
         tell: impl FnOnce(&CaughtUp) -> Result<(), E>,
     ) -> Result<bool, E> {
         let mut state = self.lock();
-        let State { at, hearers } = &mut *state;
+        let State { at, hearers, .. } = &mut *state;
         let count = u32::try_from(hearers.len()).unwrap_or(u32::MAX);
         let Some(hearer) = hearers.get_mut(index).filter(|hearer| Arc::ptr_eq(&hearer.session, session)) else { return Ok(false) };
         let is_from_now = matches!(asked, Asked::FromNow);
@@ -235,7 +237,9 @@ impl Topic {
         if is_placed {
             state.at = at;
         }
-        let State { at: said, hearers } = &mut *state;
+        state.said.0 += 1;
+        state.said.1 += publication.payload.len() as u64;
+        let State { at: said, hearers, .. } = &mut *state;
         let place = if is_placed { said.as_ref() } else { None };
         hearers.iter_mut().for_each(|(_, hearer)| hearer.hear(place, publication));
         state.hearers.len()
@@ -246,6 +250,16 @@ impl Topic {
         if at.is_some() {
             self.lock().at = at;
         }
+    }
+
+    /// What its history holds in bytes: as many messages as it may, or as there were, of the size that those had which were heard here.
+    pub fn history_bytes(&self) -> u64 {
+        let Some(bounds) = self.rule.history else { return 0 };
+        let state = self.lock();
+        let (messages, bytes) = state.said;
+        let kept = state.at.as_ref().map_or(0, |at| at.offset.min(bounds.count.into()));
+        let estimated = bytes.checked_div(messages).unwrap_or(0) * kept;
+        bounds.bytes.map_or(estimated, |most| estimated.min(most))
     }
 
     /// The sessions that hear it, whoever has not caught up yet included.

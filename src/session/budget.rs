@@ -4,6 +4,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use crate::telemetry::push_counters::OutboxCounters;
+
 /// Shared by all outboxes of the process. Both bounds may change while it runs; what waits already is not thrown away.
 pub struct Budget {
     /// The most bytes that may wait in one outbox. Written by a reload.
@@ -14,13 +16,20 @@ pub struct Budget {
     ///
     /// It guards no other memory, hence relaxed everywhere.
     used: AtomicUsize,
+    /// What becomes of pushes.
+    pub pushes: OutboxCounters,
 }
 
 // === impl Budget ===
 
 impl Budget {
     pub fn new(outbox_bytes_max: usize, bytes_max: usize) -> Budget {
-        Budget { outbox_bytes_max: AtomicUsize::new(outbox_bytes_max), bytes_max: AtomicUsize::new(bytes_max), used: AtomicUsize::new(0) }
+        Budget {
+            outbox_bytes_max: AtomicUsize::new(outbox_bytes_max),
+            bytes_max: AtomicUsize::new(bytes_max),
+            used: AtomicUsize::new(0),
+            pushes: OutboxCounters::default(),
+        }
     }
 
     /// Sets both bounds, for what is appended from now on.
@@ -32,6 +41,11 @@ impl Budget {
     /// The bytes that wait in all outboxes.
     pub fn used(&self) -> usize {
         self.used.load(Relaxed)
+    }
+
+    /// The most bytes that may wait in all of them.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max.load(Relaxed)
     }
 
     /// The most bytes that may wait in one outbox; never more than in all.

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use super::bell::Bell;
 use super::budget::Budget;
 use super::publication::{OnSlow, Publication};
+use crate::telemetry::labels::Dropped;
 use crate::wire::Close;
 use lane::Lane;
 pub use mark::{Fate, Mark};
@@ -141,6 +142,7 @@ impl Outbox {
             }
             state.sleeper.take()
         };
+        self.budget.pushes.delivered.one();
         self.wake(sleeper);
         Ok(())
     }
@@ -151,9 +153,15 @@ impl Outbox {
         let sleeper = {
             let mut state = self.lock();
             match self.add(&mut state, publication, frame) {
-                Ok(()) => {}
-                Err(_) if publication.rule == OnSlow::DropOldest && state.lane().lose(publication, 1) => state.count_loss(),
-                Err(full) => return Err(full),
+                Ok(()) => self.budget.pushes.delivered.one(),
+                Err(_) if publication.rule == OnSlow::DropOldest && state.lane().lose(publication, 1) => {
+                    state.count_loss();
+                    self.budget.pushes.dropped.count(Dropped::DropOldest);
+                }
+                Err(full) => {
+                    self.budget.pushes.dropped.count(Dropped::Disconnect);
+                    return Err(full);
+                }
             }
             state.sleeper.take()
         };
@@ -303,6 +311,7 @@ impl Outbox {
         {
             self.budget.give_back(bytes);
             state.count_loss();
+            self.budget.pushes.dropped.count(Dropped::Conflate);
             replaced = count;
         }
         self.make_room(state, frame.len())?;

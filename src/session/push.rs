@@ -82,6 +82,7 @@ impl Sessions {
                 }
             }
         }
+        self.0.pushes.published.one();
         Ok(reached)
     }
 }

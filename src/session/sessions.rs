@@ -29,6 +29,7 @@ use crate::clock::{Clock, to_millis};
 use crate::failure::{Failure, Reason, Result};
 use crate::random;
 use crate::store::{Batch, Durability, Store, StoreError};
+use crate::telemetry::push_counters::PushCounters;
 
 /// How much may be asked of the back room at once. Beyond it one waits, and in the end is told that there is no room.
 const ASKED_MAX: usize = 1024;
@@ -77,6 +78,8 @@ pub(super) struct Inner {
     pub turns: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// The process is about to end: rings are parked in the store.
     pub draining: AtomicBool,
+    /// What is counted of pushes.
+    pub pushes: PushCounters,
 }
 
 // === impl Sessions ===
@@ -98,7 +101,13 @@ impl Sessions {
             questions: Questions::new(),
             turns: Mutex::default(),
             draining: AtomicBool::new(false),
+            pushes: PushCounters::default(),
         }))
+    }
+
+    /// What is counted of pushes, to sessions and to topics.
+    pub fn pushes(&self) -> &PushCounters {
+        &self.0.pushes
     }
 
     pub fn settings(&self) -> SessionSettings {

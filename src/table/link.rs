@@ -35,9 +35,10 @@ use crate::push::rules::{Delivery, PushPlan};
 use crate::registry;
 use crate::services::auth;
 use crate::session::Sessions;
-use crate::telemetry::counters::RouteCounters;
+use crate::telemetry::counters::{RouteCounters, UNKNOWN};
 use crate::telemetry::observers::Observers;
 use crate::telemetry::seldom::Seldom;
+use crate::telemetry::tally::Counter;
 
 /// How often the log says that a guard does not decide.
 const GUARD_WARNED_EVERY: Duration = Duration::from_secs(10);
@@ -53,6 +54,8 @@ pub struct Living {
     key_sets: HashMap<KeySetSpec, Arc<KeySet>>,
     refusals: Arc<Refusals>,
     counters: HashMap<Arc<str>, Arc<RouteCounters>>,
+    /// By the rpc of guards.
+    misses: HashMap<PathAndQuery, Arc<Counter>>,
     observers: Arc<Observers>,
     /// What the last plan that was linked tells the services, and where they look.
     signing: Option<Arc<Signing>>,
@@ -95,6 +98,7 @@ impl Living {
             key_sets: HashMap::new(),
             refusals: Arc::default(),
             counters: HashMap::new(),
+            misses: HashMap::new(),
             observers,
             signing: None,
             accounts: Arc::default(),
@@ -123,7 +127,8 @@ impl Living {
         self.accounts = Arc::clone(&plan.settings.accounts);
         self.registry = Arc::new(plan.registry);
 
-        let mut guards = Guards { backends: &backends, headers: Arc::new(backend::headers([])), missed: HashMap::new() };
+        let headers = Arc::new(backend::headers([]));
+        let mut guards = Guards { backends: &backends, headers, missed: HashMap::new(), before: &self.misses, misses: HashMap::new() };
         let generation_header = HeaderValue::from(generation.0);
         let counters: HashMap<_, _> = plan.routes.iter().map(|route| (Arc::clone(&route.name), self.counters(&route.name))).collect();
         let routes = plan.routes.into_iter().map(|route| {
@@ -131,6 +136,7 @@ impl Living {
             (route.number.0, Arc::new(link_route(route, &backends, &limiters, &mut guards, generation_header.clone(), observed)))
         });
         let routes = routes.collect();
+        self.misses = guards.misses;
         self.counters = counters;
         Table {
             generation,
@@ -143,10 +149,12 @@ impl Living {
             permissions: plan.permissions,
             catalogue_hash: plan.catalogue_hash,
             backends,
+            limiters,
             routes: Index::new(routes),
             pushes: Index::new(pushes.into_iter().map(|push| (push.number.0, push)).collect()),
             topics: plan.topics,
             locks: plan.locks.into(),
+            _alive: self.observers.tables.join(),
         }
     }
 
@@ -201,13 +209,17 @@ impl Living {
     }
 
     fn counters(&self, route: &Arc<str>) -> Arc<RouteCounters> {
-        self.counters.get(route).cloned().unwrap_or_default()
+        match &**route {
+            // Whatever is counted under one name is counted together.
+            UNKNOWN => Arc::clone(&self.observers.unrouted),
+            _ => self.counters.get(route).cloned().unwrap_or_default(),
+        }
     }
 
     fn limiter(&self, spec: LimitSpec) -> Arc<Limiter> {
         match self.limiters.get(&spec.name) {
             Some(alive) if *alive.spec() == spec => Arc::clone(alive),
-            _ => Limiter::new(spec, Instant::now()),
+            before => Limiter::after(before.map(|before| &**before), spec, Instant::now()),
         }
     }
 }
@@ -222,11 +234,16 @@ struct Guards<'a> {
     backends: &'a [Arc<Backend>],
     headers: Arc<HeaderMap>,
     missed: HashMap<(usize, PathAndQuery), Arc<Seldom>>,
+    /// What was counted before, and what is counted from now on.
+    before: &'a HashMap<PathAndQuery, Arc<Counter>>,
+    misses: HashMap<PathAndQuery, Arc<Counter>>,
 }
 
 impl Guards<'_> {
     fn link(&mut self, plan: GuardPlan) -> Guard {
         let missed = self.missed.entry((plan.backend, plan.path.clone())).or_insert_with(|| Arc::new(Seldom::new(GUARD_WARNED_EVERY)));
+        let before = || self.before.get(&plan.path).cloned().unwrap_or_default();
+        let misses = self.misses.entry(plan.path.clone()).or_insert_with(before);
         Guard {
             backend: Arc::clone(&self.backends[plan.backend]),
             path: plan.path,
@@ -236,6 +253,7 @@ impl Guards<'_> {
             send_payload: plan.send_payload,
             metadata: plan.metadata,
             missed: Arc::clone(missed),
+            misses: Arc::clone(misses),
         }
     }
 }

@@ -37,7 +37,7 @@ use crate::id::{Generation, Protocol};
 use crate::pipeline::auth::Verifier;
 use crate::pipeline::call::Caller;
 use crate::pipeline::permission::{PermissionId, Permissions};
-use crate::pipeline::rate_limit::{KeyValue, LimitUse};
+use crate::pipeline::rate_limit::{KeyValue, LimitUse, Limiter};
 use crate::proto::{Method, Redact, Stamp, Walk};
 use crate::push::Hub;
 use crate::push::rules::PushPlan;
@@ -45,6 +45,9 @@ use crate::session::Sessions;
 use crate::telemetry::counters::RouteCounters;
 use crate::telemetry::observers::Observers;
 use crate::telemetry::seldom::Seldom;
+#[cfg(test)]
+use crate::telemetry::tally::Population;
+use crate::telemetry::tally::{Counter, Member};
 use crate::tls::Certificate;
 
 /// Everything the data path needs to know, of one generation. A clone has the same rules and shares what is alive.
@@ -66,11 +69,15 @@ pub struct Table {
     pub catalogue_hash: String,
     /// Every backend, in the order of their declaration.
     pub backends: Vec<Arc<Backend>>,
+    /// Every limit, in the order of their declaration.
+    pub limiters: Vec<Arc<Limiter>>,
     routes: Index<Arc<Route>>,
     pushes: Index<Arc<PushPlan>>,
     topics: Vec<TopicPlan>,
     /// Descriptors that backends tell, for whoever looks whether they still tell them.
     pub locks: Arc<[plan::LockPlan]>,
+    /// Counts the tables that somebody holds.
+    _alive: Member,
 }
 
 /// One protocol number and its whole policy, ready to be used.
@@ -124,8 +131,10 @@ pub struct Guard {
     pub send_payload: bool,
     /// Metadata keys that it may set.
     pub metadata: Vec<Arc<str>>,
-    /// How often it did not decide. Routes with the same guard share it.
+    /// That it did not decide is said now and then. Routes with the same guard share it.
     pub missed: Arc<Seldom>,
+    /// How often it did not. Guards of the same rpc share it, also those of earlier tables.
+    pub misses: Arc<Counter>,
 }
 
 // === impl Table ===
@@ -154,10 +163,12 @@ impl Table {
             permissions: Permissions::compile(&[], &[]),
             catalogue_hash: String::new(),
             backends: Vec::new(),
+            limiters: Vec::new(),
             routes: Index::new(Vec::new()),
             pushes: Index::new(Vec::new()),
             topics: Vec::new(),
             locks: Arc::default(),
+            _alive: Population::default().join(),
         }
     }
 

@@ -1,6 +1,11 @@
 //! Who hears of every call that ends. There is one of it in a gateway, and every table holds it.
 
+use std::sync::Arc;
+
+use super::counters::RouteCounters;
+use super::edge_counters::EdgeCounters;
 use super::errors::Errors;
+use super::tally::Population;
 use super::taps::Taps;
 use super::tracer::Tracer;
 
@@ -10,4 +15,9 @@ pub struct Observers {
     pub errors: Errors,
     pub taps: Taps,
     pub tracer: Tracer,
+    /// What is counted of calls whose numbers are not routed, and of a route that is called as they are.
+    pub unrouted: Arc<RouteCounters>,
+    pub edge: EdgeCounters,
+    /// Tables that somebody holds.
+    pub tables: Population,
 }

@@ -11,4 +11,9 @@ impl Taps {
     pub fn is_open(&self) -> bool {
         false
     }
+
+    /// How many watch.
+    pub fn watchers(&self) -> usize {
+        0
+    }
 }

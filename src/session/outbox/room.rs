@@ -5,6 +5,7 @@
 
 use super::lane::Loss;
 use super::{Full, Outbox, State};
+use crate::telemetry::labels::Dropped;
 
 // === impl Outbox ===
 
@@ -52,8 +53,12 @@ impl Outbox {
     /// Drops one message, of the first kind of which there is one.
     fn drop_oldest(&self, state: &mut State, losses: &[Loss]) -> bool {
         let Some(lane) = &mut state.lane else { return false };
-        let Some(bytes) = losses.iter().find_map(|loss| lane.drop_oldest(*loss)) else { return false };
+        let Some((loss, bytes)) = losses.iter().find_map(|loss| Some((*loss, lane.drop_oldest(*loss)?))) else { return false };
         self.budget.give_back(bytes);
+        self.budget.pushes.dropped.count(match loss {
+            Loss::Oldest => Dropped::DropOldest,
+            Loss::LatestState => Dropped::Conflate,
+        });
         state.count_loss();
         true
     }
