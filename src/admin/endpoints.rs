@@ -6,7 +6,7 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use super::{Admin, Reply, api, backends, descriptors, error, health, is_json, is_operator, notify, sessions, templates};
+use super::{Admin, Reply, api, backends, descriptors, error, errors, health, is_json, is_operator, notify, sessions, templates};
 
 /// One of them.
 pub struct Endpoint {
@@ -35,6 +35,7 @@ pub enum Asked {
     Statistics,
     Backends,
     Descriptors,
+    Errors,
     Sessions,
     Revoke,
     Push,
@@ -64,6 +65,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/statistics", Asked::Statistics, "what there is on this node, and what was counted"),
     get("/api/v1/backends", Asked::Backends, "every backend with its endpoints"),
     get("/api/v1/descriptors", Asked::Descriptors, "whether backends still tell what their locks hold"),
+    get("/api/v1/errors", Asked::Errors, "how often which failure was seen, and the last examples"),
     get("/api/v1/sessions", Asked::Sessions, "the sessions of a user, on all nodes"),
     post("/api/v1/revoke", Asked::Revoke, "ends a session, all sessions of a user, or believes a token no longer"),
     post("/api/v1/push", Asked::Push, "sends a message to a user or a session"),
@@ -128,6 +130,7 @@ impl Asked {
             Asked::Statistics => api::statistics(admin),
             Asked::Backends => backends::list(admin),
             Asked::Descriptors => descriptors::list(admin),
+            Asked::Errors => errors::list(admin),
             Asked::Sessions => sessions::list(admin, request.uri().query()).await,
             Asked::Revoke => sessions::revoke(admin, request).await,
             Asked::Push => sessions::push(admin, request).await,

@@ -5,6 +5,7 @@
 //! - `api`: `POST /api/v1/reload`, `GET /api/v1/statistics`
 //! - `backends`: `GET /api/v1/backends`
 //! - `descriptors`: `GET /api/v1/descriptors`
+//! - `errors`: `GET /api/v1/errors`
 //! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
 //! - `notify`, `templates`: `POST /api/v1/notify`, `POST /api/v1/templates`
 //!
@@ -15,6 +16,7 @@ mod api;
 mod backends;
 mod descriptors;
 mod endpoints;
+mod errors;
 mod health;
 mod notify;
 mod sessions;

@@ -1,5 +1,6 @@
 //! Who hears of every call that ends. There is one of it in a gateway, and every table holds it.
 
+use super::chance::Chance;
 use super::errors::Errors;
 use super::taps::Taps;
 use super::tracer::Tracer;
@@ -10,4 +11,6 @@ pub struct Observers {
     pub errors: Errors,
     pub taps: Taps,
     pub tracer: Tracer,
+    /// Whether a success is part of the sample that is logged.
+    pub chance: Chance,
 }
