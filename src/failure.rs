@@ -36,7 +36,7 @@ pub enum Code {
 }
 
 /// Who said no.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Source {
     Gateway,
     Backend,
@@ -177,6 +177,18 @@ impl Code {
             Code::Unavailable => "UNAVAILABLE",
             Code::DataLoss => "DATA_LOSS",
             Code::Unauthenticated => "UNAUTHENTICATED",
+        }
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// The name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Gateway => "gateway",
+            Source::Backend => "backend",
         }
     }
 }

@@ -7,7 +7,8 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::{
-    Admin, Reply, api, backends, dashboard, descriptors, error, health, is_json, is_operator, messages, metrics, notify, sessions, statistics, templates,
+    Admin, Reply, api, backends, dashboard, descriptors, error, errors, health, is_json, is_operator, messages, metrics, notify, sessions,
+    statistics, templates,
 };
 
 /// One of them.
@@ -40,6 +41,7 @@ pub enum Asked {
     Descriptors,
     Message,
     Edge,
+    Errors,
     Sessions,
     Revoke,
     Push,
@@ -74,6 +76,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/descriptors", Asked::Descriptors, "whether backends still tell what their locks hold"),
     get("/api/v1/messages/{number}", Asked::Message, "the types of a route's messages with a request to begin with, or a push's"),
     get("/api/v1/edge", Asked::Edge, "where clients of this node connect"),
+    get("/api/v1/errors", Asked::Errors, "how often which failure was seen, and the last examples"),
     get("/api/v1/sessions", Asked::Sessions, "the sessions of a user, on all nodes"),
     post("/api/v1/revoke", Asked::Revoke, "ends a session, all sessions of a user, or believes a token no longer"),
     post("/api/v1/push", Asked::Push, "sends a message to a user or a session"),
@@ -144,6 +147,7 @@ impl Asked {
             Asked::Descriptors => descriptors::list(admin),
             Asked::Message => messages::show(admin, parts[0]),
             Asked::Edge => messages::edge(admin),
+            Asked::Errors => errors::list(admin),
             Asked::Sessions => sessions::list(admin, request.uri().query()).await,
             Asked::Revoke => sessions::revoke(admin, request).await,
             Asked::Push => sessions::push(admin, request).await,

@@ -6,6 +6,7 @@
 //! - `metrics`, `statistics`: `GET /metrics`, `GET /api/v1/statistics`
 //! - `backends`: `GET /api/v1/backends`
 //! - `descriptors`: `GET /api/v1/descriptors`
+//! - `errors`: `GET /api/v1/errors`
 //! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
 //! - `messages`: `GET /api/v1/messages/{number}`, `GET /api/v1/edge`
 //! - `dashboard`: `GET /`, the page, which needs no token, and its files below `/dashboard/`
@@ -19,6 +20,7 @@ mod backends;
 mod dashboard;
 mod descriptors;
 mod endpoints;
+mod errors;
 mod health;
 mod messages;
 mod metrics;

@@ -5,10 +5,13 @@
 //! - `noted`: the book of errors
 //! - `tapped`: operators who watch
 //! - `traced`: its spans
+//!
+//! What any of them shows of a request or a reply is made in `shown`.
 
 mod counted;
 mod logged;
 mod noted;
+mod shown;
 mod tapped;
 mod traced;
 
@@ -18,8 +21,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::caught;
 use super::mailbox::Mailbox;
-use super::{caught, request};
 use crate::backend::{Backend, Journey};
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, ConnectionId, Generation};

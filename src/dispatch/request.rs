@@ -218,12 +218,3 @@ fn write_stamped(route: &Route, caller: &Caller, message: &[u8], body: &mut Byte
         )
     })
 }
-
-/// The request as the log may show it.
-pub(super) fn redacted(route: &Route, message: &[u8]) -> Option<String> {
-    let mut message = message.to_vec();
-    route.redact.apply(&mut message).ok()?;
-    let mut json = Vec::new();
-    proto::to_json(&route.method.input, &message, &mut json).ok()?;
-    String::from_utf8(json).ok()
-}

@@ -80,7 +80,13 @@ struct State {
 
 /// Takes a socket through its handshakes. Nothing: it was refused, and is closed. `admin` is the port of the operator's door; `warned`
 /// remembers whether a stranger's headers were logged.
-pub async fn upgrade(arrival: Arrival, settings: &Settings, admin: u16, warned: &AtomicBool, refusals: &Tally<Refused>) -> Option<Upgraded> {
+pub async fn upgrade(
+    arrival: Arrival,
+    settings: &Settings,
+    admin: u16,
+    warned: &AtomicBool,
+    refusals: &Tally<Refused>,
+) -> Option<Upgraded> {
     let Arrival { stream, mut peer, seat } = arrival;
     let mut stream = TcpStream::from_std(stream).ok()?;
     if settings.proxy_protocol && proxy::is_trusted(peer, &settings.trusted_proxies) {
@@ -219,7 +225,8 @@ mod tests {
         let (stream, peer) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
         let seat = Seats::new(1).take(&settings).unwrap();
-        let upgraded = upgrade(Arrival { stream, peer: peer.ip(), seat }, &settings, 7081, &AtomicBool::new(false), &Tally::default()).await;
+        let upgraded =
+            upgrade(Arrival { stream, peer: peer.ip(), seat }, &settings, 7081, &AtomicBool::new(false), &Tally::default()).await;
         let answer = tokio::task::spawn_blocking(|| client.join().unwrap().0).await.unwrap();
         (answer, upgraded)
     }

@@ -166,7 +166,9 @@ impl Worker {
 /// One socket, from its arrival to the task that is its connection: a fresh one, because a handshake's task is several times as large.
 async fn serve(arrival: Arrival, worker: Arc<Worker>) {
     let table = worker.tables().load();
-    if let Some(upgraded) = upgrade(arrival, &table.settings, worker.shared.admin, &worker.shared.warned, &table.observers.edge.refusals).await {
+    if let Some(upgraded) =
+        upgrade(arrival, &table.settings, worker.shared.admin, &worker.shared.warned, &table.observers.edge.refusals).await
+    {
         tokio::spawn(Connection::new(upgraded, worker).run());
     }
 }

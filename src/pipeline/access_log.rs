@@ -1,16 +1,22 @@
 //! One event per call, to the target `protogate::access`.
 //!
-//! Failures that somebody has to look into and slow calls are warnings, other failures are information, successes are for debugging: a
-//! level that is switched off costs one comparison. Promise: names come from the table, what comes from a client is a field's value, and
-//! fields are escaped by whoever formats them (`telemetry/log.rs`).
+//! Failures that somebody has to look into and slow calls are warnings, other failures and the sample of successes are information, all
+//! other successes are for debugging: a level that is switched off costs one comparison. Promises: names come from the table, what comes
+//! from a client or a backend is a field's value and has a bound, and fields are escaped by whoever formats them (`telemetry/line.rs`).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{Level, event};
 
-use crate::failure::{Code, Failure, Source};
+use crate::failure::{Code, Failure};
 use crate::id::{ConnectionId, Generation};
+use crate::telemetry::mask::cut;
+
+/// What a line holds of a text that clients or backends write, and of a name that they have.
+const TEXT_BYTES_MAX: usize = 1 << 10;
+const NAME_BYTES_MAX: usize = 256;
 
 /// What is said about one call.
 pub struct Entry<'a> {
@@ -25,6 +31,8 @@ pub struct Entry<'a> {
     pub duration: Duration,
     /// From when on a call of this route is slow.
     pub slow: Option<Duration>,
+    /// A success that is logged for all.
+    pub sampled: bool,
     pub backend: Option<&'a str>,
     pub endpoint: Option<&'a str>,
     pub bytes_in: usize,
@@ -49,7 +57,16 @@ impl Entry<'_> {
         }
     }
 
+    /// Whether it is one of those that are logged at the usual levels.
+    pub fn is_remarkable(&self) -> bool {
+        self.level() != Level::DEBUG
+    }
+
     pub fn write(&self) {
+        let failure = self.outcome.err();
+        let text = |text| cut(text, TEXT_BYTES_MAX);
+        let (reason, user) = (failure.map(|failure| name(failure.reason())), self.user.map(name));
+        let (message, cause) = (failure.map(|failure| text(failure.message())), failure.and_then(Failure::cause).map(text));
         /// A level has to be a constant where an event is made.
         macro_rules! write_at {
             ($level:expr) => {
@@ -59,15 +76,16 @@ impl Entry<'_> {
                     route = self.route,
                     protocol = self.protocol,
                     code = self.code().name(),
-                    reason = self.outcome.err().map(Failure::reason),
-                    source = self.outcome.err().map(|failure| source(failure.source())),
-                    failure = self.outcome.err().map(Failure::message),
-                    cause = self.outcome.err().and_then(Failure::cause),
+                    reason = reason.as_deref(),
+                    source = failure.map(|failure| failure.source().name()),
+                    failure = message.as_deref(),
+                    cause = cause.as_deref(),
                     duration_ms = self.duration.as_micros() as f64 / 1000.0,
                     slow = self.is_slow().then_some(true),
+                    sampled = self.sampled.then_some(true),
                     backend = self.backend,
                     endpoint = self.endpoint,
-                    user = self.user,
+                    user = user.as_deref(),
                     connection = self.connection.0,
                     id = self.id,
                     bytes_in = self.bytes_in,
@@ -92,7 +110,7 @@ impl Entry<'_> {
         match self.code() {
             Code::Unknown | Code::DeadlineExceeded | Code::Internal | Code::Unavailable | Code::DataLoss => Level::WARN,
             _ if self.is_slow() => Level::WARN,
-            Code::Ok => Level::DEBUG,
+            Code::Ok if !self.sampled => Level::DEBUG,
             _ => Level::INFO,
         }
     }
@@ -106,11 +124,8 @@ impl Entry<'_> {
     }
 }
 
-fn source(source: Source) -> &'static str {
-    match source {
-        Source::Gateway => "gateway",
-        Source::Backend => "backend",
-    }
+fn name(text: &str) -> Cow<'_, str> {
+    cut(text, NAME_BYTES_MAX)
 }
 
 #[cfg(test)]
@@ -134,6 +149,7 @@ mod tests {
             outcome,
             duration: Duration::from_micros(1500),
             slow: Some(Duration::from_millis(100)),
+            sampled: false,
             backend: Some("echo"),
             endpoint: None,
             bytes_in: 4,
@@ -161,6 +177,27 @@ mod tests {
         entry.duration = Duration::from_millis(101);
         let line = &logged(&entry, LevelFilter::WARN)[0];
         assert_eq!((&line["level"], &line["slow"]), (&"WARN".into(), &true.into()));
+    }
+
+    #[test]
+    fn the_sample_of_successes_is_logged_at_the_usual_level() {
+        let sampled = Entry { sampled: true, ..entry(Ok(())) };
+        let line = &logged(&sampled, LevelFilter::INFO)[0];
+        assert_eq!((&line["level"], &line["sampled"], &line["code"]), (&"INFO".into(), &true.into(), &"OK".into()));
+        assert!(sampled.is_remarkable() && !entry(Ok(())).is_remarkable());
+    }
+
+    #[test]
+    fn what_others_write_has_a_bound_and_hides_no_token() {
+        let token = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhbGljZSJ9.c2ln";
+        let text = format!("{token} {}", "x".repeat(1 << 20));
+        let failure = Failure::backend(Code::NotFound, Some(text.clone()), text.clone(), vec![]).because(&text);
+        let line = &logged(&Entry { user: Some(&text), ..entry(Err(&failure)) }, LevelFilter::INFO)[0];
+        assert!(line.to_string().len() < 4 << 10, "{line}");
+        for key in ["failure", "cause", "user", "reason"] {
+            let shown = line[key].as_str().unwrap();
+            assert!(shown.starts_with("eyJ*** xx") && shown.ends_with('…'), "{key}: {shown}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use prost_reflect::{DescriptorError, DescriptorPool, FileDescriptor, MessageDescriptor};
+use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage, FileDescriptor, MessageDescriptor};
 use prost_types::FileDescriptorProto;
 
 use super::blame;
@@ -122,6 +122,7 @@ impl Linker<'_> {
                 let found = self.linked.pool.get_file_by_name(file.name()).expect("it was just added");
                 let well_formed = found.messages().all(|message| note_options(&message, &mut self.linked));
                 self.linked.rules.note_extensions(found.extensions());
+                found.extensions().for_each(|field| note_redacted(field.full_name(), &field.options(), &mut self.linked));
                 if !well_formed {
                     self.report_set(file, "a map in it has no key or no value");
                 }
@@ -248,13 +249,18 @@ fn add_to(pool: &mut DescriptorPool, file: &Unlinked, positions: Positions) -> R
 /// Notes the fields marked `debug_redact`, and all rules. False when a map has no key or no value: the library would fail on its first message.
 fn note_options(message: &MessageDescriptor, linked: &mut Linked) -> bool {
     for field in message.fields().filter(|field| field.field_descriptor_proto().options.is_some()) {
-        if field.options().get_field_by_name("debug_redact").is_some_and(|value| value.as_bool() == Some(true)) {
-            linked.redacted.insert(field.full_name().to_owned());
-        }
+        note_redacted(field.full_name(), &field.options(), linked);
     }
+    message.child_extensions().for_each(|field| note_redacted(field.full_name(), &field.options(), linked));
     linked.rules.note(message);
     let complete = !message.is_map_entry() || (message.get_field(1).is_some() && message.get_field(2).is_some());
     complete && message.child_messages().all(|child| note_options(&child, linked))
+}
+
+fn note_redacted(field: &str, options: &DynamicMessage, linked: &mut Linked) {
+    if options.get_field_by_name("debug_redact").is_some_and(|value| value.as_bool() == Some(true)) {
+        linked.redacted.insert(field.to_owned());
+    }
 }
 
 fn top_level_names(file: &FileDescriptorProto) -> Vec<String> {

@@ -18,7 +18,7 @@
 //! - `rules`: the rules of `buf.validate` that a message must keep
 //! - `stamp`: writes a field that the client must not choose
 //! - `expectation`, `texts`, `submessage`: whether a field holds what an operator wrote, all texts under a path, one message inside
-//! - `redact`: hides fields before a message is logged
+//! - `redact`, `secret`: hides fields before a message is shown
 //!
 //! Text:
 //! - `transcode`, `print_json`, `strict_json`: canonical JSON, both ways
@@ -37,6 +37,7 @@ mod read;
 mod redact;
 mod rules;
 mod sample;
+mod secret;
 mod set;
 mod source;
 mod stamp;

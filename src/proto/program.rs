@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use prost_reflect::{Cardinality, DescriptorPool, Kind, MessageDescriptor};
 
 use super::read::Wire;
+use super::secret::is_secret;
 use super::{FieldPath, Value};
 
 /// Field numbers below this are found by index, others by binary search. With 8 bytes a field, a table stays within 2 KiB
@@ -38,7 +39,7 @@ pub(super) struct Field {
     pub wire: u8,
     /// Lists and maps.
     pub repeated: bool,
-    /// Marked `debug_redact` in the descriptor.
+    /// Marked `debug_redact` in the descriptor, or called as secrets are.
     pub redact: bool,
     pub shape: u32,
 }
@@ -142,11 +143,11 @@ impl Shape {
 
     fn compile(message: &MessageDescriptor, by_name: &HashMap<String, u32>, redacted: &HashSet<String>) -> Shape {
         let known = message.fields().map(|field| {
-            let redact = redacted.contains(field.full_name());
+            let redact = redacted.contains(field.full_name()) || is_secret(field.name(), &field.kind());
             (field.number(), Field::of(&field.kind(), field.is_group(), field.cardinality(), redact, by_name))
         });
         let extensions = message.extensions().map(|field| {
-            let redact = redacted.contains(field.full_name());
+            let redact = redacted.contains(field.full_name()) || is_secret(field.name(), &field.kind());
             (field.number(), Field::of(&field.kind(), field.is_group(), field.cardinality(), redact, by_name))
         });
         let mut fields: Vec<(u32, Field)> = known.chain(extensions).collect();

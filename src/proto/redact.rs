@@ -1,6 +1,7 @@
 //! Hides what a log must not show, in place and without changing a length: text becomes stars, numbers become zero.
 //!
-//! Hidden are the fields of a route's `redact:` and those marked `debug_redact` in the descriptor, at any depth: in lists, in maps
+//! Hidden are the fields of a route's `redact:`, those marked `debug_redact` in the descriptor, and those that are called as secrets are
+//! (`secret`), at any depth: in lists, in maps
 //! (keys too, when the map itself is hidden), in groups, and inside `Any`. An `Any` of a type that the pool lacks is hidden whole.
 //! What stays visible are field numbers and lengths.
 

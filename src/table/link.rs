@@ -288,6 +288,7 @@ fn link_route(
         walk: plan.walk,
         stamps: plan.stamps,
         redact: plan.redact,
+        redact_reply: plan.redact_reply,
         timeout: plan.timeout,
         retry: plan.retry,
         request_bytes_max: plan.request_bytes_max,

@@ -96,7 +96,9 @@ pub struct Route {
     /// Checks a request and takes from it what `limits` need.
     pub walk: Walk,
     pub stamps: Vec<(Stamp, plan::SessionValue)>,
+    /// What nobody is shown of a request, and of a reply.
     pub redact: Redact,
+    pub redact_reply: Redact,
     pub timeout: Duration,
     pub retry: plan::Repeatable,
     pub request_bytes_max: usize,

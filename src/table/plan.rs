@@ -101,6 +101,7 @@ pub struct RoutePlan {
     pub walk: Walk,
     pub stamps: Vec<(Stamp, SessionValue)>,
     pub redact: Redact,
+    pub redact_reply: Redact,
     pub timeout: Duration,
     pub retry: Repeatable,
     pub request_bytes_max: usize,
@@ -242,6 +243,8 @@ pub enum SessionValue {
 /// What the access log holds of a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogPlan {
+    /// So many successes in a million are logged at `info`.
+    pub sample: u32,
     pub payload: LogPayload,
     /// From here on a call is slow.
     pub slow: Duration,
@@ -260,7 +263,10 @@ pub struct StreamPlan {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogPayload {
     None,
+    /// Of calls that failed.
     Failures,
+    /// Of those, of slow ones, and of the sample.
+    Sampled,
     All,
 }
 

@@ -1,18 +1,17 @@
 //! The log, on standard error.
 //!
-//! Promises: an event is one line, whatever clients and backends have put into it: one JSON object, or one text without control
-//! characters. The level can be changed while the process runs. Libraries are heard from `warn` on, however talkative we are.
+//! Promises: an event is one line (`line`). The level can be changed while the process runs. Libraries are heard from `warn` on, however
+//! talkative we are.
 
-use std::fmt;
-
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::{self, JsonFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{self, JsonFields};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, layer::SubscriberExt as _, reload};
+
+use super::line::OneLine;
 
 /// How lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,12 +26,6 @@ pub enum Format {
 #[derive(Clone)]
 pub struct Log {
     filter: reload::Handle<Targets, Registry>,
-}
-
-/// Formats like `inner`, and then makes sure that it is one line and nothing but text. What is escaped is escaped as JSON does it: in a
-/// line of JSON such characters stand in strings only, so that the line remains JSON.
-struct OneLine<F> {
-    inner: F,
 }
 
 // === impl Log ===
@@ -59,10 +52,10 @@ where
     let (filter, handle) = reload::Layer::new(filter(level));
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
     let layer = match format {
-        Format::Human => layer.event_format(OneLine { inner: format::format() }).boxed(),
+        Format::Human => layer.event_format(OneLine { inner: format::format(), format }).boxed(),
         Format::Json => {
             let inner = format::format().json().flatten_event(true).with_current_span(false).with_span_list(false);
-            layer.fmt_fields(JsonFields::new()).event_format(OneLine { inner }).boxed()
+            layer.fmt_fields(JsonFields::new()).event_format(OneLine { inner, format }).boxed()
         }
     };
     (Registry::default().with(filter).with(layer), Log { filter: handle })
@@ -70,34 +63,6 @@ where
 
 fn filter(level: LevelFilter) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("protogate", level)
-}
-
-// === impl OneLine ===
-
-impl<S, N, F> FormatEvent<S, N> for OneLine<F>
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-    N: for<'writer> FormatFields<'writer> + 'static,
-    F: FormatEvent<S, N>,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut text = String::new();
-        self.inner.format_event(context, Writer::new(&mut text), event)?;
-        for character in text.trim_end_matches('\n').chars() {
-            if is_harmless(character) {
-                writer.write_char(character)?;
-            } else {
-                write!(writer, "\\u{:04x}", u32::from(character))?;
-            }
-        }
-        writer.write_char('\n')
-    }
-}
-
-/// Whether a terminal shows this character and does nothing else: no controls, no line breaks of Unicode, nothing that changes the
-/// direction of what follows. All that do have at most four hexadecimal digits.
-fn is_harmless(character: char) -> bool {
-    !character.is_control() && !matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -108,6 +73,7 @@ pub mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
+    use super::super::line::is_harmless;
     use super::*;
 
     #[derive(Clone, Default)]
@@ -163,6 +129,24 @@ pub mod tests {
         assert_eq!(lines.len(), 1);
         assert!(lines[0].chars().all(is_harmless), "{:?}", lines[0]);
         assert!(lines[0].contains(r"\r\nERROR fake"));
+    }
+
+    #[test]
+    fn no_line_is_longer_than_readers_take_and_none_shows_a_token() {
+        for (format, long) in [Format::Human, Format::Json]
+            .into_iter()
+            .flat_map(|format| ["x", "\u{1b}", "\u{9b}\"\\", "\u{202e}\u{1f40e}"].map(|part| (format, part.repeat(100_000))))
+        {
+            let token = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl";
+            let lines = lines(format, LevelFilter::INFO, || tracing::info!(token, text = long, shown = %long, harmless = 7, "{long}"));
+            assert_eq!(lines.len(), 1);
+            assert!(lines[0].len() <= 33 << 10 && lines[0].contains('…'), "{} bytes", lines[0].len());
+            assert!(!lines[0].contains("c2lnbmF0dXJl"), "{}", lines[0]);
+            if format == Format::Json {
+                let object: Value = serde_json::from_str(&lines[0]).expect("each line is JSON");
+                assert_eq!((&object["harmless"], &object["token"]), (&7.into(), &"eyJ***".into()));
+            }
+        }
     }
 
     proptest! {

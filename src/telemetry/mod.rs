@@ -1,6 +1,9 @@
 //! What the operator sees.
 //!
 //! - `log`: the log on standard error
+//! - `line`: one event, one line, without tokens and with a bound
+//! - `mask`: what looks like a secret is taken out of a text
+//! - `chance`: what is done about some of many
 //! - `seldom`: what happens often and is said now and then
 //! - `metrics`: the list of everything that is measured
 //! - `tally`, `histogram`, `labels`: what counters are made of
@@ -8,12 +11,15 @@
 //! - `process`: what the kernel says of this process
 //! - `observers`: who hears of every call that ends: `errors`, `taps`, `tracer`
 
+pub mod chance;
 pub mod counters;
 pub mod edge_counters;
 pub mod errors;
 pub mod histogram;
 pub mod labels;
+mod line;
 pub mod log;
+pub mod mask;
 pub mod metrics;
 pub mod observers;
 pub mod process;

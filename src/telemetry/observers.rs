@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::chance::Chance;
 use super::counters::RouteCounters;
 use super::edge_counters::EdgeCounters;
 use super::errors::Errors;
@@ -20,4 +21,6 @@ pub struct Observers {
     pub edge: EdgeCounters,
     /// Tables that somebody holds.
     pub tables: Population,
+    /// Whether a success is part of the sample that is logged.
+    pub chance: Chance,
 }

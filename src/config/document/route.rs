@@ -2,8 +2,8 @@
 
 use super::super::grammar::{Edit, List, Map, Several, choice, section};
 use super::super::value::{
-    ByteSize, CallMessage, Duration, FailureCode, FieldPathText, HashKey, Idempotent, MessageName, MetadataKey, MethodName, Name,
-    PermissionName, ProtocolNumber, ResponsePath, RouteName, TopicTemplate, VarValue,
+    ByteSize, CallMessage, Duration, FailureCode, FieldPathText, HashKey, Idempotent, MessageName, MetadataKey, MethodName, Name, Percent,
+    PermissionName, ProtocolNumber, RedactPath, ResponsePath, RouteName, TopicTemplate, VarValue,
 };
 
 choice! {
@@ -53,7 +53,9 @@ choice! {
         None = "none",
         /// The request of a call that failed, redacted.
         Failures = "failures",
-        /// Every request, redacted.
+        /// The same, and that of a call that was slow or is part of the sample.
+        Sampled = "sampled",
+        /// Every request, redacted, as far as the level lets its line through.
         All = "all",
     }
 }
@@ -106,8 +108,8 @@ section! {
         forward_token: bool,
         /// Pass on the text of a backend's UNKNOWN, INTERNAL and DATA_LOSS.
         expose_errors: bool,
-        /// Request fields that logs never show, such as `request.password`.
-        redact: Edit<FieldPathText>,
+        /// Fields of requests and replies that nobody is ever shown, such as `request.password` and `response.code`.
+        redact: Edit<RedactPath>,
         /// Services that are asked before each call whether it may happen; all of them must allow it.
         guards: Edit<Guard>,
         /// Request fields that the gateway writes itself, such as `request.user_id: session.user`.
@@ -177,6 +179,8 @@ section! {
 section! {
     /// What the access log holds of a route.
     pub struct LogPolicy {
+        /// The part of the successes that is logged at `info`, such as `1%`; the others are at `debug`.
+        sample: Percent,
         /// Which payloads.
         payload: LogPayload,
         /// A call that takes longer is logged as slow.

@@ -5,6 +5,7 @@
 //!
 //! - `names`: names, permissions, methods, field paths, limit keys, metadata keys
 //! - `quantity`: numbers with and without units
+//! - `percent`: parts of many
 //! - `net`: addresses, networks, origins
 //! - `keys`: where keys are found, and what is kept of them
 //! - `topics`: what declares topics, names them, and is published to them
@@ -15,6 +16,7 @@ mod failing;
 mod keys;
 mod names;
 mod net;
+mod percent;
 mod quantity;
 mod topics;
 mod written;
@@ -23,9 +25,10 @@ pub use failing::{FailureCode, Idempotent, Share};
 pub use keys::{KeyHash, KeySetPlace};
 pub use names::{
     FieldPathText, HashKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName, PermissionPattern,
-    ResponsePath, RouteName, ServiceName,
+    RedactPath, ResponsePath, RouteName, ServiceName,
 };
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
+pub use percent::Percent;
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
 pub use topics::{CallMessage, Join, Part, TopicPattern, TopicTemplate};
 pub use written::{FilePath, Secret, Text, VarValue};
@@ -165,6 +168,10 @@ mod tests {
         check::<Workers>(&["1", "256"], &["0", "257", "Auto", "-1", ""]);
         check::<Version>(&[], &["2", "01", "one"]);
         check::<Share>(&["0%", "100%"], &["", "50", "%", "101%", "5.5%", "-1%", "50 %"]);
+        check::<Percent>(
+            &["0%", "100%", "100.0000%", "0.0001%", "099%"],
+            &["", "%", "1", "101%", "100.0001%", "0.00001%", "1.%", ".1%", "-1%", "1 %", "1000%", "1,5%", "1e1%", "١%"],
+        );
         check::<FailureCode>(&["CANCELLED", "UNAUTHENTICATED"], &["", "OK", "unavailable", "14"]);
         check::<Idempotent>(&[], &["", "yes", "True", "key"]);
     }
@@ -178,6 +185,7 @@ mod tests {
         check::<MethodName>(&["S/M", "a.b.S/M"], &["", "a.b.S", "/a.S/M", "a.S/", "a.S/M/N", "a..S/M", "a.1S/M", "a-b.S/M"]);
         check::<MessageName>(&["M", "a.b.M"], &["", ".a.M", "a.", "a/M"]);
         check::<FieldPathText>(&["request.a", "request.a.b_c"], &["request", "request.", "a.b", "response.a", "request.a[0]"]);
+        check::<RedactPath>(&["request.a", "response.a.b_c"], &["request", "response.", "a.b", "metadata.a", "request.a[0]", "reply.a"]);
         check::<HashKey>(&["session.id", "request.room.id"], &["", "user", "request.", "peer", "response.a"]);
         check::<LimitKey>(&["global", "session", "request.a.b"], &["", "ip", "request.", "Caller"]);
         let reserved = [

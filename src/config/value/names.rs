@@ -62,6 +62,9 @@ names! {
     MessageName: "a message type", "`game.v1.JoinRoomRequest`", r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", check_message;
     /// A field of the request: `request.room.id`.
     FieldPathText: "a field of the request", "`request.room.id`", r"request(\.[A-Za-z_][A-Za-z0-9_]*)+", check_field;
+    /// A field of the request or of the reply: `request.password`.
+    RedactPath: "a field of the request or the reply", "`request.password` or `response.access_token`",
+        r"(request|response)(\.[A-Za-z_][A-Za-z0-9_]*)+", check_redacted_field;
     /// A field of the reply: `response.access_token`.
     ResponsePath: "a field of the reply", "`response.access_token`", r"response(\.[A-Za-z_][A-Za-z0-9_]*)+", check_response_field;
     /// A field of a push: `message.player_id`.
@@ -117,6 +120,20 @@ impl FieldPathText {
     /// The path below the request: `room.id` of `request.room.id`.
     pub fn below_request(&self) -> &str {
         self.0.strip_prefix("request.").unwrap_or(&self.0)
+    }
+}
+
+// === impl RedactPath ===
+
+impl RedactPath {
+    /// The path below the request, if it is one.
+    pub fn below_request(&self) -> Option<&str> {
+        self.0.strip_prefix("request.")
+    }
+
+    /// The path below the reply, if it is one.
+    pub fn below_response(&self) -> Option<&str> {
+        self.0.strip_prefix("response.")
     }
 }
 
@@ -235,6 +252,11 @@ fn check_message(text: &str) -> Result<(), Problem> {
 fn check_field(text: &str) -> Result<(), Problem> {
     let path = text.strip_prefix("request.").ok_or_else(|| Problem::new("does not begin with `request.`"))?;
     path.split('.').try_for_each(check_identifier)
+}
+
+fn check_redacted_field(text: &str) -> Result<(), Problem> {
+    let path = text.strip_prefix("request.").or_else(|| text.strip_prefix("response."));
+    path.ok_or_else(|| Problem::new("does not begin with `request.` or `response.`"))?.split('.').try_for_each(check_identifier)
 }
 
 fn check_response_field(text: &str) -> Result<(), Problem> {

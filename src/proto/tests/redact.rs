@@ -43,6 +43,15 @@ fn marked_fields_are_hidden_at_any_depth() {
 }
 
 #[test]
+fn extensions_are_hidden_too_and_what_is_called_as_secrets_are() {
+    let kind = message_type("test.v2.Legacy");
+    // id: 1, and the extensions 103, 104 and 105.
+    let mut bytes = b"\x08\x01\xba\x06\x06CANARY\xc2\x06\x06CANARY\xca\x06\x06CANARY".to_vec();
+    Redact::compile(&kind, &[]).apply(&mut bytes).unwrap();
+    assert_eq!(bytes, b"\x08\x01\xba\x06\x06******\xc2\x06\x06******\xca\x06\x06******");
+}
+
+#[test]
 fn paths_are_hidden_through_lists_and_maps() {
     let shown = redacted(
         r#"{ "user": "CANARY", "cards": [ { "holder": "CANARY" } ], "cardsByName": { "main": { "holder": "CANARY" } }, "pins": [4711, 1] }"#,

@@ -6,9 +6,9 @@ use super::entries;
 use super::limits::Limits;
 use super::routes::{Used, edited};
 use crate::config::document::{Policy, SessionPath, UnknownFields};
-use crate::config::value::{FieldPathText, HashKey};
+use crate::config::value::{FieldPathText, HashKey, RedactPath};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
-use crate::proto::{FieldKind, FieldPath, MessageType, PathProblem, Redact, Stamp, UnknownFields as Unknown, Walk, WalkOptions};
+use crate::proto::{FieldKind, FieldPath, MessageType, Method, PathProblem, Redact, Stamp, UnknownFields as Unknown, Walk, WalkOptions};
 use crate::table::plan::{Access, HashPlan, LimitPlan, SessionValue};
 
 /// The compiled parts.
@@ -18,6 +18,7 @@ pub struct Request {
     pub hash: Option<HashPlan>,
     pub stamps: Vec<(Stamp, SessionValue)>,
     pub redact: Redact,
+    pub redact_reply: Redact,
 }
 
 /// The keys that fields of the request may be part of: those of limits, and the one that leads to an endpoint.
@@ -34,8 +35,9 @@ struct Extract<'a> {
     texts: Vec<&'a str>,
 }
 
-/// Compiles what `policy` and `keys` say about messages of type `input`.
-pub fn compile(input: &MessageType, policy: &Policy, at: &str, access: Access, keys: &Keys<'_>, report: &mut Report) -> Request {
+/// Compiles what `policy` and `keys` say about messages of the method.
+pub fn compile(method: &Method, policy: &Policy, at: &str, access: Access, keys: &Keys<'_>, report: &mut Report) -> Request {
+    let input = &method.input;
     let mut extract = Extract { input, paths: Vec::new(), texts: Vec::new() };
     let mut plans = Vec::new();
     for &Used { limit, place: use_place } in keys.used {
@@ -73,7 +75,11 @@ pub fn compile(input: &MessageType, policy: &Policy, at: &str, access: Access, k
         limits: plans,
         hash,
         stamps: entries(&policy.set).filter_map(|(target, source)| stamp(input, target, source, (at, policy, access), report)).collect(),
-        redact: Redact::compile(input, &redacted(input, edited(&policy.redact), at, report)),
+        redact: Redact::compile(input, &redacted(input, "request", policy, RedactPath::below_request, at, report)),
+        redact_reply: Redact::compile(
+            &method.output,
+            &redacted(&method.output, "response", policy, RedactPath::below_response, at, report),
+        ),
     }
 }
 
@@ -85,7 +91,7 @@ impl<'a> Extract<'a> {
         if let Some(known) = self.texts.iter().position(|text| *text == path) {
             return Ok(known);
         }
-        let resolved = FieldPath::resolve(self.input, path).map_err(|problem| unknown_path(path, place, &problem))?;
+        let resolved = FieldPath::resolve(self.input, path).map_err(|problem| unknown_path("request", path, place, &problem))?;
         if !resolved.is_scalar() || resolved.kind() == FieldKind::Float {
             let problem = if resolved.is_repeated_anywhere() {
                 "it has several values".to_owned()
@@ -102,20 +108,24 @@ impl<'a> Extract<'a> {
 }
 
 fn resolve(input: &MessageType, path: &str, place: Span, at: &str, report: &mut Report) -> Option<FieldPath> {
-    match FieldPath::resolve(input, path) {
+    resolve_in(input, "request", path, place, at, report)
+}
+
+/// `side` is what paths into this message begin with.
+fn resolve_in(message: &MessageType, side: &str, path: &str, place: Span, at: &str, report: &mut Report) -> Option<FieldPath> {
+    match FieldPath::resolve(message, path) {
         Ok(path) => Some(path),
         Err(problem) => {
-            report.push(unknown_path(path, place, &problem).path(at));
+            report.push(unknown_path(side, path, place, &problem).path(at));
             None
         }
     }
 }
 
 /// Suggestions are whole paths, as they are written in the files.
-fn unknown_path(path: &str, place: Span, problem: &PathProblem) -> Diagnostic {
-    let known: Vec<String> = problem.known.iter().map(|known| format!("request.{known}")).collect();
-    Diagnostic::new(Rule::FieldPath, place, problem.what.as_str())
-        .did_you_mean(&format!("request.{path}"), known.iter().map(String::as_str))
+fn unknown_path(side: &str, path: &str, place: Span, problem: &PathProblem) -> Diagnostic {
+    let known: Vec<String> = problem.known.iter().map(|known| format!("{side}.{known}")).collect();
+    Diagnostic::new(Rule::FieldPath, place, problem.what.as_str()).did_you_mean(&format!("{side}.{path}"), known.iter().map(String::as_str))
 }
 
 fn stamp(
@@ -153,6 +163,16 @@ fn stamp(
     }
 }
 
-fn redacted(input: &MessageType, paths: &[Spanned<FieldPathText>], at: &str, report: &mut Report) -> Vec<FieldPath> {
-    paths.iter().filter_map(|path| resolve(input, path.below_request(), path.span, &format!("{at}.redact"), report)).collect()
+/// What is hidden on one side of the call, whose paths `below` tells from the other's.
+fn redacted(
+    message: &MessageType,
+    side: &str,
+    policy: &Policy,
+    below: fn(&RedactPath) -> Option<&str>,
+    at: &str,
+    report: &mut Report,
+) -> Vec<FieldPath> {
+    let at = format!("{at}.redact");
+    let paths = edited(&policy.redact).iter().filter_map(|path| Some((below(&path.value)?, path.span)));
+    paths.filter_map(|(path, place)| resolve_in(message, side, path, place, &at, report)).collect()
 }

@@ -30,6 +30,8 @@ mod built_in {
     pub const REQUEST_BYTES_MAX: usize = 64 << 10;
     pub const REPLY_BYTES_MAX: usize = 256 << 10;
     pub const SLOW: Duration = Duration::from_secs(1);
+    /// No success.
+    pub const SAMPLE: u32 = 0;
 }
 
 /// What a route may refer to.
@@ -169,7 +171,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
     }
     let retry = retry::compile(&method, &route.policy, policy, path, report);
     let keys = request::Keys { used: &used, limits: scope.limits, hash };
-    let request = request::compile(&method.input, policy, path, access, &keys, report);
+    let request = request::compile(&method, policy, path, access, &keys, report);
     let sources = effects::Scope { method: &method, declared: scope.topics, pushes: &routes.pushes };
     let effect = effects::compile(&sources, route.on_success.as_ref(), path, report);
     let log = policy.log.as_ref();
@@ -184,6 +186,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
         walk: request.walk,
         stamps: request.stamps,
         redact: request.redact,
+        redact_reply: request.redact_reply,
         timeout: policy.timeout.as_ref().map_or(built_in::TIMEOUT, |timeout| timeout.0),
         retry,
         request_bytes_max,
@@ -194,8 +197,10 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
         expose_errors: policy.expose_errors.as_ref().map_or(scope.settings.shortcuts, |on| on.value),
         guards,
         log: LogPlan {
+            sample: log.and_then(|log| log.sample.as_ref()).map_or(built_in::SAMPLE, |sample| sample.0),
             payload: match log.and_then(|log| log.payload.as_ref()).map(|payload| payload.value) {
                 Some(document::LogPayload::Failures) => LogPayload::Failures,
+                Some(document::LogPayload::Sampled) => LogPayload::Sampled,
                 Some(document::LogPayload::All) => LogPayload::All,
                 Some(document::LogPayload::None) | None => LogPayload::None,
             },

@@ -1,0 +1,33 @@
+//! Fields that hold secrets by what they are called, so that a password is hidden where nobody has thought of it.
+
+use prost_reflect::Kind;
+
+/// How the names of such fields end, in small letters.
+const ENDINGS: [&str; 9] = ["password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "private_key", "privatekey"];
+
+/// Tokens by which nobody is let in: where the next page of a list begins.
+const HARMLESS: [&str; 2] = ["page_token", "pagetoken"];
+
+/// Whether a field of this name and kind holds a secret: a text or bytes, as all of them are.
+pub fn is_secret(name: &str, kind: &Kind) -> bool {
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix('s').unwrap_or(&name);
+    let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    matches!(kind, Kind::String | Kind::Bytes) && ends(&ENDINGS) && !ends(&HARMLESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_known_by_its_name() {
+        for name in ["password", "new_password", "newPassword", "TOKEN", "access_token", "refreshToken", "api_keys", "client_secret"] {
+            assert!(is_secret(name, &Kind::String), "{name}");
+            assert!(!is_secret(name, &Kind::Bool), "{name} that is true or false");
+        }
+        for name in ["page_token", "next_page_token", "nextPageToken", "user", "key", "password_hint", "tokenizer", ""] {
+            assert!(!is_secret(name, &Kind::Bytes), "{name}");
+        }
+    }
+}
