@@ -115,6 +115,9 @@ mod cli;
 // What a person sees who stays.
 mod follow;
 
+// The operator's page, without a browser.
+mod dashboard;
+
 // The README, done as it says: its commands, its conversation, its first change.
 mod readme;
 

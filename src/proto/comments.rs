@@ -48,8 +48,8 @@ fn text(location: &Location) -> Option<Box<str>> {
     let said = said.iter().map(|said| said.trim()).find(|said| !said.is_empty())?;
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
     let text = lines.join("\n");
-    let end = text.floor_char_boundary(COMMENT_BYTES_MAX);
-    Some(if end < text.len() { format!("{}…", &text[..end - '…'.len_utf8()]) } else { text }.into())
+    let cut = text.floor_char_boundary(COMMENT_BYTES_MAX - '…'.len_utf8());
+    Some(if text.len() > COMMENT_BYTES_MAX { format!("{}…", &text[..cut]) } else { text }.into())
 }
 
 /// The full name of what a path in a file's descriptor leads to, if it is one of those whose comments are kept.

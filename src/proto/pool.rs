@@ -185,7 +185,7 @@ impl Pool {
             .collect()
     }
 
-    fn messages(&self) -> Vec<String> {
+    pub(super) fn messages(&self) -> Vec<String> {
         self.0.descriptors.all_messages().filter(|message| !message.is_map_entry()).map(|message| message.full_name().to_owned()).collect()
     }
 }

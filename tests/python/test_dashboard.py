@@ -199,7 +199,7 @@ class Dashboard(unittest.TestCase):
         browser.tab_to("Gateway")
         browser.press(Keys.ENTER)
         browser.shows("Hello", ".journal")
-        browser.shows("without a name", ".who")
+        browser.shows("as nobody", ".who")
 
         self.pick("1002", "username")
         browser.press("dora", Keys.TAB, "correct horse", Keys.TAB, "dora@example.com", Keys.ENTER)

@@ -97,9 +97,23 @@ function ask(problem = "") {
     keep(input.value.trim());
     begin();
   };
-  put(main, el("form", { class: "card token", onsubmit: enter }, el("h1", {}, "The operator's token"), problem && el("p", { class: "problem", role: "alert" }, problem),
-    el("label", { for: id }, "Token"), input, el("button", { type: "submit", class: "primary" }, "Open"),
-    el("p", { class: "hint", id: `${id}-help` }, "It is `admin.token` of gateway.yaml, or in development in the data folder's admin.token. `protogate dashboard` prints a link that has it. It stays in this tab.")));
+  put(
+    main,
+    el(
+      "form",
+      { class: "card token", onsubmit: enter },
+      el("h1", {}, "The operator's token"),
+      problem && el("p", { class: "problem", role: "alert" }, problem),
+      el("label", { for: id }, "Token"),
+      input,
+      el("button", { type: "submit", class: "primary" }, "Open"),
+      el(
+        "p",
+        { class: "hint", id: `${id}-help` },
+        "It is `admin.token` of gateway.yaml, or in development in the data folder's admin.token. `protogate dashboard` prints a link that has it. It stays in this tab.",
+      ),
+    ),
+  );
   put(status, "");
   input.focus();
 }
@@ -119,8 +133,18 @@ function tell() {
     return;
   }
   const draining = now.ready === false;
-  const facts = [now.node, now.version && `v${now.version}`, now.generation !== undefined && `generation ${now.generation}`, `${count(now.connections)} connections`, now.uptime_seconds !== undefined && `up ${duration(now.uptime_seconds)}`];
-  put(status, el("span", { class: draining ? "state warn" : "state good" }, draining ? "not ready" : "ready"), facts.filter(Boolean).map((fact) => el("span", {}, fact)));
+  const facts = [
+    now.node,
+    now.version && `v${now.version}`,
+    now.generation !== undefined && `generation ${now.generation}`,
+    `${count(now.connections)} connection${now.connections === 1 ? "" : "s"}`,
+    now.uptime_seconds !== undefined && `up ${duration(now.uptime_seconds)}`,
+  ];
+  put(
+    status,
+    el("span", { class: draining ? "state warn" : "state good" }, draining ? "not ready" : "ready"),
+    facts.filter(Boolean).map((fact) => el("span", {}, fact)),
+  );
 }
 
 put(views, ...Object.entries(VIEWS).map(([name, view]) => el("a", { href: `#/${name}`, "data-view": name }, view.title)));

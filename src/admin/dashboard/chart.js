@@ -22,13 +22,23 @@ export function chart({ title, lines, format, least = 1, base = 10 }) {
   const plot = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", class: "plot" });
   const values = lines.map(() => el("b"));
   const when = el("span", { class: "when" });
-  const legend = el("p", { class: "legend" }, lines.map((line, i) => el("span", { class: `key line-${i}` }, `${line.name} `, values[i])), when);
+  const legend = el(
+    "p",
+    { class: "legend" },
+    lines.map((line, i) => el("span", { class: `key line-${i}` }, `${line.name} `, values[i])),
+    when,
+  );
   const top = el("span", { class: "top" });
   const middle = el("span", { class: "middle" });
   const area = el("div", { class: "plot-area" }, plot, top, middle);
   const from = el("span");
-  const element = el("figure", { class: "chart card" }, el("figcaption", {}, el("h2", {}, title), legend), area,
-    el("p", { class: "axis", "aria-hidden": true }, from, el("span", {}, "now")));
+  const element = el(
+    "figure",
+    { class: "chart card" },
+    el("figcaption", {}, el("h2", {}, title), legend),
+    area,
+    el("p", { class: "axis", "aria-hidden": true }, from, el("span", {}, "now")),
+  );
   let shown = [];
   let picked = -1;
   let span = 1;
@@ -73,14 +83,22 @@ export function chart({ title, lines, format, least = 1, base = 10 }) {
       const drawn = lines.flatMap((line, i) => {
         const runs = runsOf(shown, line, (point) => place(point.at, end), highest);
         const paths = runs.map((run) => svg("path", { class: `stroke line-${i}`, d: through(run) }));
-        const fills = i === 0 ? runs.map((run) => svg("path", { class: "fill line-0", d: `${through(run)}L${run.at(-1)[0]} ${HEIGHT}L${run[0][0]} ${HEIGHT}Z` })) : [];
+        const fills =
+          i === 0
+            ? runs.map((run) =>
+                svg("path", { class: "fill line-0", d: `${through(run)}L${run.at(-1)[0]} ${HEIGHT}L${run[0][0]} ${HEIGHT}Z` }),
+              )
+            : [];
         return [...fills, ...paths];
       });
       put(plot, svg("path", { class: "grid", d: `M0 ${HEIGHT / 2}H${WIDTH}M0 0.5H${WIDTH}M0 ${HEIGHT - 0.5}H${WIDTH}` }), ...drawn);
       put(top, format(highest));
       put(middle, format(highest / 2));
       const last = shown.at(-1);
-      plot.setAttribute("aria-label", `${title} over the last minutes; now ${lines.map((line) => `${line.name} ${format(last ? line.of(last) : null)}`).join(", ")}`);
+      plot.setAttribute(
+        "aria-label",
+        `${title} over the last minutes; now ${lines.map((line) => `${line.name} ${format(last ? line.of(last) : null)}`).join(", ")}`,
+      );
       tell();
     },
   };

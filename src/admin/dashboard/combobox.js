@@ -15,17 +15,51 @@ const SHOWN_MAX = 50;
 export function combobox({ label, hint, choices, text, matches, chosen, typed }) {
   const [id, listId, hintId] = [fresh(), fresh(), fresh()];
   const list = el("ul", { class: "choices", role: "listbox", id: listId, "aria-label": label, hidden: true });
-  const input = el("input", { id, type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", "aria-autocomplete": "list",
-    "aria-expanded": "false", "aria-controls": listId, "aria-describedby": hint ? hintId : null });
-  const element = el("div", { class: "combobox field" }, el("label", { for: id }, label), input, list, hint && el("p", { class: "hint", id: hintId }, hint));
+  const input = el("input", {
+    id,
+    type: "text",
+    role: "combobox",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-autocomplete": "list",
+    "aria-expanded": "false",
+    "aria-controls": listId,
+    "aria-describedby": hint ? hintId : null,
+  });
+  const element = el(
+    "div",
+    { class: "combobox field" },
+    el("label", { for: id }, label),
+    input,
+    list,
+    hint && el("p", { class: "hint", id: hintId }, hint),
+  );
   let found = [];
   let active = -1;
 
   function open() {
     const wanted = input.value.trim().toLowerCase();
-    found = choices().filter((choice) => matches(choice, wanted)).slice(0, SHOWN_MAX);
+    found = choices()
+      .filter((choice) => matches(choice, wanted))
+      .slice(0, SHOWN_MAX);
     active = wanted && found.length > 0 ? 0 : -1;
-    put(list, ...found.map((choice, i) => el("li", { role: "option", id: `${listId}-${i}`, onpointerdown: (event) => { event.preventDefault(); take(i); } }, text(choice))));
+    put(
+      list,
+      ...found.map((choice, i) =>
+        el(
+          "li",
+          {
+            role: "option",
+            id: `${listId}-${i}`,
+            onpointerdown: (event) => {
+              event.preventDefault();
+              take(i);
+            },
+          },
+          text(choice),
+        ),
+      ),
+    );
     list.hidden = found.length === 0;
     input.setAttribute("aria-expanded", String(!list.hidden));
     mark();

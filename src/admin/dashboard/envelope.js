@@ -8,8 +8,24 @@ const SUBPROTOCOL = "protogate.v1.json";
 /** The gateway's own numbers. */
 export const OWN = { HELLO: 1, AUTHENTICATE: 2, READY: 3, PING: 6, PONG: 7, GOODBYE: 11, SUBSCRIBE: 12, UNSUBSCRIBE: 13, CANCEL: 15 };
 
-const NAMES = { 1: "Hello", 2: "Authenticate", 3: "Ready", 4: "Resume", 5: "Resumed", 6: "Ping", 7: "Pong", 8: "RefreshToken", 9: "TokenExpiring", 11: "Goodbye",
-  12: "Subscribe", 13: "Unsubscribe", 15: "Cancel" };
+const NAMES = {
+  1: "Hello",
+  2: "Authenticate",
+  3: "Ready",
+  4: "Resume",
+  5: "Resumed",
+  6: "Ping",
+  7: "Pong",
+  8: "RefreshToken",
+  9: "TokenExpiring",
+  11: "Goodbye",
+  12: "Subscribe",
+  13: "Unsubscribe",
+  15: "Cancel",
+};
+
+/** Answers that have a number with their questions. */
+const ANSWERS = { 12: "Subscribed", 13: "Unsubscribed" };
 
 /** @typedef {"unary" | "server_stream" | "client_stream" | "bidi"} Kind */
 
@@ -105,7 +121,7 @@ export class Client {
 
   /** Finds what a message answers, and forgets it if that was the end. */
   #settle(envelope) {
-    const call = envelope.id ? this.open.get(envelope.id) ?? null : null;
+    const call = envelope.id ? (this.open.get(envelope.id) ?? null) : null;
     if (!call) return null;
     if (envelope.more) {
       call.taken += 1;
@@ -125,8 +141,13 @@ export class Client {
 /** Whether a client says many messages on it. @param {Kind} kind */
 export const takesMany = (kind) => kind === "client_stream" || kind === "bidi";
 
-/** What the gateway calls one of its own numbers. @param {number} number @returns {string | undefined} */
-export const ownName = (number) => NAMES[number];
+/**
+ * What the gateway calls one of its own numbers.
+ * @param {number} number
+ * @param {boolean} [heard] it came from the gateway
+ * @returns {string | undefined}
+ */
+export const ownName = (number, heard = false) => (heard && ANSWERS[number]) || NAMES[number];
 
 /** Whether a client should connect again after this close code. @param {number} code */
 export const isTemporary = (code) => [1001, 1006, 1011, 1012].includes(code) || (code >= 4000 && code < 4500);

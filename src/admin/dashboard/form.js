@@ -38,7 +38,13 @@ export function form({ changed }) {
     }
     const control = controlOf(field);
     const hint = fresh();
-    if (!control) return el("div", { class: "field" }, el("p", { class: "label" }, field.name, " ", el("span", { class: "muted" }, "in the JSON")), about(field, hint));
+    if (!control)
+      return el(
+        "div",
+        { class: "field" },
+        el("p", { class: "label" }, field.name, " ", el("span", { class: "muted" }, "in the JSON")),
+        about(field, hint),
+      );
     const id = fresh();
     control.element.id = id;
     control.element.setAttribute("aria-describedby", hint);
@@ -46,7 +52,12 @@ export function form({ changed }) {
     readers.push((json) => control.show(path.reduce((at, name) => (at === null || typeof at !== "object" ? undefined : at[name]), json)));
     const label = el("label", { for: id }, field.name);
     const isMark = control.element.type === "checkbox";
-    return el("div", { class: isMark ? "field mark" : "field" }, isMark ? [control.element, label] : [label, control.element], about(field, hint));
+    return el(
+      "div",
+      { class: isMark ? "field mark" : "field" },
+      isMark ? [control.element, label] : [label, control.element],
+      about(field, hint),
+    );
   }
 
   return {
@@ -55,8 +66,12 @@ export function form({ changed }) {
       readers = [];
       const shown = group(fields, []);
       const stamped = fields.filter((field) => field.stamped).map((field) => field.name);
-      put(element, ...shown, shown.length === 0 && el("p", { class: "muted" }, "There is nothing to fill in."),
-        stamped.length > 0 && el("p", { class: "hint" }, `Written by the gateway, whatever is sent: ${stamped.join(", ")}.`));
+      put(
+        element,
+        ...shown,
+        shown.length === 0 && el("p", { class: "muted" }, "There is nothing to fill in."),
+        stamped.length > 0 && el("p", { class: "hint" }, `Written by the gateway, whatever is sent: ${stamped.join(", ")}.`),
+      );
     },
     read(json) {
       message = json;
@@ -67,8 +82,12 @@ export function form({ changed }) {
 
 /** Type and comment of a field. */
 function about(field, id) {
-  const kind = [field.repeated && "repeated", field.optional && "optional", field.type, field.oneof && `one of ${field.oneof}`].filter(Boolean).join(" ");
-  const values = (field.values ?? []).filter((value) => value.comment).map((value) => el("span", { class: "value" }, el("b", {}, value.name), ` ${value.comment}`));
+  const kind = [field.repeated && "repeated", field.optional && "optional", field.type, field.oneof && `one of ${field.oneof}`]
+    .filter(Boolean)
+    .join(" ");
+  const values = (field.values ?? [])
+    .filter((value) => value.comment)
+    .map((value) => el("span", { class: "value" }, el("b", {}, value.name), ` ${value.comment}`));
   return el("p", { class: "hint", id }, el("code", {}, kind), field.comment && ` ${field.comment}`, values);
 }
 
@@ -79,19 +98,34 @@ function about(field, id) {
 function controlOf(field) {
   if (field.kind === "message" || field.kind === "map") return null;
   if (field.repeated) return field.kind === "bool" || field.kind === "enum" ? null : lines(field);
-  if (field.kind === "enum") return choice(field, field.values.map((value) => value.name));
+  if (field.kind === "enum")
+    return choice(
+      field,
+      field.values.map((value) => value.name),
+    );
   if (field.kind === "bool") return field.optional ? choice(field, ["false", "true"], (text) => text === "true") : mark();
-  const element = el("input", { type: field.secret ? "password" : "text", autocomplete: "off", spellcheck: "false", inputmode: isNumber(field) ? "decimal" : null });
+  const element = el("input", {
+    type: field.secret ? "password" : "text",
+    autocomplete: "off",
+    spellcheck: "false",
+    inputmode: isNumber(field) ? "decimal" : null,
+  });
   return {
     element,
     event: "input",
     value: () => (element.value === "" && field.optional ? null : parsed(field, element.value)),
-    show: (value) => (element.value = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value)),
+    show: (value) =>
+      (element.value = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value)),
   };
 }
 
 function choice(field, names, parse = (text) => text) {
-  const element = el("select", {}, field.optional && el("option", { value: "" }, "not said"), names.map((name) => el("option", {}, name)));
+  const element = el(
+    "select",
+    {},
+    field.optional && el("option", { value: "" }, "not said"),
+    names.map((name) => el("option", {}, name)),
+  );
   return {
     element,
     event: "change",
@@ -111,7 +145,11 @@ function lines(field) {
   return {
     element,
     event: "input",
-    value: () => element.value.split("\n").filter((line) => line !== "").map((line) => parsed(field, line)),
+    value: () =>
+      element.value
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => parsed(field, line)),
     // What is being typed is not rewritten: a line that is still empty would be taken away.
     show: (value) => document.activeElement === element || (element.value = Array.isArray(value) ? value.join("\n") : ""),
   };

@@ -49,7 +49,12 @@ export function latency(seconds) {
 /** How long something lasts, in its two largest units. @param {number | null} [seconds] */
 export function duration(seconds) {
   if (!isKnown(seconds)) return NOTHING;
-  const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const parts = [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ];
   const first = parts.findIndex(([size]) => seconds >= size);
   if (first < 0) return `${whole.format(seconds * 1000)} ms`;
   let left = seconds;

@@ -66,12 +66,28 @@ function point(at, statistics, before, seconds) {
   const isSameProcess = before && before.started_ms === statistics.started_ms;
   const calls = statistics.calls;
   const known = (value) => value ?? null;
-  const made = { at, connections: known(statistics.connections), sessions: known(statistics.sessions), outbox: known(statistics.outbox_bytes),
-    rate: null, failures: null, errors: null, p50: null, p99: null };
+  const made = {
+    at,
+    connections: known(statistics.connections),
+    sessions: known(statistics.sessions),
+    outbox: known(statistics.outbox_bytes),
+    rate: null,
+    failures: null,
+    errors: null,
+    p50: null,
+    p99: null,
+  };
   if (!calls || !isSameProcess || !before.calls || seconds <= 0) return made;
   const total = calls.total - before.calls.total;
   const failed = calls.failed - before.calls.failed;
   if (total < 0 || failed < 0) return made;
   const took = calls.latency && since(calls.latency, before.calls.latency);
-  return { ...made, rate: total / seconds, failures: failed / seconds, errors: total > 0 ? failed / total : 0, p50: quantile(took, 0.5), p99: quantile(took, 0.99) };
+  return {
+    ...made,
+    rate: total / seconds,
+    failures: failed / seconds,
+    errors: total > 0 ? failed / total : 0,
+    p50: quantile(took, 0.5),
+    p99: quantile(took, 0.99),
+  };
 }

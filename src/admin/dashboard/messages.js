@@ -22,6 +22,11 @@ export class Catalogue {
     this.#names = new Map([...routes, ...(pushes.pushes ?? [])].map(({ number, name }) => [number, name]));
   }
 
+  /** What a number is called in the direction from the gateway. @param {number} number */
+  heard(number) {
+    return this.#names.get(number) ?? ownName(number, true) ?? "";
+  }
+
   /** @param {number} number */
   name(number) {
     return this.#names.get(number) ?? ownName(number) ?? "";
@@ -42,8 +47,13 @@ export function described(number) {
 export function inOrder(template, fields) {
   if (Array.isArray(template)) return template.map((item) => inOrder(item, fields));
   if (typeof template !== "object" || template === null) return template;
-  const known = fields.filter((field) => field.name in template).map((field) => [field.name, inOrder(template[field.name], field.fields ?? [])]);
-  return { ...Object.fromEntries(known), ...Object.fromEntries(Object.entries(template).filter(([name]) => !fields.some((field) => field.name === name))) };
+  const known = fields
+    .filter((field) => field.name in template)
+    .map((field) => [field.name, inOrder(template[field.name], field.fields ?? [])]);
+  return {
+    ...Object.fromEntries(known),
+    ...Object.fromEntries(Object.entries(template).filter(([name]) => !fields.some((field) => field.name === name))),
+  };
 }
 
 /** All pages of the list of routes. @returns {Promise<any[]>} */

@@ -53,6 +53,7 @@ const ASSETS: &[Asset] = assets! {
     SCRIPT "form.js"
     SCRIPT "messages.js"
     SCRIPT "journal.js"
+    SCRIPT "request.js"
     SCRIPT "views/overview.js"
     SCRIPT "views/routes.js"
     SCRIPT "views/backends.js"

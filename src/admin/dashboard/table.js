@@ -15,14 +15,23 @@ import { el, put } from "./dom.js";
  */
 export function table({ caption, columns, key, empty = "nothing", hideCaption = true }) {
   const body = el("tbody");
-  const head = el("tr", {}, columns.map((column) => el("th", { scope: "col", class: classOf(column) }, column.name)));
-  const element = el("div", { class: "scroll card", role: "region", "aria-label": caption, tabindex: "0" },
-    el("table", {}, el("caption", { class: hideCaption ? "unseen" : "" }, caption), el("thead", {}, head), body));
+  const head = el(
+    "tr",
+    {},
+    columns.map((column) => el("th", { scope: "col", class: classOf(column) }, column.name)),
+  );
+  const element = el(
+    "div",
+    { class: "scroll card", role: "region", "aria-label": caption, tabindex: "0" },
+    el("table", {}, el("caption", { class: hideCaption ? "unseen" : "" }, caption), el("thead", {}, head), body),
+  );
   /** @type {Map<string, { row: HTMLElement, cells: HTMLElement[] }>} */
   let known = new Map();
 
   function made(row) {
-    const cells = columns.map((column) => el(column.head ? "th" : "td", { class: classOf(column), scope: column.head ? "row" : null }, column.once ? column.cell(row) : null));
+    const cells = columns.map((column) =>
+      el(column.head ? "th" : "td", { class: classOf(column), scope: column.head ? "row" : null }, column.once ? column.cell(row) : null),
+    );
     return { row: el("tr", {}, cells), cells };
   }
 

@@ -5,6 +5,7 @@ mod message;
 mod pool;
 mod redact;
 mod rules;
+mod sample;
 mod stamp;
 mod submessage;
 mod walk;

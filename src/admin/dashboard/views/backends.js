@@ -58,7 +58,17 @@ function card(name) {
   return {
     element,
     update(backend) {
-      put(facts, [["in flight", backend.in_flight], ["waiting", backend.pending], ["retried", backend.retries], ["turned away", backend.sheds]].map(([what, value]) => `${count(value)} ${what}`).join(" · "));
+      put(
+        facts,
+        [
+          ["in flight", backend.in_flight],
+          ["waiting", backend.pending],
+          ["retried", backend.retries],
+          ["turned away", backend.sheds],
+        ]
+          .map(([what, value]) => `${count(value)} ${what}`)
+          .join(" · "),
+      );
       endpoints.update(backend.endpoints ?? []);
     },
   };

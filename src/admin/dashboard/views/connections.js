@@ -25,7 +25,13 @@ function list({ main, every }) {
     key: (connection) => connection.id,
     empty: "nobody is connected",
     columns: [
-      { name: "Connection", head: true, number: true, once: true, cell: (connection) => el("a", { href: `#/connections/${encodeURIComponent(connection.id)}` }, connection.id) },
+      {
+        name: "Connection",
+        head: true,
+        number: true,
+        once: true,
+        cell: (connection) => el("a", { href: `#/connections/${encodeURIComponent(connection.id)}` }, connection.id),
+      },
       { name: "User", wide: true, cell: (connection) => (connection.user ? connection.user : el("span", { class: "muted" }, "anonymous")) },
       { name: "Session", cell: (connection) => el("span", { class: "mono small", title: connection.session }, short(connection.session)) },
       { name: "Address", cell: (connection) => el("span", { class: "mono small one-line" }, text(connection.peer)) },
@@ -35,13 +41,22 @@ function list({ main, every }) {
       { name: "Streams", number: true, cell: (connection) => count(connection.streams) },
       { name: "Topics", number: true, cell: (connection) => count(connection.topics) },
       { name: "Outbox", number: true, cell: (connection) => bytes(connection.outbox_bytes) },
-      { name: "Round trip", number: true, cell: (connection) => (connection.rtt_ms === undefined || connection.rtt_ms === null ? "–" : `${count(connection.rtt_ms)} ms`) },
+      {
+        name: "Round trip",
+        number: true,
+        cell: (connection) => (connection.rtt_ms === undefined || connection.rtt_ms === null ? "–" : `${count(connection.rtt_ms)} ms`),
+      },
     ],
   });
   const shown = el("p", { class: "muted", role: "status" });
   const first = el("button", { type: "button", hidden: true, onclick: () => go("") }, "First page");
   const next = el("button", { type: "button", hidden: true, onclick: () => go(following) }, "Next page");
-  put(main, el("div", { class: "bar" }, el("div", { class: "field" }, el("label", { for: id }, "Search"), search), shown), found.element, el("div", { class: "bar" }, first, next));
+  put(
+    main,
+    el("div", { class: "bar" }, el("div", { class: "field" }, el("label", { for: id }, "Search"), search), shown),
+    found.element,
+    el("div", { class: "bar" }, first, next),
+  );
   let [after, following] = ["", ""];
   const read = async () => {
     const asked = { search: search.value.trim(), after };
@@ -110,15 +125,62 @@ function one({ main, argument, every }) {
     const calls = (connection.calls ?? []).map((call) => `${call.protocol} (id ${call.id})`);
     const topics = Array.isArray(connection.topics) ? connection.topics : undefined;
     facts([
-      ["Who", [["User", connection.user || "anonymous"], ["Session", el("code", {}, text(connection.session))], ["Roles", list(connection.roles)], ["Identity ends", moment(connection.expires_ms)]]],
-      ["Where", [["Address", el("code", {}, text(connection.peer))], ["Form", text(connection.codec)], ["Connected", `${moment(connection.connected_ms)} (${ago(connection.connected_ms)})`], ["Silent for", known(connection.idle_ms, (ms) => duration(ms / 1000))],
-        ["Round trip", known(connection.rtt_ms, (ms) => `${count(ms)} ms`)], ["Worker", text(connection.worker)], ["Generation", text(connection.generation)]]],
-      ["What", [["Messages in", count(connection.messages_in)], ["Messages out", count(connection.messages_out)], ["Bytes in", bytes(connection.bytes_in)], ["Bytes out", bytes(connection.bytes_out)],
-        ["Outbox", bytes(connection.outbox_bytes)], ["In flight", list(calls)], ["Streams", count(connection.streams)], ["Topics", topics ? list(topics) : text(connection.topics)]]],
+      [
+        "Who",
+        [
+          ["User", connection.user || "anonymous"],
+          ["Session", el("code", {}, text(connection.session))],
+          ["Roles", list(connection.roles)],
+          ["Identity ends", moment(connection.expires_ms)],
+        ],
+      ],
+      [
+        "Where",
+        [
+          ["Address", el("code", {}, text(connection.peer))],
+          ["Form", text(connection.codec)],
+          ["Connected", `${moment(connection.connected_ms)} (${ago(connection.connected_ms)})`],
+          ["Silent for", known(connection.idle_ms, (ms) => duration(ms / 1000))],
+          ["Round trip", known(connection.rtt_ms, (ms) => `${count(ms)} ms`)],
+          ["Worker", text(connection.worker)],
+          ["Generation", text(connection.generation)],
+        ],
+      ],
+      [
+        "What",
+        [
+          ["Messages in", count(connection.messages_in)],
+          ["Messages out", count(connection.messages_out)],
+          ["Bytes in", bytes(connection.bytes_in)],
+          ["Bytes out", bytes(connection.bytes_out)],
+          ["Outbox", bytes(connection.outbox_bytes)],
+          ["In flight", list(calls)],
+          ["Streams", count(connection.streams)],
+          ["Topics", topics ? list(topics) : text(connection.topics)],
+        ],
+      ],
     ]);
   });
 
   function facts(groups) {
-    put(detail, el("div", { class: "lists" }, groups.map(([name, rows]) => el("section", { class: "card facts" }, el("h2", {}, name), el("dl", {}, rows.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))))))));
+    put(
+      detail,
+      el(
+        "div",
+        { class: "lists" },
+        groups.map(([name, rows]) =>
+          el(
+            "section",
+            { class: "card facts" },
+            el("h2", {}, name),
+            el(
+              "dl",
+              {},
+              rows.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 }

@@ -11,7 +11,13 @@ const EVERY_MS = 3000;
 /** @param {import("../app.js").Context} context */
 export function show({ main, every }) {
   const id = fresh();
-  const search = el("input", { id, type: "search", autocomplete: "off", spellcheck: "false", placeholder: "reason, source, route, user or text" });
+  const search = el("input", {
+    id,
+    type: "search",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "reason, source, route, user or text",
+  });
   const since = el("p", { class: "muted", role: "status" });
   const list = el("ul", { class: "errors" });
   put(main, el("div", { class: "bar" }, el("div", { class: "field" }, el("label", { for: id }, "Search"), search), since), list);
@@ -28,7 +34,12 @@ export function show({ main, every }) {
       return known.get(key).element;
     });
     const isSame = order.length > 0 && order.length === list.children.length && order.every((element, i) => list.children[i] === element);
-    if (!isSame) put(list, ...order, order.length === 0 && el("li", { class: "card empty" }, all.length === 0 ? "No call has failed." : "No failure is like that."));
+    if (!isSame)
+      put(
+        list,
+        ...order,
+        order.length === 0 && el("li", { class: "card empty" }, all.length === 0 ? "No call has failed." : "No failure is like that."),
+      );
   };
   search.addEventListener("input", draw);
   every(EVERY_MS, async () => {
@@ -43,7 +54,24 @@ function entry(error) {
   const [many, last, examples] = [el("b", { class: "count" }), el("span", { class: "muted" }), el("ol", { class: "examples" })];
   let shown = "";
   return {
-    element: el("li", { class: "card" }, el("details", {}, el("summary", {}, many, el("b", { class: "reason" }, text(error.reason)), el("span", { class: "chip" }, `code ${error.code}`), el("span", { class: "chip" }, text(error.source)), last), examples)),
+    element: el(
+      "li",
+      { class: "card" },
+      el(
+        "details",
+        {},
+        el(
+          "summary",
+          {},
+          many,
+          el("b", { class: "reason" }, text(error.reason)),
+          el("span", { class: "chip" }, `code ${error.code}`),
+          el("span", { class: "chip" }, text(error.source)),
+          last,
+        ),
+        examples,
+      ),
+    ),
     update(now) {
       put(many, count(now.count));
       put(last, `last ${ago(now.last_ms)}`);
@@ -56,7 +84,22 @@ function entry(error) {
 }
 
 function example(one) {
-  const facts = [["route", one.route], ["user", one.user], ["connection", one.connection], ["endpoint", one.endpoint]].filter(([, value]) => value !== undefined && value !== null && value !== "");
-  return el("li", {}, el("p", {}, el("time", {}, moment(one.at_ms)), facts.map(([name, value]) => el("span", {}, el("span", { class: "muted" }, `${name} `), String(value)))),
-    one.message && el("p", { class: "mono" }, one.message), one.cause && el("p", { class: "mono muted" }, `because: ${one.cause}`));
+  const facts = [
+    ["route", one.route],
+    ["user", one.user],
+    ["connection", one.connection],
+    ["endpoint", one.endpoint],
+  ].filter(([, value]) => value !== undefined && value !== null && value !== "");
+  return el(
+    "li",
+    {},
+    el(
+      "p",
+      {},
+      el("time", {}, moment(one.at_ms)),
+      facts.map(([name, value]) => el("span", {}, el("span", { class: "muted" }, `${name} `), String(value))),
+    ),
+    one.message && el("p", { class: "mono" }, one.message),
+    one.cause && el("p", { class: "mono muted" }, `because: ${one.cause}`),
+  );
 }

@@ -9,22 +9,86 @@ export const title = "Overview";
 /** @param {import("../app.js").Context} context */
 export function show({ main, history, onEnd }) {
   const tiles = [
-    tile("Connections", (now) => count(now.connections), (now) => (now.connections_max ? `of ${count(now.connections_max)}` : "")),
-    tile("Sessions", (now) => count(now.sessions), (now) => (now.anonymous === undefined ? "" : `${count(now.anonymous)} anonymous`)),
-    tile("Calls", (_, last) => rate(last.rate), (now) => (now.calls ? `${count(now.calls.total)} in all` : "")),
-    tile("Failing", (_, last) => percent(last.errors), (now) => (now.calls ? `${count(now.calls.failed)} in all` : "")),
-    tile("Half within", (_, last) => latency(last.p50), () => "latency, p50"),
-    tile("99 % within", (_, last) => latency(last.p99), () => "latency, p99"),
-    tile("Outboxes", (now) => bytes(now.outbox_bytes), () => "to be written"),
+    tile(
+      "Connections",
+      (now) => count(now.connections),
+      (now) => (now.connections_max ? `of ${count(now.connections_max)}` : ""),
+    ),
+    tile(
+      "Sessions",
+      (now) => count(now.sessions),
+      (now) => (now.anonymous === undefined ? "" : `${count(now.anonymous)} anonymous`),
+    ),
+    tile(
+      "Calls",
+      (_, last) => rate(last.rate),
+      (now) => (now.calls ? `${count(now.calls.total)} in all` : ""),
+    ),
+    tile(
+      "Failing",
+      (_, last) => percent(last.errors),
+      (now) => (now.calls ? `${count(now.calls.failed)} in all` : ""),
+    ),
+    tile(
+      "Half within",
+      (_, last) => latency(last.p50),
+      () => "latency, p50",
+    ),
+    tile(
+      "99 % within",
+      (_, last) => latency(last.p99),
+      () => "latency, p99",
+    ),
+    tile(
+      "Outboxes",
+      (now) => bytes(now.outbox_bytes),
+      () => "to be written",
+    ),
   ];
   const charts = [
-    chart({ title: "Calls", format: rate, lines: [{ name: "all", of: (point) => point.rate }, { name: "failed", of: (point) => point.failures }] }),
-    chart({ title: "Latency", format: latency, least: 0.001, lines: [{ name: "p99", of: (point) => point.p99 }, { name: "p50", of: (point) => point.p50 }] }),
-    chart({ title: "Connections", format: count, least: 4, lines: [{ name: "connections", of: (point) => point.connections }, { name: "sessions", of: (point) => point.sessions }] }),
+    chart({
+      title: "Calls",
+      format: rate,
+      lines: [
+        { name: "all", of: (point) => point.rate },
+        { name: "failed", of: (point) => point.failures },
+      ],
+    }),
+    chart({
+      title: "Latency",
+      format: latency,
+      least: 0.001,
+      lines: [
+        { name: "p99", of: (point) => point.p99 },
+        { name: "p50", of: (point) => point.p50 },
+      ],
+    }),
+    chart({
+      title: "Connections",
+      format: count,
+      least: 4,
+      lines: [
+        { name: "connections", of: (point) => point.connections },
+        { name: "sessions", of: (point) => point.sessions },
+      ],
+    }),
     chart({ title: "Outboxes", format: bytes, least: 1024, base: 1024, lines: [{ name: "waiting", of: (point) => point.outbox }] }),
   ];
   const lists = el("div", { class: "lists" });
-  put(main, el("dl", { class: "tiles" }, tiles.map((one) => one.element)), el("div", { class: "charts" }, charts.map((one) => one.element)), lists);
+  put(
+    main,
+    el(
+      "dl",
+      { class: "tiles" },
+      tiles.map((one) => one.element),
+    ),
+    el(
+      "div",
+      { class: "charts" },
+      charts.map((one) => one.element),
+    ),
+    lists,
+  );
 
   const draw = () => {
     const now = history.latest;
@@ -32,8 +96,14 @@ export function show({ main, history, onEnd }) {
     const last = history.points.at(-1);
     for (const one of tiles) one.draw(now, last);
     for (const one of charts) one.draw(history.points);
-    put(lists, facts("This gateway", identity(now)), facts("Pushes", counted(now.pushes)), facts("Connections closed, by code", counted(now.closes), "none yet"),
-      facts("Connections refused, by cause", counted(now.refused), "none yet"), facts("Tokens refused", counted(now.tokens_refused), "none yet"));
+    put(
+      lists,
+      facts("This gateway", identity(now)),
+      facts("Pushes", counted(now.pushes)),
+      facts("Connections closed, by code", counted(now.closes), "none yet"),
+      facts("Connections refused, by cause", counted(now.refused), "none yet"),
+      facts("Tokens refused", counted(now.tokens_refused), "none yet"),
+    );
   };
   onEnd(history.listen(draw));
   draw();
@@ -51,16 +121,34 @@ function tile(name, value, note) {
 }
 
 function identity(now) {
-  return [["node", text(now.node)], ["version", text(now.version)], ["up for", duration(now.uptime_seconds)], ["generation", text(now.generation)],
-    ["configuration", now.hash ? el("code", { title: now.hash }, now.hash.slice(0, 12)) : text()], ["connections accepted", count(now.accepted)]];
+  return [
+    ["node", text(now.node)],
+    ["version", text(now.version)],
+    ["up for", duration(now.uptime_seconds)],
+    ["generation", text(now.generation)],
+    ["configuration", now.hash ? el("code", { title: now.hash }, now.hash.slice(0, 12)) : text()],
+    ["connections accepted", count(now.accepted)],
+  ];
 }
 
 /** What was counted at all; a long list of zeros says nothing. */
 function counted(counts) {
-  return Object.entries(counts ?? {}).filter(([, value]) => value > 0).map(([name, value]) => [name.replaceAll("_", " "), count(value)]);
+  return Object.entries(counts ?? {})
+    .filter(([, value]) => value > 0)
+    .map(([name, value]) => [name.replaceAll("_", " "), count(value)]);
 }
 
 function facts(name, rows, empty = "nothing yet") {
-  return el("section", { class: "card facts" }, el("h2", {}, name),
-    rows.length === 0 ? el("p", { class: "muted" }, empty) : el("dl", {}, rows.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value)))));
+  return el(
+    "section",
+    { class: "card facts" },
+    el("h2", {}, name),
+    rows.length === 0
+      ? el("p", { class: "muted" }, empty)
+      : el(
+          "dl",
+          {},
+          rows.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))),
+        ),
+  );
 }

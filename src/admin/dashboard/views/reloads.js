@@ -20,7 +20,18 @@ export function show({ main, every }) {
     el("button", { type: "button", class: "primary", onclick: (event) => ask(event.target, "/api/v1/reload", "Reload") }, "Reload"),
   ];
   const list = el("ol", { class: "reloads" });
-  put(main, el("div", { class: "bar" }, buttons, el("p", { class: "muted" }, "A check changes nothing. A reload of files that are wrong changes nothing either.")), result, el("h2", {}, "What happened"), list);
+  put(
+    main,
+    el(
+      "div",
+      { class: "bar" },
+      buttons,
+      el("p", { class: "muted" }, "A check changes nothing. A reload of files that are wrong changes nothing either."),
+    ),
+    result,
+    el("h2", {}, "What happened"),
+    list,
+  );
 
   async function ask(button, path, what) {
     for (const each of buttons) each.disabled = true;
@@ -35,7 +46,15 @@ export function show({ main, every }) {
     button.focus();
     const outcome = answer.outcome ?? (answer.check?.summary?.errors > 0 ? "the files are wrong" : "the files are sound");
     const isGood = GOOD.has(answer.outcome) || (answer.outcome === undefined && !(answer.check?.summary?.errors > 0));
-    put(result, el("section", { class: "card result" }, el("h2", {}, `${what}: `, el("span", { class: `state ${isGood ? "good" : "bad"}` }, outcome)), answer.check && diagnostics(answer.check)));
+    put(
+      result,
+      el(
+        "section",
+        { class: "card result" },
+        el("h2", {}, `${what}: `, el("span", { class: `state ${isGood ? "good" : "bad"}` }, outcome)),
+        answer.check && diagnostics(answer.check),
+      ),
+    );
     read().catch(() => {});
   }
 
@@ -53,8 +72,25 @@ export function show({ main, every }) {
 
 function entry(reload, index) {
   const found = reload.check?.diagnostics?.length ?? 0;
-  const head = [el("span", { class: `state ${GOOD.has(reload.outcome) ? "good" : "bad"}` }, reload.outcome), el("time", { title: ago(reload.at_ms) }, moment(reload.at_ms)), el("span", { class: "muted" }, `by ${text(reload.cause)}`),
-    reload.generation !== undefined && el("span", {}, `generation ${reload.generation}`), reload.hash && el("code", { title: reload.hash }, String(reload.hash).slice(0, 12)), reload.took_ms !== undefined && el("span", { class: "muted" }, `${count(reload.took_ms)} ms`)];
+  const head = [
+    el("span", { class: `state ${GOOD.has(reload.outcome) ? "good" : "bad"}` }, reload.outcome),
+    el("time", { title: ago(reload.at_ms) }, moment(reload.at_ms)),
+    el("span", { class: "muted" }, `by ${text(reload.cause)}`),
+    reload.generation !== undefined && el("span", {}, `generation ${reload.generation}`),
+    reload.hash && el("code", { title: reload.hash }, String(reload.hash).slice(0, 12)),
+    reload.took_ms !== undefined && el("span", { class: "muted" }, `${count(reload.took_ms)} ms`),
+  ];
   const isBad = found > 0;
-  return el("li", { class: "card" }, isBad ? el("details", { open: index === 0 }, el("summary", {}, head, el("span", {}, `${found} finding${found === 1 ? "" : "s"}`)), diagnostics(reload.check)) : el("p", { class: "summary" }, head));
+  return el(
+    "li",
+    { class: "card" },
+    isBad
+      ? el(
+          "details",
+          { open: index === 0 },
+          el("summary", {}, head, el("span", {}, `${found} finding${found === 1 ? "" : "s"}`)),
+          diagnostics(reload.check),
+        )
+      : el("p", { class: "summary" }, head),
+  );
 }

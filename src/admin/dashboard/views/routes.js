@@ -20,17 +20,43 @@ export function show(context) {
 /** @param {import("../app.js").Context} context */
 function list({ main, every }) {
   const id = fresh();
-  const search = el("input", { id, type: "search", autocomplete: "off", spellcheck: "false", placeholder: "number, name, method, permission" });
+  const search = el("input", {
+    id,
+    type: "search",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "number, name, method, permission",
+  });
   const shown = el("p", { class: "muted", role: "status" });
   const routes = table({
     caption: "Routes",
     key: (route) => route.number,
     empty: "no route is like that",
     columns: [
-      { name: "Number", head: true, number: true, once: true, cell: (route) => el("a", { href: `#/routes/${route.number}` }, route.number) },
+      {
+        name: "Number",
+        head: true,
+        number: true,
+        once: true,
+        cell: (route) => el("a", { href: `#/routes/${route.number}` }, route.number),
+      },
       { name: "Name", cell: (route) => route.name },
-      { name: "Method", wide: true, cell: (route) => el("span", { class: "mono small" }, short(route.rpc), route.kind !== "unary" && el("span", { class: "chip" }, route.kind.replace("_", " "))) },
-      { name: "Who may", cell: (route) => chips([route.access === "anonymous" ? "anybody" : "", ...names(route.permissions)].filter(Boolean), "who has a token") },
+      {
+        name: "Method",
+        wide: true,
+        cell: (route) =>
+          el(
+            "span",
+            { class: "mono small" },
+            short(route.rpc),
+            route.kind !== "unary" && el("span", { class: "chip" }, route.kind.replace("_", " ")),
+          ),
+      },
+      {
+        name: "Who may",
+        cell: (route) =>
+          chips([route.access === "anonymous" ? "anybody" : "", ...names(route.permissions)].filter(Boolean), "who has a token"),
+      },
       { name: "Limits", cell: (route) => chips(names(route.limits), "–") },
       { name: "Calls", number: true, cell: (route) => count(route.calls) },
       { name: "Rate", number: true, cell: (route) => rate(route.recent?.rate) },
@@ -76,22 +102,56 @@ function one({ main, argument, every }) {
       { name: "Where", cell: (entry) => (entry.file ? el("span", { class: "mono small" }, `${entry.file}:${entry.line}`) : "") },
     ],
   });
-  put(main, el("p", { class: "bar" }, el("a", { href: "#/routes" }, "← All routes"), el("a", { class: "button", href: `#/playground/${encodeURIComponent(argument)}` }, "Try it in the playground")), head, el("h2", {}, "What holds for it, and who said so"), policy.element);
+  put(
+    main,
+    el(
+      "p",
+      { class: "bar" },
+      el("a", { href: "#/routes" }, "← All routes"),
+      el("a", { class: "button", href: `#/playground/${encodeURIComponent(argument)}` }, "Try it in the playground"),
+    ),
+    head,
+    el("h2", {}, "What holds for it, and who said so"),
+    policy.element,
+  );
   let before;
   every(EVERY_MS, async () => {
     const route = await get(`/api/v1/routes/${encodeURIComponent(argument)}`);
     const recent = before?.latency && route.latency ? since(route.latency, before.latency) : route.latency;
     before = route;
-    const facts = [["Method", el("code", {}, route.rpc)], ["Kind", text(route.kind?.replace("_", " "))], ["Request", el("code", {}, text(route.request))], ["Reply", el("code", {}, text(route.response))],
-      ["Who may", chips([route.access === "anonymous" ? "anybody" : "", ...names(route.permissions)].filter(Boolean), "who has a token")], ["Limits", chips(names(route.limits), "–")], ["Backends", chips(names(route.backends), "–")],
-      ["Calls", count(route.calls)], ["Failed", count(route.failures)], ["p50 now", latency(quantile(recent, 0.5))], ["p99 now", latency(quantile(recent, 0.99))], ["p99 in all", latency(quantile(route.latency, 0.99))]];
-    put(head, el("section", { class: "card facts broad" }, el("h2", {}, `${route.number} `, route.name), el("dl", {}, facts.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))))));
+    const facts = [
+      ["Method", el("code", {}, route.rpc)],
+      ["Kind", text(route.kind?.replace("_", " "))],
+      ["Request", el("code", {}, text(route.request))],
+      ["Reply", el("code", {}, text(route.response))],
+      ["Who may", chips([route.access === "anonymous" ? "anybody" : "", ...names(route.permissions)].filter(Boolean), "who has a token")],
+      ["Limits", chips(names(route.limits), "–")],
+      ["Backends", chips(names(route.backends), "–")],
+      ["Calls", count(route.calls)],
+      ["Failed", count(route.failures)],
+      ["p50 now", latency(quantile(recent, 0.5))],
+      ["p99 now", latency(quantile(recent, 0.99))],
+      ["p99 in all", latency(quantile(route.latency, 0.99))],
+    ];
+    put(
+      head,
+      el(
+        "section",
+        { class: "card facts broad" },
+        el("h2", {}, `${route.number} `, route.name),
+        el(
+          "dl",
+          {},
+          facts.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))),
+        ),
+      ),
+    );
     policy.update(route.policy ?? []);
   });
 }
 
 /** What a list names, whether it holds names or what has some. */
-const names = (list) => (list ?? []).map((item) => (typeof item === "object" ? item.name ?? JSON.stringify(item) : String(item)));
+const names = (list) => (list ?? []).map((item) => (typeof item === "object" ? (item.name ?? JSON.stringify(item)) : String(item)));
 
 const chips = (list, none) => (list.length === 0 ? none : list.map((name) => el("span", { class: "chip" }, name)));
 
