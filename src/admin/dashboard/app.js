@@ -54,7 +54,7 @@ function show() {
   document.title = `${VIEWS[name].title} · protogate`;
   if (!token()) return ask();
   const problem = el("p", { class: "problem", role: "alert", hidden: true });
-  const content = el("div", { class: `view ${name}` });
+  const content = el("div", { class: `view view-${name}` });
   put(main, el("h1", { tabindex: "-1" }, VIEWS[name].title), problem, content);
   const ending = ends;
   VIEWS[name].show({ main: content, argument, history, onEnd: (end) => ending.push(end), every: (ms, work) => repeat(ms, work, problem) });

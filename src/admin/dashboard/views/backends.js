@@ -40,7 +40,7 @@ function card(name) {
   const endpoints = table({
     caption: `Endpoints of ${name}`,
     key: (endpoint) => endpoint.address,
-    empty: "no endpoint: the service is in this process, or none was found",
+    empty: "none",
     columns: [
       { name: "Endpoint", head: true, wide: true, cell: (endpoint) => el("span", { class: "mono" }, endpoint.address) },
       { name: "State", cell: (endpoint) => state(endpoint.state) },
@@ -54,7 +54,8 @@ function card(name) {
       { name: "Version", cell: (endpoint) => text(endpoint.version) },
     ],
   });
-  const element = el("section", { class: "backend" }, el("div", { class: "bar" }, el("h2", {}, name), facts), endpoints.element);
+  const none = el("p", { class: "card none muted" }, "No endpoint: the service is in this process, or none was found.");
+  const element = el("section", { class: "backend" }, el("div", { class: "bar" }, el("h2", {}, name), facts), endpoints.element, none);
   return {
     element,
     update(backend) {
@@ -69,7 +70,10 @@ function card(name) {
           .map(([what, value]) => `${count(value)} ${what}`)
           .join(" · "),
       );
-      endpoints.update(backend.endpoints ?? []);
+      const found = backend.endpoints ?? [];
+      endpoints.update(found);
+      endpoints.element.hidden = found.length === 0;
+      none.hidden = found.length > 0;
     },
   };
 }
