@@ -147,6 +147,7 @@ impl Living {
             pushes: Index::new(pushes.into_iter().map(|push| (push.number.0, push)).collect()),
             topics: plan.topics,
             locks: plan.locks.into(),
+            explained: Arc::new(plan.explained),
         }
     }
 
