@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::{Config, Data, Exit, UNREACHABLE, UNREADABLE};
 use crate::proto::Pools;
-use crate::reload;
+use crate::reload::{self, Inputs};
 use crate::table::compile::Context;
 
 /// Longest wait for an answer.
@@ -46,6 +46,15 @@ pub struct Door {
 pub struct AdminClient {
     address: SocketAddr,
     token: String,
+}
+
+// === impl Door ===
+
+impl Door {
+    /// The files of the gateway that is meant.
+    pub fn inputs(&self, context: Context) -> Inputs {
+        self.config.inputs(context)
+    }
 }
 
 // === impl AdminClient ===

@@ -21,6 +21,7 @@ mod register;
 mod reload;
 mod returning;
 mod revoke;
+mod routes;
 mod serve;
 mod services;
 mod standing;
@@ -74,6 +75,7 @@ enum Command {
     Check(check::Check),
     Lock(lock::Lock),
     Reload(reload::Reload),
+    Routes(routes::Routes),
     Revoke(revoke::Revoke),
     Push(push::Push),
     Register(register::Register),
@@ -130,6 +132,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Lock(lock) => lock.run(),
         Command::Reload(reload) => reload.run(),
+        Command::Routes(routes) => routes.run(),
         Command::Revoke(revoke) => revoke.run(),
         Command::Push(push) => push.run(),
         Command::Register(register) => register.run(),

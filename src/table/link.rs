@@ -143,6 +143,7 @@ impl Living {
             permissions: plan.permissions,
             catalogue_hash: plan.catalogue_hash,
             backends,
+            limiters,
             routes: Index::new(routes),
             pushes: Index::new(pushes.into_iter().map(|push| (push.number.0, push)).collect()),
             topics: plan.topics,

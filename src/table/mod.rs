@@ -40,7 +40,7 @@ use crate::id::{Generation, Protocol};
 use crate::pipeline::auth::Verifier;
 use crate::pipeline::call::Caller;
 use crate::pipeline::permission::{PermissionId, Permissions};
-use crate::pipeline::rate_limit::{KeyValue, LimitUse};
+use crate::pipeline::rate_limit::{KeyValue, LimitUse, Limiter};
 use crate::proto::{Method, Redact, Stamp, Walk};
 use crate::push::Hub;
 use crate::push::rules::PushPlan;
@@ -69,6 +69,8 @@ pub struct Table {
     pub catalogue_hash: String,
     /// Every backend, in the order of their declaration.
     pub backends: Vec<Arc<Backend>>,
+    /// Every rate limit, in the order of their declaration.
+    pub limiters: Vec<Arc<Limiter>>,
     routes: Index<Arc<Route>>,
     pushes: Index<Arc<PushPlan>>,
     topics: Vec<TopicPlan>,
@@ -159,6 +161,7 @@ impl Table {
             permissions: Permissions::compile(&[], &[]),
             catalogue_hash: String::new(),
             backends: Vec::new(),
+            limiters: Vec::new(),
             routes: Index::new(Vec::new()),
             pushes: Index::new(Vec::new()),
             topics: Vec::new(),
