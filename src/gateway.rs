@@ -32,6 +32,7 @@ use crate::proto::Pools;
 use crate::push::{self, Hub};
 use crate::reflection::{Bounds, Drift};
 use crate::registry::Registry;
+use crate::reload::history::Cause;
 use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
 use crate::services::notify::sender::Sender;
@@ -44,6 +45,7 @@ use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
 use crate::telemetry::log::{Format, Log};
 use crate::telemetry::observers::Observers;
+use crate::telemetry::verbosity::Verbosity;
 use crate::watch;
 
 /// Threads of the back room: built-in services, admin, files. The data path has its own.
@@ -166,6 +168,7 @@ impl Gateway {
             .map_err(io_error(format!("cannot listen on {}", fixed.listen)))?;
         let ready = Ready::default();
         let drift = Drift::default();
+        let verbosity = Arc::new(Verbosity::default());
         let door = Admin {
             token,
             reloader: Arc::clone(&reloader),
@@ -178,6 +181,7 @@ impl Gateway {
             outboxes: edge.outboxes(),
             observers,
             started_ms: clock.now_ms(),
+            verbosity: Arc::clone(&verbosity),
         };
         let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
         let push = match fixed.push {
@@ -186,7 +190,7 @@ impl Gateway {
         };
         tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
         tasks.spawn(&back_room.handle(), drift.watch(reader.clone(), builtins, Bounds::default()));
-        tasks.spawn(&back_room.handle(), follow_log_settings(log, reader));
+        tasks.spawn(&back_room.handle(), follow_log_settings(log, reader, verbosity));
 
         ready.set(true);
         let gateway = Gateway { edge, admin, push, reloader, sessions, ready, ready_file: options.ready_file, tasks, back_room };
@@ -223,7 +227,7 @@ impl Gateway {
 
     /// Reads the files again, as SIGHUP does. Blocks while it compiles.
     pub fn reload(&self) -> Outcome {
-        self.reloader.reload(None)
+        self.reloader.reload(Cause::Signal, None)
     }
 
     /// Reads the certificates again, and them alone, as happens by itself when their files change.
@@ -270,7 +274,7 @@ impl Gateway {
                     () = stop.asked() => break,
                     Some(()) = again.recv() => {
                         let reloader = Arc::clone(&self.reloader);
-                        spawn_blocking(move || reloader.reload(None)).await.expect("a reload does not panic and is not aborted");
+                        spawn_blocking(move || reloader.reload(Cause::Signal, None)).await.expect("a reload does not panic and is not aborted");
                     }
                 }
             }
@@ -367,13 +371,18 @@ impl Stop {
     }
 }
 
-/// Keeps the log's level what the live table says, once a second.
-async fn follow_log_settings(log: Option<Log>, reader: TableReader) {
+/// Keeps the log's level what the live table says, once a second, or what the operator says instead, at once.
+async fn follow_log_settings(log: Option<Log>, reader: TableReader, verbosity: Arc<Verbosity>) {
     let Some(log) = log else { return };
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
-        tick.tick().await;
-        log.set_level(reader.load().settings.log.level.into());
+        tokio::select! {
+            biased;
+            () = verbosity.changed() => {}
+            _ = tick.tick() => {}
+        }
+        let live = reader.load();
+        log.set_level(verbosity.said(live.generation).unwrap_or(live.settings.log.level).into());
     }
 }
 

@@ -3,6 +3,8 @@
 //! Promises: all that can fail comes before `link`; on any error the old table stays, untouched; what is byte for byte the same is not
 //! compiled again; one reload runs at a time, and it alone holds the `TableWriter`.
 
+pub mod history;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,6 +14,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use self::history::{Attempt, Cause, History};
+use crate::clock::Clock;
 use crate::config::{self, Environment, LoadOptions};
 use crate::diagnostic::render::{self, Summary};
 use crate::diagnostic::{Report, Sources};
@@ -69,6 +73,7 @@ pub struct Checked {
     pub locks: Vec<LockPlan>,
     /// How much was read.
     pub summary: Summary,
+    pub took: Duration,
 }
 
 /// What came of a reload.
@@ -104,6 +109,7 @@ pub struct Reloader {
     reader: TableReader,
     counters: ReloadCounters,
     state: Mutex<State>,
+    history: History,
 }
 
 struct State {
@@ -114,7 +120,7 @@ struct State {
 
 /// The first half: reads and compiles, opens no socket, changes nothing.
 pub fn check(inputs: &Inputs, running: Option<&Fixed>, pools: &Pools) -> Checked {
-    let files = inputs.origin.files();
+    let (files, began) = (inputs.origin.files(), Instant::now());
     let looked_up = Mutex::new(BTreeMap::new());
     let variables = |name: &str| {
         let value = (inputs.variables)(name);
@@ -136,6 +142,7 @@ pub fn check(inputs: &Inputs, running: Option<&Fixed>, pools: &Pools) -> Checked
         locks: compiled.locks,
         report,
         sources: document.sources,
+        took: began.elapsed(),
     }
 }
 
@@ -165,24 +172,58 @@ impl Reloader {
     pub fn start(inputs: Inputs, pools: Pools, checked: &mut Checked, mut living: Living) -> Reloader {
         let plan = checked.plan.take().expect("whoever starts has looked whether there is a plan");
         let fixed = plan.fixed.clone();
+        let history = History::default();
+        history.note(Attempt {
+            at_ms: Clock::system().now_ms(),
+            cause: Cause::Start,
+            outcome: "swapped",
+            generation: Generation(1),
+            fingerprint: checked.fingerprint,
+            took: checked.took,
+            check: Some(history::check(&checked.report, &checked.sources, checked.summary)),
+        });
         let table = living.link(plan, Generation(1), checked.fingerprint);
         let (writer, reader) = live(Arc::new(table));
         living.tell();
         let state = Mutex::new(State { living, seen: std::mem::take(&mut checked.seen) });
-        Reloader { inputs, fixed, pools, writer, reader, counters: ReloadCounters::begin(), state }
+        Reloader { inputs, fixed, pools, writer, reader, counters: ReloadCounters::begin(), state, history }
     }
 
     /// Reads everything again, and makes it live if it is sound. Blocks while it compiles: call it from the back room.
     ///
     /// `expected`: refuse as stale unless this is what is live (`If-Match`).
-    pub fn reload(&self, expected: Option<Fingerprint>) -> Outcome {
-        let outcome = self.attempt(expected);
+    pub fn reload(&self, cause: Cause, expected: Option<Fingerprint>) -> Outcome {
+        let (began, at_ms) = (Instant::now(), Clock::system().now_ms());
+        let outcome = self.reload_unnoted(expected, began);
         self.counters.note(outcome.label(), outcome.report());
+        let live = self.reader.load();
+        // Whoever watches looks often, and mostly for nothing.
+        if !(cause == Cause::Watch && matches!(outcome, Outcome::Unchanged(_))) {
+            self.history.note(Attempt {
+                at_ms,
+                cause,
+                outcome: outcome.name(),
+                generation: live.generation,
+                fingerprint: live.fingerprint,
+                took: began.elapsed(),
+                check: outcome.check(),
+            });
+        }
         outcome
     }
 
-    fn attempt(&self, expected: Option<Fingerprint>) -> Outcome {
-        let began = Instant::now();
+    /// What the files are as they stand, and nothing is changed. Nothing: compiling panicked. Blocks as a reload does, and waits for one.
+    pub fn look(&self) -> Option<Checked> {
+        let _state = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
+        catch_unwind(AssertUnwindSafe(|| check(&self.inputs, Some(&self.fixed), &self.pools))).ok()
+    }
+
+    /// What became of the last attempts, newest first.
+    pub fn history(&self) -> Vec<Attempt> {
+        self.history.all()
+    }
+
+    fn reload_unnoted(&self, expected: Option<Fingerprint>, began: Instant) -> Outcome {
         let mut state = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
         let live = self.reader.load();
         if expected.is_some_and(|expected| expected != live.fingerprint) {

@@ -16,6 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
+use crate::reload::history::Cause;
 use crate::reload::{Outcome, Reloader};
 
 /// How often files are looked at without an event.
@@ -68,7 +69,7 @@ async fn read_again(reloader: &Arc<Reloader>) {
     let reloader = Arc::clone(reloader);
     let read = move || {
         let whole = reloader.reader().load().settings.watch;
-        if !whole || matches!(reloader.reload(None), Outcome::Refused { .. } | Outcome::Unchanged(_)) {
+        if !whole || matches!(reloader.reload(Cause::Watch, None), Outcome::Refused { .. } | Outcome::Unchanged(_)) {
             reloader.renew_certificates();
         }
     };

@@ -86,7 +86,8 @@ async fn the_edge_knows_the_operators_page_by_its_port() {
 fn the_link_has_the_token_behind_its_hash_and_is_all_that_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_protogate")).arg("dashboard").args(arguments).current_dir(folder.path()).output().unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_protogate")).arg("dashboard").args(arguments).current_dir(folder.path()).output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     let link = "http://127.0.0.1:7081/#token=a%2Fb%23c\n".to_owned();

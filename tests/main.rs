@@ -61,6 +61,9 @@ mod flood;
 // More pushes than there are readers for.
 mod slow;
 
+// What an operator asks, and that the answers are what the document says.
+mod admin_api;
+
 // Services in processes of their own.
 mod alone;
 

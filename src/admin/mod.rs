@@ -1,31 +1,41 @@
 //! The operator's door: its own listener, on loopback unless told otherwise, closed without the token.
 //!
-//! - `endpoints`: every path, and what answers it
-//! - `health`: `GET /healthz`, `GET /readyz`, which need no token
-//! - `api`: `POST /api/v1/reload`
-//! - `metrics`, `statistics`: `GET /metrics`, `GET /api/v1/statistics`
-//! - `backends`: `GET /api/v1/backends`
-//! - `descriptors`: `GET /api/v1/descriptors`
-//! - `errors`: `GET /api/v1/errors`
-//! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
-//! - `messages`: `GET /api/v1/messages/{number}`, `GET /api/v1/edge`
-//! - `dashboard`: `GET /`, the page, which needs no token, and its files below `/dashboard/`
-//! - `notify`, `templates`: `POST /api/v1/notify`, `POST /api/v1/templates`
+//! - `endpoints`: every path, what is said and answered there, and who answers it
+//! - `query`, `body`: what is asked, read strictly; `audit`: the line that every change leaves
+//! - `shape`, `openapi`: what answers look like, and the document that says so
+//! - `health`: whether it lives, and takes connections, which needs no token
+//! - `statistics`, `metrics`: what there is on this node, and what was counted
+//! - `errors`: why calls failed
+//! - `routes`, `pushes`, `limits`, `backends`, `descriptors`: the live table, and how its parts do
+//! - `messages`: what numbers stand for, and where clients connect; `dashboard`: the page, which needs no token
+//! - `reloads`: the files: read again, looked at, compared with what is live
+//! - `sessions`: who is there, sent away, told something; `notify`, `templates`: notifications
+//! - `log`: how much the log says
 //!
 //! Promises: a web page cannot reach it (the Host must be an address or `localhost`, a foreign Origin is refused, writes must be JSON);
-//! every answer but the page, and that to a scraper, is JSON; a wrong path or method is answered, never dropped; a body has a bound, and little time.
+//! every answer but the page, and that to a scraper, is JSON, and bounded; a wrong path or method is answered, never dropped; a body has a bound, and little time; every change
+//! leaves a line in the log.
 
-mod api;
+mod audit;
 mod backends;
+mod body;
 mod dashboard;
 mod descriptors;
 mod endpoints;
 mod errors;
 mod health;
+mod limits;
+mod log;
 mod messages;
 mod metrics;
 mod notify;
+mod openapi;
+mod pushes;
+mod query;
+mod reloads;
+mod routes;
 mod sessions;
+mod shape;
 mod statistics;
 mod templates;
 
@@ -40,7 +50,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri, header};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -50,7 +60,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::accept::Seated;
+use crate::accept::{Peer, Seated};
 use crate::drain::Tasks;
 use crate::reflection::Drift;
 use crate::reload::Reloader;
@@ -58,6 +68,7 @@ use crate::services::notify::sender::Sender;
 use crate::session::Budget;
 use crate::table::settings::AdminToken;
 use crate::telemetry::observers::Observers;
+use crate::telemetry::verbosity::Verbosity;
 
 /// Connections at once: an operator, a probe and a scraper each have some, and nobody else has business here.
 const CONNECTIONS_MAX: usize = 64;
@@ -67,10 +78,6 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a client may take to send its request's body, and how large that may be.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// What the door leads to.
 pub struct Admin {
@@ -92,6 +99,8 @@ pub struct Admin {
     pub observers: Arc<Observers>,
     /// When the gateway began, in milliseconds since 1970.
     pub started_ms: u64,
+    /// How much the log says for now.
+    pub verbosity: Arc<Verbosity>,
 }
 
 /// Whether the gateway takes connections: set once it listens, cleared when it begins to drain.
@@ -116,10 +125,13 @@ async fn accept(admin: Arc<Admin>, listener: TcpListener, runtime: Handle, tasks
     loop {
         let (stream, seat) = listener.next().await;
         let Some(tasks) = tasks.upgrade() else { return };
+        // One that is gone already has no address, and asks for nothing.
+        let Ok(peer) = stream.peer_addr() else { continue };
         let admin = Arc::clone(&admin);
         tasks.spawn(&runtime, async move {
-            let service = service_fn(move |request| {
+            let service = service_fn(move |mut request: Request<Incoming>| {
                 let admin = Arc::clone(&admin);
+                request.extensions_mut().insert(Peer(peer));
                 async move { Ok::<_, Infallible>(answer(&admin, request).await) }
             });
             let serve = http1::Builder::new()
@@ -139,18 +151,6 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
         return *refusal;
     }
     endpoints::answer(admin, request).await
-}
-
-/// The whole body, or why not.
-async fn body(request: Request<Incoming>) -> Result<Bytes, Box<Reply>> {
-    match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), BODY_BYTES_MAX).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(problem)) if problem.is::<LengthLimitError>() => {
-            Err(Box::new(error(StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 64 KiB")))
-        }
-        Ok(Err(_)) => Err(Box::new(error(StatusCode::BAD_REQUEST, "the body broke off"))),
-        Err(_) => Err(Box::new(error(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))),
-    }
 }
 
 /// Refuses what a web page elsewhere could make a browser send: a name that resolves to us, or a foreign Origin.

@@ -11,9 +11,8 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
-use tracing::info;
 
-use super::sessions::read;
+use super::audit::Audit;
 use super::{Admin, Reply, body, error, reply};
 use crate::failure::{Code, Failure};
 use crate::services::notify::v1::send_request::Content;
@@ -52,12 +51,8 @@ struct Notification {
 }
 
 /// `POST /api/v1/notify` with `{"users": […], "title": …, "body": …}` or `{"users": […], "template": …, "parameters": {…}}`.
-pub async fn send(admin: &Admin, request: Request<Incoming>) -> Reply {
-    let body = match body(request).await {
-        Ok(body) => body,
-        Err(refusal) => return *refusal,
-    };
-    let asked: Notification = match read(&body) {
+pub async fn send(admin: &Admin, request: Request<Incoming>, audit: &Audit) -> Reply {
+    let asked: Notification = match body::read(request).await {
         Ok(asked) => asked,
         Err(refusal) => return *refusal,
     };
@@ -65,11 +60,9 @@ pub async fn send(admin: &Admin, request: Request<Incoming>) -> Reply {
         Ok(request) => request,
         Err(what) => return error(StatusCode::BAD_REQUEST, &what),
     };
+    audit.what(format!("a notification to {} users", request.recipients.len()));
     match watched(admin, &request).await {
-        Ok(batch) => {
-            info!(batch = batch.batch_id, total = batch.total, "a notification was sent by the operator");
-            reply(StatusCode::OK, &shown(&batch))
-        }
+        Ok(batch) => reply(StatusCode::OK, &shown(&batch)),
         Err(failure) => failed(&failure),
     }
 }

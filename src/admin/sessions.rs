@@ -7,20 +7,18 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tracing::info;
 
-use super::{Admin, Reply, body, error, reply};
+use super::audit::Audit;
+use super::body::{self, names_somebody};
+use super::query::Query;
+use super::{Admin, Reply, error, reply};
 use crate::failure::{Code, Failure};
 use crate::proto;
 use crate::session::revocation::Revocation;
 use crate::session::roster::Record;
 use crate::session::{PATIENCE, Sessions};
-
-/// The longest name of a user, or id of a session or token.
-const NAME_BYTES_MAX: usize = 256;
 
 /// What is to be believed no longer: exactly one of them.
 #[derive(Deserialize)]
@@ -43,12 +41,8 @@ struct Push<'a> {
 }
 
 /// `POST /api/v1/revoke` with `{"session": …}`, `{"user": …}` or `{"token": …}`.
-pub async fn revoke(admin: &Admin, request: Request<Incoming>) -> Reply {
-    let body = match body(request).await {
-        Ok(body) => body,
-        Err(refusal) => return *refusal,
-    };
-    let asked: Revoke = match read(&body) {
+pub async fn revoke(admin: &Admin, request: Request<Incoming>, audit: &Audit) -> Reply {
+    let asked: Revoke = match body::read(request).await {
         Ok(asked) => asked,
         Err(refusal) => return *refusal,
     };
@@ -58,9 +52,10 @@ pub async fn revoke(admin: &Admin, request: Request<Incoming>) -> Reply {
         (None, None, Some(token)) => ("token", token),
         _ => return error(StatusCode::BAD_REQUEST, "say exactly one of `session`, `user` and `token`"),
     };
-    if let Err(refusal) = sound(kind, &name) {
+    if let Err(refusal) = names_somebody(kind, &name) {
         return *refusal;
     }
+    audit.what(format!("{kind} {name}"));
     let (which, sessions) = (name.clone(), sessions(admin));
     let revoked = sessions.ask(PATIENCE, |sessions| async move {
         let revocation = match kind {
@@ -71,21 +66,17 @@ pub async fn revoke(admin: &Admin, request: Request<Incoming>) -> Reply {
         sessions.revoke(&revocation).await
     });
     match revoked.await {
-        Ok(()) => {
-            info!(kind, name, "revoked by the operator");
-            reply(StatusCode::OK, &json!({ "revoked": { kind: name } }))
-        }
+        Ok(()) => reply(StatusCode::OK, &json!({ "revoked": { kind: name } })),
         Err(failure) => failed(&failure),
     }
 }
 
 /// `GET /api/v1/sessions?user=…`: those of one user, oldest first.
-pub async fn list(admin: &Admin, query: Option<&str>) -> Reply {
-    let Some(user) = query.and_then(|query| query.strip_prefix("user=")).filter(|user| !user.contains(['&', '='])).and_then(unescaped)
-    else {
+pub async fn list(admin: &Admin, query: &Query) -> Reply {
+    let Some(user) = query.text("user").map(str::to_owned) else {
         return error(StatusCode::BAD_REQUEST, "say whose: `?user=…`, with `%` and two digits for what a URL cannot hold");
     };
-    if let Err(refusal) = sound("user", &user) {
+    if let Err(refusal) = names_somebody("user", &user) {
         return *refusal;
     }
     let found = sessions(admin).ask(PATIENCE, |sessions| async move { sessions.list(&user).await }).await;
@@ -96,19 +87,21 @@ pub async fn list(admin: &Admin, query: Option<&str>) -> Reply {
 }
 
 /// `POST /api/v1/push` with `{"user": …, "protocol": 2101, "payload": {…}}`, and `"session": …` for one of them alone.
-pub async fn push(admin: &Admin, request: Request<Incoming>) -> Reply {
-    let body = match body(request).await {
+pub async fn push(admin: &Admin, request: Request<Incoming>, audit: &Audit) -> Reply {
+    let body = match body::whole(request).await {
         Ok(body) => body,
         Err(refusal) => return *refusal,
     };
-    let asked: Push<'_> = match read_borrowed(&body) {
+    let asked: Push<'_> = match body::parse(&body) {
         Ok(asked) => asked,
         Err(refusal) => return *refusal,
     };
-    let named = sound("user", &asked.user).and_then(|()| asked.session.as_deref().map_or(Ok(()), |session| sound("session", session)));
+    let session = asked.session.as_deref();
+    let named = names_somebody("user", &asked.user).and_then(|()| session.map_or(Ok(()), |session| names_somebody("session", session)));
     if let Err(refusal) = named {
         return *refusal;
     }
+    audit.what(format!("push {} to user {}", asked.protocol, asked.user));
     let table = admin.reloader.reader().load();
     let Some(declared) = table.push(asked.protocol) else {
         let what = format!("no push {} is declared: write it under `pushes:` in a file of routes", asked.protocol);
@@ -154,23 +147,6 @@ fn shown(record: &Record) -> Value {
     shown
 }
 
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Reply>> {
-    read_borrowed(body)
-}
-
-fn read_borrowed<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Box<Reply>> {
-    serde_json::from_slice(body).map_err(|problem| Box::new(error(StatusCode::BAD_REQUEST, &format!("the body is wrong: {problem}"))))
-}
-
-/// Refuses what names nobody: it would be a key in the store, and stand in the log.
-fn sound(what: &str, name: &str) -> Result<(), Box<Reply>> {
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        let what = format!("`{what}` must have 1 to {NAME_BYTES_MAX} bytes and no control characters");
-        return Err(Box::new(error(StatusCode::BAD_REQUEST, &what)));
-    }
-    Ok(())
-}
-
 fn failed(failure: &Failure) -> Reply {
     let status = match failure.code() {
         Code::Unavailable | Code::ResourceExhausted => StatusCode::SERVICE_UNAVAILABLE,
@@ -179,32 +155,9 @@ fn failed(failure: &Failure) -> Reply {
     error(status, failure.message())
 }
 
-/// A value in a query, its `%` escapes undone.
-fn unescaped(text: &str) -> Option<String> {
-    let (mut bytes, mut found) = (text.bytes(), Vec::with_capacity(text.len()));
-    while let Some(byte) = bytes.next() {
-        found.push(match byte {
-            b'%' => {
-                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-                u8::try_from(digit(bytes.next())? * 16 + digit(bytes.next())?).expect("two digits are a byte")
-            }
-            b'+' => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(found).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_query_is_read_to_the_last_byte_or_not_at_all() {
-        assert_eq!(unescaped("service%3aci").as_deref(), Some("service:ci"));
-        assert_eq!(unescaped("a+b%20c").as_deref(), Some("a b c"));
-        assert_eq!(["%", "%4", "%zz", "%ff"].map(unescaped), [None, None, None, None]);
-    }
 
     #[test]
     fn what_resumes_a_session_is_not_shown() {

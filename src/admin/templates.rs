@@ -6,10 +6,9 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
-use tracing::info;
 
+use super::audit::Audit;
 use super::notify::{failed, importance, kind, named};
-use super::sessions::read;
 use super::{Admin, Reply, body, error, reply};
 use crate::services::notify::v1;
 
@@ -49,12 +48,8 @@ struct Words {
 }
 
 /// `POST /api/v1/templates` with `{"name": …, "parameters": {…}, "words": {"en": {"title": …, "body": …}}, "default_locale": "en"}`.
-pub async fn define(admin: &Admin, request: Request<Incoming>) -> Reply {
-    let body = match body(request).await {
-        Ok(body) => body,
-        Err(refusal) => return *refusal,
-    };
-    let asked: Template = match read(&body) {
+pub async fn define(admin: &Admin, request: Request<Incoming>, audit: &Audit) -> Reply {
+    let asked: Template = match body::read(request).await {
         Ok(asked) => asked,
         Err(refusal) => return *refusal,
     };
@@ -65,7 +60,7 @@ pub async fn define(admin: &Admin, request: Request<Incoming>) -> Reply {
     };
     match admin.notify.define(template).await {
         Ok(version) => {
-            info!(name, version, "a template was defined by the operator");
+            audit.what(format!("template {name}, version {version}"));
             reply(StatusCode::OK, &json!({ "template": name, "version": version }))
         }
         Err(failure) => failed(&failure),

@@ -22,6 +22,7 @@ mod register;
 mod reload;
 mod returning;
 mod revoke;
+mod routes;
 mod serve;
 mod services;
 mod standing;
@@ -76,6 +77,7 @@ enum Command {
     Lock(lock::Lock),
     Reload(reload::Reload),
     Dashboard(dashboard::Dashboard),
+    Routes(routes::Routes),
     Revoke(revoke::Revoke),
     Push(push::Push),
     Register(register::Register),
@@ -133,6 +135,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Lock(lock) => lock.run(),
         Command::Reload(reload) => reload.run(),
         Command::Dashboard(dashboard) => dashboard.run(),
+        Command::Routes(routes) => routes.run(),
         Command::Revoke(revoke) => revoke.run(),
         Command::Push(push) => push.run(),
         Command::Register(register) => register.run(),

@@ -2,6 +2,7 @@
 
 use super::grammar::{Read, Shape};
 use super::layers::Layers;
+use super::leaves::Leaves;
 use super::reader::Reader;
 use super::tree::{Entry, Kind, Node};
 use super::value::Value;
@@ -107,6 +108,15 @@ impl<K: Value + PartialEq, V: Read> Read for Map<K, V> {
         merged.broken.extend(higher.value.broken);
         Spanned::new(merged, higher.span)
     }
+
+    fn tell(&self, place: Span, leaves: &mut Leaves<'_>) {
+        if self.entries.is_empty() {
+            leaves.leaf(place);
+        }
+        for (key, value) in &self.entries {
+            leaves.key_at(key.span, |leaves| value.value.tell(value.span, leaves));
+        }
+    }
 }
 
 fn read_key<K: Value>(entry: &Entry, reader: &mut Reader<'_>) -> Option<K> {
@@ -132,6 +142,20 @@ impl<T: Read> Read for Vec<Spanned<T>> {
     fn shape() -> Shape {
         Shape::List(Box::new(T::shape()))
     }
+
+    fn tell(&self, place: Span, leaves: &mut Leaves<'_>) {
+        tell_items(self, place, leaves);
+    }
+}
+
+/// An empty list is something that is said, and stands by itself.
+fn tell_items<T: Read>(items: &[Spanned<T>], place: Span, leaves: &mut Leaves<'_>) {
+    if items.is_empty() {
+        leaves.leaf(place);
+    }
+    for (index, item) in items.iter().enumerate() {
+        leaves.item(index, |leaves| item.value.tell(item.span, leaves));
+    }
 }
 
 // === impl Several ===
@@ -146,6 +170,10 @@ impl<T: Read> Read for Several<T> {
 
     fn shape() -> Shape {
         Shape::Either(Box::new(T::shape()), Box::new(List::<T>::shape()))
+    }
+
+    fn tell(&self, place: Span, leaves: &mut Leaves<'_>) {
+        tell_items(&self.0, place, leaves);
     }
 }
 
@@ -185,6 +213,10 @@ impl<T: Read> Read for Edit<T> {
         Shape::Edit(Box::new(T::shape()))
     }
 
+    fn tell(&self, place: Span, leaves: &mut Leaves<'_>) {
+        tell_items(self.items(), place, leaves);
+    }
+
     /// A plain list over a list is a finding, because half of all readers expect it to add and the other half to replace.
     fn over(higher: Spanned<Self>, lower: Spanned<Self>, layers: &mut Layers<'_>) -> Spanned<Self> {
         let Spanned { value, span } = higher;
@@ -212,6 +244,13 @@ impl<W: Read, S: Read> Read for WordOr<W, S> {
 
     fn shape() -> Shape {
         Shape::Either(Box::new(W::shape()), Box::new(S::shape()))
+    }
+
+    fn tell(&self, place: Span, leaves: &mut Leaves<'_>) {
+        match self {
+            WordOr::Word(word) => word.tell(place, leaves),
+            WordOr::Map(map) => map.tell(place, leaves),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Only scalars are looked at, and what takes their place is a scalar too: a value can hold any text and never becomes a key, a list or a
 //! second line of YAML. A scalar that is one variable and nothing else has the variable's type; within other text it is text.
 
+use super::leaves::Expanded;
 use super::path::DocPath;
 use super::tree::{Entry, Kind, Node, Origin, Scalar, Style, shorten};
 use super::vars::{Declared, Variables};
@@ -12,9 +13,11 @@ use crate::diagnostic::{Diagnostic, Report, Rule, Span};
 const OPENING: &str = "${";
 
 /// Puts values in place of variables everywhere in a file but in its `vars`.
-pub fn expand(root: &mut Node, variables: &Variables, report: &mut Report) {
+///
+/// What they make of texts is noted in `expanded`.
+pub fn expand(root: &mut Node, variables: &Variables, expanded: &mut Expanded, report: &mut Report) {
     let Kind::Map(entries) = &mut root.kind else { return };
-    let mut expansion = Expansion { variables, report, path: DocPath::default() };
+    let mut expansion = Expansion { variables, expanded, report, path: DocPath::default() };
     for entry in entries.iter_mut() {
         if entry.key.text == "vars" {
             expansion.refuse(entry);
@@ -26,6 +29,7 @@ pub fn expand(root: &mut Node, variables: &Variables, report: &mut Report) {
 
 struct Expansion<'a> {
     variables: &'a Variables,
+    expanded: &'a mut Expanded,
     report: &'a mut Report,
     path: DocPath,
 }
@@ -42,7 +46,9 @@ impl Expansion<'_> {
     fn node(&mut self, node: &mut Node) {
         match &mut node.kind {
             Kind::Scalar(scalar) if scalar.text.contains(OPENING) => {
-                node.kind = self.text(&scalar.text, node.span).map_or(Kind::Broken, Kind::Scalar);
+                let text = self.text(&scalar.text, node.span);
+                text.iter().for_each(|scalar| self.expanded.note(node.span, scalar));
+                node.kind = text.map_or(Kind::Broken, Kind::Scalar);
             }
             Kind::List(items) => {
                 for (index, item) in items.iter_mut().enumerate() {

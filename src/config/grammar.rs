@@ -7,9 +7,10 @@
 
 pub use super::collection::{Edit, List, Map, Several, WordOr};
 use super::layers::Layers;
+pub use super::leaves::Leaves;
 use super::reader::Reader;
 use super::tree::{Entry, Node};
-use crate::diagnostic::{Diagnostic, Rule, Spanned};
+use crate::diagnostic::{Diagnostic, Rule, Span, Spanned};
 
 /// Whatever may stand in a document.
 pub trait Read: Sized + Clone {
@@ -23,6 +24,11 @@ pub trait Read: Sized + Clone {
     fn over(higher: Spanned<Self>, lower: Spanned<Self>, layers: &mut Layers<'_>) -> Spanned<Self> {
         let _ = (lower, layers);
         higher
+    }
+
+    /// Tells of every value in it that stands by itself; most are one.
+    fn tell(&self, place: Span, leaves: &mut Leaves<'_>) {
+        leaves.leaf(place);
     }
 }
 
@@ -39,6 +45,9 @@ pub trait Section: Read + Default {
 
     /// Reads one entry into its field; false when the section has no such key.
     fn read_entry(&mut self, entry: &Entry, reader: &mut Reader<'_>) -> bool;
+
+    /// Tells of what stands under its own keys, those of a section taken in not included.
+    fn tell_own(&self, leaves: &mut Leaves<'_>);
 
     /// Two layers of it, key by key.
     fn merge(higher: Self, lower: Self, layers: &mut Layers<'_>) -> Self;
@@ -147,6 +156,13 @@ macro_rules! section {
                 }
             }
 
+            fn tell_own(&self, leaves: &mut $crate::config::grammar::Leaves<'_>) {
+                let _ = &leaves;
+                $(if let Some(value) = &self.$field {
+                    leaves.key(section!(@key $field $($key)?), |leaves| $crate::config::grammar::Read::tell(&value.value, value.span, leaves));
+                })*
+            }
+
             fn merge(higher: Self, lower: Self, layers: &mut $crate::config::layers::Layers<'_>) -> Self {
                 let _ = (&higher, &lower, &layers);
                 $name {
@@ -173,6 +189,13 @@ macro_rules! section {
             ) -> $crate::diagnostic::Spanned<Self> {
                 use $crate::config::grammar::Section;
                 $crate::diagnostic::Spanned::new(Self::merge(higher.value, lower.value, layers), higher.span)
+            }
+
+            fn tell(&self, place: $crate::diagnostic::Span, leaves: &mut $crate::config::grammar::Leaves<'_>) {
+                use $crate::config::grammar::Section;
+                self.tell_own(leaves);
+                $(<$inner_type as $crate::config::grammar::Read>::tell(&self.$inner, place, leaves);)?
+                let _ = place;
             }
         }
     };

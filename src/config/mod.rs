@@ -7,7 +7,8 @@
 //!
 //! - `document`: the grammar, every section and key; `grammar`, `collection`, `value`: what it is made of
 //! - `parse`, `bounds`, `places`, `tree`: text to tree; `reader`, `path`: tree to document
-//! - `overlay`, `vars`, `expand`: what is done to trees before they are read; `layers`: what is done to policies after
+//! - `overlay`, `vars`, `expand`: what is done to trees before they are read; `layers`: what is done to policies after; `leaves`: what is told of
+//!   them
 //! - `schema`: the grammar for editors
 
 mod bounds;
@@ -16,6 +17,7 @@ pub mod document;
 mod expand;
 pub mod grammar;
 pub mod layers;
+pub mod leaves;
 mod overlay;
 mod parse;
 mod path;
@@ -33,6 +35,7 @@ use crate::diagnostic::{Diagnostic, FileId, Report, Rule, Sources, Span, Spanned
 use crate::files::{Files, reason};
 use document::{GatewayFile, MainFile, RoutesFile};
 use grammar::{List, Read};
+use leaves::Expanded;
 use reader::Reader;
 use tree::{Kind, Node};
 use value::{FilePath, Version};
@@ -70,6 +73,8 @@ pub struct Document {
     pub groups: Vec<Group>,
     /// The text of every file, for rendering findings.
     pub sources: Sources,
+    /// What texts with variables in them are.
+    pub expanded: Expanded,
     /// False when a file could not be read to its end: what seems not to be declared may stand in the part that is missing.
     pub complete: bool,
 }
@@ -126,8 +131,9 @@ impl Loader<'_> {
 
         let roots: Vec<&Node> = gateway.iter().chain(&main).chain(&included).map(|tree| &tree.root).collect();
         let variables = Variables::declare(&roots, self.options.variables, &mut self.report);
+        let mut expanded = Expanded::default();
         for tree in gateway.iter_mut().chain(&mut main).chain(&mut included) {
-            expand::expand(&mut tree.root, &variables, &mut self.report);
+            expand::expand(&mut tree.root, &variables, &mut expanded, &mut self.report);
         }
 
         let gateway = gateway.and_then(|tree| self.read(&tree)).unwrap_or_default();
@@ -141,6 +147,7 @@ impl Loader<'_> {
             gateway,
             groups,
             sources: std::mem::take(&mut self.sources),
+            expanded,
             complete: self.complete,
         }
     }

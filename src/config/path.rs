@@ -12,6 +12,10 @@ impl DocPath {
         DocPath(start.into())
     }
 
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Steps into a key; hand the result to [`DocPath::leave`].
     pub fn enter_key(&mut self, key: &str) -> usize {
         let before = self.0.len();

@@ -13,7 +13,7 @@
 //! - `key_set`, `fetch`: keys that an issuer publishes
 //! - `signer`, `signing`, `public_key`: tokens of our own
 //! - `permission`: roles into permissions
-//! - `rate_limit`: limits by key, over `gcra` and `buckets`
+//! - `rate_limit`: limits by key, over `gcra` and `buckets`; `limited`: who is refused just now
 //! - `metadata`: which of a client's metadata may pass
 //! - `access_log`: one event per call
 
@@ -39,6 +39,7 @@ mod buckets;
 mod claims;
 mod gcra;
 mod keys;
+mod limited;
 
 pub use crate::session::identity::{self, Identity};
 pub use auth::Verifier;

@@ -4,7 +4,7 @@
 //! told which limit refused it and for how long; a limit in dry run never refuses and says what it would have refused. A limiter lives as
 //! long as its [`LimitSpec`] stays equal: whoever reloads hands it over with all its buckets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::buckets::{Buckets, Key};
 use super::call::Caller;
 use super::gcra::{Gcra, Nanos};
+use super::limited::{Limited, LimitedKeys};
 use crate::failure::{Failure, Reason, Result};
 use crate::id::Protocol;
 
@@ -74,6 +75,7 @@ pub struct Limiter {
     started: Instant,
     /// Calls that were refused, or would have been in dry run. Written on the data path, read by metrics.
     refused: AtomicU64,
+    limited: LimitedKeys,
 }
 
 /// A limit as one route uses it.
@@ -123,6 +125,7 @@ pub fn admit(limits: &[LimitUse], facts: &Facts<'_>, now: Instant) -> Result<Pas
             Ok(()) => taken.push((limiter, key)),
             Err(wait) => {
                 limiter.refused.fetch_add(1, Relaxed);
+                limiter.limited.note(key, now, wait, || limit.text(facts));
                 if limiter.spec.mode == Mode::Enforce {
                     taken.into_iter().for_each(|(limiter, key)| limiter.buckets.put_back(key, limiter.gcra, limiter.clock(now)));
                     return Err(limiter.refusal(wait));
@@ -152,7 +155,7 @@ impl Limiter {
     pub fn new(spec: LimitSpec, now: Instant) -> Arc<Limiter> {
         let gcra = Gcra::new(spec.count, spec.per, spec.burst);
         let buckets = Buckets::new(spec.keys_max);
-        Arc::new(Limiter { spec, gcra, buckets, started: now, refused: AtomicU64::new(0) })
+        Arc::new(Limiter { spec, gcra, buckets, started: now, refused: AtomicU64::new(0), limited: LimitedKeys::default() })
     }
 
     /// One that takes the place of another: its buckets are full, and what was counted in the same mode is counted on.
@@ -170,6 +173,16 @@ impl Limiter {
     /// How many calls this limit refused, or would have refused in dry run.
     pub fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
+    }
+
+    /// How many buckets are kept.
+    pub fn keys(&self) -> usize {
+        self.buckets.kept()
+    }
+
+    /// Who is refused just now.
+    pub fn limited(&self, now: Instant) -> Vec<Limited> {
+        self.limited.all(now)
     }
 
     fn clock(&self, now: Instant) -> Nanos {
@@ -213,6 +226,49 @@ impl LimitUse {
             }
         }
         key.finish()
+    }
+
+    /// The key as an operator reads it. What was in the request is not shown: its hash says whether it is the same.
+    fn text(&self, facts: &Facts<'_>) -> String {
+        let mut fields = self.fields.iter();
+        let user = || facts.caller.identity().map(|identity| format!("user {}", identity.user));
+        let network = || match facts.caller.peer.to_canonical() {
+            IpAddr::V4(address) => format!("peer {address}"),
+            IpAddr::V6(address) => format!("peer {}/64", Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        };
+        let connection = || format!("connection {}", facts.caller.connection.0);
+        let parts = self.limiter.spec.key.iter().map(|part| match part {
+            KeyPart::Global => "everybody".to_owned(),
+            KeyPart::Route => format!("route {}", facts.route.0),
+            KeyPart::Caller => user().unwrap_or_else(network),
+            KeyPart::User => user().unwrap_or_else(|| "nobody".to_owned()),
+            KeyPart::PeerIp => network(),
+            KeyPart::Connection => connection(),
+            KeyPart::Session => facts.caller.session().map_or_else(connection, |session| format!("session {session}")),
+            KeyPart::Field(path) => {
+                let value = fields.next().and_then(|&index| facts.fields.get(index)).unwrap_or(&KeyValue::Absent);
+                format!("request.{path} #{:08x}", value.as_bytes(|bytes| self.limiter.buckets.shown(bytes)))
+            }
+        });
+        parts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+// === impl KeyPart ===
+
+impl KeyPart {
+    /// As it is written in a route file.
+    pub fn name(&self) -> String {
+        match self {
+            KeyPart::Global => "global".to_owned(),
+            KeyPart::Route => "route".to_owned(),
+            KeyPart::Caller => "caller".to_owned(),
+            KeyPart::User => "user".to_owned(),
+            KeyPart::Session => "session".to_owned(),
+            KeyPart::PeerIp => "peer.ip".to_owned(),
+            KeyPart::Connection => "connection".to_owned(),
+            KeyPart::Field(path) => format!("request.{path}"),
+        }
     }
 }
 

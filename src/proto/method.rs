@@ -35,6 +35,20 @@ pub struct Method {
     pub idempotent: bool,
 }
 
+// === impl Kind ===
+
+impl Kind {
+    /// As it is told to people and programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Unary => "unary",
+            Kind::ServerStream => "server_stream",
+            Kind::ClientStream => "client_stream",
+            Kind::Bidi => "bidi",
+        }
+    }
+}
+
 // === impl MessageType ===
 
 impl MessageType {
@@ -105,16 +119,6 @@ fn is_idempotent(method: &MethodDescriptor) -> bool {
 // === impl Kind ===
 
 impl Kind {
-    /// What people call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Unary => "unary",
-            Kind::ServerStream => "server_stream",
-            Kind::ClientStream => "client_stream",
-            Kind::Bidi => "bidi",
-        }
-    }
-
     fn of(method: &MethodDescriptor) -> Kind {
         match (method.is_client_streaming(), method.is_server_streaming()) {
             (false, false) => Kind::Unary,

@@ -6,12 +6,14 @@
 //! - `settings`: the hot part of `gateway.yaml`, and the fixed part beside it
 //! - `plan`: what compiling yields, plain data without sockets or tasks
 //! - `compile`: the passes, in order
+//! - `explain`: what holds for a route, and where it is written
 //! - `index`: number to route
 //! - `target`: which backend and which endpoint a route's calls go to
 //! - `link`: plan and living parts to table
 //! - `live`: the one pointer
 
 pub mod compile;
+pub mod explain;
 pub mod index;
 pub mod link;
 pub mod live;
@@ -30,6 +32,7 @@ pub use plan::{Access, Join, TopicPlan};
 pub use settings::{Fixed, Settings};
 pub use target::Target;
 
+use self::explain::Explained;
 use self::index::Index;
 use crate::backend::{Backend, Choice};
 use crate::files::Fingerprint;
@@ -78,6 +81,8 @@ pub struct Table {
     pub locks: Arc<[plan::LockPlan]>,
     /// Counts the tables that somebody holds.
     _alive: Member,
+    /// Where all of what routes say is written.
+    pub explained: Arc<Explained>,
 }
 
 /// One protocol number and its whole policy, ready to be used.
@@ -171,6 +176,7 @@ impl Table {
             topics: Vec::new(),
             locks: Arc::default(),
             _alive: Population::default().join(),
+            explained: Arc::default(),
         }
     }
 
@@ -187,6 +193,11 @@ impl Table {
     /// What holds for a topic. Nothing: no pattern declares it, so that it does not exist.
     pub fn topic(&self, name: &str) -> Option<&TopicPlan> {
         self.topics.iter().find(|topic| topic.rule.pattern.matches(name))
+    }
+
+    /// Every push, by number.
+    pub fn pushes(&self) -> impl Iterator<Item = &Arc<PushPlan>> {
+        self.pushes.iter()
     }
 
     /// Every route, by number.

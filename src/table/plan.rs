@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 
+use super::explain::Explained;
 use super::settings::{Fixed, Settings};
 use crate::backend;
 use crate::id::Protocol;
@@ -37,6 +38,8 @@ pub struct Plan {
     pub pushes: Vec<PushPlan>,
     pub topics: Vec<TopicPlan>,
     pub catalogue_hash: String,
+    /// Where all of what routes say is written.
+    pub explained: Explained,
     pub locks: Vec<LockPlan>,
 }
 

@@ -33,6 +33,11 @@ impl Target {
         Target { backends, split, hash }
     }
 
+    /// Every backend that may answer.
+    pub fn backends(&self) -> &[Arc<Backend>] {
+        &self.backends
+    }
+
     pub(super) fn backend_for(&self, caller: &Caller) -> &Arc<Backend> {
         match &*self.backends {
             [only] => only,

@@ -4,6 +4,7 @@
 //! - `line`: one event, one line, without tokens and with a bound
 //! - `mask`: what looks like a secret is taken out of a text
 //! - `chance`: what is done about some of many
+//! - `verbosity`: how much it says for now
 //! - `seldom`: what happens often and is said now and then
 //! - `metrics`: the list of everything that is measured
 //! - `tally`, `histogram`, `labels`: what counters are made of
@@ -29,3 +30,4 @@ pub mod seldom;
 pub mod tally;
 pub mod taps;
 pub mod tracer;
+pub mod verbosity;

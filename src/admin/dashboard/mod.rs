@@ -69,7 +69,7 @@ pub fn page() -> Reply {
 }
 
 /// `GET /dashboard/…`.
-pub fn asset(parts: &[&str]) -> Reply {
+pub fn asset(parts: &[String]) -> Reply {
     let name = parts.join("/");
     match ASSETS.iter().find(|asset| asset.name == name) {
         Some(asset) => serve(asset),
@@ -112,8 +112,8 @@ mod tests {
         let there: BTreeSet<String> = names(folder, "").into_iter().chain(names(&folder.join("views"), "views/")).collect();
         let served: BTreeSet<String> = ASSETS.iter().chain([&PAGE]).map(|asset| asset.name.to_owned()).collect();
         assert_eq!(served, there);
-        assert_eq!(asset(&["views", "overview.js"]).status(), StatusCode::OK);
-        assert_eq!(asset(&["mod.rs"]).status(), StatusCode::NOT_FOUND);
+        assert_eq!(asset(&["views".to_owned(), "overview.js".to_owned()]).status(), StatusCode::OK);
+        assert_eq!(asset(&["mod.rs".to_owned()]).status(), StatusCode::NOT_FOUND);
     }
 
     /// The browser would refuse them; this says so before one is started.

@@ -11,7 +11,7 @@ use crate::proto::{Kind, Method, Pool};
 use crate::table::plan::{GuardPlan, WhenUnavailable};
 
 /// How long a guard may take where nothing is said: a decision is a look-up, and every call of the route waits for it.
-const TIMEOUT: Duration = Duration::from_millis(500);
+pub const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a guard takes and answers with.
 const REQUEST: &str = "protogate.guard.v1.CheckRequest";

@@ -26,6 +26,7 @@ mod catalogue;
 mod certificate;
 mod descriptors;
 mod effects;
+mod explain;
 mod guards;
 mod issuers;
 mod limits;
@@ -111,7 +112,7 @@ pub fn compile(
         settings: &process.settings,
         sound: routes::Around::of(report),
     };
-    let mut routes = routes::compile(document, &scope, report);
+    let (mut routes, noted) = routes::compile(document, &scope, report);
     let topics = topics::compile(&topics, &mut routes, report);
     if !report.has_errors() {
         // With errors about, what seems unused may be what a misspelt name meant.
@@ -128,6 +129,7 @@ pub fn compile(
         document.sources.mask(place);
     }
 
+    let explained = noted.explained(document, process.settings.shortcuts);
     let catalogue_hash = catalogue::hash(&routes.routes, &routes.pushes);
     let permissions = Permissions::compile(&roles, &routes.permissions);
     let fixed = process.fixed.clone();
@@ -143,6 +145,7 @@ pub fn compile(
         pushes: routes.pushes,
         topics,
         catalogue_hash,
+        explained,
         locks: locks.clone(),
     });
     Compiled { plan, fixed, locks }

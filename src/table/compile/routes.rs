@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::backends::Backends;
+use super::explain::{Explaining, Noted};
 use super::limits::Limits;
 use super::numbers::{Taken, in_range};
 use super::process::bytes;
@@ -23,7 +24,7 @@ use crate::table::plan::{Access, LogPayload, LogPlan, RoutePlan};
 use crate::table::settings::{ENVELOPE_BYTES, Settings};
 
 /// Built-in values of a policy.
-mod built_in {
+pub(super) mod built_in {
     use std::time::Duration;
 
     pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,6 +73,8 @@ pub struct Written<'a> {
     pub place: Span,
     pub route: &'a Spanned<Route>,
     pub policy: Policy,
+    /// What the defaults of its file say, where that is not routes.yaml.
+    group: Option<&'a Policy>,
     /// Where it is in the document, `routes.2003`.
     pub path: String,
     /// Another route has the number already: this one is read for what there is to say about it.
@@ -109,9 +112,10 @@ impl Routes {
     }
 }
 
-/// Compiles every route of every group.
-pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> Routes {
+/// Compiles every route of every group, and notes where each is written.
+pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> (Routes, Noted) {
     let mut routes = Routes::default();
+    let mut explaining = Explaining::new(document);
     let mut taken = Taken::default();
     let collected = collect(document, &mut taken, report);
     routes.pushes = pushes::compile(document, scope.pool, &mut taken, report);
@@ -119,10 +123,11 @@ pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> R
         if let Some(plan) = route(&written, scope, &mut routes, report)
             && !written.again
         {
+            explaining.route(&written, written.group, &plan);
             routes.routes.push(plan);
         }
     }
-    routes
+    (routes, explaining.end())
 }
 
 /// Every route, by number; what is declared twice or out of range is reported.
@@ -140,7 +145,7 @@ fn collect<'a>(document: &'a Document, taken: &mut Taken<'a>, report: &mut Repor
             in_range(group, number, place, &path, report);
             let again = !taken.take(number, place, route.name.as_ref(), &path, report);
             let policy = layers::resolve(&[&below, &route.policy], &path, report);
-            found.push(Written { number, place, route, policy, path, again });
+            found.push(Written { number, place, route, policy, group: own.map(|own| &own.value), path, again });
         }
     }
     found.sort_by_key(|written| written.number);
@@ -148,7 +153,7 @@ fn collect<'a>(document: &'a Document, taken: &mut Taken<'a>, report: &mut Repor
 }
 
 fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: &mut Report) -> Option<RoutePlan> {
-    let Written { number, place: _, route, policy, path, again: _ } = written;
+    let Written { number, route, policy, path, .. } = written;
     let method = method(written, scope.pool, report);
     let backends = targets::backends(written, scope, report);
     let hash = backends.as_ref().and_then(|backends| targets::hash(written, backends, scope, report));

@@ -10,8 +10,8 @@ use crate::proto::{Kind, Method};
 use crate::table::plan::StreamPlan;
 
 /// How long a stream may last where nothing is said.
-const IDLE: Duration = Duration::from_secs(5 * 60);
-const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+pub const IDLE: Duration = Duration::from_secs(5 * 60);
+pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// How long a stream of the route may last.
 pub fn plan(policy: &Policy, path: &str, report: &mut Report) -> StreamPlan {

@@ -1,0 +1,51 @@
+//! The body of a request: bounded in bytes and time, and read strictly, because a misspelt change that changes nothing is worse than none.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::{Reply, error};
+
+/// How long a client may take to send its request's body, and how large that may be.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const BYTES_MAX: usize = 64 << 10;
+
+/// The longest name of a user, or id of a session or token.
+const NAME_BYTES_MAX: usize = 256;
+
+/// The whole body, or why not.
+pub async fn whole(request: Request<Incoming>) -> Result<Bytes, Box<Reply>> {
+    match timeout(TIMEOUT, Limited::new(request.into_body(), BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(problem)) if problem.is::<LengthLimitError>() => {
+            Err(Box::new(error(StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 64 KiB")))
+        }
+        Ok(Err(_)) => Err(Box::new(error(StatusCode::BAD_REQUEST, "the body broke off"))),
+        Err(_) => Err(Box::new(error(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))),
+    }
+}
+
+/// The body as what the endpoint takes.
+pub async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Box<Reply>> {
+    whole(request).await.and_then(|body| parse(&body))
+}
+
+/// The same, of bytes that are there, and may be kept.
+pub fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Box<Reply>> {
+    serde_json::from_slice(body).map_err(|problem| Box::new(error(StatusCode::BAD_REQUEST, &format!("the body is wrong: {problem}"))))
+}
+
+/// Refuses what names nobody: it would be a key in the store, and stand in the log.
+pub fn names_somebody(what: &str, name: &str) -> Result<(), Box<Reply>> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        let what = format!("`{what}` must have 1 to {NAME_BYTES_MAX} bytes and no control characters");
+        return Err(Box::new(error(StatusCode::BAD_REQUEST, &what)));
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Where everything that routes say is written, for [`Explained`].
+
+use std::collections::HashMap;
+
+use super::routes::{Written, built_in};
+use super::{guards, size, streams};
+use crate::backend::RetryPolicy;
+use crate::config::Document;
+use crate::config::document::{Policy, Route};
+use crate::config::grammar::{Leaves, Read as _, Section as _};
+use crate::diagnostic::{FileId, Sources, Span};
+use crate::proto::Kind;
+use crate::table::explain::{self, BuiltIn, Explained, Layer, Nature, Row, duration};
+use crate::table::plan::{Repeatable, RoutePlan};
+
+/// Notes the places of one route after the other.
+pub struct Explaining<'a> {
+    sources: &'a Sources,
+    /// Files of routes; whatever stands elsewhere is in an overlay.
+    files: Vec<FileId>,
+    keys: HashMap<Box<str>, u32>,
+    routes: Vec<explain::Written>,
+}
+
+/// What was noted, without what the document still needs.
+pub struct Noted {
+    keys: HashMap<Box<str>, u32>,
+    routes: Vec<explain::Written>,
+}
+
+// === impl Explaining ===
+
+impl<'a> Explaining<'a> {
+    pub fn new(document: &'a Document) -> Explaining<'a> {
+        let files = document.groups.iter().map(|group| group.file).collect();
+        Explaining { sources: &document.sources, files, keys: HashMap::new(), routes: Vec::new() }
+    }
+
+    /// Notes a route. `group` is what the defaults of its file say, where that is not routes.yaml.
+    pub fn route(&mut self, written: &Written<'_>, group: Option<&Policy>, plan: &RoutePlan) {
+        let own = places(&written.route.policy, self.sources);
+        let group = group.map(|policy| places(policy, self.sources)).unwrap_or_default();
+        let layer = |place: &Span, is_policy: bool, files: &[FileId]| match () {
+            () if !files.contains(&place.file) => Layer::Overlay,
+            () if !is_policy || own.contains(place) => Layer::Route,
+            () if group.contains(place) => Layer::Group,
+            () => Layer::Defaults,
+        };
+        let mut lines = Vec::new();
+        let (keys, files, sources) = (&mut self.keys, &self.files, self.sources);
+        let mut note = |key: &str, place: Span, is_policy: bool| {
+            let next = index(keys.len());
+            let key = keys.get(key).copied().unwrap_or_else(|| *keys.entry(key.into()).or_insert(next));
+            lines.push(Row { key, layer: layer(&place, is_policy, files), file: place.file, start: index(place.start), end: index(place.end) });
+        };
+        written.route.tell_own(&mut Leaves::new(sources, &mut |key, place| note(key, place, false)));
+        written.policy.tell(written.place, &mut Leaves::new(sources, &mut |key, place| note(key, place, true)));
+        let nature = Nature {
+            has_streams: plan.method.kind != Kind::Unary,
+            idempotent: plan.method.idempotent,
+            backoff_max: match &plan.retry {
+                Repeatable::Never => None,
+                Repeatable::Always(policy) | Repeatable::ByKey(policy) => Some(policy.backoff_max),
+            },
+        };
+        self.routes.push(explain::Written { number: written.number, lines: lines.into(), nature });
+    }
+
+    pub fn end(self) -> Noted {
+        Noted { keys: self.keys, routes: self.routes }
+    }
+}
+
+// === impl Noted ===
+
+impl Noted {
+    /// With the document's texts, once secrets in them are masked.
+    pub fn explained(self, document: &mut Document, shortcuts: bool) -> Explained {
+        let mut keys: Vec<(Box<str>, u32)> = self.keys.into_iter().collect();
+        keys.sort_unstable_by_key(|(_, index)| *index);
+        Explained {
+            sources: document.sources.clone(),
+            expanded: std::mem::take(&mut document.expanded),
+            keys: keys.into_iter().map(|(key, _)| key).collect(),
+            routes: self.routes.into(),
+            built_in: built_in_values(shortcuts),
+            order: Route::keys().iter().map(|key| key.name).collect(),
+        }
+    }
+}
+
+/// The places of all values of a policy.
+fn places(policy: &Policy, sources: &Sources) -> Vec<Span> {
+    let mut places = Vec::new();
+    policy.tell_own(&mut Leaves::new(sources, &mut |_, place| places.push(place)));
+    places
+}
+
+fn index(at: usize) -> u32 {
+    u32::try_from(at).expect("files of configuration are smaller than 4 GiB, and keys are fewer than their bytes")
+}
+
+/// What holds where nothing is said, as `docs/configuration.md` lists it.
+fn built_in_values(shortcuts: bool) -> BuiltIn {
+    let retry = RetryPolicy::default();
+    let codes = retry.codes.iter().map(|code| code.name()).collect::<Vec<_>>().join(", ");
+    let text = |word: &str| word.to_owned();
+    BuiltIn {
+        always: vec![
+            ("access", text("authenticated")),
+            ("request_bytes_max", size(built_in::REQUEST_BYTES_MAX)),
+            ("reply_bytes_max", size(built_in::REPLY_BYTES_MAX)),
+            ("unknown_fields", text("pass")),
+            ("validate", text("true")),
+            ("forward_token", text("false")),
+            ("expose_errors", shortcuts.to_string()),
+            ("log.payload", text("none")),
+            ("log.slow", duration(built_in::SLOW)),
+        ],
+        calls: vec![("timeout", duration(built_in::TIMEOUT)), ("reply", text("always"))],
+        streams: vec![("stream.idle", duration(streams::IDLE)), ("stream.max_age", duration(streams::MAX_AGE))],
+        repeated: vec![
+            ("retry.attempts", retry.attempts.to_string()),
+            ("retry.codes", format!("[{codes}]")),
+            ("retry.backoff.min", duration(retry.backoff_min)),
+        ],
+        guards: vec![("timeout", duration(guards::TIMEOUT)), ("when_unavailable", text("deny")), ("send_payload", text("false"))],
+    }
+}
