@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::{Request, header};
+use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -83,6 +83,11 @@ impl AdminClient {
         Ok(AdminClient { address, token })
     }
 
+    /// Asks for a path, with its query if it has one, and returns what came back, whatever its status.
+    pub fn get(&self, path: &str) -> Result<Value, Exit> {
+        self.ask(Method::GET, path, String::new())
+    }
+
     /// Posts a document and returns what came back, whatever its status.
     pub fn post(&self, path: &str, document: &Value) -> Result<Value, Exit> {
         self.post_text(path, document.to_string())
@@ -90,11 +95,17 @@ impl AdminClient {
 
     /// The same with a document that is written already.
     pub fn post_text(&self, path: &str, document: String) -> Result<Value, Exit> {
+        self.ask(Method::POST, path, document)
+    }
+
+    fn ask(&self, method: Method, path: &str, document: String) -> Result<Value, Exit> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for one request");
         let exchange = async {
             let stream = TcpStream::connect(self.address).await.map_err(|error| error.to_string())?;
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-            let request = Request::post(path)
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
                 .header(header::HOST, self.address.to_string())
                 .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
                 .header(header::CONTENT_TYPE, "application/json")
@@ -119,5 +130,29 @@ impl AdminClient {
             })?;
         serde_json::from_slice(&body)
             .map_err(|_| Exit::new(UNREACHABLE, format!("error: what listens at {} is not a protogate admin side", self.address)))
+    }
+}
+
+/// A value as it stands in a path or a query: whatever a URL cannot hold as `%` and two digits.
+pub fn escaped(value: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => write!(out, "%{byte:02X}").expect("a text takes what is written to it"),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_somebody_is_called_stands_in_a_url() {
+        assert_eq!(escaped("service:ci & é"), "service%3Aci%20%26%20%C3%A9");
+        assert_eq!(escaped("a-b.c_d~1"), "a-b.c_d~1");
     }
 }
