@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost_types::Any;
@@ -120,6 +121,7 @@ struct Inner {
     cause: Option<String>,
     reach: Reach,
     pushback: Option<Pushback>,
+    limit: Option<Arc<str>>,
 }
 
 // === impl Code ===
@@ -254,6 +256,7 @@ impl Failure {
             cause: None,
             reach: Reach::Sent,
             pushback: None,
+            limit: None,
         }))
     }
 
@@ -288,6 +291,13 @@ impl Failure {
     #[must_use]
     pub fn reached(mut self, reach: Reach) -> Failure {
         self.0.reach = reach;
+        self
+    }
+
+    /// Adds which limit refused the call.
+    #[must_use]
+    pub fn by_limit(mut self, name: &Arc<str>) -> Failure {
+        self.0.limit = Some(Arc::clone(name));
         self
     }
 
@@ -340,6 +350,11 @@ impl Failure {
     /// The private cause, for the log alone.
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
+    }
+
+    /// The limit that refused the call, if one did.
+    pub fn limit(&self) -> Option<&str> {
+        self.0.limit.as_deref()
     }
 
     /// Whether nobody can have acted upon the call.

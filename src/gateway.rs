@@ -172,6 +172,7 @@ impl Gateway {
             notify,
             drift: drift.clone(),
             connections: Box::new(edge.counter()),
+            connected: edge.inquirer(),
             outboxes: edge.outboxes(),
             observers,
         };

@@ -6,7 +6,10 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use super::{Admin, Reply, api, backends, descriptors, error, health, is_json, is_operator, notify, sessions, templates};
+use super::{
+    Admin, Reply, api, backends, connections, descriptors, error, health, is_json, is_operator, kick, notify, sessions, tap, templates,
+    topics,
+};
 
 /// One of them.
 pub struct Endpoint {
@@ -35,7 +38,14 @@ pub enum Asked {
     Statistics,
     Backends,
     Descriptors,
+    Connections,
+    Connection,
+    Close,
     Sessions,
+    Session,
+    Kick,
+    Topics,
+    Tap,
     Revoke,
     Push,
     Notify,
@@ -64,7 +74,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/statistics", Asked::Statistics, "what there is on this node, and what was counted"),
     get("/api/v1/backends", Asked::Backends, "every backend with its endpoints"),
     get("/api/v1/descriptors", Asked::Descriptors, "whether backends still tell what their locks hold"),
+    get("/api/v1/connections", Asked::Connections, "the connections of this node, page by page"),
+    get("/api/v1/connections/{id}", Asked::Connection, "one connection in detail"),
+    post("/api/v1/connections/{id}/close", Asked::Close, "closes a connection, whose client may come back"),
     get("/api/v1/sessions", Asked::Sessions, "the sessions of a user, on all nodes"),
+    get("/api/v1/sessions/{id}", Asked::Session, "one session in detail"),
+    post("/api/v1/kick", Asked::Kick, "ends the sessions of a user, or one, on all nodes; tokens stay good"),
+    get("/api/v1/topics", Asked::Topics, "the topics of this node, page by page"),
+    get("/api/v1/tap", Asked::Tap, "calls as they end, a line each"),
     post("/api/v1/revoke", Asked::Revoke, "ends a session, all sessions of a user, or believes a token no longer"),
     post("/api/v1/push", Asked::Push, "sends a message to a user or a session"),
     post("/api/v1/notify", Asked::Notify, "sends a notification"),
@@ -120,7 +137,7 @@ impl Endpoint {
 // === impl Asked ===
 
 impl Asked {
-    async fn answer(self, admin: &Arc<Admin>, request: Request<Incoming>, _parts: &[&str]) -> Reply {
+    async fn answer(self, admin: &Arc<Admin>, request: Request<Incoming>, parts: &[&str]) -> Reply {
         match self {
             Asked::Alive => health::alive(),
             Asked::Ready => health::ready(admin.ready.is_set()),
@@ -128,6 +145,13 @@ impl Asked {
             Asked::Statistics => api::statistics(admin),
             Asked::Backends => backends::list(admin),
             Asked::Descriptors => descriptors::list(admin),
+            Asked::Connections => connections::list(admin, request.uri().query()).await,
+            Asked::Connection => connections::one(admin, parts[0]).await,
+            Asked::Close => connections::close(admin, parts[0]),
+            Asked::Session => sessions::one(admin, parts[0], request.uri().query()).await,
+            Asked::Kick => kick::kick(admin, request).await,
+            Asked::Topics => topics::list(admin, request.uri().query()),
+            Asked::Tap => tap::open(admin, &request),
             Asked::Sessions => sessions::list(admin, request.uri().query()).await,
             Asked::Revoke => sessions::revoke(admin, request).await,
             Asked::Push => sessions::push(admin, request).await,

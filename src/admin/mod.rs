@@ -6,19 +6,29 @@
 //! - `backends`: `GET /api/v1/backends`
 //! - `descriptors`: `GET /api/v1/descriptors`
 //! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
+//! - `kick`: `POST /api/v1/kick`
+//! - `connections`, `topics`: `GET /api/v1/connections`, `GET /api/v1/topics`
+//! - `tap`, over `life`: `GET /api/v1/tap`
+//! - `query`: what stands behind the `?` of a path
 //! - `notify`, `templates`: `POST /api/v1/notify`, `POST /api/v1/templates`
 //!
 //! Promises: a web page cannot reach it (the Host must be an address or `localhost`, a foreign Origin is refused, writes must be JSON);
-//! every answer is JSON; a wrong path or method is answered, never dropped; a body has a bound, and little time.
+//! every answer is JSON, or lines of it; a wrong path or method is answered, never dropped; a body has a bound, and little time.
 
 mod api;
 mod backends;
+mod connections;
 mod descriptors;
 mod endpoints;
 mod health;
+mod kick;
+mod life;
 mod notify;
+mod query;
 mod sessions;
+mod tap;
 mod templates;
+mod topics;
 
 use std::convert::Infallible;
 use std::io;
@@ -41,19 +51,21 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use self::life::Life;
 use crate::accept::Seated;
 use crate::drain::Tasks;
 use crate::reflection::Drift;
 use crate::reload::Reloader;
 use crate::services::notify::sender::Sender;
-use crate::session::Budget;
+use crate::session::{Budget, Connections};
 use crate::table::settings::AdminToken;
 use crate::telemetry::observers::Observers;
 
 /// Connections at once: an operator, a probe and a scraper each have some, and nobody else has business here.
 const CONNECTIONS_MAX: usize = 64;
 
-/// Longest life of one connection; a reload of ten thousand routes takes well under a second.
+/// Longest life of one connection, unless what is asked for says how much longer it takes; a reload of ten thousand routes takes well under a
+/// second.
 const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 
 /// How long a client may take to send its request's head.
@@ -74,6 +86,8 @@ pub struct Admin {
     pub drift: Drift,
     /// How many sockets are connected.
     pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
+    /// Whoever can be asked about them.
+    pub connected: Arc<dyn Connections>,
     /// The bounds on outboxes, and what waits in them.
     pub outboxes: Arc<Budget>,
     /// Who hears of calls that end.
@@ -104,8 +118,11 @@ async fn accept(admin: Arc<Admin>, listener: TcpListener, runtime: Handle, tasks
         let Some(tasks) = tasks.upgrade() else { return };
         let admin = Arc::clone(&admin);
         tasks.spawn(&runtime, async move {
-            let service = service_fn(move |request| {
+            let life = Life::of(CONNECTION_LIFE);
+            let lasting = life.clone();
+            let service = service_fn(move |mut request: Request<Incoming>| {
                 let admin = Arc::clone(&admin);
+                request.extensions_mut().insert(lasting.clone());
                 async move { Ok::<_, Infallible>(answer(&admin, request).await) }
             });
             let serve = http1::Builder::new()
@@ -114,7 +131,7 @@ async fn accept(admin: Arc<Admin>, listener: TcpListener, runtime: Handle, tasks
                 .max_buf_size(16 << 10)
                 .serve_connection(TokioIo::new(stream), service);
             // A client that leaves early is not our concern.
-            let _ = timeout(CONNECTION_LIFE, serve).await;
+            life.bound(serve).await;
             drop(seat);
         });
     }

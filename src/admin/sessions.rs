@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tracing::info;
 
+use super::query::{Query, unescaped};
 use super::{Admin, Reply, body, error, reply};
 use crate::failure::{Code, Failure};
 use crate::proto;
@@ -95,6 +96,38 @@ pub async fn list(admin: &Admin, query: Option<&str>) -> Reply {
     }
 }
 
+/// `GET /api/v1/sessions/{id}`, and `?user=…` for one that may be on another node: rosters are kept by user.
+pub async fn one(admin: &Admin, id: &str, query: Option<&str>) -> Reply {
+    let query = match Query::read(query, &["user"]) {
+        Ok(query) => query,
+        Err(refusal) => return *refusal,
+    };
+    let (sessions, id) = (sessions(admin), unescaped(id).unwrap_or_default());
+    let user = query.text("user").map(str::to_owned).or_else(|| sessions.get(&id).map(|session| session.user.to_string()));
+    let Some(user) = user else { return no_session() };
+    if let Err(refusal) = sound("user", &user) {
+        return *refusal;
+    }
+    let whose = user.clone();
+    match sessions.ask(PATIENCE, |sessions| async move { sessions.list(&whose).await }).await {
+        Ok(records) => match records.iter().find(|record| record.id == id) {
+            Some(record) => {
+                let mut shown = shown(record);
+                shown["user"] = user.into();
+                let topics = admin.reloader.reader().load().hub.heard_by(&id);
+                shown["topics"] = topics.iter().map(|name| &**name).collect();
+                reply(StatusCode::OK, &shown)
+            }
+            None => no_session(),
+        },
+        Err(failure) => failed(&failure),
+    }
+}
+
+fn no_session() -> Reply {
+    error(StatusCode::NOT_FOUND, "there is no such session on this node; say whose with `?user=…` to find it on all nodes")
+}
+
 /// `POST /api/v1/push` with `{"user": …, "protocol": 2101, "payload": {…}}`, and `"session": …` for one of them alone.
 pub async fn push(admin: &Admin, request: Request<Incoming>) -> Reply {
     let body = match body(request).await {
@@ -129,7 +162,7 @@ pub async fn push(admin: &Admin, request: Request<Incoming>) -> Reply {
     }
 }
 
-fn sessions(admin: &Admin) -> Sessions {
+pub(super) fn sessions(admin: &Admin) -> Sessions {
     admin.reloader.reader().load().sessions.clone()
 }
 
@@ -163,7 +196,7 @@ fn read_borrowed<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Box<Reply>
 }
 
 /// Refuses what names nobody: it would be a key in the store, and stand in the log.
-fn sound(what: &str, name: &str) -> Result<(), Box<Reply>> {
+pub(super) fn sound(what: &str, name: &str) -> Result<(), Box<Reply>> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         let what = format!("`{what}` must have 1 to {NAME_BYTES_MAX} bytes and no control characters");
         return Err(Box::new(error(StatusCode::BAD_REQUEST, &what)));
@@ -171,7 +204,7 @@ fn sound(what: &str, name: &str) -> Result<(), Box<Reply>> {
     Ok(())
 }
 
-fn failed(failure: &Failure) -> Reply {
+pub(super) fn failed(failure: &Failure) -> Reply {
     let status = match failure.code() {
         Code::Unavailable | Code::ResourceExhausted => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -179,32 +212,9 @@ fn failed(failure: &Failure) -> Reply {
     error(status, failure.message())
 }
 
-/// A value in a query, its `%` escapes undone.
-fn unescaped(text: &str) -> Option<String> {
-    let (mut bytes, mut found) = (text.bytes(), Vec::with_capacity(text.len()));
-    while let Some(byte) = bytes.next() {
-        found.push(match byte {
-            b'%' => {
-                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-                u8::try_from(digit(bytes.next())? * 16 + digit(bytes.next())?).expect("two digits are a byte")
-            }
-            b'+' => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(found).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_query_is_read_to_the_last_byte_or_not_at_all() {
-        assert_eq!(unescaped("service%3aci").as_deref(), Some("service:ci"));
-        assert_eq!(unescaped("a+b%20c").as_deref(), Some("a b c"));
-        assert_eq!(["%", "%4", "%zz", "%ff"].map(unescaped), [None, None, None, None]);
-    }
 
     #[test]
     fn what_resumes_a_session_is_not_shown() {

@@ -10,9 +10,11 @@ mod admin_client;
 mod call;
 mod check;
 mod client;
+mod connections;
 mod dictionary;
 mod follow;
 mod hearing;
+mod kick;
 mod lines;
 mod lock;
 mod notify;
@@ -25,6 +27,7 @@ mod serve;
 mod services;
 mod standing;
 mod streaming;
+mod tap;
 mod template;
 mod token;
 mod typing;
@@ -75,6 +78,9 @@ enum Command {
     Lock(lock::Lock),
     Reload(reload::Reload),
     Revoke(revoke::Revoke),
+    Kick(kick::Kick),
+    Connections(connections::Connections),
+    Tap(tap::Tap),
     Push(push::Push),
     Register(register::Register),
     Notify(notify::Notify),
@@ -131,6 +137,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Lock(lock) => lock.run(),
         Command::Reload(reload) => reload.run(),
         Command::Revoke(revoke) => revoke.run(),
+        Command::Kick(kick) => kick.run(),
+        Command::Connections(connections) => connections.run(),
+        Command::Tap(tap) => tap.run(),
         Command::Push(push) => push.run(),
         Command::Register(register) => register.run(),
         Command::Notify(notify) => notify.run(),

@@ -3,12 +3,13 @@
 //! - `counted`: the counters of its route
 //! - `logged`: the line in the access log
 //! - `noted`: the book of errors
-//! - `tapped`: operators who watch
+//! - `tapped`: operators who watch; `shown`: what people may see of a payload
 //! - `traced`: its spans
 
 mod counted;
 mod logged;
 mod noted;
+mod shown;
 mod tapped;
 mod traced;
 

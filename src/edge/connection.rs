@@ -56,12 +56,13 @@ const TIDY_WAIT: Duration = Duration::from_secs(1);
 
 /// A connection. Everything it needs of a table it looks up when it needs it.
 pub struct Connection {
-    id: ConnectionId,
     socket: Socket,
     conversation: Conversation,
     heartbeat: Heartbeat,
     worker: Arc<Worker>,
     place: Place,
+    /// When it began.
+    since: Tick,
     /// When the heartbeat next needs looking at.
     heartbeat_due: Tick,
     /// Since when the client takes nothing, while there is something to take.
@@ -104,7 +105,7 @@ impl Connection {
         let id = worker.shared.next_connection();
         let table = worker.tables().load();
         let outbox = Outbox::with_bell(Arc::clone(&worker.shared.outboxes), Arc::clone(&worker.bell));
-        let place = worker.pulse.enter(Arc::clone(&outbox));
+        let place = worker.pulse.enter(id, Arc::clone(&outbox));
         let speaker = Speaker::new(offer.codec, outbox, Arc::clone(&worker.shared.own));
         let standing = Standing::anonymous(place.now(), &table.settings);
         let caller = Caller::new(id, worker.id, peer);
@@ -113,10 +114,10 @@ impl Connection {
             socket: Socket::new(stream, unread),
             conversation: Conversation::new(speaker, caller, standing, seat),
             heartbeat: Heartbeat::new(place.now(), jitter(Duration::ZERO, table.settings.heartbeat)),
+            since: place.now(),
             heartbeat_due: place.now(),
             stalled_since: None,
             phase: Phase::New { token: offer.token.map(String::into_boxed_str) },
-            id,
             worker,
             place,
         }
@@ -132,7 +133,7 @@ impl Connection {
             Err(_) if failed => Poll::Ready(()),
             Err(_) => {
                 failed = true;
-                error!(connection = %self.id, "a connection failed");
+                error!(connection = %self.id(), "a connection failed");
                 // The outbox holds whole frames whatever happened, so the client can still be told.
                 self.leave(&End::close(Close::Internal, "the gateway failed"));
                 cx.waker().wake_by_ref();
@@ -141,7 +142,14 @@ impl Connection {
         })
     }
 
+    fn id(&self) -> ConnectionId {
+        self.conversation.caller.connection
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.place.is_asked() {
+            self.answer();
+        }
         let result = match &mut self.phase {
             Phase::Leaving { .. } => return self.poll_leaving(cx),
             Phase::Open => self.turn(cx),
@@ -284,6 +292,14 @@ impl Connection {
         flushed
     }
 
+    /// Answers what it is asked about itself; once it is leaving, it is not there any more.
+    fn answer(&self) {
+        let questions = self.place.questions(self.id());
+        if !matches!(self.phase, Phase::Leaving { .. }) {
+            self.conversation.answer_questions(&questions, self.place.now(), self.since, self.heartbeat.heard());
+        }
+    }
+
     /// What time alone brings about.
     fn check_time(&mut self) -> Result<(), End> {
         let now = self.place.now();
@@ -352,7 +368,7 @@ impl Connection {
 
     /// Says the last words, and gives up what the connection holds.
     fn leave(&mut self, end: &End) {
-        debug!(connection = %self.id, ?end, "leaving");
+        debug!(connection = %self.id(), ?end, "leaving");
         let left = self.conversation.part(end);
         self.worker.undertaker.bury(left);
         self.socket.discard_messages();
@@ -485,5 +501,6 @@ mod tests {
     fn an_idle_connection_is_small() {
         // With tokio's task around it, the outbox and the socket's registration, this must stay well under 1.5 KiB.
         assert!(future_bytes(Connection::run) <= 640, "{} bytes", future_bytes(Connection::run));
+        eprintln!("SIZE {}", future_bytes(Connection::run));
     }
 }

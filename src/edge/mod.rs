@@ -12,6 +12,7 @@
 //! - `conversation`, `control`, `calls`, `speaker`, `own`: what it says, and what is said to it
 //! - `streaming`, `streams`: messages of streams, both ways
 //! - `admission`, `topics`, `line`: who it is, what it hears, and the way from its session to it
+//! - `questions`, `inquiry`: what an operator asks about it
 //! - `heartbeat`, `standing`, `end`, `jitter`: how long, and how it ends
 
 mod admission;
@@ -22,6 +23,7 @@ mod conversation;
 mod end;
 mod frames;
 mod heartbeat;
+mod inquiry;
 mod jitter;
 mod line;
 mod listener;
@@ -29,6 +31,7 @@ mod own;
 mod patience;
 mod proxy;
 mod pulse;
+mod questions;
 mod refusal;
 mod request;
 mod seats;
@@ -54,12 +57,14 @@ use futures_util::future::join_all;
 use tokio::runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::inquiry::Inquirer;
 use self::listener::Listener;
 use self::own::OwnMessages;
 use self::seats::Seats;
 use self::worker::{Shared, Thread};
 use crate::id::WorkerId;
 use crate::proto::Pool;
+use crate::session::Connections;
 use crate::session::budget::Budget;
 use crate::table::TableReader;
 
@@ -132,6 +137,11 @@ impl Edge {
     pub fn counter(&self) -> impl Fn() -> u32 + Send + Sync + use<> {
         let seats = Arc::clone(&self.seats);
         move || seats.taken()
+    }
+
+    /// Whoever asks its connections what they are like, and closes them.
+    pub fn inquirer(&self) -> Arc<dyn Connections> {
+        Arc::new(Inquirer::new(self.workers.iter().map(|thread| Arc::clone(&thread.worker)).collect()))
     }
 
     /// The bounds on what waits for clients to read it, and how much that is.
