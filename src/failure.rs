@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost_types::Any;
@@ -121,6 +122,7 @@ struct Inner {
     cause: Option<String>,
     reach: Reach,
     pushback: Option<Pushback>,
+    limit: Option<Arc<str>>,
 }
 
 // === impl Code ===
@@ -311,6 +313,7 @@ impl Failure {
             cause: None,
             reach: Reach::Sent,
             pushback: None,
+            limit: None,
         }))
     }
 
@@ -345,6 +348,13 @@ impl Failure {
     #[must_use]
     pub fn reached(mut self, reach: Reach) -> Failure {
         self.0.reach = reach;
+        self
+    }
+
+    /// Adds which limit refused the call.
+    #[must_use]
+    pub fn by_limit(mut self, name: &Arc<str>) -> Failure {
+        self.0.limit = Some(Arc::clone(name));
         self
     }
 
@@ -402,6 +412,11 @@ impl Failure {
     /// The private cause, for the log alone.
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
+    }
+
+    /// The limit that refused the call, if one did.
+    pub fn limit(&self) -> Option<&str> {
+        self.0.limit.as_deref()
     }
 
     /// Whether nobody can have acted upon the call.

@@ -178,6 +178,7 @@ impl Gateway {
             edge: edge.address(),
             connections: Box::new(edge.counter()),
             anonymous: Box::new(edge.anonymous_counter()),
+            connected: edge.inquirer(),
             outboxes: edge.outboxes(),
             observers,
             started_ms: clock.now_ms(),

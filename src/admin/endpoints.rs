@@ -14,8 +14,8 @@ use super::audit::Audit;
 use super::query::{Query, unescaped};
 use super::shape::Shape;
 use super::{
-    Admin, Reply, backends, dashboard, descriptors, error, errors, health, is_json, is_operator, limits, log, messages, metrics, notify,
-    openapi, pushes, reloads, routes, sessions, statistics, templates,
+    Admin, Reply, backends, connections, dashboard, descriptors, error, errors, health, is_json, is_operator, kick, limits, log, messages, metrics, notify,
+    openapi, pushes, reloads, routes, sessions, statistics, tap, templates, topics,
 };
 use crate::accept::Peer;
 
@@ -77,7 +77,14 @@ pub enum Asked {
     Message,
     Edge,
     Errors,
+    Connections,
+    Connection,
+    Close,
     Sessions,
+    Session,
+    Kick,
+    Topics,
+    Tap,
     Revoke,
     Push,
     Notify,
@@ -121,6 +128,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
     ),
     get("/api/v1/edge", Asked::Edge, "where clients of this node connect", "Edge"),
     get("/api/v1/errors", Asked::Errors, "how often which failure was seen, and the last examples", "any"),
+    get("/api/v1/connections", Asked::Connections, "the connections of this node, page by page", "any").query(SEARCHED),
+    get("/api/v1/connections/{id}", Asked::Connection, "one connection in detail", "any"),
+    post("/api/v1/connections/{id}/close", Asked::Close, "closes a connection, whose client may come back", "{}", "any"),
+    get("/api/v1/sessions/{id}", Asked::Session, "one session in detail", "any").query("{user?: text}"),
+    post("/api/v1/kick", Asked::Kick, "ends the sessions of a user, or one, on all nodes; tokens stay good", "{user?: text, session?: text}", "any"),
+    get("/api/v1/topics", Asked::Topics, "the topics of this node, page by page", "any").query(SEARCHED),
+    get("/api/v1/tap", Asked::Tap, "calls as they end, a line each", "any").query("{route?: text, user?: text, seconds?: whole}").of("application/x-ndjson"),
     get("/api/v1/sessions", Asked::Sessions, "the sessions of a user, on all nodes", "{sessions: [Session]}").query("{user: text}"),
     post(
         "/api/v1/revoke",
@@ -292,6 +306,13 @@ impl Asked {
             Asked::Edge => messages::edge(admin),
             Asked::Errors => errors::list(admin),
             Asked::Descriptors => descriptors::list(admin),
+            Asked::Connections => connections::list(admin, request.uri().query()).await,
+            Asked::Connection => connections::one(admin, &parts[0]).await,
+            Asked::Close => connections::close(admin, &parts[0]),
+            Asked::Session => sessions::one(admin, &parts[0], request.uri().query()).await,
+            Asked::Kick => kick::kick(admin, request).await,
+            Asked::Topics => topics::list(admin, request.uri().query()),
+            Asked::Tap => tap::open(admin, &request),
             Asked::Sessions => sessions::list(admin, query).await,
             Asked::Revoke => sessions::revoke(admin, request, audit).await,
             Asked::Push => sessions::push(admin, request, audit).await,

@@ -10,20 +10,24 @@
 //! - `messages`: what numbers stand for, and where clients connect; `dashboard`: the page, which needs no token
 //! - `reloads`: the files: read again, looked at, compared with what is live
 //! - `sessions`: who is there, sent away, told something; `notify`, `templates`: notifications
+//! - `connections`, `topics`, `kick`, and `tap` over `life`: who is connected, what they hear and what they ask; `terms`: what is asked about them
 //! - `log`: how much the log says
 //!
 //! Promises: a web page cannot reach it (the Host must be an address or `localhost`, a foreign Origin is refused, writes must be JSON);
-//! every answer but the page, and that to a scraper, is JSON, and bounded; a wrong path or method is answered, never dropped; a body has a bound, and little time; every change
-//! leaves a line in the log.
+//! every answer but the page, and that to a scraper, is JSON, and bounded; a wrong path or method is answered,
+//! never dropped; a body has a bound, and little time; every change leaves a line in the log.
 
 mod audit;
 mod backends;
 mod body;
+mod connections;
 mod dashboard;
 mod descriptors;
 mod endpoints;
 mod errors;
 mod health;
+mod kick;
+mod life;
 mod limits;
 mod log;
 mod messages;
@@ -37,7 +41,10 @@ mod routes;
 mod sessions;
 mod shape;
 mod statistics;
+mod tap;
 mod templates;
+mod terms;
+mod topics;
 
 use std::convert::Infallible;
 use std::io;
@@ -58,14 +65,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 
+use self::life::Life;
 use crate::accept::{Peer, Seated};
 use crate::drain::Tasks;
 use crate::reflection::Drift;
 use crate::reload::Reloader;
 use crate::services::notify::sender::Sender;
-use crate::session::Budget;
+use crate::session::{Budget, Connections};
 use crate::table::settings::AdminToken;
 use crate::telemetry::observers::Observers;
 use crate::telemetry::verbosity::Verbosity;
@@ -73,7 +80,8 @@ use crate::telemetry::verbosity::Verbosity;
 /// Connections at once: an operator, a probe and a scraper each have some, and nobody else has business here.
 const CONNECTIONS_MAX: usize = 64;
 
-/// Longest life of one connection; a reload of ten thousand routes takes well under a second.
+/// Longest life of one connection, unless what is asked for says how much longer it takes; a reload of ten thousand routes takes well under a
+/// second.
 const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 
 /// How long a client may take to send its request's head.
@@ -93,6 +101,8 @@ pub struct Admin {
     /// How many sockets are connected, and how many of them are of clients that nobody knows.
     pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
     pub anonymous: Box<dyn Fn() -> u32 + Send + Sync>,
+    /// Whoever can be asked about them.
+    pub connected: Arc<dyn Connections>,
     /// The bounds on outboxes, and what waits in them.
     pub outboxes: Arc<Budget>,
     /// Who hears of calls that end.
@@ -129,9 +139,12 @@ async fn accept(admin: Arc<Admin>, listener: TcpListener, runtime: Handle, tasks
         let Ok(peer) = stream.peer_addr() else { continue };
         let admin = Arc::clone(&admin);
         tasks.spawn(&runtime, async move {
+            let life = Life::of(CONNECTION_LIFE);
+            let lasting = life.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {
                 let admin = Arc::clone(&admin);
                 request.extensions_mut().insert(Peer(peer));
+                request.extensions_mut().insert(lasting.clone());
                 async move { Ok::<_, Infallible>(answer(&admin, request).await) }
             });
             let serve = http1::Builder::new()
@@ -140,7 +153,7 @@ async fn accept(admin: Arc<Admin>, listener: TcpListener, runtime: Handle, tasks
                 .max_buf_size(16 << 10)
                 .serve_connection(TokioIo::new(stream), service);
             // A client that leaves early is not our concern.
-            let _ = timeout(CONNECTION_LIFE, serve).await;
+            life.bound(serve).await;
             drop(seat);
         });
     }

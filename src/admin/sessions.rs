@@ -86,6 +86,38 @@ pub async fn list(admin: &Admin, query: &Query) -> Reply {
     }
 }
 
+/// `GET /api/v1/sessions/{id}`, and `?user=…` for one that may be on another node: rosters are kept by user.
+pub async fn one(admin: &Admin, id: &str, query: Option<&str>) -> Reply {
+    let query = match super::terms::Query::read(query, &["user"]) {
+        Ok(query) => query,
+        Err(refusal) => return *refusal,
+    };
+    let (sessions, id) = (sessions(admin), id.to_owned());
+    let user = query.text("user").map(str::to_owned).or_else(|| sessions.get(&id).map(|session| session.user.to_string()));
+    let Some(user) = user else { return no_session() };
+    if let Err(refusal) = names_somebody("user", &user) {
+        return *refusal;
+    }
+    let whose = user.clone();
+    match sessions.ask(PATIENCE, |sessions| async move { sessions.list(&whose).await }).await {
+        Ok(records) => match records.iter().find(|record| record.id == id) {
+            Some(record) => {
+                let mut shown = shown(record);
+                shown["user"] = user.into();
+                let topics = admin.reloader.reader().load().hub.heard_by(&id);
+                shown["topics"] = topics.iter().map(|name| &**name).collect();
+                reply(StatusCode::OK, &shown)
+            }
+            None => no_session(),
+        },
+        Err(failure) => failed(&failure),
+    }
+}
+
+fn no_session() -> Reply {
+    error(StatusCode::NOT_FOUND, "there is no such session on this node; say whose with `?user=…` to find it on all nodes")
+}
+
 /// `POST /api/v1/push` with `{"user": …, "protocol": 2101, "payload": {…}}`, and `"session": …` for one of them alone.
 pub async fn push(admin: &Admin, request: Request<Incoming>, audit: &Audit) -> Reply {
     let body = match body::whole(request).await {
@@ -122,7 +154,7 @@ pub async fn push(admin: &Admin, request: Request<Incoming>, audit: &Audit) -> R
     }
 }
 
-fn sessions(admin: &Admin) -> Sessions {
+pub(super) fn sessions(admin: &Admin) -> Sessions {
     admin.reloader.reader().load().sessions.clone()
 }
 
@@ -147,7 +179,7 @@ fn shown(record: &Record) -> Value {
     shown
 }
 
-fn failed(failure: &Failure) -> Reply {
+pub(super) fn failed(failure: &Failure) -> Reply {
     let status = match failure.code() {
         Code::Unavailable | Code::ResourceExhausted => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,12 +1,15 @@
 //! The command line's side of the operator's door.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::{Method, Request, header};
+use futures_util::FutureExt;
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -92,17 +95,17 @@ impl AdminClient {
         Ok(AdminClient { address, token })
     }
 
+    /// Asks for a path, with its query if it has one, and returns what came back, whatever its status.
+    pub fn get(&self, path: &str) -> Result<Value, Exit> {
+        self.ask(Method::GET, path, String::new())
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     pub fn token(&self) -> &str {
         &self.token
-    }
-
-    /// Asks for a path, with its query if it has one, and returns what came back, whatever its status.
-    pub fn get(&self, path: &str) -> Result<Value, Exit> {
-        self.ask(Method::GET, path, String::new())
     }
 
     /// Posts a document and returns what came back, whatever its status.
@@ -115,38 +118,90 @@ impl AdminClient {
         self.ask(Method::POST, path, document)
     }
 
-    fn ask(&self, method: Method, path: &str, document: String) -> Result<Value, Exit> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for one request");
-        let exchange = async {
-            let stream = TcpStream::connect(self.address).await.map_err(|error| error.to_string())?;
-            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-            let request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header(header::HOST, self.address.to_string())
-                .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Full::new(Bytes::from(document)))
-                .map_err(|_| "the token cannot be sent: it holds characters that HTTP does not allow".to_owned())?;
-            let exchange = async {
-                let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
-                Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string())
-            };
-            tokio::select! {
-                biased;
-                answer = exchange => answer.map(|body| body.to_bytes()),
-                ended = connection => Err(ended.map_or_else(|error| error.to_string(), |()| "it closed the connection".to_owned())),
+    /// Asks for a path whose answer goes on, and hands over each line as it comes, until the answer or `line` ends it, or Ctrl-C.
+    pub fn follow(&self, path: &str, mut line: impl FnMut(&str) -> Result<(), Exit>) -> Result<(), Exit> {
+        self.block_on(async {
+            let answer = timeout(PATIENCE, self.send(Method::GET, path, String::new()));
+            let (answer, connection) =
+                answer.await.map_err(|_| "no answer in time".to_owned()).and_then(|answer| answer).map_err(|error| self.silent(&error))?;
+            let mut connection = pin!(connection.fuse());
+            let refused = answer.status() != StatusCode::OK;
+            let mut body = answer.into_body();
+            let mut waiting = Vec::new();
+            loop {
+                // A frame is taken whole or not at all.
+                let frame = tokio::select! {
+                    biased;
+                    _ = tokio::signal::ctrl_c() => return Ok(()),
+                    frame = body.frame() => frame,
+                    _ = &mut connection => continue,
+                };
+                match frame {
+                    Some(Ok(frame)) => waiting.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                    Some(Err(error)) => return Err(self.silent(&error.to_string())),
+                    None if refused => return Err(Exit::refused(&self.document(&waiting)?)),
+                    None => return Ok(()),
+                }
+                while !refused && let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
+                    let rest = waiting.split_off(end + 1);
+                    let whole = std::mem::replace(&mut waiting, rest);
+                    line(String::from_utf8_lossy(&whole).trim_end())?;
+                }
+                if waiting.len() > ANSWER_BYTES_MAX {
+                    return Err(self.silent("a line has no end"));
+                }
             }
-        };
-        let body = runtime
-            .block_on(async { timeout(PATIENCE, exchange).await })
-            .map_err(|_| "no answer in time".to_owned())
-            .and_then(|answer| answer)
-            .map_err(|error| {
-                Exit::new(UNREACHABLE, format!("error: the gateway's admin side at {} does not answer: {error}", self.address))
-            })?;
-        serde_json::from_slice(&body)
+        })
+    }
+
+    fn ask(&self, method: Method, path: &str, document: String) -> Result<Value, Exit> {
+        self.block_on(async {
+            let exchange = async {
+                let (answer, connection) = self.send(method, path, document).await?;
+                let body = async { Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string()) };
+                let mut body = pin!(body);
+                tokio::select! {
+                    biased;
+                    body = &mut body => body,
+                    // What had come by then is there.
+                    _ = connection => body.await,
+                }
+            };
+            let body = timeout(PATIENCE, exchange).await.map_err(|_| "no answer in time".to_owned()).and_then(|body| body);
+            self.document(&body.map_err(|error| self.silent(&error))?.to_bytes())
+        })
+    }
+
+    /// Sends a request. What came back, and the connection, which somebody has to run for as long as the answer goes on.
+    async fn send(&self, method: Method, path: &str, document: String) -> Result<(Response<Incoming>, impl Future + use<>), String> {
+        let stream = TcpStream::connect(self.address).await.map_err(|error| error.to_string())?;
+        let (mut sender, mut connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.address.to_string())
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(document)))
+            .map_err(|_| "the token cannot be sent: it holds characters that HTTP does not allow".to_owned())?;
+        tokio::select! {
+            biased;
+            answer = sender.send_request(request) => Ok((answer.map_err(|error| error.to_string())?, connection)),
+            ended = &mut connection => Err(ended.map_or_else(|error| error.to_string(), |()| "it closed the connection".to_owned())),
+        }
+    }
+
+    fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for one request").block_on(work)
+    }
+
+    fn document(&self, body: &[u8]) -> Result<Value, Exit> {
+        serde_json::from_slice(body)
             .map_err(|_| Exit::new(UNREACHABLE, format!("error: what listens at {} is not a protogate admin side", self.address)))
+    }
+
+    fn silent(&self, error: &str) -> Exit {
+        Exit::new(UNREACHABLE, format!("error: the gateway's admin side at {} does not answer: {error}", self.address))
     }
 }
 

@@ -11,9 +11,11 @@ mod call;
 mod check;
 mod client;
 mod dashboard;
+mod connections;
 mod dictionary;
 mod follow;
 mod hearing;
+mod kick;
 mod lines;
 mod lock;
 mod notify;
@@ -27,6 +29,7 @@ mod serve;
 mod services;
 mod standing;
 mod streaming;
+mod tap;
 mod template;
 mod token;
 mod typing;
@@ -79,6 +82,9 @@ enum Command {
     Dashboard(dashboard::Dashboard),
     Routes(routes::Routes),
     Revoke(revoke::Revoke),
+    Kick(kick::Kick),
+    Connections(connections::Connections),
+    Tap(tap::Tap),
     Push(push::Push),
     Register(register::Register),
     Notify(notify::Notify),
@@ -137,6 +143,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dashboard(dashboard) => dashboard.run(),
         Command::Routes(routes) => routes.run(),
         Command::Revoke(revoke) => revoke.run(),
+        Command::Kick(kick) => kick.run(),
+        Command::Connections(connections) => connections.run(),
+        Command::Tap(tap) => tap.run(),
         Command::Push(push) => push.run(),
         Command::Register(register) => register.run(),
         Command::Notify(notify) => notify.run(),

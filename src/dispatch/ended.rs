@@ -3,7 +3,7 @@
 //! - `counted`: the counters of its route
 //! - `logged`: the line in the access log
 //! - `noted`: the book of errors
-//! - `tapped`: operators who watch
+//! - `tapped`: operators who watch; `shown`: what people may see of a payload
 //! - `traced`: its spans
 //!
 //! What any of them shows of a request or a reply is made in `shown`.

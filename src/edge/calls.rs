@@ -54,6 +54,11 @@ impl Calls {
         id.0 != 0 && self.open.as_ref().is_some_and(|open| open.ids.contains(&id))
     }
 
+    /// What is in flight, in no order.
+    pub fn all(&self) -> impl Iterator<Item = (Protocol, CallId)> {
+        self.open.iter().flat_map(|open| open.futures.iter()).map(|call| (call.protocol, call.id))
+    }
+
     pub fn push(&mut self, call: InFlight) {
         let open = self.open.get_or_insert_default();
         open.ids.push(call.id);

@@ -57,12 +57,13 @@ const TIDY_WAIT: Duration = Duration::from_secs(1);
 
 /// A connection. Everything it needs of a table it looks up when it needs it.
 pub struct Connection {
-    id: ConnectionId,
     socket: Socket,
     conversation: Conversation,
     heartbeat: Heartbeat,
     worker: Arc<Worker>,
     place: Place,
+    /// When it began.
+    since: Tick,
     /// When the heartbeat next needs looking at.
     heartbeat_due: Tick,
     /// Since when the client takes nothing, while there is something to take.
@@ -105,7 +106,7 @@ impl Connection {
         let id = worker.shared.next_connection();
         let table = worker.tables().load();
         let outbox = Outbox::with_bell(Arc::clone(&worker.shared.outboxes), Arc::clone(&worker.bell));
-        let place = worker.pulse.enter(Arc::clone(&outbox));
+        let place = worker.pulse.enter(id, Arc::clone(&outbox));
         let speaker = Speaker::new(offer.codec, outbox, Arc::clone(&worker.shared.own));
         let standing = Standing::anonymous(place.now(), &table.settings);
         let caller = Caller::new(id, worker.id, peer);
@@ -114,10 +115,10 @@ impl Connection {
             socket: Socket::new(stream, unread),
             conversation: Conversation::new(speaker, caller, standing, seat),
             heartbeat: Heartbeat::new(place.now(), jitter(Duration::ZERO, table.settings.heartbeat)),
+            since: place.now(),
             heartbeat_due: place.now(),
             stalled_since: None,
             phase: Phase::New { token: offer.token.map(String::into_boxed_str) },
-            id,
             worker,
             place,
         }
@@ -133,7 +134,7 @@ impl Connection {
             Err(_) if failed => Poll::Ready(()),
             Err(_) => {
                 failed = true;
-                error!(connection = %self.id, "a connection failed");
+                error!(connection = %self.id(), "a connection failed");
                 // The outbox holds whole frames whatever happened, so the client can still be told.
                 self.leave(&End::close(Close::Internal, "the gateway failed"));
                 cx.waker().wake_by_ref();
@@ -142,7 +143,14 @@ impl Connection {
         })
     }
 
+    fn id(&self) -> ConnectionId {
+        self.conversation.caller.connection
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.place.is_asked() {
+            self.answer();
+        }
         let result = match &mut self.phase {
             Phase::Leaving { .. } => return self.poll_leaving(cx),
             Phase::Open => self.turn(cx),
@@ -230,7 +238,7 @@ impl Connection {
             let mut end = None;
             let decoded = self.socket.decode(&mut scratch[..length], limits, |event| {
                 if let Event::Pong = event
-                    && let Some(took) = self.worker.round_trip.answered(self.id, batch.now)
+                    && let Some(took) = self.worker.round_trip.answered(self.conversation.caller.connection, batch.now)
                 {
                     batch.table.observers.edge.heartbeat.record(took);
                 }
@@ -290,6 +298,14 @@ impl Connection {
         flushed
     }
 
+    /// Answers what it is asked about itself; once it is leaving, it is not there any more.
+    fn answer(&self) {
+        let questions = self.place.questions(self.id());
+        if !matches!(self.phase, Phase::Leaving { .. }) {
+            self.conversation.answer_questions(&questions, self.place.now(), self.since, self.heartbeat.heard());
+        }
+    }
+
     /// What time alone brings about.
     fn check_time(&mut self) -> Result<(), End> {
         let now = self.place.now();
@@ -330,7 +346,7 @@ impl Connection {
                 Verdict::Quiet(due) => return Ok(due),
                 Verdict::Ask => {
                     self.conversation.ask()?;
-                    self.worker.round_trip.asked(self.id, Instant::now());
+                    self.worker.round_trip.asked(self.id(), Instant::now());
                 }
                 Verdict::Dead => return Err(End::close(Close::Dead, "no sign of life")),
             }
@@ -361,7 +377,7 @@ impl Connection {
 
     /// Says the last words, and gives up what the connection holds.
     fn leave(&mut self, end: &End) {
-        debug!(connection = %self.id, ?end, "leaving");
+        debug!(connection = %self.id(), ?end, "leaving");
         if !matches!(self.phase, Phase::Leaving { .. }) {
             self.worker.tables().load().observers.edge.close(end.label());
         }
@@ -497,5 +513,6 @@ mod tests {
     fn an_idle_connection_is_small() {
         // With tokio's task around it, the outbox and the socket's registration, this must stay well under 1.5 KiB.
         assert!(future_bytes(Connection::run) <= 640, "{} bytes", future_bytes(Connection::run));
+        eprintln!("SIZE {}", future_bytes(Connection::run));
     }
 }

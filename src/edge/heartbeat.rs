@@ -40,6 +40,11 @@ impl Heartbeat {
         self.asked = None;
     }
 
+    /// When something last came.
+    pub fn heard(&self) -> Tick {
+        self.heard
+    }
+
     /// What is due at `now`. A question counts as asked.
     ///
     /// Both durations are those of the moment. A client that was silent for longer than a new heartbeat kept to the old one, so nobody is

@@ -13,6 +13,7 @@
 //! - `streaming`, `streams`: messages of streams, both ways
 //! - `admission`, `topics`, `line`: who it is, what it hears, and the way from its session to it
 //! - `heartbeat`, `round_trip`, `standing`, `end`, `jitter`: how long, and how it ends
+//! - `questions`, `inquiry`: what an operator asks about it
 
 mod admission;
 mod calls;
@@ -22,6 +23,7 @@ mod conversation;
 mod end;
 mod frames;
 mod heartbeat;
+mod inquiry;
 mod jitter;
 mod line;
 mod listener;
@@ -29,6 +31,7 @@ mod own;
 mod patience;
 mod proxy;
 mod pulse;
+mod questions;
 mod refusal;
 mod request;
 mod round_trip;
@@ -55,12 +58,14 @@ use futures_util::future::join_all;
 use tokio::runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::inquiry::Inquirer;
 use self::listener::Listener;
 use self::own::OwnMessages;
 use self::seats::Seats;
 use self::worker::{Shared, Thread};
 use crate::id::WorkerId;
 use crate::proto::Pool;
+use crate::session::Connections;
 use crate::session::budget::Budget;
 use crate::table::TableReader;
 
@@ -141,6 +146,11 @@ impl Edge {
     pub fn anonymous_counter(&self) -> impl Fn() -> u32 + Send + Sync + use<> {
         let seats = Arc::clone(&self.seats);
         move || seats.anonymous()
+    }
+
+    /// Whoever asks its connections what they are like, and closes them.
+    pub fn inquirer(&self) -> Arc<dyn Connections> {
+        Arc::new(Inquirer::new(self.workers.iter().map(|thread| Arc::clone(&thread.worker)).collect()))
     }
 
     /// The bounds on what waits for clients to read it, and how much that is.

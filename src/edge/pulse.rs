@@ -2,17 +2,22 @@
 //!
 //! A connection holds a [`Place`] and says when it next has something to check; the pulse wakes it in that quarter of a second. Looking
 //! through all places costs some nanoseconds each, four times a second, which is less than keeping them in order.
-//! The same list is how a worker reaches all its connections: to end them, and to find the one that holds the most memory.
+//! The same list is how a worker reaches all its connections: to end them, to find the one that holds the most memory, and to ask them what
+//! they are like.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
 
 use slab::Slab;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
+use super::questions::{Question, Questions};
+use crate::id::ConnectionId;
 use crate::session::outbox::Outbox;
 use crate::wire::Close;
 
@@ -35,6 +40,7 @@ pub struct Pulse {
     shed: AtomicUsize,
     /// Bytes of messages that are incomplete, or that no service has taken from a stream yet, over all workers. Written by every connection whose holding changes.
     held: Arc<AtomicUsize>,
+    questions: Questions,
 }
 
 /// A connection's place in the list, given up on drop.
@@ -47,12 +53,20 @@ pub struct Place {
 }
 
 struct Slot {
+    id: ConnectionId,
     due: Tick,
     waker: Waker,
     /// It has open streams, which a new table may end.
     is_streaming: bool,
     held: usize,
     outbox: Arc<Outbox>,
+}
+
+/// A connection, and where it was when it was looked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Found {
+    pub id: ConnectionId,
+    key: usize,
 }
 
 // === impl Tick ===
@@ -65,6 +79,11 @@ impl Tick {
     pub fn after(self, wait: Duration) -> Tick {
         let steps = wait.as_millis().div_ceil(STEP.as_millis());
         Tick(u32::try_from(steps).map_or(u32::MAX, |steps| self.0.saturating_add(steps)))
+    }
+
+    /// How long it has been since an earlier one.
+    pub fn since(self, earlier: Tick) -> Duration {
+        STEP * self.0.saturating_sub(earlier.0)
     }
 }
 
@@ -80,6 +99,7 @@ impl Pulse {
             left: Notify::new(),
             shed: AtomicUsize::new(0),
             held,
+            questions: Questions::default(),
         })
     }
 
@@ -94,8 +114,8 @@ impl Pulse {
     }
 
     /// A place for whoever is polled next, due at once. It must say by [`Place::set_waker`] who that is.
-    pub fn enter(self: &Arc<Self>, outbox: Arc<Outbox>) -> Place {
-        let key = self.lock().insert(Slot { due: Tick::ZERO, waker: Waker::noop().clone(), is_streaming: false, held: 0, outbox });
+    pub fn enter(self: &Arc<Self>, id: ConnectionId, outbox: Arc<Outbox>) -> Place {
+        let key = self.lock().insert(Slot { id, due: Tick::ZERO, waker: Waker::noop().clone(), is_streaming: false, held: 0, outbox });
         Place { pulse: Arc::clone(self), key, due: Tick::ZERO, is_streaming: false, held: 0 }
     }
 
@@ -155,6 +175,47 @@ impl Pulse {
         }
     }
 
+    /// The connections with the smallest numbers behind this one, at most so many, in order.
+    pub fn behind(&self, after: ConnectionId, count_max: usize) -> Vec<Found> {
+        let mut first = BinaryHeap::with_capacity(count_max + 1);
+        for (key, slot) in self.lock().iter().filter(|(_, slot)| slot.id > after) {
+            first.push(Found { id: slot.id, key });
+            if first.len() > count_max {
+                first.pop();
+            }
+        }
+        first.into_sorted_vec()
+    }
+
+    pub fn find(&self, id: ConnectionId) -> Option<Found> {
+        self.lock().iter().find(|(_, slot)| slot.id == id).map(|(key, _)| Found { id, key })
+    }
+
+    /// Puts a question to those of them that are still there, and says whom to wake.
+    pub fn ask(&self, asked: &[Found], question: &Question) -> Vec<Waker> {
+        let places = self.lock();
+        let there = |found: &&Found| places.get(found.key).is_some_and(|slot| slot.id == found.id);
+        let put = |found: &Found| {
+            self.questions.put(found.id, question);
+            places[found.key].waker.clone()
+        };
+        asked.iter().filter(there).map(put).collect()
+    }
+
+    /// What is asked and not answered yet.
+    pub fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
+    /// Has a connection closed, by its number. False: there is none.
+    pub fn close(&self, id: ConnectionId, close: Close) -> bool {
+        let outbox = self.lock().iter().find(|(_, slot)| slot.id == id).map(|(_, slot)| Arc::clone(&slot.outbox));
+        outbox.is_some_and(|outbox| {
+            outbox.close(close);
+            true
+        })
+    }
+
     /// Has the largest holder closed, unless one is on its way already.
     fn shed(&self) {
         let places = self.lock();
@@ -205,6 +266,16 @@ impl Place {
         self.pulse.shed.load(Ordering::Relaxed) == self.key + 1
     }
 
+    /// Whether somebody may be asked something.
+    pub fn is_asked(&self) -> bool {
+        self.pulse.questions.is_any()
+    }
+
+    /// What the connection of this number, which is the one that has the place, is asked.
+    pub fn questions(&self, id: ConnectionId) -> SmallVec<[Question; 1]> {
+        self.pulse.questions.take(id)
+    }
+
     /// Says when to wake the connection.
     pub fn set_due(&mut self, due: Tick) {
         if due != self.due {
@@ -243,7 +314,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.pulse.held.fetch_sub(self.held, Ordering::Relaxed);
         let mut places = self.pulse.lock();
-        places.remove(self.key);
+        let slot = places.remove(self.key);
+        // While the place is known to be free: afterwards nobody puts another.
+        self.pulse.questions.take(slot.id);
         if self.is_shed() {
             self.pulse.shed.store(0, Ordering::Relaxed);
         }
@@ -261,6 +334,7 @@ mod tests {
 
     use super::*;
     use crate::session::budget::Budget;
+    use crate::session::connected::Search;
     use crate::session::{OnSlow, Publication};
 
     #[derive(Default)]
@@ -285,7 +359,7 @@ mod tests {
             .map(|bytes| {
                 let outbox = Outbox::new(Arc::clone(&budget));
                 outbox.try_append(|out| out.resize(bytes, 0)).unwrap();
-                (pulse.enter(Arc::clone(&outbox)), outbox)
+                (pulse.enter(ConnectionId(1), Arc::clone(&outbox)), outbox)
             })
             .collect();
         let closing = || places.iter().map(|(_, outbox)| outbox.closing().is_some()).collect::<Vec<_>>();
@@ -305,7 +379,7 @@ mod tests {
         let pulse = Pulse::new(Arc::default());
         let budget = Arc::new(Budget::new(1000, 1000));
         let (full, droppable) = (Outbox::new(Arc::clone(&budget)), Outbox::new(Arc::clone(&budget)));
-        let places = [pulse.enter(Arc::clone(&full)), pulse.enter(Arc::clone(&droppable))];
+        let places = [&full, &droppable].map(|outbox| pulse.enter(ConnectionId(1), Arc::clone(outbox)));
         full.try_append(|out| out.resize(300, 0)).unwrap();
         droppable.try_append(|out| out.push(0)).unwrap();
         droppable.take(|_, _, _| {});
@@ -320,7 +394,7 @@ mod tests {
     }
 
     fn enter(pulse: &Arc<Pulse>) -> (Place, Arc<Woken>) {
-        let (place, woken) = (pulse.enter(outbox(1000, 1000)), Arc::new(Woken::default()));
+        let (place, woken) = (pulse.enter(ConnectionId(1), outbox(1000, 1000)), Arc::new(Woken::default()));
         place.set_waker(&Waker::from(Arc::clone(&woken)));
         (place, woken)
     }
@@ -360,7 +434,7 @@ mod tests {
         assert!(!place.is_wanted());
         pulse.end(Duration::from_secs(1));
         assert_eq!(count(&woken), 1);
-        assert_eq!(pulse.enter(outbox(1000, 1000)).end_by(), Some(Tick::ZERO.after(Duration::from_secs(1))));
+        assert_eq!(pulse.enter(ConnectionId(1), outbox(1000, 1000)).end_by(), Some(Tick::ZERO.after(Duration::from_secs(1))));
     }
 
     #[test]
@@ -381,5 +455,29 @@ mod tests {
         assert_eq!(held.load(Ordering::Relaxed), 40);
         drop(small);
         assert_eq!(held.load(Ordering::Relaxed), 0);
+    }
+    #[test]
+    fn connections_are_found_in_their_order_and_asked_only_while_they_are_there() {
+        let pulse = Pulse::new(Arc::default());
+        let mut places: Vec<Place> = [5, 2, 9, 4].map(|id| pulse.enter(ConnectionId(id), outbox(1000, 1000))).into();
+        let ids = |after, count| pulse.behind(ConnectionId(after), count).iter().map(|found| found.id.0).collect::<Vec<_>>();
+        assert_eq!((ids(0, 2), ids(4, 2), ids(9, 2), ids(0, 9)), (vec![2, 4], vec![5, 9], vec![], vec![2, 4, 5, 9]));
+
+        let found = pulse.behind(ConnectionId(0), 9);
+        drop(places.remove(1));
+        // Another has the place by now.
+        places.push(pulse.enter(ConnectionId(10), outbox(1000, 1000)));
+        let (question, mut answers) = Question::to(9, Search::default());
+        assert_eq!(pulse.ask(&found, &question).len(), 3);
+        drop(question);
+        assert!(places[0].questions(ConnectionId(10)).is_empty());
+        drop(places);
+        assert!(answers.blocking_recv().is_none() && !pulse.questions().is_any(), "who goes is not waited for");
+        assert!(pulse.find(ConnectionId(5)).is_none() && !pulse.close(ConnectionId(5), Close::GoingAway));
+    }
+
+    #[test]
+    fn a_place_is_small() {
+        assert!(size_of::<Slot>() <= 48 && size_of::<Place>() <= 32, "{} {}", size_of::<Slot>(), size_of::<Place>());
     }
 }

@@ -193,7 +193,7 @@ impl Limiter {
         // Rounded up like `retry_after_ms`, which says the same.
         let milliseconds = wait.as_nanos().div_ceil(1_000_000);
         let message = format!("rate limit `{}` is exhausted; try again in {milliseconds} ms", self.spec.name);
-        Failure::gateway(Reason::RateLimited, message).retry_after(wait)
+        Failure::gateway(Reason::RateLimited, message).retry_after(wait).by_limit(&self.spec.name)
     }
 }
 

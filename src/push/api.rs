@@ -20,7 +20,6 @@ use super::v1::{
 };
 use crate::failure::{self, Failure, Reason};
 use crate::proto::{Values, Walk, WalkOptions};
-use crate::session::revocation::Revocation;
 use crate::session::{Asking, Counts, Reached};
 
 /// Names in one request.
@@ -120,13 +119,8 @@ impl Api {
 
     async fn kick(&self, KickRequest { user, session, reason }: KickRequest) -> failure::Result<KickResponse> {
         names(&[&user])?;
-        let mut sessions = 0;
-        for record in self.0.0.sessions.list(&user).await? {
-            if session.is_empty() || session == record.id {
-                self.0.0.sessions.revoke(&Revocation::Session(record.id)).await?;
-                sessions += 1;
-            }
-        }
+        let session = Some(&*session).filter(|session| !session.is_empty());
+        let sessions = clamped(self.0.0.sessions.kick(&user, session).await?.len());
         info!(user, reason, sessions, "a service ended sessions of a user");
         Ok(KickResponse { sessions })
     }

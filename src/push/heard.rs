@@ -281,6 +281,11 @@ impl Heard {
         Heard { session: Arc::clone(session), topics: HashMap::new(), writing, connected: true, whole }
     }
 
+    /// The topics that it hears.
+    pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
+        self.topics.keys()
+    }
+
     fn leave_all(&self) {
         self.topics.values().for_each(|(topic, seat)| _ = topic.leave(*seat, &self.session));
     }

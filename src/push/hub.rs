@@ -4,7 +4,7 @@
 //! history what it missed. What a session hears is in the store as well, for the node that it comes back to. Promises: only nodes with a
 //! hearer receive; a signal that went astray is found out and made good; topics, hearers and what they hold back are bounded.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -279,6 +279,18 @@ impl Hub {
         let number = |name: &str| name.bytes().fold(0u64, |number, byte| number.wrapping_mul(31).wrapping_add(byte.into()));
         let open = self.lock();
         open.values().filter(|open| number(&open.topic.name) % turns == turn % turns).map(|open| Arc::clone(&open.topic)).collect()
+    }
+
+    /// The first names of open topics behind this one, of which this is a part; at most so many, in order.
+    pub(super) fn names_behind(&self, after: &str, search: &str, count_max: usize) -> Vec<Arc<str>> {
+        let mut first: BinaryHeap<Arc<str>> = BinaryHeap::with_capacity(count_max + 1);
+        for name in self.lock().keys().filter(|name| ***name > *after && name.contains(search)) {
+            first.push(Arc::clone(name));
+            if first.len() > count_max {
+                first.pop();
+            }
+        }
+        first.into_sorted_vec()
     }
 
     /// How many topics are open here.

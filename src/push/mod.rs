@@ -17,6 +17,9 @@
 //! What became of it:
 //! - `written`: whether it was written to the sockets of those who hear it
 //!
+//! What an operator asks:
+//! - `listing`: the topics of this node
+//!
 //! Who pushes:
 //! - `api`: the PushService, by which services push
 //! - `door`: who may
@@ -33,6 +36,7 @@ mod history;
 mod hub;
 mod inbox;
 mod listen;
+mod listing;
 mod node;
 mod presence;
 mod topic;

@@ -267,6 +267,11 @@ impl Topic {
         self.lock().hearers.iter().map(|(index, hearer)| (Seat(index), Arc::clone(&hearer.session))).collect()
     }
 
+    /// How many that are.
+    pub fn count(&self) -> usize {
+        self.lock().hearers.len()
+    }
+
     /// Whether whoever has this seat was given all that was said up to this place.
     pub fn has_told(&self, Seat(index): Seat, session: &Session, place: Option<&Position>) -> bool {
         let state = self.lock();

@@ -14,7 +14,8 @@
 //! - `sessions`: making, refreshing, ending; `resume`: coming back; over `rosters`, the rosters in the store
 //! - `grant`: what a connection is given; `line`: the way to it; `live`, `ring`, `registry`: a session here, what its client has not got, where to
 //!   find it
-//! - `push`, `publication`: messages that nobody asked for; `receipt`, `asking`: whether they were written; `operate`: what an operator asks
+//! - `push`, `publication`: messages that nobody asked for; `receipt`, `asking`: whether they were written; `operate`: what an operator asks;
+//!   `connected`: connections, as an operator sees them
 //! - `node`: what goes on in the background between this node, the store, and other nodes; it is `lease`, `notices`, `letter` and `storing`
 //!
 //! What waits for a client:
@@ -24,6 +25,7 @@
 
 pub mod bell;
 pub mod budget;
+pub mod connected;
 pub mod identity;
 pub mod live;
 pub mod outbox;
@@ -55,6 +57,7 @@ mod tests;
 
 pub use asking::{Asking, Question};
 pub use budget::Budget;
+pub use connected::{Connected, Connections};
 pub use grant::{Admitted, Attachment, Grant, Held, Leaving};
 pub use identity::Identity;
 pub use line::Line;

@@ -26,6 +26,19 @@ impl Sessions {
         Ok(roster.records().iter().filter_map(as_it_is).collect())
     }
 
+    /// Ends the sessions of a user on all nodes, or this one of them. Their tokens stay good, so that whoever has one may begin another. The
+    /// sessions that were ended. To be called on the back room.
+    pub async fn kick(&self, user: &str, session: Option<&str>) -> Result<Vec<String>> {
+        let mut ended = Vec::new();
+        for record in self.list(user).await? {
+            if session.is_none_or(|session| session == record.id) {
+                self.revoke(&Revocation::Session(record.id.clone())).await?;
+                ended.push(record.id);
+            }
+        }
+        Ok(ended)
+    }
+
     /// Every token that this user has been given until now.
     pub fn all_tokens_of(&self, user: &str) -> Revocation {
         // What was issued in this very millisecond is meant too.

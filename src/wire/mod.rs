@@ -73,6 +73,14 @@ impl Codec {
         }
     }
 
+    /// What it is called where the subprotocol would be too long.
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::Proto => "proto",
+            Codec::Json => "json",
+        }
+    }
+
     pub fn from_subprotocol(name: &str) -> Option<Codec> {
         [Codec::Proto, Codec::Json].into_iter().find(|codec| codec.subprotocol() == name)
     }

@@ -1,0 +1,103 @@
+//! The connections of this node: page by page, one in detail, closed.
+//!
+//! They are asked when somebody wants to know; who does not answer in time is left out and counted.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::terms::Query;
+use super::{Admin, Reply, error, reply};
+use crate::id::{CallId, ConnectionId, Protocol};
+use crate::session::connected::{Connected, Search};
+
+/// `GET /api/v1/connections?search=&after=&limit=`
+pub async fn list(admin: &Admin, query: Option<&str>) -> Reply {
+    let asked = Query::read(query, &["search", "after", "limit"]).and_then(|query| {
+        let search = Search::of(query.text("search").unwrap_or_default());
+        Ok((search, ConnectionId(query.value("after")?.unwrap_or(0)), query.limit()?))
+    });
+    let (search, after, limit) = match asked {
+        Ok(asked) => asked,
+        Err(refusal) => return *refusal,
+    };
+    let page = admin.connected.list(search, after, limit).await;
+    let connections: Vec<Value> = page.connections.iter().map(|connected| shown(admin, connected)).collect();
+    let mut body = json!({ "connections": connections, "unanswered": page.unanswered });
+    if let Some(next) = page.next {
+        // A cursor is a text, as all of them are.
+        body["next"] = next.to_string().into();
+    }
+    reply(StatusCode::OK, &body)
+}
+
+/// `GET /api/v1/connections/{id}`
+pub async fn one(admin: &Admin, id: &str) -> Reply {
+    let connected = match id.parse() {
+        Ok(id) => admin.connected.one(ConnectionId(id)).await,
+        Err(_) => None,
+    };
+    match connected {
+        Some(connected) => reply(StatusCode::OK, &detailed(admin, &connected)),
+        None => none(),
+    }
+}
+
+/// `POST /api/v1/connections/{id}/close`
+pub fn close(admin: &Admin, id: &str) -> Reply {
+    let closed = id.parse().is_ok_and(|id| admin.connected.close(ConnectionId(id)));
+    if !closed {
+        return none();
+    }
+    info!(target: "protogate::audit", action = "close", connection = id, "closed by the operator");
+    reply(StatusCode::OK, &json!({ "closed": id }))
+}
+
+fn none() -> Reply {
+    error(StatusCode::NOT_FOUND, "there is no connection of this number on this node, or it is about to end")
+}
+
+fn shown(admin: &Admin, connected: &Connected) -> Value {
+    let session = connected.session.as_ref().map(|(id, _)| &**id);
+    let live = admin.reloader.reader().load();
+    json!({
+        "id": connected.id.0,
+        "peer": connected.peer,
+        "user": connected.identity.as_ref().map(|identity| &*identity.user),
+        "session": session,
+        "codec": connected.codec.name(),
+        "connected_ms": live.sessions.now_ms().saturating_sub(millis(connected.age)),
+        "in_flight": connected.calls.len(),
+        "streams": connected.streams.len(),
+        "outbox_bytes": connected.outbox_bytes,
+        "topics": session.map_or(0, |session| live.hub.heard_count(session)),
+    })
+}
+
+/// The same and more, but topics by their names.
+fn detailed(admin: &Admin, connected: &Connected) -> Value {
+    let mut detailed = shown(admin, connected);
+    let session = connected.session.as_ref();
+    let topics = session.map_or_else(Vec::new, |(id, _)| admin.reloader.reader().load().hub.heard_by(id));
+    detailed["topics"] = topics.iter().map(|name| &**name).collect();
+    detailed["generation"] = session.map(|(_, generation)| *generation).into();
+    detailed["worker"] = connected.worker.0.into();
+    detailed["idle_ms"] = millis(connected.idle).into();
+    detailed["calls"] = requests(&connected.calls);
+    detailed["open_streams"] = requests(&connected.streams);
+    if let Some(identity) = &connected.identity {
+        detailed["roles"] = identity.roles.iter().map(|role| &**role).collect();
+        detailed["expires_ms"] = crate::clock::to_millis(identity.expires).into();
+    }
+    detailed
+}
+
+fn requests(open: &[(Protocol, CallId)]) -> Value {
+    open.iter().map(|(protocol, id)| json!({ "protocol": protocol.0, "id": id.0 })).collect()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
