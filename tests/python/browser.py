@@ -89,6 +89,9 @@ class Browser:
         # Counted on the page itself, because a violation that a report hides is one too.
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {
             "source": "window.violations = []; addEventListener('securitypolicyviolation', (event) => window.violations.push(event.violatedDirective + ' ' + event.blockedURI));"})
+        # What the browser's own first page asked for is not the page's.
+        self.driver.get("about:blank")
+        self.driver.get_log("performance")
         self.requested = []
 
     def close(self):

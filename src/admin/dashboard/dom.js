@@ -13,7 +13,7 @@ const SVG = "http://www.w3.org/2000/svg";
  * @param {string} tag
  * @param {Record<string, unknown>} [attributes]
  * @param {...(Child | Child[])} children
- * @returns {HTMLElement}
+ * @returns {any} the element, of whatever kind its tag says
  */
 export function el(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);
@@ -24,7 +24,7 @@ export function el(tag, attributes = {}, ...children) {
  * @param {string} tag
  * @param {Record<string, unknown>} [attributes]
  * @param {...Child} children
- * @returns {SVGElement}
+ * @returns {any}
  */
 export function svg(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);

@@ -49,6 +49,7 @@ export function latency(seconds) {
 /** How long something lasts, in its two largest units. @param {number | null} [seconds] */
 export function duration(seconds) {
   if (!isKnown(seconds)) return NOTHING;
+  /** @type {[number, string][]} */
   const parts = [
     [86400, "d"],
     [3600, "h"],

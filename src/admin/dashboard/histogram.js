@@ -17,7 +17,7 @@ export function since(later, earlier) {
 
 /**
  * The value that this part of all stays below, as exactly as buckets tell; `null` if there is none.
- * @param {Histogram} [histogram]
+ * @param {Histogram | undefined} histogram
  * @param {number} part such as 0.99
  * @returns {number | null}
  */

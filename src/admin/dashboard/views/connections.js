@@ -1,8 +1,10 @@
 /** Who is connected; one connection in detail, which can be closed. */
 
 import { get, post } from "../api.js";
-import { el, fresh, put } from "../dom.js";
+import { el, put } from "../dom.js";
+import { chips, facts } from "../facts.js";
 import { ago, bytes, count, duration, moment, text } from "../format.js";
+import { search } from "../search.js";
 import { table } from "../table.js";
 
 export const title = "Connections";
@@ -18,8 +20,7 @@ export function show(context) {
 
 /** @param {import("../app.js").Context} context */
 function list({ main, every }) {
-  const id = fresh();
-  const search = el("input", { id, type: "search", autocomplete: "off", spellcheck: "false", placeholder: "user, session or address" });
+  const wanted = search("user, session or address", () => go(""));
   const found = table({
     caption: "Connections",
     key: (connection) => connection.id,
@@ -41,40 +42,28 @@ function list({ main, every }) {
       { name: "Streams", number: true, cell: (connection) => count(connection.streams) },
       { name: "Topics", number: true, cell: (connection) => count(connection.topics) },
       { name: "Outbox", number: true, cell: (connection) => bytes(connection.outbox_bytes) },
-      {
-        name: "Round trip",
-        number: true,
-        cell: (connection) => (connection.rtt_ms === undefined || connection.rtt_ms === null ? "–" : `${count(connection.rtt_ms)} ms`),
-      },
     ],
   });
-  const shown = el("p", { class: "muted", role: "status" });
   const first = el("button", { type: "button", hidden: true, onclick: () => go("") }, "First page");
   const next = el("button", { type: "button", hidden: true, onclick: () => go(following) }, "Next page");
-  put(
-    main,
-    el("div", { class: "bar" }, el("div", { class: "field" }, el("label", { for: id }, "Search"), search), shown),
-    found.element,
-    el("div", { class: "bar" }, first, next),
-  );
+  put(main, wanted.element, found.element, el("div", { class: "bar" }, first, next));
   let [after, following] = ["", ""];
   const read = async () => {
-    const asked = { search: search.value.trim(), after };
+    const asked = { search: wanted.typed(), after };
     const page = await get("/api/v1/connections", { ...asked, limit: PAGE });
     // Somebody has typed on meanwhile.
-    if (asked.search !== search.value.trim() || asked.after !== after) return;
+    if (asked.search !== wanted.typed() || asked.after !== after) return;
     found.update(page.connections);
     following = page.next ?? "";
     first.hidden = after === "";
     next.hidden = following === "";
-    put(shown, `${count(page.connections.length)} shown${following ? ", and there are more" : ""}`);
+    wanted.tell(`${count(page.connections.length)} shown${following ? ", and there are more" : ""}`);
   };
   // What does not succeed here is said by the next reading.
   const go = (place) => {
     after = place;
     read().catch(() => {});
   };
-  search.addEventListener("input", () => go(""));
   every(EVERY_MS, read);
 }
 
@@ -120,67 +109,35 @@ function one({ main, argument, every }) {
       put(said, `There is no connection ${argument} any more.`);
       return;
     }
-    const list = (items) => (items?.length ? items.map((item) => el("span", { class: "chip" }, item)) : "–");
-    const known = (value, write) => (value === undefined || value === null ? "–" : write(value));
-    const calls = (connection.calls ?? []).map((call) => `${call.protocol} (id ${call.id})`);
-    const topics = Array.isArray(connection.topics) ? connection.topics : undefined;
-    facts([
-      [
-        "Who",
-        [
-          ["User", connection.user || "anonymous"],
-          ["Session", el("code", {}, text(connection.session))],
-          ["Roles", list(connection.roles)],
-          ["Identity ends", moment(connection.expires_ms)],
-        ],
-      ],
-      [
-        "Where",
-        [
-          ["Address", el("code", {}, text(connection.peer))],
-          ["Form", text(connection.codec)],
-          ["Connected", `${moment(connection.connected_ms)} (${ago(connection.connected_ms)})`],
-          ["Silent for", known(connection.idle_ms, (ms) => duration(ms / 1000))],
-          ["Round trip", known(connection.rtt_ms, (ms) => `${count(ms)} ms`)],
-          ["Worker", text(connection.worker)],
-          ["Generation", text(connection.generation)],
-        ],
-      ],
-      [
-        "What",
-        [
-          ["Messages in", count(connection.messages_in)],
-          ["Messages out", count(connection.messages_out)],
-          ["Bytes in", bytes(connection.bytes_in)],
-          ["Bytes out", bytes(connection.bytes_out)],
-          ["Outbox", bytes(connection.outbox_bytes)],
-          ["In flight", list(calls)],
-          ["Streams", count(connection.streams)],
-          ["Topics", topics ? list(topics) : text(connection.topics)],
-        ],
-      ],
-    ]);
+    const calls = (open) => chips(open?.map((call) => `${call.protocol} (id ${call.id})`));
+    const who = [
+      ["User", connection.user || "anonymous"],
+      ["Session", el("code", {}, text(connection.session))],
+      ["Session's generation", connection.generation],
+      ["Roles", chips(connection.roles)],
+      ["Identity ends", known(connection.expires_ms, moment)],
+    ];
+    const where = [
+      ["Address", el("code", {}, text(connection.peer))],
+      ["Form", text(connection.codec)],
+      ["Connected", `${moment(connection.connected_ms)} (${ago(connection.connected_ms)})`],
+      ["Silent for", known(connection.idle_ms, (ms) => duration(ms / 1000))],
+      ["Round trip", known(connection.rtt_ms, (ms) => `${count(ms)} ms`)],
+      ["Worker", connection.worker],
+    ];
+    const what = [
+      ["Messages in", known(connection.messages_in, count)],
+      ["Messages out", known(connection.messages_out, count)],
+      ["Bytes in", known(connection.bytes_in, bytes)],
+      ["Bytes out", known(connection.bytes_out, bytes)],
+      ["Outbox", known(connection.outbox_bytes, bytes)],
+      ["Calls in flight", calls(connection.calls)],
+      ["Streams", calls(connection.open_streams) ?? count(connection.streams)],
+      ["Topics", Array.isArray(connection.topics) ? chips(connection.topics) : text(connection.topics)],
+    ];
+    put(detail, el("div", { class: "lists" }, facts("Who", who), facts("Where", where), facts("What", what)));
   });
-
-  function facts(groups) {
-    put(
-      detail,
-      el(
-        "div",
-        { class: "lists" },
-        groups.map(([name, rows]) =>
-          el(
-            "section",
-            { class: "card facts" },
-            el("h2", {}, name),
-            el(
-              "dl",
-              {},
-              rows.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))),
-            ),
-          ),
-        ),
-      ),
-    );
-  }
 }
+
+/** A value as it is written; nothing if it is not told. */
+const known = (value, write) => (value === undefined || value === null ? undefined : write(value));

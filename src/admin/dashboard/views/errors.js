@@ -1,8 +1,9 @@
 /** Calls that failed: why, how often, and the last examples of each. */
 
 import { get } from "../api.js";
-import { el, fresh, put } from "../dom.js";
+import { el, put } from "../dom.js";
 import { ago, count, moment, text } from "../format.js";
+import { search } from "../search.js";
 
 export const title = "Errors";
 
@@ -10,23 +11,16 @@ const EVERY_MS = 3000;
 
 /** @param {import("../app.js").Context} context */
 export function show({ main, every }) {
-  const id = fresh();
-  const search = el("input", {
-    id,
-    type: "search",
-    autocomplete: "off",
-    spellcheck: "false",
-    placeholder: "reason, source, route, user or text",
-  });
-  const since = el("p", { class: "muted", role: "status" });
+  const wanted = search("reason, source, route, user or text", draw);
   const list = el("ul", { class: "errors" });
-  put(main, el("div", { class: "bar" }, el("div", { class: "field" }, el("label", { for: id }, "Search"), search), since), list);
+  put(main, wanted.element, list);
   /** @type {Map<string, { element: HTMLElement, update: (error: any) => void }>} */
   const known = new Map();
   let all = [];
-  const draw = () => {
-    const wanted = search.value.trim().toLowerCase();
-    const found = all.filter((error) => JSON.stringify(error).toLowerCase().includes(wanted));
+
+  function draw() {
+    const typed = wanted.typed().toLowerCase();
+    const found = all.filter((error) => JSON.stringify(error).toLowerCase().includes(typed));
     const order = found.map((error) => {
       const key = `${error.source} ${error.code} ${error.reason}`;
       if (!known.has(key)) known.set(key, entry(error));
@@ -34,18 +28,14 @@ export function show({ main, every }) {
       return known.get(key).element;
     });
     const isSame = order.length > 0 && order.length === list.children.length && order.every((element, i) => list.children[i] === element);
-    if (!isSame)
-      put(
-        list,
-        ...order,
-        order.length === 0 && el("li", { class: "card empty" }, all.length === 0 ? "No call has failed." : "No failure is like that."),
-      );
-  };
-  search.addEventListener("input", draw);
+    const nothing = all.length === 0 ? "No call has failed." : "No failure is like that.";
+    if (!isSame) put(list, ...order, order.length === 0 && el("li", { class: "card empty" }, nothing));
+  }
+
   every(EVERY_MS, async () => {
     const book = await get("/api/v1/errors");
     all = book.errors.toSorted((a, b) => b.count - a.count);
-    put(since, book.since_ms ? `counted since ${moment(book.since_ms)}` : "");
+    wanted.tell(book.since_ms ? `counted since ${moment(book.since_ms)}` : "");
     draw();
   });
 }
@@ -65,7 +55,7 @@ function entry(error) {
           {},
           many,
           el("b", { class: "reason" }, text(error.reason)),
-          el("span", { class: "chip" }, `code ${error.code}`),
+          el("span", { class: "chip" }, text(error.code)),
           el("span", { class: "chip" }, text(error.source)),
           last,
         ),

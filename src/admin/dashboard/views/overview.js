@@ -2,6 +2,7 @@
 
 import { chart } from "../chart.js";
 import { el, put } from "../dom.js";
+import { facts } from "../facts.js";
 import { bytes, count, duration, latency, percent, rate, text } from "../format.js";
 
 export const title = "Overview";
@@ -100,9 +101,9 @@ export function show({ main, history, onEnd }) {
       lists,
       facts("This gateway", identity(now)),
       facts("Pushes", counted(now.pushes)),
-      facts("Connections closed, by code", counted(now.closes), "none yet"),
-      facts("Connections refused, by cause", counted(now.refused), "none yet"),
-      facts("Tokens refused", counted(now.tokens_refused), "none yet"),
+      facts("Connections closed, by code", counted(now.closes), { empty: "none yet" }),
+      facts("Connections refused, by cause", counted(now.refused), { empty: "none yet" }),
+      facts("Tokens refused", counted(now.tokens_refused), { empty: "none yet" }),
     );
   };
   onEnd(history.listen(draw));
@@ -136,19 +137,4 @@ function counted(counts) {
   return Object.entries(counts ?? {})
     .filter(([, value]) => value > 0)
     .map(([name, value]) => [name.replaceAll("_", " "), count(value)]);
-}
-
-function facts(name, rows, empty = "nothing yet") {
-  return el(
-    "section",
-    { class: "card facts" },
-    el("h2", {}, name),
-    rows.length === 0
-      ? el("p", { class: "muted" }, empty)
-      : el(
-          "dl",
-          {},
-          rows.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))),
-        ),
-  );
 }

@@ -1,10 +1,12 @@
 /** What the gateway routes, and by which rules; one route in detail, with where each rule comes from. */
 
 import { get } from "../api.js";
-import { el, fresh, put } from "../dom.js";
-import { count, latency, percent, rate, text } from "../format.js";
+import { el, put } from "../dom.js";
+import { chips, facts } from "../facts.js";
+import { count, latency, percent, rate } from "../format.js";
 import { quantile, since } from "../histogram.js";
 import { allRoutes } from "../messages.js";
+import { search } from "../search.js";
 import { table } from "../table.js";
 
 export const title = "Routes";
@@ -19,15 +21,6 @@ export function show(context) {
 
 /** @param {import("../app.js").Context} context */
 function list({ main, every }) {
-  const id = fresh();
-  const search = el("input", {
-    id,
-    type: "search",
-    autocomplete: "off",
-    spellcheck: "false",
-    placeholder: "number, name, method, permission",
-  });
-  const shown = el("p", { class: "muted", role: "status" });
   const routes = table({
     caption: "Routes",
     key: (route) => route.number,
@@ -54,10 +47,9 @@ function list({ main, every }) {
       },
       {
         name: "Who may",
-        cell: (route) =>
-          chips([route.access === "anonymous" ? "anybody" : "", ...names(route.permissions)].filter(Boolean), "who has a token"),
+        cell: whoMay,
       },
-      { name: "Limits", cell: (route) => chips(names(route.limits), "–") },
+      { name: "Limits", cell: (route) => chips(route.limits) },
       { name: "Calls", number: true, cell: (route) => count(route.calls) },
       { name: "Rate", number: true, cell: (route) => rate(route.recent?.rate) },
       { name: "Failing", number: true, cell: (route) => percent(route.calls > 0 ? route.failures / route.calls : null) },
@@ -65,17 +57,19 @@ function list({ main, every }) {
       { name: "p99", number: true, cell: (route) => latency(quantile(route.latency, 0.99)) },
     ],
   });
-  put(main, el("div", { class: "bar" }, el("div", { class: "field" }, el("label", { for: id }, "Search"), search), shown), routes.element);
+  const wanted = search("number, name, method, permission", draw);
+  put(main, wanted.element, routes.element);
   let all = [];
   let before = { at: 0, calls: new Map() };
-  const draw = () => {
-    const wanted = search.value.trim().toLowerCase();
-    const like = (route) => [route.number, route.name, route.rpc, ...names(route.permissions)].join(" ").toLowerCase().includes(wanted);
+
+  function draw() {
+    const typed = wanted.typed().toLowerCase();
+    const like = (route) => [route.number, route.name, route.rpc, ...route.permissions].join(" ").toLowerCase().includes(typed);
     const found = all.filter(like);
     routes.update(found);
-    put(shown, `${count(found.length)} of ${count(all.length)} routes`);
-  };
-  search.addEventListener("input", draw);
+    wanted.tell(`${count(found.length)} of ${count(all.length)} routes`);
+  }
+
   every(EVERY_MS, async () => {
     all = await allRoutes();
     const now = performance.now();
@@ -97,7 +91,7 @@ function one({ main, argument, every }) {
     key: (entry) => entry.key,
     columns: [
       { name: "Key", head: true, cell: (entry) => el("code", {}, entry.key) },
-      { name: "Value", wide: true, cell: (entry) => el("code", {}, said(entry.value)) },
+      { name: "Value", wide: true, cell: (entry) => el("code", {}, entry.value) },
       { name: "Said by", cell: (entry) => el("span", { class: entry.layer === "built-in" ? "muted" : "" }, entry.layer) },
       { name: "Where", cell: (entry) => (entry.file ? el("span", { class: "mono small" }, `${entry.file}:${entry.line}`) : "") },
     ],
@@ -119,43 +113,30 @@ function one({ main, argument, every }) {
     const route = await get(`/api/v1/routes/${encodeURIComponent(argument)}`);
     const recent = before?.latency && route.latency ? since(route.latency, before.latency) : route.latency;
     before = route;
-    const facts = [
+    const rows = [
       ["Method", el("code", {}, route.rpc)],
-      ["Kind", text(route.kind?.replace("_", " "))],
-      ["Request", el("code", {}, text(route.request))],
-      ["Reply", el("code", {}, text(route.response))],
-      ["Who may", chips([route.access === "anonymous" ? "anybody" : "", ...names(route.permissions)].filter(Boolean), "who has a token")],
-      ["Limits", chips(names(route.limits), "–")],
-      ["Backends", chips(names(route.backends), "–")],
+      ["Kind", route.kind.replace("_", " ")],
+      ["Request", el("code", {}, route.request)],
+      ["Reply", el("code", {}, route.response)],
+      ["Who may", whoMay(route)],
+      ["Limits", chips(route.limits)],
+      ["Backends", chips(route.backends)],
       ["Calls", count(route.calls)],
       ["Failed", count(route.failures)],
       ["p50 now", latency(quantile(recent, 0.5))],
       ["p99 now", latency(quantile(recent, 0.99))],
       ["p99 in all", latency(quantile(route.latency, 0.99))],
     ];
-    put(
-      head,
-      el(
-        "section",
-        { class: "card facts broad" },
-        el("h2", {}, `${route.number} `, route.name),
-        el(
-          "dl",
-          {},
-          facts.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))),
-        ),
-      ),
-    );
+    put(head, facts(`${route.number} ${route.name}`, rows, { broad: true }));
     policy.update(route.policy ?? []);
   });
 }
 
-/** What a list names, whether it holds names or what has some. */
-const names = (list) => (list ?? []).map((item) => (typeof item === "object" ? (item.name ?? JSON.stringify(item)) : String(item)));
-
-const chips = (list, none) => (list.length === 0 ? none : list.map((name) => el("span", { class: "chip" }, name)));
+/** What a caller needs. */
+function whoMay(route) {
+  if (route.permissions.length > 0) return chips(route.permissions);
+  return route.access === "anonymous" ? "anybody" : "who has a token";
+}
 
 /** A method without its package, which the detail shows. */
 const short = (rpc) => rpc.split(".").at(-1);
-
-const said = (value) => (typeof value === "string" ? value : JSON.stringify(value));
