@@ -76,6 +76,9 @@ mod notify;
 // What an operator sees of sessions, and does about them; and what nobody else does.
 mod operator;
 
+// What is measured, and that nobody adds to it.
+mod metrics;
+
 // What is done about backends that fail, as clients and operators see it.
 mod failing;
 

@@ -160,7 +160,7 @@ impl Scrape {
         })?;
         writer.metric(ENDPOINT_ATTEMPTS, |samples| {
             endpoints().try_for_each(|(backend, address, endpoint)| {
-                // Two looks at counters that go on: of what failed between them nothing is known to have been made.
+                // They go on while they are read, so that more may have failed than were made.
                 samples.count(&[backend, address, "success"], endpoint.calls.saturating_sub(endpoint.failures))?;
                 samples.count(&[backend, address, "failure"], endpoint.failures)
             })
@@ -218,3 +218,6 @@ fn process(writer: &mut Writer<'_>) -> fmt::Result {
     gauge(PROCESS_MAX_FDS, |process| process.max_fds.map(|most| most as f64))?;
     gauge(PROCESS_START_TIME_SECONDS, |process| Some(process.start_seconds))
 }
+
+#[cfg(test)]
+mod tests;

@@ -436,6 +436,7 @@ mod tests {
     use crate::edge::seats::Seats;
     use crate::edge::socket::Stream;
     use crate::table::live;
+    use crate::telemetry::labels::Closed;
     use crate::wire::Codec;
 
     #[tokio::test]
@@ -498,11 +499,14 @@ mod tests {
         wait(&connection, 300);
         assert!(!poll(&mut connection).await);
         assert!(matches!(connection.phase, Phase::Open));
+        let observers = Arc::clone(&connection.worker.tables().load().observers);
+        assert_eq!(observers.edge.heartbeat.spread().count(), 1, "how long the answer took is known");
         wait(&connection, 300);
         assert!(!poll(&mut connection).await, "asked again");
         wait(&connection, 300);
         poll(&mut connection).await;
         assert!(matches!(connection.phase, Phase::Leaving { .. }), "nothing was heard");
+        assert_eq!((observers.edge.closes.of(Closed::Dead), observers.edge.heartbeat.spread().count()), (1, 1));
     }
 
     fn future_bytes<F: Future>(_: impl FnOnce(Connection) -> F) -> usize {

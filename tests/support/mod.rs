@@ -4,6 +4,7 @@ pub mod client;
 pub mod guard;
 pub mod mirror;
 pub mod nodes;
+pub mod openmetrics;
 pub mod player;
 pub mod redis;
 pub mod streams;
