@@ -86,7 +86,7 @@ store: {{ redis: {{ url: \"${{var.redis_url}}\" }} }}
 push: {{ address: \"{push}\", token: \"${{var.push_token}}\" }}
 auth:
   api_keys: [{{ name: ci, user: \"service:ci\", hash: \"{hash}\" }}]
-  mail: {{ from: \"Game <game@example.com>\", smtp: {{ host: localhost, port: {}, user: game, password: \"${{var.smtp}}\", tls: none }} }}
+  mail: {{ from: \"Game <game@example.com>\", smtp: {{ host: localhost, port: {}, user: game, password: \"${{var.smtp}}\" }} }}
 ",
             free_port()
         );
