@@ -94,6 +94,9 @@ mod dying;
 // No secret reaches the log, by whatever way it came.
 mod secrets;
 
+// Canaries: secrets by every way there is, and all that the operator can read.
+mod canaries;
+
 // What lies between a client and the gateway: certificates, proxies, origins, and room for so many.
 mod network;
 

@@ -10,10 +10,12 @@ use protogate::services::echo::v1::{EchoRequest, EchoResponse};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// Answers `LABEL ROUTE GENERATION USER TEXT`. A text may ask for something else:
 ///
 /// - `fail CODE TEXT`: fails with that number and text
+/// - `blurt CODE TEXT`: fails with that number, and tells the text in every detail
 /// - `slow MILLISECONDS`: answers later
 /// - `big BYTES`: answers with so much text
 /// - `shy TIMES NAME`: fails with UNAVAILABLE the first times it is asked by this name, then answers with how often it was asked, and
@@ -58,6 +60,12 @@ impl EchoService for Service {
             "fail" => {
                 let (code, text) = rest.split_once(' ').unwrap_or((rest, ""));
                 return Err(Status::new(Code::from_i32(code.parse().unwrap()), text));
+            }
+            "blurt" => {
+                let (code, text) = rest.split_once(' ').unwrap();
+                let mut details = ErrorDetails::with_error_info("BLURTED", text, HashMap::from([("text".to_owned(), text.to_owned())]));
+                details.set_debug_info(vec![text.to_owned()], text).add_bad_request_violation(text, text);
+                return Err(Status::with_error_details(Code::from_i32(code.parse().unwrap()), "it failed", details));
             }
             "slow" => {
                 tokio::time::sleep(Duration::from_millis(rest.parse().unwrap())).await;
