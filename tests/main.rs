@@ -73,6 +73,12 @@ mod notify;
 // What an operator sees of sessions, and does about them; and what nobody else does.
 mod operator;
 
+// Who is connected, as an operator sees it; who is closed and kicked.
+mod connections;
+
+// Calls that an operator watches.
+mod tap;
+
 // What is done about backends that fail, as clients and operators see it.
 mod failing;
 
