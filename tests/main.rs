@@ -79,6 +79,12 @@ mod operator;
 // What is measured, and that nobody adds to it.
 mod metrics;
 
+// Who is connected, as an operator sees it; who is closed and kicked.
+mod connections;
+
+// Calls that an operator watches.
+mod tap;
+
 // What is done about backends that fail, as clients and operators see it.
 mod failing;
 

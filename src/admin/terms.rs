@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(unescaped("a+b%20c").as_deref(), Some("a b c"));
         assert_eq!(["%", "%4", "%zz", "%ff"].map(unescaped), [None, None, None, None]);
 
-        let read = |text| Query::read(Some(text), &["search", "limit"]);
+        let read = |text: &str| Query::read(Some(text), &["search", "limit"]);
         let query = read("search=a%26b&limit=7").ok().unwrap();
         assert_eq!((query.text("search"), query.limit().ok(), query.text("after")), (Some("a&b"), Some(7), None));
         let empty = read("search=").ok().unwrap();
