@@ -102,7 +102,8 @@ async fn every_value_that_holds_for_a_route_is_shown_with_its_layer_and_its_plac
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn routes_are_searched_and_listed_page_by_page() {
     let gateway = gateway();
-    let numbers = |answer: &Value| answer["routes"].as_array().unwrap().iter().map(|route| route["number"].as_u64().unwrap()).collect::<Vec<_>>();
+    let numbers =
+        |answer: &Value| answer["routes"].as_array().unwrap().iter().map(|route| route["number"].as_u64().unwrap()).collect::<Vec<_>>();
     for (query, expected) in [
         ("", vec![9001, 9002, 9003, 9004]),
         ("?search=GAME.PLAY", vec![9003]),
@@ -240,7 +241,8 @@ async fn every_path_keeps_the_promises_of_the_door() {
             } else {
                 let (status, body) = admin_request(&gateway, &ask(format!("{host}{token}"), "HEAD", "")).await;
                 assert!(status < 500 && body == Value::Null, "HEAD {path} has no body");
-                let (status, answer) = admin_request(&gateway, &ask(format!("{host}{token}"), "GET", "").replacen(" HTTP", "?nonsense=1 HTTP", 1)).await;
+                let (status, answer) =
+                    admin_request(&gateway, &ask(format!("{host}{token}"), "GET", "").replacen(" HTTP", "?nonsense=1 HTTP", 1)).await;
                 assert!(status == 400 && answer["error"].is_string(), "{path}: {answer}");
             }
         }
@@ -265,8 +267,13 @@ fn every_endpoint_stands_in_the_guide() {
     let mut expected: Vec<(String, String)> = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
-            let query: Vec<&str> =
-                operation["parameters"].as_array().unwrap().iter().filter(|one| one["in"] == "query").map(|one| one["name"].as_str().unwrap()).collect();
+            let query: Vec<&str> = operation["parameters"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|one| one["in"] == "query")
+                .map(|one| one["name"].as_str().unwrap())
+                .collect();
             let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
             expected.push((format!("{} {path}{query}", method.to_uppercase()), operation["summary"].as_str().unwrap().to_owned()));
         }
@@ -301,7 +308,9 @@ async fn the_command_line_shows_routes_by_a_gateway_and_by_files() {
     let (code, told) = run(&["routes", "--search", "game.play"]);
     assert!(code == 0 && told.ends_with("1 route\n"), "{told}");
     // The gateway and the command line read the same files by other paths.
-    let words = |told: String| told.replace(&format!("{}/", gateway.folder().display()), "").split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let words = |told: String| {
+        told.replace(&format!("{}/", gateway.folder().display()), "").split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
     let (code, told) = run(&["routes", "9003"]);
     assert!(code == 0 && told.contains("9003 game.echo: protogate.echo.v1.EchoService/Echo"), "{told}");
     let (code_by_files, by_files) = run(&["routes", "9003", "--files"]);

@@ -14,8 +14,8 @@ use super::audit::Audit;
 use super::query::{Query, unescaped};
 use super::shape::Shape;
 use super::{
-    Admin, Reply, backends, descriptors, error, health, is_json, is_operator, limits, log, notify, openapi, pushes, reloads, routes, sessions,
-    statistics, templates,
+    Admin, Reply, backends, descriptors, error, health, is_json, is_operator, limits, log, notify, openapi, pushes, reloads, routes,
+    sessions, statistics, templates,
 };
 use crate::accept::Peer;
 
@@ -101,8 +101,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
     ),
     get("/api/v1/routes", Asked::Routes, "the routes, by number", "{routes: [Route], next?: text}").query(SEARCHED),
     get("/api/v1/routes/{number}", Asked::Route, "a route, with all that holds for it and where that is written", "RouteInFull"),
-    get("/api/v1/pushes", Asked::Pushes, "the messages that are sent without being asked for", "{pushes: [Push], next?: text}").query(PAGED),
-    get("/api/v1/limits", Asked::Limits, "the rate limits, and who is refused by them just now", "{limits: [Limit], next?: text}").query(PAGED),
+    get("/api/v1/pushes", Asked::Pushes, "the messages that are sent without being asked for", "{pushes: [Push], next?: text}")
+        .query(PAGED),
+    get("/api/v1/limits", Asked::Limits, "the rate limits, and who is refused by them just now", "{limits: [Limit], next?: text}")
+        .query(PAGED),
     get("/api/v1/backends", Asked::Backends, "every backend with its endpoints", "{backends: [Backend]}"),
     get("/api/v1/descriptors", Asked::Descriptors, "whether backends still tell what their locks hold", "{locks: [Lock]}"),
     get("/api/v1/sessions", Asked::Sessions, "the sessions of a user, on all nodes", "{sessions: [Session]}").query("{user: text}"),
@@ -129,13 +131,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "{}",
         r#"{outcome: "swapped"|"unchanged", generation: whole, hash: text, took_ms: whole, check: Check}"#,
     )
-    .also(&[
-        (412, r#"{outcome: "stale", hash: text, error: text}"#),
-        (422, r#"{outcome: "refused", check: Check}"#),
-    ]),
+    .also(&[(412, r#"{outcome: "stale", hash: text, error: text}"#), (422, r#"{outcome: "refused", check: Check}"#)]),
     get("/api/v1/reloads", Asked::Reloads, "what became of the last attempts to read the files", "{reloads: [Attempt]}"),
-    post("/api/v1/check", Asked::Check, "what is wrong with the files as they are now; nothing is changed", "{}", "{check: Check}").unaudited(),
-    get("/api/v1/diff", Asked::Diff, "which routes a reload would change, and how", "Difference").also(&[(422, "{error: text, check: Check}")]),
+    post("/api/v1/check", Asked::Check, "what is wrong with the files as they are now; nothing is changed", "{}", "{check: Check}")
+        .unaudited(),
+    get("/api/v1/diff", Asked::Diff, "which routes a reload would change, and how", "Difference")
+        .also(&[(422, "{error: text, check: Check}")]),
     get("/api/v1/log", Asked::Log, "how much the log says", "Verbosity"),
     post("/api/v1/log", Asked::SetLog, "changes how much the log says, for now", "{level: Level|null}", "Verbosity"),
     get("/api/v1/openapi.json", Asked::Document, "all of this, as OpenAPI", "any"),
