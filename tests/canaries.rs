@@ -229,7 +229,10 @@ async fn by_the_handshake(aviary: &mut Aviary) {
         let cookie = format!("token={shown}");
         TestClient::introduce(edge, &Introduction { headers: &[("cookie", &cookie)], ..Introduction::default() }).await.ok();
         let mut stream = TcpStream::connect(edge).await.unwrap();
-        stream.write_all(format!("GET /ws?token={shown} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("GET /ws?token={shown} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
         _ = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
     }
 }
@@ -312,7 +315,8 @@ async fn by_other_doors(aviary: &mut Aviary) {
         let bearer = format!("Bearer {token}").parse::<tonic::metadata::MetadataValue<_>>().unwrap();
         let mut presence = Request::new(PresenceRequest::default());
         presence.metadata_mut().insert("authorization", bearer.clone());
-        let mut register = Request::new(RegisterRequest { backend: "registered".into(), url: "http://:1".into(), ..RegisterRequest::default() });
+        let mut register =
+            Request::new(RegisterRequest { backend: "registered".into(), url: "http://:1".into(), ..RegisterRequest::default() });
         register.metadata_mut().insert("authorization", bearer);
         _ = PushServiceClient::new(channel.clone()).presence(presence).await;
         _ = RegistryClient::new(channel.clone()).register(register).await;
@@ -328,7 +332,13 @@ fn forms(secret: &str) -> Vec<String> {
     let bytes = secret.as_bytes();
     let hexadecimal = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let debug = format!("{bytes:?}").trim_matches(['[', ']']).to_owned();
-    vec![secret.to_owned(), BASE64_STANDARD.encode(bytes).trim_end_matches('=').to_owned(), BASE64_URL_SAFE_NO_PAD.encode(bytes), hexadecimal, debug]
+    vec![
+        secret.to_owned(),
+        BASE64_STANDARD.encode(bytes).trim_end_matches('=').to_owned(),
+        BASE64_URL_SAFE_NO_PAD.encode(bytes),
+        hexadecimal,
+        debug,
+    ]
 }
 
 fn assert_absent(secrets: &[String], place: &str, text: &str) {

@@ -172,6 +172,7 @@ fn every_help_text_has_an_example_that_works() {
         "check",
         "lock",
         "reload",
+        "routes",
         "revoke",
         "kick",
         "connections",

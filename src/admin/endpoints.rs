@@ -14,8 +14,8 @@ use super::audit::Audit;
 use super::query::{Query, unescaped};
 use super::shape::Shape;
 use super::{
-    Admin, Reply, backends, connections, dashboard, descriptors, error, errors, health, is_json, is_operator, kick, limits, log, messages, metrics, notify,
-    openapi, pushes, reloads, routes, sessions, statistics, tap, templates, topics,
+    Admin, Reply, backends, connections, dashboard, descriptors, error, errors, health, is_json, is_operator, kick, limits, log, messages,
+    metrics, notify, openapi, pushes, reloads, routes, sessions, statistics, tap, templates, topics,
 };
 use crate::accept::Peer;
 
@@ -107,17 +107,14 @@ const SEARCHED: &str = "{search?: text, after?: text, limit?: whole}";
 pub const ENDPOINTS: &[Endpoint] = &[
     open("/healthz", Asked::Alive, "whether the process answers", r#"{status: "alive"}"#),
     open("/readyz", Asked::Ready, "whether connections are accepted", r#"{status: "ready"}"#).also(&[(503, r#"{status: "not ready"}"#)]),
-    get(
-        "/api/v1/statistics",
-        Asked::Statistics,
-        "what there is on this node, and what was counted",
-        "Statistics",
-    ),
+    get("/api/v1/statistics", Asked::Statistics, "what there is on this node, and what was counted", "Statistics"),
     get("/metrics", Asked::Metrics, "everything that is measured, for Prometheus", "text").of("application/openmetrics-text"),
     get("/api/v1/routes", Asked::Routes, "the routes, by number", "{routes: [Route], next?: text}").query(SEARCHED),
     get("/api/v1/routes/{number}", Asked::Route, "a route, with all that holds for it and where that is written", "RouteInFull"),
-    get("/api/v1/pushes", Asked::Pushes, "the messages that are sent without being asked for", "{pushes: [Push], next?: text}").query(PAGED),
-    get("/api/v1/limits", Asked::Limits, "the rate limits, and who is refused by them just now", "{limits: [Limit], next?: text}").query(PAGED),
+    get("/api/v1/pushes", Asked::Pushes, "the messages that are sent without being asked for", "{pushes: [Push], next?: text}")
+        .query(PAGED),
+    get("/api/v1/limits", Asked::Limits, "the rate limits, and who is refused by them just now", "{limits: [Limit], next?: text}")
+        .query(PAGED),
     get("/api/v1/backends", Asked::Backends, "every backend with its endpoints", "{backends: [Backend]}"),
     get("/api/v1/descriptors", Asked::Descriptors, "whether backends still tell what their locks hold", "{locks: [Lock]}"),
     get(
@@ -132,9 +129,17 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/connections/{id}", Asked::Connection, "one connection in detail", "any"),
     post("/api/v1/connections/{id}/close", Asked::Close, "closes a connection, whose client may come back", "{}", "any"),
     get("/api/v1/sessions/{id}", Asked::Session, "one session in detail", "any").query("{user?: text}"),
-    post("/api/v1/kick", Asked::Kick, "ends the sessions of a user, or one, on all nodes; tokens stay good", "{user?: text, session?: text}", "any"),
+    post(
+        "/api/v1/kick",
+        Asked::Kick,
+        "ends the sessions of a user, or one, on all nodes; tokens stay good",
+        "{user?: text, session?: text}",
+        "any",
+    ),
     get("/api/v1/topics", Asked::Topics, "the topics of this node, page by page", "any").query(SEARCHED),
-    get("/api/v1/tap", Asked::Tap, "calls as they end, a line each", "any").query("{route?: text, user?: text, seconds?: whole}").of("application/x-ndjson"),
+    get("/api/v1/tap", Asked::Tap, "calls as they end, a line each", "any")
+        .query("{route?: text, user?: text, seconds?: whole}")
+        .of("application/x-ndjson"),
     get("/api/v1/sessions", Asked::Sessions, "the sessions of a user, on all nodes", "{sessions: [Session]}").query("{user: text}"),
     post(
         "/api/v1/revoke",
@@ -159,13 +164,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "{}",
         r#"{outcome: "swapped"|"unchanged", generation: whole, hash: text, took_ms: whole, check: Check}"#,
     )
-    .also(&[
-        (412, r#"{outcome: "stale", hash: text, error: text}"#),
-        (422, r#"{outcome: "refused", check: Check}"#),
-    ]),
+    .also(&[(412, r#"{outcome: "stale", hash: text, error: text}"#), (422, r#"{outcome: "refused", check: Check}"#)]),
     get("/api/v1/reloads", Asked::Reloads, "what became of the last attempts to read the files", "{reloads: [Attempt]}"),
-    post("/api/v1/check", Asked::Check, "what is wrong with the files as they are now; nothing is changed", "{}", "{check: Check}").unaudited(),
-    get("/api/v1/diff", Asked::Diff, "which routes a reload would change, and how", "Difference").also(&[(422, "{error: text, check: Check}")]),
+    post("/api/v1/check", Asked::Check, "what is wrong with the files as they are now; nothing is changed", "{}", "{check: Check}")
+        .unaudited(),
+    get("/api/v1/diff", Asked::Diff, "which routes a reload would change, and how", "Difference")
+        .also(&[(422, "{error: text, check: Check}")]),
     get("/api/v1/log", Asked::Log, "how much the log says", "Verbosity"),
     post("/api/v1/log", Asked::SetLog, "changes how much the log says, for now", "{level: Level|null}", "Verbosity"),
     get("/api/v1/openapi.json", Asked::Document, "all of this, as OpenAPI", "any"),

@@ -16,7 +16,8 @@ pub fn list(admin: &Admin, query: &Query) -> Reply {
         Err(refusal) => return *refusal,
     };
     let live = admin.reloader.reader().load();
-    let mut limiters: Vec<_> = live.limiters.iter().filter(|limiter| page.after.as_deref().is_none_or(|after| *limiter.spec().name > *after)).collect();
+    let mut limiters: Vec<_> =
+        live.limiters.iter().filter(|limiter| page.after.as_deref().is_none_or(|after| *limiter.spec().name > *after)).collect();
     limiters.sort_by(|one, other| one.spec().name.cmp(&other.spec().name));
     let (limiters, next) = page.of(limiters.into_iter(), |limiter| limiter.spec().name.to_string());
     let mut body = json!({ "limits": limiters.into_iter().map(|limiter| shown(limiter)).collect::<Vec<_>>() });

@@ -10,34 +10,76 @@ use super::{Reply, reply};
 /// What several answers hold, by name.
 const SHAPES: &[(&str, &str)] = &[
     ("Error", "{error: text}"),
-    ("Route", "{number: whole, name: text, rpc: text, kind: Kind, request: text, response: text, access: Access, permissions: [text], limits: [text], calls: whole, failures: whole, latency: Latency, backends: [text]}"),
-    ("RouteInFull", "{number: whole, name: text, rpc: text, kind: Kind, request: text, response: text, access: Access, permissions: [text], limits: [text], calls: whole, failures: whole, latency: Latency, backends: [text], policy: [Line], template: any, fields: [Field]}"),
+    (
+        "Route",
+        "{number: whole, name: text, rpc: text, kind: Kind, request: text, response: text, access: Access, permissions: [text], limits: [text], calls: whole, failures: whole, latency: Latency, backends: [text]}",
+    ),
+    (
+        "RouteInFull",
+        "{number: whole, name: text, rpc: text, kind: Kind, request: text, response: text, access: Access, permissions: [text], limits: [text], calls: whole, failures: whole, latency: Latency, backends: [text], policy: [Line], template: any, fields: [Field]}",
+    ),
     ("Kind", r#""unary"|"server_stream"|"client_stream"|"bidi""#),
     ("Access", r#""anonymous"|"authenticated""#),
     ("Line", r#"{key: text, value: text, layer: "built-in"|"defaults"|"group"|"route"|"overlay", file?: text, line?: whole}"#),
     ("Push", r#"{number: whole, name: text, message: text, delivery: "best_effort"|"session"|"durable"}"#),
-    ("Limit", r#"{name: text, key: [text], rate: text, burst: whole, mode: "enforce"|"dry_run", refused: whole, keys: whole, limited: [Limited]}"#),
+    (
+        "Limit",
+        r#"{name: text, key: [text], rate: text, burst: whole, mode: "enforce"|"dry_run", refused: whole, keys: whole, limited: [Limited]}"#,
+    ),
     ("Limited", "{key: text, since_ms: time, until_ms: time, refused: whole}"),
     ("Backend", "{name: text, in_flight: whole, pending: whole, retries: whole, sheds: whole, unkeyed: whole, endpoints: [Endpoint]}"),
-    ("Endpoint", "{address: text, weight: whole, zone: text|null, version: text|null, state: text, in_flight: whole, calls: whole, failures: whole, ejections: whole}"),
-    ("Statistics", "{node: text, version: text, started_ms: time, uptime_seconds: whole, ready: bool, generation: whole, hash: text, connections: whole, connections_max: whole, anonymous: whole, sessions: whole, outbox_bytes: whole, accepted: whole, refused: {*: whole}, closes: {*: whole}, tokens_refused: {*: whole}, calls: {total: whole, failed: whole, latency: Latency}, pushes: {published: whole, delivered: whole, dropped: whole}}"),
+    (
+        "Endpoint",
+        "{address: text, weight: whole, zone: text|null, version: text|null, state: text, in_flight: whole, calls: whole, failures: whole, ejections: whole}",
+    ),
+    (
+        "Statistics",
+        "{node: text, version: text, started_ms: time, uptime_seconds: whole, ready: bool, generation: whole, hash: text, connections: whole, connections_max: whole, anonymous: whole, sessions: whole, outbox_bytes: whole, accepted: whole, refused: {*: whole}, closes: {*: whole}, tokens_refused: {*: whole}, calls: {total: whole, failed: whole, latency: Latency}, pushes: {published: whole, delivered: whole, dropped: whole}}",
+    ),
     ("Latency", "{bounds: [number], counts: [whole]}"),
-    ("RouteMessages", "{number: whole, name: text, rpc: text, kind: Kind, comment?: text, request: {type: text, comment?: text, template: any, fields: [Field]}, response: Message}"),
+    (
+        "RouteMessages",
+        "{number: whole, name: text, rpc: text, kind: Kind, comment?: text, request: {type: text, comment?: text, template: any, fields: [Field]}, response: Message}",
+    ),
     ("PushMessage", "{number: whole, name: text, message: Message}"),
     ("Message", "{type: text, comment?: text, fields: [Field]}"),
-    ("Field", r#"{name: text, type: text, kind: "string"|"bytes"|"bool"|"integer"|"number"|"enum"|"message"|"map", repeated?: bool, optional?: bool, oneof?: text, stamped?: bool, secret?: bool, comment?: text, values?: [{name: text, comment?: text}], fields?: [Field]}"#),
+    (
+        "Field",
+        r#"{name: text, type: text, kind: "string"|"bytes"|"bool"|"integer"|"number"|"enum"|"message"|"map", repeated?: bool, optional?: bool, oneof?: text, stamped?: bool, secret?: bool, comment?: text, values?: [{name: text, comment?: text}], fields?: [Field]}"#,
+    ),
     ("Edge", "{address: text, port: whole, path: text, tls: bool, origins: [text], public_url?: text}"),
-    ("Lock", r#"{backend: text, lock: text, state: "unknown"|"agrees"|"differs", problem?: text, changes?: [Change], changes_in_all?: whole, seconds_ago?: whole}"#),
+    (
+        "Lock",
+        r#"{backend: text, lock: text, state: "unknown"|"agrees"|"differs", problem?: text, changes?: [Change], changes_in_all?: whole, seconds_ago?: whole}"#,
+    ),
     ("Change", "{kind: text, name: text, is: text}"),
-    ("Session", r#"{session: text, node: text, state: "attached"|"detached", expires_ms: time, roles: [text], detached_until_ms?: time, token?: text, issued_ms?: time}"#),
-    ("Notification", "{users: [text], title?: text, body?: text, template?: text, parameters?: {*: text}, locale?: text, type?: text, importance?: text, channels?: [text], data?: {*: text}, expires_in?: whole, idempotency_key?: text}"),
+    (
+        "Session",
+        r#"{session: text, node: text, state: "attached"|"detached", expires_ms: time, roles: [text], detached_until_ms?: time, token?: text, issued_ms?: time}"#,
+    ),
+    (
+        "Notification",
+        "{users: [text], title?: text, body?: text, template?: text, parameters?: {*: text}, locale?: text, type?: text, importance?: text, channels?: [text], data?: {*: text}, expires_in?: whole, idempotency_key?: text}",
+    ),
     ("Batch", "{batch: text, done: bool, total: whole, sent: whole, failed: whole, skipped: whole, errors: [{user: text, message: text}]}"),
-    ("Template", "{name: text, type?: text, importance?: text, parameters?: {*: {type?: text, required?: bool}}, words: {*: {title: text, body?: text, html?: text}}, default_locale: text}"),
+    (
+        "Template",
+        "{name: text, type?: text, importance?: text, parameters?: {*: {type?: text, required?: bool}}, words: {*: {title: text, body?: text, html?: text}}, default_locale: text}",
+    ),
     ("Check", "{version: whole, diagnostics: [Finding], summary: {errors: whole, warnings: whole, routes: whole, files: whole}}"),
-    ("Finding", r#"{code: text, severity: "error"|"warning", file: text, line: whole, column: whole, end_line: whole, end_column: whole, path: text, message: text, help: text|null, related: [Related]}"#),
+    (
+        "Finding",
+        r#"{code: text, severity: "error"|"warning", file: text, line: whole, column: whole, end_line: whole, end_column: whole, path: text, message: text, help: text|null, related: [Related]}"#,
+    ),
     ("Related", "{file: text, line: whole, column: whole, end_line: whole, end_column: whole, message: text}"),
-    ("Attempt", r#"{at_ms: time, cause: "start"|"watch"|"signal"|"operator", outcome: "swapped"|"unchanged"|"refused"|"stale"|"failed", generation: whole, hash: text, took_ms: whole, check?: Check}"#),
-    ("Difference", "{same: bool, routes: {added: [Named], removed: [Named], changed: [Changed]}, counts: {added: whole, removed: whole, changed: whole}}"),
+    (
+        "Attempt",
+        r#"{at_ms: time, cause: "start"|"watch"|"signal"|"operator", outcome: "swapped"|"unchanged"|"refused"|"stale"|"failed", generation: whole, hash: text, took_ms: whole, check?: Check}"#,
+    ),
+    (
+        "Difference",
+        "{same: bool, routes: {added: [Named], removed: [Named], changed: [Changed]}, counts: {added: whole, removed: whole, changed: whole}}",
+    ),
     ("Named", "{number: whole, name: text}"),
     ("Changed", "{number: whole, name: text, changes: [{key: text, from: text|null, to: text|null}]}"),
     ("Level", r#""error"|"warn"|"info"|"debug"|"trace""#),
@@ -74,12 +116,19 @@ fn document() -> Value {
 
 fn operation(endpoint: &Endpoint) -> Value {
     let mut responses = Map::new();
-    responses.insert("200".to_owned(), json!({ "description": endpoint.summary, "content": { endpoint.kind: { "schema": schema(endpoint.answers) } } }));
+    responses.insert(
+        "200".to_owned(),
+        json!({ "description": endpoint.summary, "content": { endpoint.kind: { "schema": schema(endpoint.answers) } } }),
+    );
     for (status, shape) in endpoint.also {
-        responses.insert(status.to_string(), json!({ "description": "Not so.", "content": { "application/json": { "schema": schema(shape) } } }));
+        responses.insert(
+            status.to_string(),
+            json!({ "description": "Not so.", "content": { "application/json": { "schema": schema(shape) } } }),
+        );
     }
     let error = json!({ "$ref": "#/components/schemas/Error" });
-    responses.insert("default".to_owned(), json!({ "description": "What is wrong.", "content": { "application/json": { "schema": error } } }));
+    responses
+        .insert("default".to_owned(), json!({ "description": "What is wrong.", "content": { "application/json": { "schema": error } } }));
     let mut operation = json!({
         "operationId": format!("{:?}", endpoint.asked),
         "summary": endpoint.summary,
@@ -97,7 +146,8 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
     let parts = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parts = parts.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
     let shape = read(endpoint.query);
-    let query = shape.keys().iter().map(|key| json!({ "name": key.name, "in": "query", "required": key.required, "schema": key.shape.schema() }));
+    let query =
+        shape.keys().iter().map(|key| json!({ "name": key.name, "in": "query", "required": key.required, "schema": key.shape.schema() }));
     parts.chain(query).collect()
 }
 

@@ -15,9 +15,9 @@ pub fn list(admin: &Admin, query: &Query) -> Reply {
     let live = admin.reloader.reader().load();
     let behind = live.pushes().filter(|push| page.after.is_none_or(|after| push.number.0 > after));
     let (pushes, next) = page.of(behind, |push| push.number.0);
-    let shown = pushes.iter().map(|push| {
-        json!({ "number": push.number.0, "name": *push.name, "message": push.message.name(), "delivery": push.delivery.name() })
-    });
+    let shown = pushes.iter().map(
+        |push| json!({ "number": push.number.0, "name": *push.name, "message": push.message.name(), "delivery": push.delivery.name() }),
+    );
     let mut body = json!({ "pushes": shown.collect::<Vec<_>>() });
     if let Some(next) = next {
         body["next"] = next.into();

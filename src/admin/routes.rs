@@ -81,7 +81,9 @@ fn speaks_of(route: &Route, search: &str) -> bool {
     let has = |text: &str| text.to_lowercase().contains(search);
     search.is_empty()
         || route.number.0.to_string().contains(search)
-        || [&*route.name, route.method.path.as_str(), route.method.input.name(), route.method.output.name(), route.access.name()].into_iter().any(has)
+        || [&*route.name, route.method.path.as_str(), route.method.input.name(), route.method.output.name(), route.access.name()]
+            .into_iter()
+            .any(has)
         || route.permissions.iter().any(|(_, name)| has(name))
         || route.limits.iter().any(|used| has(&used.limiter.spec().name))
         || route.target.backends().iter().any(|backend| has(backend.name()))

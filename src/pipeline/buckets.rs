@@ -100,7 +100,11 @@ impl Buckets {
 
     /// How many there are.
     pub fn kept(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().expect("nothing panics while it holds a shard")).map(|shard| shard.young.len() + shard.old.len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().expect("nothing panics while it holds a shard"))
+            .map(|shard| shard.young.len() + shard.old.len())
+            .sum()
     }
 
     /// A part of a key as people may see it: whether two are the same, and nothing else. It tells nothing of a key's hash.

@@ -50,7 +50,8 @@ impl LimitedKeys {
             return;
         }
         if kept.len() >= KEPT_MAX {
-            let weakest = kept.iter().enumerate().min_by_key(|(_, limited)| (limited.until + LINGERING >= now, limited.refused, limited.until));
+            let weakest =
+                kept.iter().enumerate().min_by_key(|(_, limited)| (limited.until + LINGERING >= now, limited.refused, limited.until));
             let (weakest, _) = weakest.expect("there are as many as are kept");
             kept.swap_remove(weakest);
         }

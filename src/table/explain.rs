@@ -123,7 +123,8 @@ impl Explained {
 
     /// What `other` does that this does otherwise.
     pub fn difference(&self, other: &Explained) -> Difference {
-        let [before, after] = [self, other].map(|explained| explained.routes.iter().map(|route| (route.number, route)).collect::<BTreeMap<_, _>>());
+        let [before, after] =
+            [self, other].map(|explained| explained.routes.iter().map(|route| (route.number, route)).collect::<BTreeMap<_, _>>());
         let named = |explained: &Explained, route: &Written| (route.number, explained.name(route));
         let only = |these: &BTreeMap<u32, &Written>, those: &BTreeMap<u32, &Written>, of: &Explained| {
             these.iter().filter(|(number, _)| !those.contains_key(number)).map(|(_, route)| named(of, route)).collect()
@@ -144,7 +145,8 @@ impl Explained {
     fn lines(&self, route: &Written) -> Vec<Line> {
         let mut lines: Vec<Line> = route.lines.iter().map(|row| self.line(row)).collect();
         let written: BTreeSet<&str> = route.lines.iter().map(|row| &*self.keys[row.key as usize]).collect();
-        let guards: BTreeSet<&str> = written.iter().filter_map(|key| key.strip_prefix("guards[")?.split_once(']').map(|(index, _)| index)).collect();
+        let guards: BTreeSet<&str> =
+            written.iter().filter_map(|key| key.strip_prefix("guards[")?.split_once(']').map(|(index, _)| index)).collect();
         let nature = route.nature;
         let mut add = |key: String, value: &str| {
             if !written.contains(&*key) {
@@ -223,4 +225,30 @@ impl Access {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_costs_few_bytes() {
+        assert!(size_of::<Row>() <= 20);
+    }
+
+    #[test]
+    fn times_are_shown_as_people_write_them() {
+        let shown = [0, 25, 999, 1000, 1500, 90_000, 300_000, 86_400_000].map(|millis| duration(Duration::from_millis(millis)));
+        assert_eq!(shown, ["0ms", "25ms", "999ms", "1s", "1500ms", "90s", "5m", "1d"]);
+    }
+
+    #[test]
+    fn a_difference_names_what_came_what_went_and_what_means_something_else() {
+        let line = |key: &str, value: &str| Line { key: key.to_owned(), value: value.to_owned(), layer: Layer::Route, place: None };
+        let (before, after) = ([line("a", "1"), line("b", "1"), line("c", "1")], [line("a", "1"), line("b", "2"), line("d", "1")]);
+        let changed = |key: &str, from: Option<&str>, to: Option<&str>| ChangedKey {
+            key: key.to_owned(),
+            from: from.map(str::to_owned),
+            to: to.map(str::to_owned),
+        };
+        let expected = [changed("b", Some("1"), Some("2")), changed("c", Some("1"), None), changed("d", None, Some("1"))];
+        assert_eq!(changes(&before, &after), expected);
+    }
+}

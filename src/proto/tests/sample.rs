@@ -72,7 +72,8 @@ fn a_field_is_told_with_its_type_its_comment_and_the_values_it_may_have() {
     assert_eq!(kind.comment(), Some("Asks for something."));
     let sample = Sample::of(&kind, []);
     let part = json!({ "on": false, "again": null, "sizes": [] });
-    let expected = json!({ "much": "0", "kind": "KIND_UNSPECIFIED", "note": null, "parts": [part], "byName": {}, "text": "", "password": "" });
+    let expected =
+        json!({ "much": "0", "kind": "KIND_UNSPECIFIED", "note": null, "parts": [part], "byName": {}, "text": "", "password": "" });
     assert_eq!(sample.template, expected);
     let fields = serde_json::to_value(&sample.fields).unwrap();
     assert_eq!(fields[0], json!({ "name": "much", "type": "uint64", "kind": "integer", "comment": "How much of it.\nAt most ten." }));
@@ -80,7 +81,10 @@ fn a_field_is_told_with_its_type_its_comment_and_the_values_it_may_have() {
     assert_eq!(fields[1], json!({ "name": "kind", "type": "a.Kind", "kind": "enum", "comment": "Of which sort.", "values": values }));
     assert_eq!(fields[2], json!({ "name": "note", "type": "string", "kind": "string", "optional": true }));
     let (parts, by_name) = (&fields[3], &fields[4]);
-    assert_eq!((&parts["repeated"], &parts["fields"][0]["name"], &parts["fields"][1]["fields"]), (&json!(true), &json!("on"), &Value::Null));
+    assert_eq!(
+        (&parts["repeated"], &parts["fields"][0]["name"], &parts["fields"][1]["fields"]),
+        (&json!(true), &json!("on"), &Value::Null)
+    );
     assert_eq!((&by_name["type"], &by_name["kind"]), (&json!("map<string, a.Ask.Part>"), &json!("map")));
     assert_eq!((&fields[5]["oneof"], &fields[6]["oneof"]), (&json!("what"), &json!("what")));
     assert_eq!((&fields[7]["secret"], &fields[0]["secret"]), (&json!(true), &Value::Null));

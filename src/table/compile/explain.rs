@@ -51,7 +51,13 @@ impl<'a> Explaining<'a> {
         let mut note = |key: &str, place: Span, is_policy: bool| {
             let next = index(keys.len());
             let key = keys.get(key).copied().unwrap_or_else(|| *keys.entry(key.into()).or_insert(next));
-            lines.push(Row { key, layer: layer(&place, is_policy, files), file: place.file, start: index(place.start), end: index(place.end) });
+            lines.push(Row {
+                key,
+                layer: layer(&place, is_policy, files),
+                file: place.file,
+                start: index(place.start),
+                end: index(place.end),
+            });
         };
         written.route.tell_own(&mut Leaves::new(sources, &mut |key, place| note(key, place, false)));
         written.policy.tell(written.place, &mut Leaves::new(sources, &mut |key, place| note(key, place, true)));
