@@ -3,8 +3,7 @@
 use prost_reflect::Kind;
 
 /// How the names of such fields end, in small letters.
-const ENDINGS: [&str; 9] =
-    ["password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "private_key", "privatekey"];
+const ENDINGS: [&str; 9] = ["password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "private_key", "privatekey"];
 
 /// Tokens by which nobody is let in: where the next page of a list begins.
 const HARMLESS: [&str; 2] = ["page_token", "pagetoken"];

@@ -133,9 +133,10 @@ pub mod tests {
 
     #[test]
     fn no_line_is_longer_than_readers_take_and_none_shows_a_token() {
-        for (format, long) in [Format::Human, Format::Json].into_iter().flat_map(|format| {
-            ["x", "\u{1b}", "\u{9b}\"\\", "\u{202e}\u{1f40e}"].map(|part| (format, part.repeat(100_000)))
-        }) {
+        for (format, long) in [Format::Human, Format::Json]
+            .into_iter()
+            .flat_map(|format| ["x", "\u{1b}", "\u{9b}\"\\", "\u{202e}\u{1f40e}"].map(|part| (format, part.repeat(100_000))))
+        {
             let token = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl";
             let lines = lines(format, LevelFilter::INFO, || tracing::info!(token, text = long, shown = %long, harmless = 7, "{long}"));
             assert_eq!(lines.len(), 1);

@@ -2,8 +2,8 @@
 
 use super::super::grammar::{Edit, List, Map, Several, choice, section};
 use super::super::value::{
-    ByteSize, CallMessage, Duration, FailureCode, FieldPathText, HashKey, Idempotent, MessageName, MetadataKey, MethodName, Name,
-    Percent, PermissionName, ProtocolNumber, RedactPath, ResponsePath, RouteName, TopicTemplate, VarValue,
+    ByteSize, CallMessage, Duration, FailureCode, FieldPathText, HashKey, Idempotent, MessageName, MetadataKey, MethodName, Name, Percent,
+    PermissionName, ProtocolNumber, RedactPath, ResponsePath, RouteName, TopicTemplate, VarValue,
 };
 
 choice! {

@@ -76,7 +76,10 @@ pub fn compile(method: &Method, policy: &Policy, at: &str, access: Access, keys:
         hash,
         stamps: entries(&policy.set).filter_map(|(target, source)| stamp(input, target, source, (at, policy, access), report)).collect(),
         redact: Redact::compile(input, &redacted(input, "request", policy, RedactPath::below_request, at, report)),
-        redact_reply: Redact::compile(&method.output, &redacted(&method.output, "response", policy, RedactPath::below_response, at, report)),
+        redact_reply: Redact::compile(
+            &method.output,
+            &redacted(&method.output, "response", policy, RedactPath::below_response, at, report),
+        ),
     }
 }
 
@@ -122,8 +125,7 @@ fn resolve_in(message: &MessageType, side: &str, path: &str, place: Span, at: &s
 /// Suggestions are whole paths, as they are written in the files.
 fn unknown_path(side: &str, path: &str, place: Span, problem: &PathProblem) -> Diagnostic {
     let known: Vec<String> = problem.known.iter().map(|known| format!("{side}.{known}")).collect();
-    Diagnostic::new(Rule::FieldPath, place, problem.what.as_str())
-        .did_you_mean(&format!("{side}.{path}"), known.iter().map(String::as_str))
+    Diagnostic::new(Rule::FieldPath, place, problem.what.as_str()).did_you_mean(&format!("{side}.{path}"), known.iter().map(String::as_str))
 }
 
 fn stamp(
