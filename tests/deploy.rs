@@ -378,8 +378,10 @@ fn the_compose_file_agrees_with_its_balancer_and_with_the_image() {
     let servers: BTreeSet<&str> = balancer.lines().filter_map(|line| line.trim().strip_prefix("server ")).collect();
     let expected: Vec<String> = gateways.iter().map(|name| format!("{name} {name}:{edge}")).collect();
     assert_eq!(servers, expected.iter().map(String::as_str).collect());
-    assert!(balancer.contains(&format!("check port {admin} ")) && balancer.contains("uri /readyz") && balancer.contains("hdr Host localhost"));
-    assert!(balancer.contains("send-proxy-v2") && yaml("routes/gateway.yaml")[0]["proxy_protocol"] == true);
+    assert!(
+        balancer.contains(&format!("check port {admin} ")) && balancer.contains("uri /readyz") && balancer.contains("hdr Host localhost")
+    );
+    assert!(balancer.contains("option forwardfor") && balancer.contains("timeout tunnel"), "it says who a client is, and is patient");
     assert_eq!(texts(&services["balancer"]["ports"]), [format!("127.0.0.1:{edge}:{edge}")]);
 }
 
@@ -419,7 +421,9 @@ fn the_units_agree_with_one_another_and_with_the_program() {
     assert_eq!(service["StateDirectoryMode"], ["0700"], "the gateway believes no folder that others can write to");
     let user = &service["User"][0];
     assert!(read("systemd/protogate.sysusers.conf").lines().any(|line| line.starts_with(&format!("u {user} "))));
-    for hardening in ["NoNewPrivileges", "MemoryDenyWriteExecute", "PrivateDevices", "ProtectHome", "ProtectKernelTunables", "RestrictNamespaces"] {
+    for hardening in
+        ["NoNewPrivileges", "MemoryDenyWriteExecute", "PrivateDevices", "ProtectHome", "ProtectKernelTunables", "RestrictNamespaces"]
+    {
         assert_eq!(service[hardening], ["yes"], "{hardening}");
     }
     assert_eq!(service["ProtectSystem"], ["strict"]);

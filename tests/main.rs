@@ -121,6 +121,9 @@ mod readme;
 // Every folder of `examples/`, done as its README says.
 mod examples;
 
+// The operator's guide, done as it says.
+mod operating;
+
 // `examples/deploy`: its files hold together, and the container lives as it says.
 mod deploy;
 
