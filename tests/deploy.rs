@@ -132,6 +132,11 @@ fn the_image_is_made_of_what_is_there() {
     let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
     assert_eq!(from[0], format!("rust:{version}-bookworm AS build"), "the compiler is the one that Cargo.toml asks for");
     assert!(manifest.contains("[profile.dist]"));
+    // Cargo reads no manifest whose benches it cannot see.
+    for bench in manifest.split("[[bench]]").skip(1) {
+        let name = bench.split('"').nth(1).unwrap();
+        assert!(copied.contains("benches") && top().join(format!("benches/{name}.rs")).exists(), "{name}");
+    }
     let user = &instructions("USER")[0];
     assert!(user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)), "a number, and not root's: {user}");
     let exposed: Vec<u64> = instructions("EXPOSE")[0].split(' ').map(|port| port.parse().unwrap()).collect();
