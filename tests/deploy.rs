@@ -417,7 +417,9 @@ fn the_units_agree_with_one_another_and_with_the_program() {
     let started = serve.args(words[1..].iter().map(elsewhere)).env("GATEWAY_MODE", "production").output().unwrap();
     assert_eq!(started.status.code(), Some(66), "{}", String::from_utf8_lossy(&started.stderr));
 
-    assert_eq!(service["ExecReload"], ["/bin/kill -HUP $MAINPID"]);
+    // A reload is asked of the gateway that runs, by the same files, and says what came of it.
+    let reload: Vec<&str> = service["ExecReload"][0].split(' ').collect();
+    assert_eq!(reload, ["/usr/local/bin/protogate", "reload", "--config", words[3]]);
     let stop: u64 = service["TimeoutStopSec"][0].trim_end_matches('s').parse().unwrap();
     assert!(stop > DRAIN_SECONDS, "systemd waits for longer than a drain may take");
     assert_eq!(service["Environment"], ["GATEWAY_MODE=production"]);
