@@ -142,6 +142,15 @@ mod readme;
 // Every folder of `examples/`, done as its README says.
 mod examples;
 
+// The operator's guide, done as it says.
+mod operating;
+
+// `examples/deploy`: its files hold together, and the container lives as it says.
+mod deploy;
+
+// `examples/monitoring` speaks of metrics that there are, and of sections of the guide that there are.
+mod monitoring;
+
 // What the documents list is what the code has.
 mod documents;
 

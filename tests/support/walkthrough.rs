@@ -171,6 +171,12 @@ impl Reader {
         }
     }
 
+    /// Types a command, and returns what the terminal shows.
+    pub fn asks(&self, command: &str) -> String {
+        let output = self.shell(command).output().unwrap();
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat()
+    }
+
     /// Says what the document says, on one connection through the whole document.
     pub async fn says(&mut self, mut values: VecDeque<Value>) {
         if self.client.is_none() {
