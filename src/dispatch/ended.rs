@@ -18,6 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+pub(super) use self::traced::Traced;
 use super::mailbox::Mailbox;
 use super::{caught, request};
 use crate::backend::{Backend, Journey};
@@ -51,6 +52,8 @@ pub(super) struct Record {
     pub journey: Journey,
     /// Of a stream: what counts its messages.
     pub stream: Option<Arc<Mailbox>>,
+    /// Nothing: whatever becomes of it, it is not traced.
+    pub traced: Option<Box<Traced>>,
     pub told: bool,
 }
 
@@ -80,13 +83,16 @@ struct Ending<'a> {
     /// Payloads in protobuf, not redacted, where somebody wants to see them.
     sent: Option<&'a [u8]>,
     answered: Option<&'a [u8]>,
+    traced: Option<&'a Traced>,
 }
 
 /// A request was refused before there was anything to run.
-pub(super) fn refused(table: &Table, caller: &Caller, envelope: &Envelope<'_>, failure: &Failure, began: Instant) {
+pub(super) fn refused(table: &Table, caller: &mut Caller, envelope: &Envelope<'_>, failure: &Failure, began: Instant) {
+    let route = table.route(envelope.protocol).map(|route| &**route);
+    let traced = route.and_then(|route| Traced::begin(route, caller, envelope));
     let ending = Ending {
         observers: &table.observers,
-        route: table.route(envelope.protocol).map(|route| &**route),
+        route,
         generation: table.generation,
         connection: caller.connection,
         peer: caller.peer,
@@ -104,6 +110,7 @@ pub(super) fn refused(table: &Table, caller: &Caller, envelope: &Envelope<'_>, f
         would_refuse: &[],
         sent: None,
         answered: None,
+        traced: traced.as_deref(),
     };
     ending.tell();
 }
@@ -141,6 +148,7 @@ impl Record {
             would_refuse: &self.would_refuse,
             sent: self.sent.as_deref(),
             answered: self.answered.as_deref(),
+            traced: self.traced.as_deref(),
         };
         ending.tell();
     }

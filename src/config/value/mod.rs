@@ -22,11 +22,11 @@ mod written;
 pub use failing::{FailureCode, Idempotent, Share};
 pub use keys::{KeyHash, KeySetPlace};
 pub use names::{
-    FieldPathText, HashKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName, PermissionPattern,
-    ResponsePath, RouteName, ServiceName,
+    FieldPathText, HashKey, HeaderKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName,
+    PermissionPattern, ResponsePath, RouteName, ServiceName,
 };
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
-pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
+pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Sample, Version, Workers};
 pub use topics::{CallMessage, Join, Part, TopicPattern, TopicTemplate};
 pub use written::{FilePath, Secret, Text, VarValue};
 
@@ -162,6 +162,10 @@ mod tests {
         check::<Rate>(&["1/s", "4294967295/h"], &["0/s", "20", "20/", "/s", "5/m", "4294967296/s", "1/2/s"]);
         check::<ProtocolNumber>(&["1000", "4294967295"], &["999", "0", "01001", "0x3E9", "1_001", "+1001", "4294967296", " 1001"]);
         check::<NumberRange>(&["1000..1000"], &["1000", "1000...2000", "1000..=1999", "2000..1000", "1..2000", "1000.."]);
+        check::<Sample>(
+            &["0%", "100%", "0.0001%", "99.5%", "100.0%"],
+            &["", "1", "%", ".5%", "5.%", "100.1%", "0.00001%", "-1%", "1 %", "1e1%"],
+        );
         check::<Workers>(&["1", "256"], &["0", "257", "Auto", "-1", ""]);
         check::<Version>(&[], &["2", "01", "one"]);
         check::<Share>(&["0%", "100%"], &["", "50", "%", "101%", "5.5%", "-1%", "50 %"]);
@@ -194,6 +198,7 @@ mod tests {
             "a-bin",
         ];
         check::<MetadataKey>(&["x-a", "a.b", "1"], &["", "A", "a b", "é"]);
+        check::<HeaderKey>(&["authorization", "x-a"], &["", "A", "te", "content-type", "a-bin"]);
         for key in reserved {
             assert_eq!(MetadataKey::parse(key).expect_err(key).rule, Rule::ReservedMetadata, "{key}");
         }

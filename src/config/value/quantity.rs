@@ -26,6 +26,13 @@ pub struct Rate {
     pub per: time::Duration,
 }
 
+/// A share of calls, which may be small: `10%`, `0.5%`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Sample {
+    /// So many of a million.
+    pub millionths: u32,
+}
+
 /// The number of a route: a plain decimal from 1000; what is below is the gateway's own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ProtocolNumber(pub u32);
@@ -127,6 +134,27 @@ impl Value for Rate {
         };
         let (_, seconds) = RATE_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(|| unknown_unit(unit, RATE_UNITS))?;
         Ok(Rate { count, per: time::Duration::from_secs(*seconds) })
+    }
+}
+
+// === impl Sample ===
+
+impl Value for Sample {
+    const WHAT: &'static str = "a share of calls";
+    const EXAMPLE: &'static str = "`10%`, `0.5%` or `100%`";
+    const PATTERN: &'static str = r"[0-9]{1,3}(\.[0-9]{1,4})?%";
+
+    fn parse(text: &str) -> Result<Sample, Problem> {
+        let number = text.strip_suffix('%').ok_or_else(|| Problem::new("no `%` at its end"))?;
+        let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+        if part.len() > 4 {
+            return Err(Problem::new("more than four digits behind the point"));
+        }
+        let (whole, part) = (decimal(whole)?, decimal(&format!("{part:0<4}"))?);
+        match whole.checked_mul(10_000).map(|whole| whole + part) {
+            Some(millionths @ 0..=1_000_000) => Ok(Sample { millionths: millionths as u32 }),
+            _ => Err(Problem::new("more than the whole")),
+        }
     }
 }
 

@@ -44,6 +44,7 @@ mod stores;
 mod streams;
 mod targets;
 mod topics;
+mod tracing;
 
 use std::net::SocketAddr;
 
@@ -122,6 +123,7 @@ pub fn compile(
         // A role that could not be read may be the one that grants.
         roles::lint_unreachable(&roles, &routes, report);
     }
+    tracing::lint_nowhere(document, report);
     process::somebody_can_authenticate(document, &process, &routes.routes, report);
 
     for place in report.places_of(Rule::SecretInFile) {
