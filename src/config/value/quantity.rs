@@ -147,8 +147,8 @@ impl Value for Sample {
     fn parse(text: &str) -> Result<Sample, Problem> {
         let number = text.strip_suffix('%').ok_or_else(|| Problem::new("no `%` at its end"))?;
         let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-        if part.len() > 4 {
-            return Err(Problem::new("more than four digits behind the point"));
+        if !(1..=4).contains(&part.len()) {
+            return Err(Problem::new("not one to four digits behind the point"));
         }
         let (whole, part) = (decimal(whole)?, decimal(&format!("{part:0<4}"))?);
         match whole.checked_mul(10_000).map(|whole| whole + part) {
