@@ -387,6 +387,14 @@ impl Failure {
         self.0.ours == Some(reason)
     }
 
+    /// The token, if it is one of ours: a backend may use any text.
+    pub fn own_reason(&self) -> Option<&'static str> {
+        match (&self.0.reason, self.0.source) {
+            (Cow::Borrowed(token), Source::Gateway) => Some(token),
+            _ => None,
+        }
+    }
+
     /// The public text.
     pub fn message(&self) -> &str {
         &self.0.message

@@ -146,6 +146,7 @@ impl Gateway {
         registry.start(&tasks, &room);
         let notify = Sender::to(&builtins);
         let observers = Arc::new(Observers::default());
+        tasks.spawn_gently(&room, export_spans(Arc::clone(&observers), tasks.stopping()));
         let living =
             Living::new(Arc::clone(&builtins), sessions.clone(), hub.clone(), cells, Arc::clone(&observers), checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
@@ -385,6 +386,11 @@ async fn follow_log_settings(log: Option<Log>, reader: TableReader, verbosity: A
         let live = reader.load();
         log.set_level(verbosity.said(live.generation).unwrap_or(live.settings.log.level).into());
     }
+}
+
+/// Exports the spans of calls until the gateway ends.
+async fn export_spans(observers: Arc<Observers>, stopping: impl Future<Output = ()>) {
+    observers.tracer.export(stopping).await;
 }
 
 fn install_log(reader: &TableReader) -> Result<Log, StartError> {

@@ -88,6 +88,9 @@ mod tap;
 // What is done about backends that fail, as clients and operators see it.
 mod failing;
 
+// Where a call has been: spans, and who asks for them.
+mod traces;
+
 // Where services push from outside of the gateway, and who may.
 mod push_side;
 

@@ -26,7 +26,7 @@ use super::status::BackendStatus;
 use super::stream::{self, Receiving, Sending};
 use super::tls::{Connector, TlsSpec};
 use super::traffic::{Place, Traffic};
-use super::{Journey, Opening, Reply, Request};
+use super::{Journey, Opening, Reply, Request, tell_trace};
 use crate::drain::Tasks;
 use crate::failure::{Failure, Reason, Result};
 use crate::files::Files;
@@ -215,11 +215,12 @@ impl Cluster {
     }
 
     /// Opens a stream, at another endpoint when it could not be begun at the first.
-    pub(super) async fn open_stream(&self, worker: WorkerId, opening: &Opening, journey: &mut Journey) -> Result<(Sending, Receiving)> {
+    pub(super) async fn open_stream(&self, worker: WorkerId, opening: &mut Opening, journey: &mut Journey) -> Result<(Sending, Receiving)> {
         let place = self.enter()?;
         let mut tried = Tried::new();
         loop {
             let pick = self.pick(worker, &opening.choice, &tried)?;
+            tell_trace(opening.trace, journey, &mut opening.metadata);
             journey.begin(pick.endpoint().name());
             let unbegun = match pick.endpoint().open(worker, opening).await {
                 Ok(halves) => return Ok(stream::remote(halves, pick, place, opening)),
@@ -240,6 +241,7 @@ impl Cluster {
         let mut attempts = Attempts::default();
         let mut pick = self.pick(worker, &request.choice, &attempts.tried)?;
         loop {
+            tell_trace(request.trace, journey, &mut request.metadata);
             journey.begin(pick.endpoint().name());
             let answer = pick.endpoint().send(worker, &request).await;
             journey.end(answer.as_ref());

@@ -154,6 +154,7 @@ impl Rounds {
             path: PathAndQuery::from_static("/grpc.health.v1.Health/Check"),
             headers: Arc::clone(&self.headers),
             metadata: Vec::new(),
+            trace: None,
             choice: Choice::default(),
             body: self.question.clone(),
             deadline: Instant::now() + self.spec.timeout,

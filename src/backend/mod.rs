@@ -81,6 +81,7 @@ use cluster::Cluster;
 use crate::failure::{Code, Failure, Reason, Result};
 use crate::files::Files;
 use crate::id::WorkerId;
+use crate::telemetry::trace::{Part, TRACEPARENT, Trace};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -106,6 +107,8 @@ pub struct Request {
     pub headers: Arc<HeaderMap>,
     /// This call's metadata for the service. It replaces what has the same name in `headers`, and of two such entries the later counts.
     pub metadata: Vec<(HeaderName, HeaderValue)>,
+    /// What each attempt is a part of, where the service is told so; it replaces a `traceparent` in `metadata`.
+    pub trace: Option<Trace>,
     /// Which endpoint it is for, where that matters.
     pub choice: Choice,
     /// The message behind its [`frame`].
@@ -198,10 +201,11 @@ impl Backend {
     }
 
     /// The same, for a caller who wants to know where the call has been.
-    pub async fn call_noting(&self, worker: WorkerId, request: Request, journey: &mut Journey) -> Result<Reply> {
+    pub async fn call_noting(&self, worker: WorkerId, mut request: Request, journey: &mut Journey) -> Result<Reply> {
         match &self.services {
             _ if request.time_left().is_zero() => Err(too_late().unsent()),
             Services::Inside(builtin) => {
+                tell_trace(request.trace, journey, &mut request.metadata);
                 journey.begin(builtin.name());
                 let answer = in_time(request.deadline, builtin.call(request)).await;
                 journey.end(answer.as_ref());
@@ -235,14 +239,15 @@ impl Backend {
     /// Opens a stream from this worker, on whose runtime the two halves must be polled. Returns as soon as the request's head is on
     /// its way, and waits for no answer. A failure is always one of a stream that was not begun.
     /// The last attempt of `journey` is the stream itself, and ends with it.
-    pub async fn open_stream(&self, worker: WorkerId, opening: Opening, journey: &mut Journey) -> Result<(Sending, Receiving)> {
-        timeout_at(opening.deadline, self.begin_stream(worker, &opening, journey)).await.unwrap_or_else(|_| Err(too_late().unsent()))
+    pub async fn open_stream(&self, worker: WorkerId, mut opening: Opening, journey: &mut Journey) -> Result<(Sending, Receiving)> {
+        timeout_at(opening.deadline, self.begin_stream(worker, &mut opening, journey)).await.unwrap_or_else(|_| Err(too_late().unsent()))
     }
 
-    async fn begin_stream(&self, worker: WorkerId, opening: &Opening, journey: &mut Journey) -> Result<(Sending, Receiving)> {
+    async fn begin_stream(&self, worker: WorkerId, opening: &mut Opening, journey: &mut Journey) -> Result<(Sending, Receiving)> {
         match &self.services {
             _ if opening.deadline <= Instant::now() => Err(too_late().unsent()),
             Services::Inside(builtin) => {
+                tell_trace(opening.trace, journey, &mut opening.metadata);
                 journey.begin(builtin.name());
                 builtin.open(opening)
             }
@@ -251,6 +256,13 @@ impl Backend {
                 cluster.open_stream(worker, opening, journey).await
             }
         }
+    }
+}
+
+/// Tells the service of the attempt that begins next, where it is told of attempts.
+fn tell_trace(trace: Option<Trace>, journey: &Journey, metadata: &mut Vec<(HeaderName, HeaderValue)>) {
+    if let Some(trace) = trace {
+        metadata.push((TRACEPARENT, trace.traceparent(Part::Attempt(journey.attempts().len()))));
     }
 }
 

@@ -18,6 +18,7 @@ use super::pick::Pick;
 use super::traffic::Place;
 use super::{Choice, attempt, too_late};
 use crate::failure::{Code, Result};
+use crate::telemetry::trace::Trace;
 
 /// One stream to be opened.
 pub struct Opening {
@@ -27,6 +28,8 @@ pub struct Opening {
     pub headers: Arc<HeaderMap>,
     /// This stream's metadata for the service, as in a [`Request`](super::Request).
     pub metadata: Vec<(HeaderName, HeaderValue)>,
+    /// As in a [`Request`](super::Request).
+    pub trace: Option<Trace>,
     /// Which endpoint it is for, where that matters.
     pub choice: Choice,
     /// When the stream has failed, whatever happens. The service is told.

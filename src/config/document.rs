@@ -7,16 +7,19 @@
 //! - `route`: what `defaults` and `routes` may say
 //! - `backend`: what `backends` may say
 //! - `gateway`: `gateway.yaml`
+//! - `tracing`: which calls are traced, and where to, for both
 //!
 //! To add a key: write it here or there with its sentence, give it a value type from `value/`, and read it in `table/compile`.
 
 mod backend;
 mod gateway;
 mod route;
+mod tracing;
 
 pub use backend::*;
 pub use gateway::*;
 pub use route::*;
+pub use tracing::*;
 
 use super::grammar::{List, Map, WordOr, choice, section};
 use super::value::{

@@ -138,6 +138,8 @@ rules! {
     NeedsRestart = "PG057", Error;
     /// A retry of what cannot be repeated.
     RetryImpossible = "PG058", Error;
+    /// A header for a collector of spans that cannot be sent.
+    CollectorHeader = "PG059", Error;
     /// A key that means nothing for a streaming method, or nothing for one that is none.
     StreamKey = "PG066", Error;
     /// A guard whose method does not take a question and answer with a decision.
@@ -156,6 +158,8 @@ rules! {
     Unkeyed = "PG084", Warning;
     /// A certificate outside its dates, which peers will refuse.
     CertificateDates = "PG085", Warning;
+    /// A choice of calls to trace where spans are exported nowhere.
+    TracedNowhere = "PG088", Warning;
 }
 
 // === impl Severity ===

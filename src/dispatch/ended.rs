@@ -22,6 +22,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::caught;
+pub(super) use self::traced::Traced;
 use super::mailbox::Mailbox;
 use crate::backend::{Backend, Journey};
 use crate::failure::{Failure, Reason};
@@ -54,6 +55,8 @@ pub(super) struct Record {
     pub journey: Journey,
     /// Of a stream: what counts its messages.
     pub stream: Option<Arc<Mailbox>>,
+    /// Nothing: whatever becomes of it, it is not traced.
+    pub traced: Option<Box<Traced>>,
     pub told: bool,
 }
 
@@ -83,13 +86,16 @@ struct Ending<'a> {
     /// Payloads in protobuf, not redacted, where somebody wants to see them.
     sent: Option<&'a [u8]>,
     answered: Option<&'a [u8]>,
+    traced: Option<&'a Traced>,
 }
 
 /// A request was refused before there was anything to run.
-pub(super) fn refused(table: &Table, caller: &Caller, envelope: &Envelope<'_>, failure: &Failure, began: Instant) {
+pub(super) fn refused(table: &Table, caller: &mut Caller, envelope: &Envelope<'_>, failure: &Failure, began: Instant) {
+    let route = table.route(envelope.protocol).map(|route| &**route);
+    let traced = route.and_then(|route| Traced::begin(route, caller, envelope));
     let ending = Ending {
         observers: &table.observers,
-        route: table.route(envelope.protocol).map(|route| &**route),
+        route,
         generation: table.generation,
         connection: caller.connection,
         peer: caller.peer,
@@ -107,6 +113,7 @@ pub(super) fn refused(table: &Table, caller: &Caller, envelope: &Envelope<'_>, f
         would_refuse: &[],
         sent: None,
         answered: None,
+        traced: traced.as_deref(),
     };
     ending.tell();
 }
@@ -144,6 +151,7 @@ impl Record {
             would_refuse: &self.would_refuse,
             sent: self.sent.as_deref(),
             answered: self.answered.as_deref(),
+            traced: self.traced.as_deref(),
         };
         ending.tell();
     }

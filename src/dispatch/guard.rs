@@ -14,14 +14,16 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use self::v1::{CheckRequest, CheckResponse};
+use super::ended::Traced;
 use super::request::FRAME;
-use crate::backend;
+use crate::backend::{self, Journey};
 use crate::failure::{Code, Failure, Reason, Result, Source};
 use crate::id::WorkerId;
 use crate::pipeline::call::Caller;
 use crate::pipeline::metadata as client_metadata;
 use crate::table::plan::WhenUnavailable;
 use crate::table::{Guard, Route};
+use crate::telemetry::trace::Trace;
 use crate::wire::Envelope;
 
 /// The messages that guards speak, and a service with them.
@@ -73,11 +75,18 @@ pub(super) async fn pass(
     mut question: Box<CheckRequest>,
     deadline: Instant,
     metadata: &mut Vec<(HeaderName, HeaderValue)>,
+    mut traced: Option<&mut Traced>,
 ) -> Result<()> {
     let payload = std::mem::take(&mut question.payload);
     for guard in &*route.guards {
         question.payload = if guard.send_payload { payload.clone() } else { Bytes::new() };
-        match guard.ask(worker, &question, deadline).await {
+        let (trace, mut nowhere) = (traced.as_ref().and_then(|traced| traced.told_guard()), Journey::default());
+        let journey = traced.as_mut().map_or(&mut nowhere, |traced| traced.begin_guard());
+        let decision = guard.ask(worker, &question, deadline, trace, journey).await;
+        if let Some(traced) = &mut traced {
+            traced.end_guard();
+        }
+        match decision {
             Decision::Allowed(more) => metadata.extend(more),
             Decision::Denied(failure) => return Err(failure),
             // That a caller was in a hurry is not the guard's fault.
@@ -94,7 +103,14 @@ pub(super) async fn pass(
 // === impl Guard ===
 
 impl Guard {
-    async fn ask(&self, worker: WorkerId, question: &CheckRequest, deadline: Instant) -> Decision {
+    async fn ask(
+        &self,
+        worker: WorkerId,
+        question: &CheckRequest,
+        deadline: Instant,
+        trace: Option<Trace>,
+        journey: &mut Journey,
+    ) -> Decision {
         let length = question.encoded_len();
         let mut body = BytesMut::with_capacity(backend::frame(length).len() + length);
         body.put_slice(&backend::frame(length));
@@ -104,6 +120,7 @@ impl Guard {
             path: self.path.clone(),
             headers: self.headers.clone(),
             metadata: Vec::new(),
+            trace,
             choice: backend::Choice::default(),
             body: body.freeze(),
             deadline: deadline.min(patience),
@@ -111,7 +128,7 @@ impl Guard {
             retry: None,
             reply_bytes_max: ANSWER_BYTES_MAX,
         };
-        match self.backend.call(worker, request).await {
+        match self.backend.call_noting(worker, request, journey).await {
             Ok(reply) => self.read(reply.message),
             // A guard that says no by a status must not be taken for one that is not there.
             Err(no) if no.source() == Source::Backend && matches!(no.code(), Code::PermissionDenied | Code::Unauthenticated) => {

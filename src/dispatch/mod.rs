@@ -41,7 +41,7 @@ pub use self::opening::{Terms, open};
 pub use self::reply::Reply;
 pub use self::stream::{Said, Stream};
 
-use self::ended::Record;
+use self::ended::{Record, Traced};
 
 use crate::backend::{self, Journey};
 use crate::failure::{Failure, Reason, Result};
@@ -132,6 +132,7 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
         answered: None,
         journey: Journey::default(),
         stream: None,
+        traced: Traced::begin(route, caller, envelope),
         told: false,
     };
     let question = guard::question(route, caller, envelope, &body);
@@ -141,7 +142,8 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
     let deadline = now + patience;
     let (hurried, retry) = (patience < route.timeout, request::retry(route, envelope));
     let reply_bytes_max = route.reply_bytes_max;
-    let request = backend::Request { path, headers, metadata, choice, body, deadline, hurried, retry, reply_bytes_max };
+    let trace = record.traced.as_deref().and_then(Traced::told);
+    let request = backend::Request { path, headers, metadata, trace, choice, body, deadline, hurried, retry, reply_bytes_max };
     let after = route.effect.as_ref().map(|effect| {
         let request = effect.request_walk.as_ref().map(|_| request.body.slice(request::FRAME..));
         Box::new(After::new(table, effect, caller, request))
@@ -207,7 +209,7 @@ impl Call {
         let result = contained(async {
             if let Some(question) = question {
                 // In a box, so that a call without guards is no larger for those that have some.
-                Box::pin(guard::pass(&route, worker, question, deadline, &mut request.metadata)).await?;
+                Box::pin(guard::pass(&route, worker, question, deadline, &mut request.metadata, record.traced.as_deref_mut())).await?;
             }
             let answer = record.backend.call_noting(worker, request, &mut record.journey).await;
             let answer = answer.map_err(|failure| reply::presentable(&route, failure))?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::ended::{self, Record};
+use super::ended::{self, Record, Traced};
 use super::inlet::Inlet;
 use super::mailbox::Mailbox;
 use super::stream::{Asking, Life, Stream};
@@ -92,10 +92,12 @@ fn prepare(
         asked if !asked.is_zero() && asked < terms.max_age => (asked, Reason::DeadlineExceeded),
         _ => (terms.max_age, Reason::StreamTooOld),
     };
+    let traced = Traced::begin(route, caller, envelope);
     let opening = backend::Opening {
         path: route.method.path.clone(),
         headers: Arc::clone(&route.headers),
         metadata,
+        trace: traced.as_deref().and_then(Traced::told),
         choice: checked.choice,
         deadline: now + patience + SLACK,
         message_bytes_max: route.reply_bytes_max,
@@ -115,6 +117,7 @@ fn prepare(
         answered: None,
         journey: Journey::default(),
         stream: Some(Arc::clone(&mailbox)),
+        traced,
         told: false,
     };
     let inlet = Inlet { route: Arc::clone(route), codec, session: caller.session().cloned(), mailbox: Arc::clone(&mailbox) };

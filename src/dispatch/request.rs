@@ -18,10 +18,10 @@ use crate::pipeline::call::Caller;
 use crate::pipeline::metadata as client_metadata;
 use crate::pipeline::rate_limit::KeyValue;
 use crate::pipeline::told::{PEER, ROLES, SESSION, USER, told};
-use crate::pipeline::trace::TRACEPARENT;
 use crate::proto::{self, Unconvertible, Value, Values, Violation, Violations, WalkProblem};
 use crate::table::Route;
 use crate::table::plan::{Repeatable, SessionValue};
+use crate::telemetry::trace::{TRACEPARENT, Trace};
 use crate::wire::{Codec, Envelope, Payload};
 
 /// Bytes of gRPC's frame before a message.
@@ -107,8 +107,9 @@ pub(super) fn metadata(route: &Route, caller: &mut Caller, envelope: &Envelope<'
         let key = HeaderName::from_bytes(key.as_bytes()).expect("a key on the route's list is a header's name");
         metadata.push((key, HeaderValue::from_str(value).expect("printable ASCII, as `admit` has seen")));
     }
-    let trace = if envelope.traceparent.is_empty() { caller.traceparent() } else { traceparent(&envelope.traceparent)? };
-    metadata.push((TRACEPARENT, trace));
+    if !envelope.traceparent.is_empty() {
+        metadata.push((TRACEPARENT, traceparent(&envelope.traceparent)?));
+    }
     if !envelope.idempotency_key.is_empty() {
         metadata.push((IDEMPOTENCY_KEY, idempotency_key(&envelope.idempotency_key)?));
     }
@@ -158,24 +159,16 @@ fn idempotency_key(text: &str) -> Result<HeaderValue> {
     Ok(value)
 }
 
-/// W3C: version, trace, parent, flags, in hexadecimal. One that is none would break the backend's traces, and is refused.
+/// The client's own, as it is. One that is none would break the backend's traces, and is refused.
 fn traceparent(text: &str) -> Result<HeaderValue> {
-    let parts: SmallVec<[&str; 4]> = text.split('-').collect();
-    let hexadecimal = |part: &str, digits: usize| part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    match *parts {
-        [version, trace, parent, flags]
-            if hexadecimal(version, 2) && hexadecimal(trace, 32) && hexadecimal(parent, 16) && hexadecimal(flags, 2) =>
-        {
-            let mut value = HeaderValue::from_str(text).expect("hexadecimal digits and dashes");
-            // Different on every call: it must not push what repeats out of the compression table.
-            value.set_sensitive(true);
-            Ok(value)
-        }
-        _ => Err(Failure::gateway(
-            Reason::InvalidMessage,
-            "`traceparent` is not of the form `00-<32 digits>-<16 digits>-<2 digits>`; leave it out or mend it",
-        )),
+    if Trace::read(text).is_none() {
+        let what = "`traceparent` is not of the form `00-<32 digits>-<16 digits>-<2 digits>`; leave it out or mend it";
+        return Err(Failure::gateway(Reason::InvalidMessage, what));
     }
+    let mut value = HeaderValue::from_str(text).expect("hexadecimal digits and dashes");
+    // Different on every call: it must not push what repeats out of the compression table.
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The gRPC frame: prefix and message in one allocation, stamped where the route says so.

@@ -151,7 +151,8 @@ impl Stream {
         let route = Arc::clone(&self.record.route);
         if let Some(question) = question {
             let deadline = opening.deadline;
-            let passing = Box::pin(guard::pass(&route, self.worker, question, deadline, &mut opening.metadata));
+            let traced = self.record.traced.as_deref_mut();
+            let passing = Box::pin(guard::pass(&route, self.worker, question, deadline, &mut opening.metadata, traced));
             tokio::select! {
                 biased;
                 failure = self.mailbox.failed() => return Err(failure),

@@ -5,13 +5,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderValue;
-
 use super::identity::Identity;
 use super::permission::{Grants, Permissions};
 use super::told::Told;
 use crate::id::{ConnectionId, Generation, WorkerId};
 use crate::session::{Attachment, Held};
+use crate::telemetry::trace::Traces;
 
 /// The caller behind one connection. Owned by the connection's task.
 pub struct Caller {
@@ -98,9 +97,9 @@ impl Caller {
         self.told_mut()
     }
 
-    /// A trace of its own for a call, whose client sent none.
-    pub fn traceparent(&mut self) -> HeaderValue {
-        self.told_mut().traces.begin()
+    /// The ids and the dice of its calls that are traced.
+    pub fn traces(&mut self) -> &mut Traces {
+        self.told_mut().traces.get_or_insert_default()
     }
 
     fn told_mut(&mut self) -> &mut Told {

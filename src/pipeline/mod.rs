@@ -7,7 +7,6 @@
 //!
 //! - `call`: the caller, with the permissions it was found to have
 //! - `told`: the caller as backends are told
-//! - `trace`: `traceparent` for calls whose client sent none
 //! - `auth`: tokens into identities, over `issuer`, `keys` and `claims`, and `api_key`
 //! - `refused`, `cause`: tokens that are not believed, and how many
 //! - `key_set`, `fetch`: keys that an issuer publishes
@@ -33,7 +32,6 @@ pub mod refused;
 pub mod signer;
 pub mod signing;
 pub mod told;
-pub mod trace;
 
 mod buckets;
 mod claims;

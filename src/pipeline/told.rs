@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::identity::Identity;
-use super::trace::Traces;
+use crate::telemetry::trace::Traces;
 
 pub const USER: HeaderName = HeaderName::from_static("protogate-user");
 pub const ROLES: HeaderName = HeaderName::from_static("protogate-roles");
@@ -26,7 +26,8 @@ pub struct Told {
     pub roles: HeaderValue,
     pub peer: HeaderValue,
     pub session: HeaderValue,
-    pub(super) traces: Traces,
+    /// Made for the first call that is traced.
+    pub(super) traces: Option<Traces>,
 }
 
 /// A text as gRPC metadata, which is ASCII: what is not, and `%`, is percent-encoded.
@@ -60,7 +61,7 @@ impl Told {
             roles: identity.map_or_else(empty, |identity| list(&identity.roles)),
             peer: told(&peer.to_string()),
             session: session.map_or_else(empty, told),
-            traces: Traces::new(),
+            traces: None,
         }
     }
 }

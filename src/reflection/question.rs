@@ -124,6 +124,7 @@ impl Server<'_> {
             path: version.path(),
             headers: Arc::clone(&self.headers),
             metadata: Vec::new(),
+            trace: None,
             choice: backend::Choice::default(),
             body: body.freeze(),
             deadline: self.deadline.min(Instant::now() + self.patience),

@@ -37,6 +37,7 @@ impl Way {
             path: PathAndQuery::from_static(path),
             headers: Arc::clone(&self.headers),
             metadata: Vec::new(),
+            trace: None,
             choice: backend::Choice::default(),
             body: body.freeze(),
             deadline: Instant::now() + self.patience,

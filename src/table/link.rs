@@ -28,7 +28,6 @@ use crate::pipeline::key_set::{KeySet, KeySetSpec};
 use crate::pipeline::rate_limit::{LimitSpec, LimitUse, Limiter};
 use crate::pipeline::signing::{Signing, SigningCell};
 use crate::pipeline::told::{GENERATION, PEER, ROLES, ROUTE, SESSION, USER};
-use crate::pipeline::trace::TRACEPARENT;
 use crate::push::Hub;
 use crate::push::declared::Rules;
 use crate::push::rules::{Delivery, PushPlan};
@@ -39,6 +38,7 @@ use crate::telemetry::counters::{RouteCounters, UNKNOWN};
 use crate::telemetry::observers::Observers;
 use crate::telemetry::seldom::Seldom;
 use crate::telemetry::tally::Counter;
+use crate::telemetry::trace::TRACEPARENT;
 
 /// How often the log says that a guard does not decide.
 const GUARD_WARNED_EVERY: Duration = Duration::from_secs(10);
@@ -126,6 +126,7 @@ impl Living {
         self.signing = plan.tokens.signing.map(signing);
         self.accounts = Arc::clone(&plan.settings.accounts);
         self.registry = Arc::new(plan.registry);
+        self.observers.tracer.export_to(plan.settings.otlp.clone());
 
         let headers = Arc::new(backend::headers([]));
         let mut guards = Guards { backends: &backends, headers, missed: HashMap::new(), before: &self.misses, misses: HashMap::new() };
@@ -268,10 +269,10 @@ fn link_route(
     (counters, observers): (Arc<RouteCounters>, Arc<Observers>),
 ) -> Route {
     let name_header = HeaderValue::from_str(&plan.name).expect("a route's name is lower-case ASCII, digits, `_` and `.`");
-    // Room for what every call says. An identity is certain only where it is asked for.
-    let certain: &[_] =
-        if plan.access == Access::Authenticated { &[PEER, TRACEPARENT, USER, ROLES, SESSION] } else { &[PEER, TRACEPARENT] };
-    let room = certain.iter().map(|name| (name.clone(), HeaderValue::from_static("")));
+    // Room for what every call says. An identity is certain only where it is asked for, a trace only where calls are traced.
+    let certain: &[_] = if plan.access == Access::Authenticated { &[PEER, USER, ROLES, SESSION] } else { &[PEER] };
+    let certain = certain.iter().cloned().chain(plan.trace.map(|_| TRACEPARENT));
+    let room = certain.map(|name| (name, HeaderValue::from_static("")));
     let headers = backend::headers(room.chain([(ROUTE, name_header), (GENERATION, generation_header)]));
     Route {
         number: plan.number,
@@ -300,6 +301,7 @@ fn link_route(
         expose_errors: plan.expose_errors,
         guards: plan.guards.into_iter().map(|guard| guards.link(guard)).collect(),
         log: plan.log,
+        trace: plan.trace,
         stream: plan.stream,
         effect: plan.effect,
         counters,

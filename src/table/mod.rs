@@ -117,6 +117,8 @@ pub struct Route {
     /// Who is asked before each call, in this order.
     pub guards: Box<[Guard]>,
     pub log: plan::LogPlan,
+    /// Which of its calls are traced. Nothing: spans are exported nowhere.
+    pub trace: Option<plan::TracePlan>,
     /// How long a stream may last, where the method has streams.
     pub stream: plan::StreamPlan,
     /// What a success changes here.

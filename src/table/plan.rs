@@ -115,6 +115,8 @@ pub struct RoutePlan {
     pub expose_errors: bool,
     pub guards: Vec<GuardPlan>,
     pub log: LogPlan,
+    /// Nothing: spans are exported nowhere.
+    pub trace: Option<TracePlan>,
     pub stream: StreamPlan,
     pub effect: Option<EffectPlan>,
 }
@@ -251,6 +253,19 @@ pub struct LogPlan {
     pub payload: LogPayload,
     /// From here on a call is slow.
     pub slow: Duration,
+}
+
+/// Which calls of a route are traced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TracePlan {
+    /// So many of a million.
+    pub sample: u32,
+    /// Those that failed as well.
+    pub errors: bool,
+    /// Those as well whose client says that it samples them.
+    pub clients: bool,
+    /// Whether spans say which user calls.
+    pub user: bool,
 }
 
 /// How long a stream may last.

@@ -13,6 +13,7 @@ use crate::push::door::Token;
 use crate::services::auth;
 use crate::session::SessionSettings;
 use crate::store::StoreSpec;
+use crate::telemetry::tracer::Collector;
 use crate::tls::{Certificate, Place};
 
 /// An envelope is at most this much larger than its payload.
@@ -58,6 +59,8 @@ pub struct Settings {
     /// Development shortcuts are in force: every listener is on loopback and nothing here is production.
     pub shortcuts: bool,
     pub log: LogSettings,
+    /// Where spans are exported to; nothing: nowhere.
+    pub otlp: Option<Arc<Collector>>,
     pub watch: bool,
     pub debounce: Duration,
 }
@@ -135,6 +138,7 @@ impl Default for Settings {
             accounts: Arc::default(),
             shortcuts: false,
             log: LogSettings { json: false, level: tracing::Level::INFO },
+            otlp: None,
             watch: false,
             debounce: Duration::from_millis(500),
         }

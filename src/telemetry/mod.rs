@@ -11,6 +11,7 @@
 //! - `counters`, `edge_counters`, `push_counters`, `reload_counters`: what is counted, by where
 //! - `process`: what the kernel says of this process
 //! - `observers`: who hears of every call that ends: `errors`, `taps`, `tracer`
+//! - `trace`: which trace a call belongs to
 
 pub mod chance;
 pub mod counters;
@@ -29,5 +30,6 @@ pub mod reload_counters;
 pub mod seldom;
 pub mod tally;
 pub mod taps;
+pub mod trace;
 pub mod tracer;
 pub mod verbosity;

@@ -1,6 +1,7 @@
 //! What the conversations are made of: a gateway on free ports, clients, and a service that tells what it was told.
 
 pub mod client;
+pub mod collector;
 pub mod guard;
 pub mod mirror;
 pub mod nodes;

@@ -4,7 +4,7 @@ use super::super::grammar::{List, Map, choice, section};
 use super::super::value::{
     Address, ByteSize, Cidr, Duration, FilePath, KeyHash, KeySetPlace, Name, Origin, Secret, SocketUrl, Text, UrlPath, Version, Workers,
 };
-use super::Variable;
+use super::{Otlp, Variable};
 
 choice! {
     /// How tokens of an issuer are signed.
@@ -354,6 +354,8 @@ section! {
     pub struct Telemetry {
         /// The log.
         log: Log,
+        /// Where spans of calls are exported to. Nowhere where nothing is said.
+        otlp: Otlp,
     }
 }
 

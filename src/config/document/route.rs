@@ -5,6 +5,7 @@ use super::super::value::{
     ByteSize, CallMessage, Duration, FailureCode, FieldPathText, HashKey, Idempotent, MessageName, MetadataKey, MethodName, Name, Percent,
     PermissionName, ProtocolNumber, RedactPath, ResponsePath, RouteName, TopicTemplate, VarValue,
 };
+use super::TracePolicy;
 
 choice! {
     /// Who may call a route.
@@ -116,6 +117,8 @@ section! {
         set: Map<FieldPathText, SessionPath>,
         /// What the access log holds.
         log: LogPolicy,
+        /// Which calls are traced, where `telemetry.otlp` says where spans are exported to.
+        trace: TracePolicy,
         /// Whether a call may be repeated although the service may have acted upon it, `by_key` if the client gives it an
         /// `idempotency_key`; where nothing is said, what the method's `idempotency_level` says.
         idempotent: Idempotent,

@@ -24,8 +24,8 @@ mod written;
 pub use failing::{FailureCode, Idempotent, Share};
 pub use keys::{KeyHash, KeySetPlace};
 pub use names::{
-    FieldPathText, HashKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName, PermissionPattern,
-    RedactPath, ResponsePath, RouteName, ServiceName,
+    FieldPathText, HashKey, HeaderKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName,
+    PermissionPattern, RedactPath, ResponsePath, RouteName, ServiceName,
 };
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use percent::Percent;
@@ -202,6 +202,7 @@ mod tests {
             "a-bin",
         ];
         check::<MetadataKey>(&["x-a", "a.b", "1"], &["", "A", "a b", "é"]);
+        check::<HeaderKey>(&["authorization", "x-a"], &["", "A", "te", "content-type", "a-bin"]);
         for key in reserved {
             assert_eq!(MetadataKey::parse(key).expect_err(key).rule, Rule::ReservedMetadata, "{key}");
         }

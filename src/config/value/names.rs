@@ -71,6 +71,8 @@ names! {
     MessagePath: "a field of the message", "`message.player_id`", r"message(\.[A-Za-z_][A-Za-z0-9_]*)+", check_message_field;
     /// A metadata key that clients may set for a backend.
     MetadataKey: "a metadata key that clients may set", "`x-client-version`", r"[a-z0-9][a-z0-9.\-]*", check_metadata;
+    /// A header for a collector.
+    HeaderKey: "a header for a collector", "`authorization` or `x-tenant`", r"[a-z0-9][a-z0-9.\-]*", check_header;
 }
 
 /// What a rate limit counts by.
@@ -277,6 +279,11 @@ fn check_identifier(text: &str) -> Result<(), Problem> {
         Some(_) if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => Ok(()),
         Some(_) => Err(Problem::new("contains something else than letters, digits and `_`")),
     }
+}
+
+/// What clients may set, and the header that says who asks.
+fn check_header(text: &str) -> Result<(), Problem> {
+    if text == "authorization" { Ok(()) } else { check_metadata(text).map_err(|problem| problem.rule(Rule::BadValue)) }
 }
 
 fn check_metadata(text: &str) -> Result<(), Problem> {

@@ -45,6 +45,7 @@ mod stores;
 mod streams;
 mod targets;
 mod topics;
+mod tracing;
 
 use std::net::SocketAddr;
 
@@ -123,6 +124,7 @@ pub fn compile(
         // A role that could not be read may be the one that grants.
         roles::lint_unreachable(&roles, &routes, report);
     }
+    tracing::lint_nowhere(document, report);
     process::somebody_can_authenticate(document, &process, &routes.routes, report);
 
     for place in report.places_of(Rule::SecretInFile) {

@@ -1,10 +1,11 @@
 //! `gateway.yaml` to the fixed part, the settings, and whose tokens are believed.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::accounts::{self, Outbox};
 use super::issuers::OpenUrls;
-use super::{Context, api_keys, certificate, entries, issuers, items, push, signing, stores};
+use super::{Context, api_keys, certificate, entries, issuers, items, push, signing, stores, tracing};
 use crate::config::document::{self, GatewayFile};
 use crate::config::value::{ByteSize, Duration, Secret, SocketUrl, UrlPath, Workers};
 use crate::config::{Document, Environment};
@@ -50,6 +51,7 @@ pub fn compile(document: &Document, files: &Files, context: &Context, running: O
         ..Settings::default()
     };
     apply(gateway, &mut settings);
+    settings.otlp = tracing::collector(gateway, report).map(Arc::new);
     require(document, &fixed, &settings, report);
     bounds(gateway, &settings, report);
     lint_defaults(document, report);
@@ -155,7 +157,7 @@ fn apply(gateway: &GatewayFile, settings: &mut Settings) {
     if let Some(log) = gateway.telemetry.as_ref().and_then(|telemetry| telemetry.log.as_ref()) {
         settings.log = LogSettings {
             json: log.format.as_ref().is_some_and(|format| format.value == document::LogFormat::Json),
-            level: log.level.as_ref().map_or(tracing::Level::INFO, |level| log_level(level.value)),
+            level: log.level.as_ref().map_or(::tracing::Level::INFO, |level| log_level(level.value)),
         };
     }
     if let Some(reload) = &gateway.reload {
@@ -164,13 +166,13 @@ fn apply(gateway: &GatewayFile, settings: &mut Settings) {
     }
 }
 
-fn log_level(level: document::LogLevel) -> tracing::Level {
+fn log_level(level: document::LogLevel) -> ::tracing::Level {
     match level {
-        document::LogLevel::Error => tracing::Level::ERROR,
-        document::LogLevel::Warn => tracing::Level::WARN,
-        document::LogLevel::Info => tracing::Level::INFO,
-        document::LogLevel::Debug => tracing::Level::DEBUG,
-        document::LogLevel::Trace => tracing::Level::TRACE,
+        document::LogLevel::Error => ::tracing::Level::ERROR,
+        document::LogLevel::Warn => ::tracing::Level::WARN,
+        document::LogLevel::Info => ::tracing::Level::INFO,
+        document::LogLevel::Debug => ::tracing::Level::DEBUG,
+        document::LogLevel::Trace => ::tracing::Level::TRACE,
     }
 }
 

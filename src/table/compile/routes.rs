@@ -9,7 +9,7 @@ use super::limits::Limits;
 use super::numbers::{Taken, in_range};
 use super::process::bytes;
 use super::topics::Declared;
-use super::{effects, entries, guards, pushes, request, retry, size as shown, streams, targets};
+use super::{effects, entries, guards, pushes, request, retry, size as shown, streams, targets, tracing};
 use crate::config::Document;
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
@@ -211,6 +211,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
             },
             slow: log.and_then(|log| log.slow.as_ref()).map_or(built_in::SLOW, |slow| slow.0),
         },
+        trace: tracing::plan(policy, scope.gateway),
         stream: streams::plan(policy, path, report),
         effect,
         method,
