@@ -389,10 +389,7 @@ impl Failure {
 
     /// The token, if it is one of ours: a backend may use any text.
     pub fn own_reason(&self) -> Option<&'static str> {
-        match (&self.0.reason, self.0.source) {
-            (Cow::Borrowed(token), Source::Gateway) => Some(token),
-            _ => None,
-        }
+        self.0.ours.map(|reason| reason.parts().1)
     }
 
     /// The public text.

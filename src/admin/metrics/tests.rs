@@ -21,6 +21,7 @@ use crate::reflection::Drift;
 use crate::reload::{Inputs, Origin, Reloader, check};
 use crate::services::builtins_in_memory;
 use crate::services::notify::sender::Sender;
+use crate::session::connected::Nobody;
 use crate::session::{Budget, Identity, Sessions};
 use crate::table::compile::Context;
 use crate::table::link::{Cells, Living};
@@ -50,11 +51,14 @@ fn admin() -> Arc<Admin> {
         ready: Ready::default(),
         notify: Sender::to(&builtins),
         drift: Drift::default(),
+        edge: ([127, 0, 0, 1], 0).into(),
         connections: Box::new(|| 0),
         anonymous: Box::new(|| 0),
         outboxes: Arc::new(Budget::new(1000, 1000)),
+        connected: Arc::new(Nobody),
         observers,
         started_ms: 0,
+        verbosity: Arc::default(),
     })
 }
 
