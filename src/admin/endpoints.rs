@@ -6,7 +6,7 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use super::{Admin, Reply, api, backends, descriptors, error, health, is_json, is_operator, notify, sessions, templates};
+use super::{Admin, Reply, api, backends, descriptors, drain, error, health, is_json, is_operator, notify, sessions, templates};
 
 /// One of them.
 pub struct Endpoint {
@@ -32,6 +32,8 @@ pub enum Asked {
     Alive,
     Ready,
     Reload,
+    Drain,
+    Draining,
     Statistics,
     Backends,
     Descriptors,
@@ -61,6 +63,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     open("/healthz", Asked::Alive, "whether the process answers"),
     open("/readyz", Asked::Ready, "whether connections are accepted"),
     post("/api/v1/reload", Asked::Reload, "reads the files again, and makes them live if they are sound"),
+    post("/api/v1/drain", Asked::Drain, "has every client move, then ends the gateway, as SIGTERM does"),
+    get("/api/v1/drain", Asked::Draining, "whether the gateway drains, and how many connections are left"),
     get("/api/v1/statistics", Asked::Statistics, "what there is on this node, and what was counted"),
     get("/api/v1/backends", Asked::Backends, "every backend with its endpoints"),
     get("/api/v1/descriptors", Asked::Descriptors, "whether backends still tell what their locks hold"),
@@ -125,6 +129,8 @@ impl Asked {
             Asked::Alive => health::alive(),
             Asked::Ready => health::ready(admin.ready.is_set()),
             Asked::Reload => api::reload(admin, &request).await,
+            Asked::Drain => drain::begin(admin),
+            Asked::Draining => drain::tell(admin),
             Asked::Statistics => api::statistics(admin),
             Asked::Backends => backends::list(admin),
             Asked::Descriptors => descriptors::list(admin),

@@ -5,6 +5,7 @@
 //! - `api`: `POST /api/v1/reload`, `GET /api/v1/statistics`
 //! - `backends`: `GET /api/v1/backends`
 //! - `descriptors`: `GET /api/v1/descriptors`
+//! - `drain`: `GET` and `POST /api/v1/drain`
 //! - `sessions`: `GET /api/v1/sessions`, `POST /api/v1/revoke`, `POST /api/v1/push`
 //! - `notify`, `templates`: `POST /api/v1/notify`, `POST /api/v1/templates`
 //!
@@ -14,6 +15,7 @@
 mod api;
 mod backends;
 mod descriptors;
+mod drain;
 mod endpoints;
 mod health;
 mod notify;
@@ -40,6 +42,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::accept::Seated;
 use crate::drain::Tasks;
@@ -68,6 +71,8 @@ pub struct Admin {
     pub token: AdminToken,
     pub reloader: Arc<Reloader>,
     pub ready: Ready,
+    /// Cancelled: the gateway drains. To cancel it is to ask for that.
+    pub draining: CancellationToken,
     /// How users are told something.
     pub notify: Sender,
     /// Whether backends tell what their locks hold.

@@ -138,6 +138,8 @@ rules! {
     NeedsRestart = "PG057", Error;
     /// A retry of what cannot be repeated.
     RetryImpossible = "PG058", Error;
+    /// A drain that takes longer than whoever asked for it waits.
+    DrainTime = "PG061", Error;
     /// A key that means nothing for a streaming method, or nothing for one that is none.
     StreamKey = "PG066", Error;
     /// A guard whose method does not take a question and answer with a decision.

@@ -58,14 +58,16 @@ const TIDY_WAIT: Duration = Duration::from_secs(1);
 pub struct Connection {
     id: ConnectionId,
     socket: Socket,
-    conversation: Conversation,
+    pub(super) conversation: Conversation,
     heartbeat: Heartbeat,
     worker: Arc<Worker>,
-    place: Place,
+    pub(super) place: Place,
     /// When the heartbeat next needs looking at.
     heartbeat_due: Tick,
     /// Since when the client takes nothing, while there is something to take.
     stalled_since: Option<Tick>,
+    /// When it leaves, once it was told that the gateway drains.
+    pub(super) leave_at: Option<Tick>,
     phase: Phase,
 }
 
@@ -115,6 +117,7 @@ impl Connection {
             heartbeat: Heartbeat::new(place.now(), jitter(Duration::ZERO, table.settings.heartbeat)),
             heartbeat_due: place.now(),
             stalled_since: None,
+            leave_at: None,
             phase: Phase::New { token: offer.token.map(String::into_boxed_str) },
             id,
             worker,
@@ -182,8 +185,8 @@ impl Connection {
             }
             if let Poll::Ready(answered) = self.conversation.poll_answer(cx, self.worker.tables(), self.place.now()) {
                 answered?;
-                if self.conversation.draining {
-                    return Err(End::close(Close::Shutdown, "the gateway stops"));
+                if self.conversation.draining && !self.conversation.is_being_admitted() {
+                    return Err(self.departed());
                 }
             }
             if let Poll::Ready(over) = self.conversation.poll_streams(cx, self.worker.tables()) {
@@ -294,10 +297,7 @@ impl Connection {
             ));
         }
         if let Some(end_by) = self.place.end_by() {
-            self.conversation.draining = true;
-            if now >= end_by {
-                return Err(End::close(Close::Shutdown, "the gateway stops"));
-            }
+            self.check_departure(now, end_by)?;
         }
         if now >= self.message_due() {
             return Err(End::close(Close::Policy, "a message took more than 30 s to come"));
@@ -332,7 +332,7 @@ impl Connection {
     fn due(&self) -> Tick {
         let tidy = if self.conversation.is_untidy() { self.place.now().after(TIDY_WAIT) } else { Tick::NEVER };
         let standing = self.conversation.standing.due();
-        let end = self.place.end_by().unwrap_or(Tick::NEVER);
+        let end = self.departure_due();
         // Nobody says when there is room in all outboxes, so it is tried again.
         let retry = if [self.conversation.put_off(), self.conversation.streams.full()].contains(&Some(Full::All)) {
             self.place.now().after(STEP)
@@ -402,8 +402,9 @@ mod tests {
     use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
     use super::*;
-    use crate::edge::Edge;
+    use crate::edge::{self, Edge};
     use crate::edge::control::PANIC;
+    use crate::edge::departure::Drain;
     use crate::edge::request::Offer;
     use crate::edge::seats::Seats;
     use crate::edge::socket::Stream;
@@ -413,7 +414,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_a_connection_closes_it_alone_and_gives_everything_back() {
         let (_writer, tables) = live(Arc::new(Table::empty()));
-        let edge = Edge::start("127.0.0.1:0".parse().unwrap(), 1, tables).unwrap();
+        let edge = Edge::start(edge::bind("127.0.0.1:0".parse().unwrap()).unwrap(), 1, tables).unwrap();
         let connect = async || {
             let mut request = format!("ws://{}/ws", edge.address()).into_client_request().unwrap();
             request.headers_mut().insert("sec-websocket-protocol", "protogate.v1.json".parse().unwrap());
@@ -435,7 +436,7 @@ mod tests {
         other.send(Message::text(r#"{"protocol":6,"id":1}"#)).await.unwrap();
         while !other.next().await.unwrap().unwrap().to_string().contains(r#""protocol":7"#) {}
         drop((failing, other));
-        edge.drain(Duration::ZERO).await;
+        edge.drain(Drain { over: Duration::ZERO, calls: Duration::ZERO, close: Close::GoingAway, url: None }).await;
         assert_eq!(edge.connections(), 0);
     }
 

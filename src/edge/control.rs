@@ -183,12 +183,7 @@ impl Conversation {
 
     /// A token that is refused ends the connection: trying many is not for clients. One that was only a refresh leaves the old in force.
     fn not_admitted(&mut self, way: Way, id: u32, failure: Failure, now: Tick) -> Result<(), End> {
-        let request = match way {
-            Way::Handshake => return Err(shut_out(&failure)),
-            Way::Authenticate => number::AUTHENTICATE,
-            Way::Refresh => number::REFRESH_TOKEN,
-            Way::Resume => number::RESUME,
-        };
+        let Some(request) = way.request() else { return Err(shut_out(&failure)) };
         let bad_token = failure.is(Reason::InvalidToken);
         match failure.code() {
             // Not the client's doing.
