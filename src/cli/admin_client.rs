@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::{Request, header};
+use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -90,11 +90,22 @@ impl AdminClient {
 
     /// The same with a document that is written already.
     pub fn post_text(&self, path: &str, document: String) -> Result<Value, Exit> {
+        self.send(Method::POST, path, document, PATIENCE)
+    }
+
+    /// What is there.
+    pub fn get(&self, path: &str, patience: Duration) -> Result<Value, Exit> {
+        self.send(Method::GET, path, String::new(), patience)
+    }
+
+    fn send(&self, method: Method, path: &str, document: String, patience: Duration) -> Result<Value, Exit> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for one request");
         let exchange = async {
             let stream = TcpStream::connect(self.address).await.map_err(|error| error.to_string())?;
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-            let request = Request::post(path)
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
                 .header(header::HOST, self.address.to_string())
                 .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
                 .header(header::CONTENT_TYPE, "application/json")
@@ -111,7 +122,7 @@ impl AdminClient {
             }
         };
         let body = runtime
-            .block_on(async { timeout(PATIENCE, exchange).await })
+            .block_on(async { timeout(patience, exchange).await })
             .map_err(|_| "no answer in time".to_owned())
             .and_then(|answer| answer)
             .map_err(|error| {

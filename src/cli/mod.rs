@@ -11,6 +11,7 @@ mod call;
 mod check;
 mod client;
 mod dictionary;
+mod drain;
 mod follow;
 mod hearing;
 mod lines;
@@ -74,6 +75,7 @@ enum Command {
     Check(check::Check),
     Lock(lock::Lock),
     Reload(reload::Reload),
+    Drain(drain::Drain),
     Revoke(revoke::Revoke),
     Push(push::Push),
     Register(register::Register),
@@ -130,6 +132,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Lock(lock) => lock.run(),
         Command::Reload(reload) => reload.run(),
+        Command::Drain(drain) => drain.run(),
         Command::Revoke(revoke) => revoke.run(),
         Command::Push(push) => push.run(),
         Command::Register(register) => register.run(),

@@ -466,7 +466,7 @@ mod tests {
         client.write_all(b"\x8a\x80\0\0\0\0").await.unwrap();
         match &connection.socket.stream {
             Stream::Plain(stream) => stream.readable().await.unwrap(),
-            Stream::Tls(_) => unreachable!("it is plain"),
+            _ => unreachable!("it is plain"),
         }
         wait(&connection, 300);
         assert!(!poll(&mut connection).await);

@@ -24,6 +24,10 @@ use crate::wire::{Close, Envelope, number, v1};
 #[cfg(test)]
 pub const PANIC: u32 = 998;
 
+/// One that is a call of so many milliseconds as `time_ms` of a Ping says, in tests alone.
+#[cfg(test)]
+pub const NAP: u32 = 997;
+
 // === impl Conversation ===
 
 impl Conversation {
@@ -65,6 +69,8 @@ impl Conversation {
             number::UNSUBSCRIBE => self.hear_unsubscribe(envelope, batch),
             #[cfg(test)]
             PANIC => panic!("a test asked for it"),
+            #[cfg(test)]
+            NAP => self.hear_nap(envelope),
             unknown => Err(Refused::unknown(unknown)),
         };
         match heard {
@@ -249,6 +255,26 @@ impl Conversation {
         let cancel: v1::Cancel = self.speaker.read(envelope.payload).map_err(unreadable)?;
         self.cancel(CallId(cancel.id))?;
         self.cancel_stream(CallId(cancel.id));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Conversation {
+    fn hear_nap(&mut self, envelope: &Envelope<'_>) -> Result<(), Refused> {
+        use crate::dispatch::{Answer, Reply};
+        use crate::edge::calls::InFlight;
+        use crate::id::Protocol;
+
+        let (id, protocol) = (CallId(envelope.id), Protocol(envelope.protocol));
+        self.not_in_flight(id)?;
+        self.not_draining()?;
+        let nap: v1::Ping = self.speaker.read(envelope.payload).map_err(unreadable)?;
+        let running = Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(nap.time_ms)).await;
+            Answer { protocol, id, result: Ok(Reply::Json("{}".to_owned())), silent: false, effect: None }
+        });
+        self.calls.push(InFlight { protocol, id, topic: None, running });
         Ok(())
     }
 }

@@ -128,19 +128,4 @@ impl Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_slots_are_even_and_everybody_has_one() {
-        let over = Duration::from_secs(10);
-        for count in [1, 2, 3, 7, 2048, 20_000] {
-            let drain = Drain { over, calls: Duration::ZERO, close: Close::GoingAway, url: None };
-            let departure = Departure::new(drain, count);
-            let slots: Vec<u128> = (0..count).map(|_| departure.next_slot().as_nanos()).collect();
-            let due: Vec<u128> = (0..u128::from(count)).map(|index| over.as_nanos() * index / u128::from(count)).collect();
-            assert_eq!(slots, due);
-            assert_eq!(departure.next_slot().as_nanos(), *due.last().unwrap(), "whoever was not counted goes with the last");
-        }
-    }
-}
+mod tests;
