@@ -21,8 +21,9 @@ use serde_json::{Value, json};
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use self::draining::{BACK_ROOM_PATIENCE, Stop};
 use self::inherited::Inherited;
@@ -44,7 +45,7 @@ use crate::services::notify::sender::Sender;
 use crate::services::pusher::Pusher;
 use crate::session::revocation::Revocation;
 use crate::session::{Node, PATIENCE, Sessions};
-use crate::store;
+use crate::store::{self, StoreError};
 use crate::table::TableReader;
 use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
@@ -54,6 +55,10 @@ use crate::watch;
 
 /// Threads of the back room: built-in services, admin, files. The data path has its own.
 const BACK_ROOM_THREADS: usize = 2;
+
+/// How long a store that is there may take to answer before the gateway does not start, and the pause between two tries.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+const START_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a gateway is started with.
 pub struct Options {
@@ -131,8 +136,8 @@ impl Gateway {
             tasks.spawn(&room, development::keep(store.clone(), signer.pkcs8().to_vec()));
         }
         let sessions = Sessions::new(store.clone(), clock.clone(), room.clone());
-        let node =
-            wait_on(&room, Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
+        let node = wait_for(&room, || Node::join(sessions.clone()))
+            .map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
         node.start(&tasks, &room);
         let hub = Hub::new(sessions.clone(), store.clone(), clock.clone(), room.clone());
         hub.start(&tasks);
@@ -366,6 +371,26 @@ fn install_log(reader: &TableReader) -> Result<Log, StartError> {
 /// Waits for something on the back room. Whoever starts a gateway may itself be on a runtime, on which nothing may wait so; hence the thread.
 fn wait_on<T: Send>(back_room: &Handle, work: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| scope.spawn(|| back_room.block_on(work)).join().expect("what is waited for at the start does not panic"))
+}
+
+/// The same for something that is asked of the store. Nobody is served yet, so that it may take longer than when somebody waits: a disk or a
+/// machine that is busy is a reason to try again, and none not to start.
+fn wait_for<T: Send, W>(back_room: &Handle, ask: impl Fn() -> W + Send + Sync) -> Result<T, StoreError>
+where
+    W: Future<Output = Result<T, StoreError>> + Send,
+{
+    wait_on(back_room, async {
+        let until = Instant::now() + START_PATIENCE;
+        loop {
+            match ask().await {
+                Err(error) if Instant::now() < until => {
+                    debug!(%error, "the store does not answer yet");
+                    sleep(START_PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+    })
 }
 
 fn io_error(what: impl Display) -> impl FnOnce(io::Error) -> StartError {

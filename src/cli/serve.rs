@@ -53,17 +53,16 @@ impl Serve {
         // What is safe depends on where it really listens.
         let [listen, admin, push] = inherited.addresses().map_err(unusable)?;
         let push_wanted = self.push.or(push).is_some();
-        let context = Context {
-            listen: listen.or(self.listen),
-            admin: admin.or(self.admin),
-            push: push.or(self.push),
-            ..Context::default()
-        };
+        let context =
+            Context { listen: listen.or(self.listen), admin: admin.or(self.admin), push: push.or(self.push), ..Context::default() };
         let (inputs, data) = (self.config.inputs(context), self.data.folder());
         let options = Options { inputs, data, ready_file: self.ready_file, own_log: true, inherited };
         let gateway = Gateway::start(options).map_err(refused)?;
         if push_wanted && gateway.push_address().is_none() {
-            return Err(Exit::new(USAGE, "error: `--push`, or a socket of that name, says where services push, but gateway.yaml has no `push`, which says who may"));
+            return Err(Exit::new(
+                USAGE,
+                "error: `--push`, or a socket of that name, says where services push, but gateway.yaml has no `push`, which says who may",
+            ));
         }
         gateway.run_until_signalled().map_err(refused)
     }

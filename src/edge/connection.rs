@@ -402,12 +402,12 @@ mod tests {
     use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
     use super::*;
-    use crate::edge::{self, Edge};
     use crate::edge::control::PANIC;
-    use crate::edge::departure::Drain;
+    use crate::edge::departure::{Drain, Next};
     use crate::edge::request::Offer;
     use crate::edge::seats::Seats;
     use crate::edge::socket::Stream;
+    use crate::edge::{self, Edge};
     use crate::table::live;
     use crate::wire::Codec;
 
@@ -436,7 +436,7 @@ mod tests {
         other.send(Message::text(r#"{"protocol":6,"id":1}"#)).await.unwrap();
         while !other.next().await.unwrap().unwrap().to_string().contains(r#""protocol":7"#) {}
         drop((failing, other));
-        edge.drain(Drain { over: Duration::ZERO, calls: Duration::ZERO, close: Close::GoingAway, url: None }).await;
+        edge.drain(Drain { over: Duration::ZERO, calls: Duration::ZERO, next: Next::Elsewhere, url: None }).await;
         assert_eq!(edge.connections(), 0);
     }
 

@@ -22,10 +22,18 @@ pub struct Drain {
     pub over: Duration,
     /// How long calls that are in flight at a client's turn may take to be answered.
     pub calls: Duration,
-    /// What clients are told with.
-    pub close: Close,
+    pub next: Next,
     /// Where they should go, if not where they came from.
     pub url: Option<String>,
+}
+
+/// Where clients find a gateway again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Elsewhere, or in the same place at some time; nobody here knows.
+    Elsewhere,
+    /// Behind the same socket, which outlives the process.
+    Here,
 }
 
 /// The same for so many connections, and whose turn is next. All workers share one.
@@ -48,12 +56,19 @@ impl Drain {
         self.over + Drain::moving(self.over) + self.calls
     }
 
+    fn close(&self) -> Close {
+        match self.next {
+            Next::Elsewhere => Close::GoingAway,
+            Next::Here => Close::Restart,
+        }
+    }
+
     fn reconnect(&self, slot: Duration, can_resume: bool) -> v1::Reconnect {
         v1::Reconnect {
             delay_ms: u32::try_from(slot.as_millis()).unwrap_or(u32::MAX),
             url: self.url.clone().unwrap_or_default(),
             can_resume,
-            reason: self.close.reason().to_owned(),
+            reason: self.close().reason().to_owned(),
         }
     }
 }
@@ -111,7 +126,7 @@ impl Connection {
     /// The end that is due when nothing is in flight any more.
     pub(super) fn departed(&self) -> End {
         match self.place.departure() {
-            Some((departure, _)) => End::drained(departure.drain().close, !departure.drain().over.is_zero()),
+            Some((departure, _)) => End::drained(departure.drain().close(), !departure.drain().over.is_zero()),
             None => End::close(Close::Shutdown, "the gateway stops"),
         }
     }

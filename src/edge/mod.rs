@@ -55,9 +55,9 @@ use tokio::runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::departure::Departure;
-pub use self::departure::Drain;
-pub use self::listener::bind;
+pub use self::departure::{Drain, Next};
 use self::listener::Listener;
+pub use self::listener::bind;
 use self::own::OwnMessages;
 use self::seats::Seats;
 pub use self::worker::END_SLACK;

@@ -11,9 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info};
 
 use super::{Gateway, supervisor};
-use crate::edge::{Drain, END_SLACK};
+use crate::edge::{Drain, END_SLACK, Next};
 use crate::table::settings::DrainSettings;
-use crate::wire::Close;
 
 /// What a supervisor may count on; Kubernetes kills after as long where nothing is said.
 pub const TIME_MAX: Duration = Duration::from_secs(30);
@@ -37,23 +36,14 @@ pub(super) struct Stop {
 // === impl Gateway ===
 
 impl Gateway {
-    /// Ends as `drain` in gateway.yaml says. Call it outside asynchronous code.
-    pub fn drain(mut self) {
-        let pace = self.reloader.reader().load().settings.drain;
-        self.end(pace);
-    }
-
     /// Ends gently and without delay: no grace, no slots; calls in flight are answered. Call it outside asynchronous code.
     pub fn stop(mut self) {
-        self.end(DrainSettings::AT_ONCE);
-    }
-
-    fn end(&mut self, pace: DrainSettings) {
         let back_room = self.back_room.take();
-        back_room.block_on(self.drain_at(pace));
+        back_room.block_on(self.drain_at(DrainSettings::AT_ONCE));
         back_room.shutdown_timeout(BACK_ROOM_PATIENCE);
     }
 
+    /// At the pace of `drain` in gateway.yaml, or another.
     pub(super) async fn drain_at(&self, pace: DrainSettings) {
         let (began, connections) = (Instant::now(), self.edge.connections());
         self.draining.cancel();
@@ -64,8 +54,7 @@ impl Gateway {
         let drain = Drain {
             over: pace.over,
             calls: calls(pace),
-            // A socket that somebody else keeps is where the next process will be.
-            close: if self.inherited { Close::Restart } else { Close::GoingAway },
+            next: if self.inherited { Next::Here } else { Next::Elsewhere },
             url: self.reloader.reader().load().settings.public_url.clone(),
         };
         let time = drain.time() + END_SLACK + Duration::from_secs(1);

@@ -53,7 +53,11 @@ fn places(names: &str, count: usize) -> io::Result<Vec<&str>> {
     let known = |name: &&str| NAMES.contains(name);
     if !named.iter().any(known) {
         // A unit without `FileDescriptorName` gives its own name to all of them.
-        return if count <= NAMES.len() { Ok(NAMES[..count].to_vec()) } else { wrong(format!("{count} sockets were given, and there is a use for 3")) };
+        return if count <= NAMES.len() {
+            Ok(NAMES[..count].to_vec())
+        } else {
+            wrong(format!("{count} sockets were given, and there is a use for 3"))
+        };
     }
     if named.len() != count {
         return wrong(format!("LISTEN_FDNAMES names {} sockets, and {count} were given", named.len()));

@@ -119,8 +119,7 @@ struct Told {
 
 /// Connects, has something in flight, and goes on until it has left or was sent away.
 async fn client(mut client: TestClient, character: Character, name: String) -> Told {
-    let mut told =
-        Told { character, delay: u64::MAX, answered: BTreeMap::new(), unanswered: Vec::new(), stream: None, sent_away: None };
+    let mut told = Told { character, delay: u64::MAX, answered: BTreeMap::new(), unanswered: Vec::new(), stream: None, sent_away: None };
     let (mut open, mut asked, mut goodbye, mut leave_at): (BTreeMap<u64, String>, u64, u64, Option<Instant>) = Default::default();
     let mut refused = false;
     let mut turn = interval(EVERY);
@@ -196,8 +195,7 @@ async fn drain(number: u64) -> BTreeMap<String, u32> {
     use Character::{Deaf, Idle, Long, Obedient, Streaming};
     let (service, taps) = (Remembering::start().await, Taps::start().await);
     let routes = routes(&service, &taps);
-    let process =
-        Process::start(&[("routes/gateway.yaml", GATEWAY), ("routes/routes.yaml", &routes), ("stream/taps.proto", PROTO)]).await;
+    let process = Process::start(&[("routes/gateway.yaml", GATEWAY), ("routes/routes.yaml", &routes), ("stream/taps.proto", PROTO)]).await;
     let mut clients = Vec::new();
     for index in 0..CLIENTS {
         let character = [Obedient, Deaf, Long, Obedient, Streaming, Idle][index as usize % 6];

@@ -43,7 +43,7 @@ fn the_slots_are_even_and_everybody_has_one() {
 }
 
 fn drain(over: Duration, calls: Duration) -> Drain {
-    Drain { over, calls, close: Close::GoingAway, url: Some("wss://next.example/ws".to_owned()) }
+    Drain { over, calls, next: Next::Elsewhere, url: Some("wss://next.example/ws".to_owned()) }
 }
 
 /// Chance, the same each time for one number: SplitMix64.
@@ -268,7 +268,11 @@ async fn one(number: u32, ended: &mut BTreeMap<String, u32>) {
     let (begun, bound) = (tokio::time::Instant::now(), departure.drain().time() + CLOSING);
     while all.iter().any(|(_, task)| task.ended.is_none()) {
         let time = begun.elapsed();
-        assert!(time <= bound, "drain {number}: {time:?} of {bound:?}: {:?}", all.iter().find(|(_, task)| task.ended.is_none()).unwrap().0.character);
+        assert!(
+            time <= bound,
+            "drain {number}: {time:?} of {bound:?}: {:?}",
+            all.iter().find(|(_, task)| task.ended.is_none()).unwrap().0.character
+        );
         for (client, task) in &mut all {
             task.poll(time);
             // It has heard all that was said until now, so that what it calls comes before the last words.
@@ -286,9 +290,9 @@ async fn one(number: u32, ended: &mut BTreeMap<String, u32>) {
     let told: BTreeSet<u64> = all.iter().filter_map(|(client, _)| client.reconnect).collect();
     let n = u64::from(count + late);
     // Nobody is told where there is no time to move; and two slots may lie in one millisecond.
-    let due: BTreeSet<u64> = if over.is_zero() { BTreeSet::new() } else { (0..n).map(|index| over.as_millis() as u64 * index / n).collect() };
+    let due: BTreeSet<u64> =
+        if over.is_zero() { BTreeSet::new() } else { (0..n).map(|index| over.as_millis() as u64 * index / n).collect() };
     assert_eq!(told, due, "{n} over {over:?}");
-    assert_eq!(seats.taken(), 0);
     for (client, task) in all {
         for (reason, count) in client.ended {
             assert!(["OK", "SHUTDOWN"].contains(&&*reason), "{reason}");
@@ -304,6 +308,7 @@ async fn one(number: u32, ended: &mut BTreeMap<String, u32>) {
         let left = Duration::from_millis(client.reconnect.unwrap_or(0));
         assert!(by_itself || task.ended.unwrap() >= left, "nobody is sent away before its turn");
     }
+    assert_eq!(seats.taken(), 0);
 }
 
 #[tokio::test(start_paused = true)]
