@@ -1,14 +1,17 @@
 //! The composition root: builds each part once, wires them, runs, and takes them down in order.
 //!
 //! This is the only place where rooms are wired together, and nothing anywhere is global: a test may run many gateways in one process.
-//! Order up: back room, first table, log, edge, admin, watch. Order down: readiness, edge (calls in flight are answered), back room.
+//! Order up: back room, first table, log, edge, admin, watch. Order down: see `draining`.
 
 pub mod development;
+pub mod draining;
+pub mod inherited;
 mod push_side;
+mod supervisor;
 
 use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +21,18 @@ use serde_json::{Value, json};
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
 
+use self::draining::{BACK_ROOM_PATIENCE, Stop};
+use self::inherited::Inherited;
 use crate::admin::{self, Admin, Ready};
 use crate::clock::Clock;
 use crate::config::Environment;
 use crate::data::DataFolder;
 use crate::drain::Tasks;
-use crate::edge::Edge;
+use crate::edge::{self, Edge};
 use crate::failure::Failure;
 use crate::files::Fingerprint;
 use crate::proto::Pools;
@@ -39,7 +46,7 @@ use crate::services::notify::sender::Sender;
 use crate::services::pusher::Pusher;
 use crate::session::revocation::Revocation;
 use crate::session::{Node, PATIENCE, Sessions};
-use crate::store;
+use crate::store::{self, StoreError};
 use crate::table::TableReader;
 use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
@@ -51,11 +58,9 @@ use crate::watch;
 /// Threads of the back room: built-in services, admin, files. The data path has its own.
 const BACK_ROOM_THREADS: usize = 2;
 
-/// How long calls in flight may take to be answered when the gateway stops.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long the back room may take to end after the edge has.
-const BACK_ROOM_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a store that is there may take to answer before the gateway does not start, and the pause between two tries.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+const START_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a gateway is started with.
 pub struct Options {
@@ -66,6 +71,8 @@ pub struct Options {
     pub ready_file: Option<PathBuf>,
     /// Whether this process's log is the gateway's to install.
     pub own_log: bool,
+    /// Sockets that listen already, instead of those that would be bound.
+    pub inherited: Inherited,
 }
 
 /// A running gateway. Dropping it ends it without waiting for calls in flight.
@@ -76,6 +83,10 @@ pub struct Gateway {
     reloader: Arc<Reloader>,
     sessions: Sessions,
     ready: Ready,
+    /// Asks it to drain, and says that it does.
+    draining: CancellationToken,
+    /// Its listener was open before it and will be after it.
+    inherited: bool,
     ready_file: Option<PathBuf>,
     tasks: Arc<Tasks>,
     back_room: BackRoom,
@@ -127,8 +138,8 @@ impl Gateway {
             tasks.spawn(&room, development::keep(store.clone(), signer.pkcs8().to_vec()));
         }
         let sessions = Sessions::new(store.clone(), clock.clone(), room.clone());
-        let node =
-            wait_on(&room, Node::join(sessions.clone())).map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
+        let node = wait_for(&room, || Node::join(sessions.clone()))
+            .map_err(|error| io_error("the store cannot be used")(io::Error::other(error)))?;
         node.start(&tasks, &room);
         let hub = Hub::new(sessions.clone(), store.clone(), clock.clone(), room.clone());
         hub.start(&tasks);
@@ -162,18 +173,24 @@ impl Gateway {
             Some(token) => token,
             None => AdminToken(options.data.admin_token().map_err(io_error("the admin token cannot be made"))?.into()),
         };
-        let listener =
-            std::net::TcpListener::bind(fixed.admin).map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
+        let Inherited { edge: inherited_edge, admin: inherited_admin, push: inherited_push } = options.inherited;
+        let inherited = inherited_edge.is_some();
+        let listener = inherited_admin
+            .map_or_else(|| TcpListener::bind(fixed.admin), Ok)
+            .map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
         let admin = listener.local_addr().map_err(io_error("the admin side has no address"))?;
-        let edge = Edge::start(fixed.listen, fixed.workers, reader.clone(), admin.port())
+        let edge = inherited_edge
+            .map_or_else(|| edge::bind(fixed.listen), Ok)
+            .and_then(|socket| Edge::start(socket, fixed.workers, reader.clone(), admin.port()))
             .map_err(io_error(format!("cannot listen on {}", fixed.listen)))?;
-        let ready = Ready::default();
+        let (ready, draining) = (Ready::default(), CancellationToken::new());
         let drift = Drift::default();
         let verbosity = Arc::new(Verbosity::default());
         let door = Admin {
             token,
             reloader: Arc::clone(&reloader),
             ready: ready.clone(),
+            draining: draining.clone(),
             notify,
             drift: drift.clone(),
             edge: edge.address(),
@@ -188,14 +205,15 @@ impl Gateway {
         let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
         let push = match fixed.push {
             None => None,
-            Some(side) => Some(push_side::open(side, hub.clone(), registry, &reader, &room, &tasks)?),
+            Some(side) => Some(push_side::open(side, inherited_push, hub.clone(), registry, &reader, &room, &tasks)?),
         };
         tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
         tasks.spawn(&back_room.handle(), drift.watch(reader.clone(), builtins, Bounds::default()));
         tasks.spawn(&back_room.handle(), follow_log_settings(log, reader, verbosity));
 
         ready.set(true);
-        let gateway = Gateway { edge, admin, push, reloader, sessions, ready, ready_file: options.ready_file, tasks, back_room };
+        let ready_file = options.ready_file;
+        let gateway = Gateway { edge, admin, push, reloader, sessions, ready, draining, inherited, ready_file, tasks, back_room };
         let routes = gateway.reloader.reader().load().routes().count();
         let push = push.map(tracing::field::display);
         info!(edge = %gateway.edge_address(), admin = %admin, push, files, routes, "protogate is ready");
@@ -261,7 +279,7 @@ impl Gateway {
         self.sessions.ask(PATIENCE, |sessions| async move { sessions.revoke(&revocation).await }).await
     }
 
-    /// Runs until SIGTERM or SIGINT; SIGHUP reloads. A second SIGTERM or SIGINT ends it at once.
+    /// Runs until SIGTERM, SIGINT or the operator asks it to drain; SIGHUP reloads. The next SIGTERM or SIGINT ends it at once.
     pub fn run_until_signalled(mut self) -> Result<(), StartError> {
         let back_room = self.back_room.take();
         let ran = back_room.block_on(async {
@@ -270,40 +288,30 @@ impl Gateway {
             if let Some(path) = &self.ready_file {
                 write_ready_file(path, &self.addresses()).map_err(io_error(format!("cannot write {}", path.display())))?;
             }
+            supervisor::is_ready(self.edge_address());
             loop {
                 tokio::select! {
                     biased;
                     () = stop.asked() => break,
+                    () = self.draining.cancelled() => break,
                     Some(()) = again.recv() => {
+                        supervisor::is_reloading();
                         let reloader = Arc::clone(&self.reloader);
                         spawn_blocking(move || reloader.reload(Cause::Signal, None)).await.expect("a reload does not panic and is not aborted");
+                        supervisor::is_ready(self.edge_address());
                     }
                 }
             }
+            let pace = self.reloader.reader().load().settings.drain;
             tokio::select! {
                 biased;
                 () = stop.asked() => warn!("asked twice, ending at once"),
-                () = self.drain() => info!("stopped"),
+                () = self.drain_at(pace) => {}
             }
             Ok(())
         });
         back_room.shutdown_timeout(BACK_ROOM_PATIENCE);
         ran
-    }
-
-    /// Ends gently: no new connections, calls in flight are answered, then everything stops. Call it outside asynchronous code.
-    pub fn stop(mut self) {
-        let back_room = self.back_room.take();
-        back_room.block_on(self.drain());
-        back_room.shutdown_timeout(BACK_ROOM_PATIENCE);
-    }
-
-    async fn drain(&self) {
-        self.ready.set(false);
-        self.sessions.begin_drain();
-        self.edge.drain(DRAIN_PATIENCE).await;
-        self.sessions.finish_drain(BACK_ROOM_PATIENCE).await;
-        self.tasks.drain(BACK_ROOM_PATIENCE).await;
     }
 
     fn addresses(&self) -> Value {
@@ -353,26 +361,6 @@ impl Drop for BackRoom {
     }
 }
 
-/// SIGTERM and SIGINT are one request.
-struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn new() -> io::Result<Stop> {
-        Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            biased;
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// Keeps the log's level what the live table says, once a second, or what the operator says instead, at once.
 async fn follow_log_settings(log: Option<Log>, reader: TableReader, verbosity: Arc<Verbosity>) {
     let Some(log) = log else { return };
@@ -403,6 +391,26 @@ fn install_log(reader: &TableReader) -> Result<Log, StartError> {
 /// Waits for something on the back room. Whoever starts a gateway may itself be on a runtime, on which nothing may wait so; hence the thread.
 fn wait_on<T: Send>(back_room: &Handle, work: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| scope.spawn(|| back_room.block_on(work)).join().expect("what is waited for at the start does not panic"))
+}
+
+/// The same for something that is asked of the store. Nobody is served yet, so that it may take longer than when somebody waits: a disk or a
+/// machine that is busy is a reason to try again, and none not to start.
+fn wait_for<T: Send, W>(back_room: &Handle, ask: impl Fn() -> W + Send + Sync) -> Result<T, StoreError>
+where
+    W: Future<Output = Result<T, StoreError>> + Send,
+{
+    wait_on(back_room, async {
+        let until = Instant::now() + START_PATIENCE;
+        loop {
+            match ask().await {
+                Err(error) if Instant::now() < until => {
+                    debug!(%error, "the store does not answer yet");
+                    sleep(START_PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+    })
 }
 
 fn io_error(what: impl Display) -> impl FnOnce(io::Error) -> StartError {

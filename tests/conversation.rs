@@ -385,9 +385,9 @@ async fn a_gateway_that_stops_lets_calls_in_flight_end_and_says_goodbye() {
     assert_eq!(busy.hear_message().await["protocol"], 7, "the call was read before this");
     let Reflected { gateway, mirror: _mirror } = world;
     let stopping = tokio::spawn(gateway.stop());
-    idle.assert_sent_away(4000).await;
+    idle.assert_sent_away(1001).await;
     assert_eq!(busy.hear_message().await["payload"]["text"], "slow 600");
-    busy.assert_sent_away(4000).await;
+    busy.assert_sent_away(1001).await;
     stopping.await.unwrap();
 }
 

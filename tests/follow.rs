@@ -285,3 +285,23 @@ async fn a_session_that_is_gone_ends_it_and_calls_in_flight_are_told_of() {
     while timeout(PATIENCE, alice.screen.recv()).await.unwrap().is_some() {}
     assert_eq!(alice.ends().await, 69);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_asked_to_move_does_when_its_turn_is_and_nothing_is_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let mut alice = follow(folder.path(), &url, &["1001", "{}"]);
+    let mut gateway = Scripted::accept(&listener).await;
+    let call = gateway.hears().await;
+    gateway.says(json!({ "protocol": 3, "payload": { "sessionId": "s1", "user": "alice", "resumeToken": "r1" } })).await;
+    gateway.says(json!({ "protocol": 10, "payload": { "delayMs": 50, "canResume": true, "reason": "GOING_AWAY" } })).await;
+    alice.sees("* asked to move to another connection in 50 ms: GOING_AWAY").await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    gateway.says(json!({ "protocol": 1001, "id": call["id"], "payload": { "ok": true } })).await;
+    alice.sees(r#"= 1001 {"ok":true}"#).await;
+    let mut next = Scripted::accept(&listener).await;
+    let resume = next.hears().await;
+    assert_eq!((&resume["protocol"], &resume["payload"]["resumeToken"]), (&json!(4), &json!("r1")), "{resume}");
+    alice.sees("* connection lost: the gateway asked for another; trying again in 0 ms").await;
+}

@@ -426,12 +426,12 @@ fn a_gateway_that_stops_answers_what_is_in_flight_and_says_goodbye() {
     busy.send(&[frame(BINARY, &envelope(SILENT, 6, b"")), frame(BINARY, &echo(7, "hi"))].concat());
     assert_eq!(busy.read_envelope(), (9001, 7, None));
     let stopping = std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(gateway.stop()));
-    idle.assert_closed_with(4000);
+    idle.assert_closed_with(1001);
     busy.send(&frame(BINARY, &echo(8, "late")));
     assert_eq!(busy.read_envelope(), (9001, 8, Some("SHUTDOWN".to_owned())), "no new call is begun");
     // The silent backend's call runs into its own deadline, which is sooner than the gateway's patience.
     assert_eq!(busy.read_envelope().1, 6);
-    busy.assert_closed_with(4000);
+    busy.assert_closed_with(1001);
     stopping.join().unwrap();
 }
 

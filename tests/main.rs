@@ -100,6 +100,9 @@ mod written;
 // Services that die, pause and dawdle.
 mod dying;
 
+// Gateways that end as they should, and the sockets that outlive them.
+mod drain;
+
 // No secret reaches the log, by whatever way it came.
 mod secrets;
 

@@ -69,7 +69,7 @@ async fn a_conversation_over_tls_is_like_any_other() {
     assert!(TestClient::try_introduce(gateway.edge(), &Introduction::default()).await.is_err(), "clear text gets no answer");
     assert!(connect_over_tls(gateway.edge(), &self::certificate()).await.is_none(), "another certificate is not shown");
     let stopping = tokio::spawn(gateway.stop());
-    client.assert_sent_away(4000).await;
+    client.assert_sent_away(1001).await;
     stopping.await.unwrap();
 }
 

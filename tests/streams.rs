@@ -338,7 +338,7 @@ async fn streams_end_with_the_gateway() {
     assert_eq!(client.hear().await, line(7, "a"));
     let hear = async {
         assert_eq!(client.hear().await, failed(TALK, 7, "SHUTDOWN"));
-        assert_eq!((client.hear().await, client.hear().await), (Told::Own(11), Told::Closed(4000)));
+        assert_eq!((client.hear().await, client.hear().await), (Told::Own(11), Told::Closed(1001)));
     };
     tokio::join!(hear, gateway.stop());
     taps.until(|state| &state.cancelled, 1).await;

@@ -14,7 +14,7 @@ use super::audit::Audit;
 use super::query::{Query, unescaped};
 use super::shape::Shape;
 use super::{
-    Admin, Reply, backends, connections, dashboard, descriptors, error, errors, health, is_json, is_operator, kick, limits, log, messages,
+    Admin, Reply, backends, connections, dashboard, descriptors, drain, error, errors, health, is_json, is_operator, kick, limits, log, messages,
     metrics, notify, openapi, pushes, reloads, routes, sessions, statistics, tap, templates, topics,
 };
 use crate::accept::Peer;
@@ -63,6 +63,8 @@ pub enum Asked {
     Alive,
     Ready,
     Reload,
+    Drain,
+    Draining,
     Reloads,
     Check,
     Diff,
@@ -165,6 +167,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
         r#"{outcome: "swapped"|"unchanged", generation: whole, hash: text, took_ms: whole, check: Check}"#,
     )
     .also(&[(412, r#"{outcome: "stale", hash: text, error: text}"#), (422, r#"{outcome: "refused", check: Check}"#)]),
+    post("/api/v1/drain", Asked::Drain, "has every client move, and then ends the gateway, as SIGTERM does", "{}", "Draining"),
+    get("/api/v1/drain", Asked::Draining, "whether the gateway drains, and how many are still connected", "Draining"),
     get("/api/v1/reloads", Asked::Reloads, "what became of the last attempts to read the files", "{reloads: [Attempt]}"),
     post("/api/v1/check", Asked::Check, "what is wrong with the files as they are now; nothing is changed", "{}", "{check: Check}")
         .unaudited(),
@@ -305,6 +309,8 @@ impl Asked {
             Asked::Pushes => pushes::list(admin, query),
             Asked::Limits => limits::list(admin, query),
             Asked::Metrics => metrics::scrape(admin, &request).await,
+            Asked::Drain => drain::begin(admin),
+            Asked::Draining => drain::tell(admin),
             Asked::Backends => backends::list(admin),
             Asked::Message => messages::show(admin, &parts[0]),
             Asked::Edge => messages::edge(admin),

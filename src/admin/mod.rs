@@ -8,7 +8,7 @@
 //! - `errors`: why calls failed
 //! - `routes`, `pushes`, `limits`, `backends`, `descriptors`: the live table, and how its parts do
 //! - `messages`: what numbers stand for, and where clients connect; `dashboard`: the page, which needs no token
-//! - `reloads`: the files: read again, looked at, compared with what is live
+//! - `reloads`: the files: read again, looked at, compared with what is live; `drain`: the gentle end
 //! - `sessions`: who is there, sent away, told something; `notify`, `templates`: notifications
 //! - `connections`, `topics`, `kick`, and `tap` over `life`: who is connected, what they hear and what they ask; `terms`: what is asked about them
 //! - `log`: how much the log says
@@ -23,6 +23,7 @@ mod body;
 mod connections;
 mod dashboard;
 mod descriptors;
+mod drain;
 mod endpoints;
 mod errors;
 mod health;
@@ -65,6 +66,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use self::life::Life;
 use crate::accept::{Peer, Seated};
@@ -92,6 +95,8 @@ pub struct Admin {
     pub token: AdminToken,
     pub reloader: Arc<Reloader>,
     pub ready: Ready,
+    /// Cancelled: the gateway drains. To cancel it is to ask for that.
+    pub draining: CancellationToken,
     /// How users are told something.
     pub notify: Sender,
     /// Whether backends tell what their locks hold.

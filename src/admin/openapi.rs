@@ -80,6 +80,7 @@ const SHAPES: &[(&str, &str)] = &[
         "Difference",
         "{same: bool, routes: {added: [Named], removed: [Named], changed: [Changed]}, counts: {added: whole, removed: whole, changed: whole}}",
     ),
+    ("Draining", "{draining: bool, connections: whole}"),
     ("Named", "{number: whole, name: text}"),
     ("Changed", "{number: whole, name: text, changes: [{key: text, from: text|null, to: text|null}]}"),
     ("Level", r#""error"|"warn"|"info"|"debug"|"trace""#),

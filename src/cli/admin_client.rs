@@ -97,7 +97,12 @@ impl AdminClient {
 
     /// Asks for a path, with its query if it has one, and returns what came back, whatever its status.
     pub fn get(&self, path: &str) -> Result<Value, Exit> {
-        self.ask(Method::GET, path, String::new())
+        self.get_within(path, PATIENCE)
+    }
+
+    /// The same for whoever does not wait so long.
+    pub fn get_within(&self, path: &str, patience: Duration) -> Result<Value, Exit> {
+        self.ask(Method::GET, path, String::new(), patience)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -115,7 +120,7 @@ impl AdminClient {
 
     /// The same with a document that is written already.
     pub fn post_text(&self, path: &str, document: String) -> Result<Value, Exit> {
-        self.ask(Method::POST, path, document)
+        self.ask(Method::POST, path, document, PATIENCE)
     }
 
     /// Asks for a path whose answer goes on, and hands over each line as it comes, until the answer or `line` ends it, or Ctrl-C.
@@ -154,7 +159,7 @@ impl AdminClient {
         })
     }
 
-    fn ask(&self, method: Method, path: &str, document: String) -> Result<Value, Exit> {
+    fn ask(&self, method: Method, path: &str, document: String, patience: Duration) -> Result<Value, Exit> {
         self.block_on(async {
             let exchange = async {
                 let (answer, connection) = self.send(method, path, document).await?;
@@ -167,7 +172,7 @@ impl AdminClient {
                     _ = connection => body.await,
                 }
             };
-            let body = timeout(PATIENCE, exchange).await.map_err(|_| "no answer in time".to_owned()).and_then(|body| body);
+            let body = timeout(patience, exchange).await.map_err(|_| "no answer in time".to_owned()).and_then(|body| body);
             self.document(&body.map_err(|error| self.silent(&error))?.to_bytes())
         })
     }

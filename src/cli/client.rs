@@ -70,6 +70,8 @@ pub enum Lost {
     Broken(String),
     /// What came was no envelope: this is no gateway of ours.
     Malformed(String),
+    /// It was given up, because the gateway asked for that.
+    Moved,
 }
 
 // === impl Client ===
@@ -184,7 +186,7 @@ impl Lost {
     pub fn reconnects(&self) -> bool {
         match self {
             Lost::Closed { code, .. } => reconnects(*code),
-            Lost::Broken(_) => true,
+            Lost::Broken(_) | Lost::Moved => true,
             Lost::Malformed(_) => false,
         }
     }
@@ -194,6 +196,7 @@ impl Lost {
         match self {
             Lost::Closed { code, reason } => harmless(&format!("closed with {code}: {reason}")),
             Lost::Broken(why) | Lost::Malformed(why) => harmless(why),
+            Lost::Moved => "the gateway asked for another".to_owned(),
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Follow {
     pub(super) waiting: BTreeMap<u32, Waiting>,
     last_id: u32,
     acknowledge_at: Option<Instant>,
+    /// When the gateway wants it to have another connection.
+    pub(super) move_at: Option<Instant>,
     /// What the gateway said before it closed.
     pub(super) goodbye: Option<v1::Goodbye>,
     /// Since the last connection that was good.
@@ -82,6 +84,7 @@ impl Follow {
             waiting: BTreeMap::new(),
             last_id: 0,
             acknowledge_at: None,
+            move_at: None,
             goodbye: None,
             tries: 0,
             token_user: None,
@@ -121,7 +124,7 @@ impl Follow {
                 end => return end.into(),
             };
             *client = None;
-            self.acknowledge_at = None;
+            (self.acknowledge_at, self.move_at) = (None, None);
             for (_, call) in std::mem::take(&mut self.waiting) {
                 complain(call.number, "the connection was lost before the answer");
             }
@@ -133,6 +136,7 @@ impl Follow {
         loop {
             let went = tokio::select! {
                 biased;
+                () = at(self.move_at), if self.waiting.is_empty() => Err(End::Lost(Lost::Moved)),
                 () = at(self.acknowledge_at) => self.say(client, number::PING, 0, &[]).await,
                 () = at(self.waiting.values().map(|call| call.until).min()) => {
                     let late = self.waiting.iter().min_by_key(|(_, call)| call.until).map(|(id, _)| *id);

@@ -90,7 +90,10 @@ impl Follow {
             },
             number::RECONNECT => {
                 let reconnect: v1::Reconnect = dictionary.read("Reconnect", payload)?;
-                lines::notice(&format!("asked to move to another connection: {}", reconnect.reason))
+                if reconnect.can_resume {
+                    self.move_at = Some(Instant::now() + Duration::from_millis(reconnect.delay_ms.into()));
+                }
+                lines::notice(&format!("asked to move to another connection in {} ms: {}", reconnect.delay_ms, reconnect.reason))
             }
             number::GOODBYE => {
                 let goodbye: v1::Goodbye = dictionary.read("Goodbye", payload)?;

@@ -13,6 +13,7 @@ mod client;
 mod connections;
 mod dashboard;
 mod dictionary;
+mod drain;
 mod follow;
 mod hearing;
 mod kick;
@@ -81,6 +82,7 @@ enum Command {
     Reload(reload::Reload),
     Dashboard(dashboard::Dashboard),
     Routes(routes::Routes),
+    Drain(drain::Drain),
     Revoke(revoke::Revoke),
     Kick(kick::Kick),
     Connections(connections::Connections),
@@ -142,6 +144,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Reload(reload) => reload.run(),
         Command::Dashboard(dashboard) => dashboard.run(),
         Command::Routes(routes) => routes.run(),
+        Command::Drain(drain) => drain.run(),
         Command::Revoke(revoke) => revoke.run(),
         Command::Kick(kick) => kick.run(),
         Command::Connections(connections) => connections.run(),

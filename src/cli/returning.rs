@@ -33,7 +33,8 @@ impl Follow {
             // What the gateway named may be gone with it.
             let named = url.filter(|url| self.tries.is_multiple_of(2) && is_as_safe(url, &self.way.url));
             let url = named.unwrap_or(&self.way.url).to_owned();
-            let pause = pause(self.tries).max(at_least.min(PAUSES.1));
+            let pause = if self.tries == 0 && matches!(lost, Lost::Moved) { Duration::ZERO } else { pause(self.tries) };
+            let pause = pause.max(at_least.min(PAUSES.1));
             (self.tries, at_least) = (self.tries + 1, Duration::ZERO);
             show(&lines::notice(&format!("connection lost: {why}; trying again in {} ms", pause.as_millis())))?;
             sleep(pause).await;

@@ -8,10 +8,15 @@ use clap::Args;
 use super::check::{error_code, summary};
 use super::{CANNOT_START, Config, Data, Exit, USAGE};
 use crate::diagnostic::render::{self, Color};
+use crate::gateway::inherited::Inherited;
 use crate::gateway::{Gateway, Options, StartError};
 use crate::table::compile::Context;
 
 /// Start the gateway.
+///
+/// It runs until SIGTERM, SIGINT, or `protogate drain`, and then has every client move before it ends, as `drain` in gateway.yaml says: in
+/// development at once, else within 30 s. A second signal ends it at once. SIGHUP reads the files again. Sockets that systemd gives
+/// (`LISTEN_FDS`, named `edge`, `admin`, `push`) are used instead of the addresses.
 ///
 /// Example: protogate serve --config routes --listen 127.0.0.1:7080
 #[derive(Args)]
@@ -43,11 +48,21 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(self) -> Result<(), Exit> {
-        let context = Context { listen: self.listen, admin: self.admin, push: self.push, ..Context::default() };
-        let options = Options { inputs: self.config.inputs(context), data: self.data.folder(), ready_file: self.ready_file, own_log: true };
+        let unusable = |error| Exit::new(CANNOT_START, format!("error: the sockets that were given cannot be used: {error}"));
+        let inherited = Inherited::take().map_err(unusable)?;
+        // What is safe depends on where it really listens.
+        let [listen, admin, push] = inherited.addresses().map_err(unusable)?;
+        let push_wanted = self.push.or(push).is_some();
+        let context =
+            Context { listen: listen.or(self.listen), admin: admin.or(self.admin), push: push.or(self.push), ..Context::default() };
+        let (inputs, data) = (self.config.inputs(context), self.data.folder());
+        let options = Options { inputs, data, ready_file: self.ready_file, own_log: true, inherited };
         let gateway = Gateway::start(options).map_err(refused)?;
-        if self.push.is_some() && gateway.push_address().is_none() {
-            return Err(Exit::new(USAGE, "error: `--push` says where services push, but gateway.yaml has no `push`, which says who may"));
+        if push_wanted && gateway.push_address().is_none() {
+            return Err(Exit::new(
+                USAGE,
+                "error: `--push`, or a socket of that name, says where services push, but gateway.yaml has no `push`, which says who may",
+            ));
         }
         gateway.run_until_signalled().map_err(refused)
     }

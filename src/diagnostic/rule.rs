@@ -140,6 +140,8 @@ rules! {
     RetryImpossible = "PG058", Error;
     /// A header for a collector of spans that cannot be sent.
     CollectorHeader = "PG059", Error;
+    /// A drain that takes longer than whoever asked for it waits.
+    DrainTime = "PG061", Error;
     /// A key that means nothing for a streaming method, or nothing for one that is none.
     StreamKey = "PG066", Error;
     /// A guard whose method does not take a question and answer with a decision.

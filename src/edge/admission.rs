@@ -19,6 +19,7 @@ use crate::push::{Position, Resumption};
 use crate::session::secret::ResumeToken;
 use crate::session::{Admitted, Held, PATIENCE};
 use crate::table::Table;
+use crate::wire::number;
 
 /// One admission under way.
 pub struct Admission {
@@ -45,6 +46,20 @@ pub enum Way {
     Authenticate,
     Refresh,
     Resume,
+}
+
+// === impl Way ===
+
+impl Way {
+    /// The number of the request that is answered, if there is one.
+    pub fn request(self) -> Option<u32> {
+        match self {
+            Way::Handshake => None,
+            Way::Authenticate => Some(number::AUTHENTICATE),
+            Way::Refresh => Some(number::REFRESH_TOKEN),
+            Way::Resume => Some(number::RESUME),
+        }
+    }
 }
 
 // === impl Admission ===

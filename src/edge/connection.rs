@@ -58,16 +58,18 @@ const TIDY_WAIT: Duration = Duration::from_secs(1);
 /// A connection. Everything it needs of a table it looks up when it needs it.
 pub struct Connection {
     socket: Socket,
-    conversation: Conversation,
+    pub(super) conversation: Conversation,
     heartbeat: Heartbeat,
     worker: Arc<Worker>,
-    place: Place,
+    pub(super) place: Place,
     /// When it began.
     since: Tick,
     /// When the heartbeat next needs looking at.
     heartbeat_due: Tick,
     /// Since when the client takes nothing, while there is something to take.
     stalled_since: Option<Tick>,
+    /// When it leaves, once it was told that the gateway drains.
+    pub(super) leave_at: Option<Tick>,
     phase: Phase,
 }
 
@@ -118,6 +120,7 @@ impl Connection {
             since: place.now(),
             heartbeat_due: place.now(),
             stalled_since: None,
+            leave_at: None,
             phase: Phase::New { token: offer.token.map(String::into_boxed_str) },
             worker,
             place,
@@ -191,8 +194,8 @@ impl Connection {
             }
             if let Poll::Ready(answered) = self.conversation.poll_answer(cx, self.worker.tables(), self.place.now()) {
                 answered?;
-                if self.conversation.draining {
-                    return Err(End::close(Close::Shutdown, "the gateway stops"));
+                if self.conversation.draining && !self.conversation.is_being_admitted() {
+                    return Err(self.departed());
                 }
             }
             if let Poll::Ready(over) = self.conversation.poll_streams(cx, self.worker.tables()) {
@@ -316,10 +319,7 @@ impl Connection {
             ));
         }
         if let Some(end_by) = self.place.end_by() {
-            self.conversation.draining = true;
-            if now >= end_by {
-                return Err(End::close(Close::Shutdown, "the gateway stops"));
-            }
+            self.check_departure(now, end_by)?;
         }
         if now >= self.message_due() {
             return Err(End::close(Close::Policy, "a message took more than 30 s to come"));
@@ -357,7 +357,7 @@ impl Connection {
     fn due(&self) -> Tick {
         let tidy = if self.conversation.is_untidy() { self.place.now().after(TIDY_WAIT) } else { Tick::NEVER };
         let standing = self.conversation.standing.due();
-        let end = self.place.end_by().unwrap_or(Tick::NEVER);
+        let end = self.departure_due();
         // Nobody says when there is room in all outboxes, so it is tried again.
         let retry = if [self.conversation.put_off(), self.conversation.streams.full()].contains(&Some(Full::All)) {
             self.place.now().after(STEP)
@@ -430,12 +430,13 @@ mod tests {
     use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
     use super::*;
-    use crate::edge::Edge;
     use crate::edge::control::PANIC;
+    use crate::edge::departure::{Drain, Next};
     use crate::edge::questions::Question;
     use crate::edge::request::Offer;
     use crate::edge::seats::Seats;
     use crate::edge::socket::Stream;
+    use crate::edge::{self, Edge};
     use crate::session::connected::Search;
     use crate::table::live;
     use crate::telemetry::labels::Closed;
@@ -444,7 +445,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_a_connection_closes_it_alone_and_gives_everything_back() {
         let (_writer, tables) = live(Arc::new(Table::empty()));
-        let edge = Edge::start("127.0.0.1:0".parse().unwrap(), 1, tables, 0).unwrap();
+        let edge = Edge::start(edge::bind("127.0.0.1:0".parse().unwrap()).unwrap(), 1, tables, 0).unwrap();
         let connect = async || {
             let mut request = format!("ws://{}/ws", edge.address()).into_client_request().unwrap();
             request.headers_mut().insert("sec-websocket-protocol", "protogate.v1.json".parse().unwrap());
@@ -466,7 +467,7 @@ mod tests {
         other.send(Message::text(r#"{"protocol":6,"id":1}"#)).await.unwrap();
         while !other.next().await.unwrap().unwrap().to_string().contains(r#""protocol":7"#) {}
         drop((failing, other));
-        edge.drain(Duration::ZERO).await;
+        edge.drain(Drain { over: Duration::ZERO, calls: Duration::ZERO, next: Next::Elsewhere, url: None }).await;
         assert_eq!(edge.connections(), 0);
     }
 
@@ -496,7 +497,7 @@ mod tests {
         client.write_all(b"\x8a\x80\0\0\0\0").await.unwrap();
         match &connection.socket.stream {
             Stream::Plain(stream) => stream.readable().await.unwrap(),
-            Stream::Tls(_) => unreachable!("it is plain"),
+            _ => unreachable!("it is plain"),
         }
         wait(&connection, 300);
         assert!(!poll(&mut connection).await);

@@ -25,6 +25,10 @@ use crate::wire::{Close, Envelope, number, v1};
 #[cfg(test)]
 pub const PANIC: u32 = 998;
 
+/// One that is a call of so many milliseconds as `time_ms` of a Ping says, in tests alone.
+#[cfg(test)]
+pub const NAP: u32 = 997;
+
 // === impl Conversation ===
 
 impl Conversation {
@@ -66,6 +70,8 @@ impl Conversation {
             number::UNSUBSCRIBE => self.hear_unsubscribe(envelope, batch),
             #[cfg(test)]
             PANIC => panic!("a test asked for it"),
+            #[cfg(test)]
+            NAP => self.hear_nap(envelope),
             unknown => Err(Refused::unknown(unknown)),
         };
         match heard {
@@ -191,12 +197,7 @@ impl Conversation {
 
     /// A token that is refused ends the connection: trying many is not for clients. One that was only a refresh leaves the old in force.
     fn not_admitted(&mut self, way: Way, id: u32, failure: Failure, now: Tick) -> Result<(), End> {
-        let request = match way {
-            Way::Handshake => return Err(shut_out(&failure)),
-            Way::Authenticate => number::AUTHENTICATE,
-            Way::Refresh => number::REFRESH_TOKEN,
-            Way::Resume => number::RESUME,
-        };
+        let Some(request) = way.request() else { return Err(shut_out(&failure)) };
         let bad_token = failure.is(Reason::InvalidToken);
         match failure.code() {
             // Not the client's doing.
@@ -262,6 +263,26 @@ impl Conversation {
         let cancel: v1::Cancel = self.speaker.read(envelope.payload).map_err(unreadable)?;
         self.cancel(CallId(cancel.id))?;
         self.cancel_stream(CallId(cancel.id));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Conversation {
+    fn hear_nap(&mut self, envelope: &Envelope<'_>) -> Result<(), Refused> {
+        use crate::dispatch::{Answer, Reply};
+        use crate::edge::calls::InFlight;
+        use crate::id::Protocol;
+
+        let (id, protocol) = (CallId(envelope.id), Protocol(envelope.protocol));
+        self.not_in_flight(id)?;
+        self.not_draining()?;
+        let nap: v1::Ping = self.speaker.read(envelope.payload).map_err(unreadable)?;
+        let running = Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(nap.time_ms)).await;
+            Answer { protocol, id, result: Ok(Reply::Json("{}".to_owned())), silent: false, effect: None }
+        });
+        self.calls.push(InFlight { protocol, id, topic: None, running });
         Ok(())
     }
 }

@@ -181,18 +181,18 @@ impl Conversation {
         if self.strays > 0 {
             debug!(connection = %self.caller.connection, messages = self.strays, "messages came for streams that are not open");
         }
-        self.admission = None;
+        let asked = self.admission.take().and_then(|admission| Some((admission.way.request()?, admission.id)));
         // From here on the session waits for its client; what is pushed meanwhile is kept.
         let resumable = self.caller.leave().is_some_and(|attachment| attachment.is_current());
         match end {
             End::Gone => {}
             End::Client(code) => self.speaker.echo_close(*code),
-            End::Gateway { close, what } => {
+            End::Gateway { close, what, back_within } => {
                 let text = format!("{}: {what}", close.reason());
                 let late = self.put_off.take().map(|put_off| (put_off.0.protocol.0, put_off.0.id.0));
                 let streams = streams.iter().map(|known| (known.inlet.protocol().0, known.id.0));
-                let ids = open.iter().map(|call| (call.protocol.0, call.id.0)).chain(late).chain(streams);
-                self.speaker.farewell(ids, &aborted(*close), &goodbye(*close, resumable), *close, &text);
+                let ids = open.iter().map(|call| (call.protocol.0, call.id.0)).chain(asked).chain(late).chain(streams);
+                self.speaker.farewell(ids, &aborted(*close), &goodbye(*close, resumable, *back_within), *close, &text);
             }
         }
         open.into_iter().map(|call| Left::Call(call.running)).chain(running.into_iter().map(Left::Stream)).collect()

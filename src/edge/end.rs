@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::jitter::jitter;
+use super::pulse::STEP;
 use crate::failure::{Failure, Reason};
 use crate::telemetry::labels::Closed;
 use crate::wire::{Close, v1};
@@ -18,8 +19,8 @@ pub enum End {
     Gone,
     /// The client closed, with this code.
     Client(Option<u16>),
-    /// The gateway closes.
-    Gateway { close: Close, what: Cow<'static, str> },
+    /// The gateway closes. The client is asked to come back within so much time, at a moment of chance.
+    Gateway { close: Close, what: Cow<'static, str>, back_within: Duration },
 }
 
 // === impl End ===
@@ -36,7 +37,17 @@ impl End {
 
     /// The gateway closes; `what` is public text for the developer who wonders why.
     pub fn close(close: Close, what: impl Into<Cow<'static, str>>) -> End {
-        End::Gateway { close, what: what.into() }
+        let back_within = match close {
+            Close::GoingAway | Close::Restart | Close::Shutdown | Close::Rebalance | Close::Overloaded => RETURN_WITHIN,
+            _ => Duration::ZERO,
+        };
+        End::Gateway { close, what: what.into(), back_within }
+    }
+
+    /// The gateway drains. Those who leave one after the other may come back as they left; only those of one step of the clock leave together.
+    pub fn drained(close: Close, one_by_one: bool) -> End {
+        let back_within = if one_by_one { STEP } else { RETURN_WITHIN };
+        End::Gateway { close, what: "the gateway goes away; connect again".into(), back_within }
     }
 }
 
@@ -75,11 +86,8 @@ fn label(close: Close) -> Closed {
 /// What Goodbye says about a close.
 ///
 /// `resumable`: the connection has a session that will wait for its client.
-pub fn goodbye(close: Close, resumable: bool) -> v1::Goodbye {
-    let retry_after = match close {
-        Close::GoingAway | Close::Restart | Close::Shutdown | Close::Rebalance | Close::Overloaded => jitter(Duration::ZERO, RETURN_WITHIN),
-        _ => Duration::ZERO,
-    };
+pub fn goodbye(close: Close, resumable: bool, back_within: Duration) -> v1::Goodbye {
+    let retry_after = jitter(Duration::ZERO, back_within);
     v1::Goodbye {
         code: close.code().into(),
         reason: close.reason().to_owned(),

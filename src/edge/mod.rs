@@ -12,7 +12,7 @@
 //! - `conversation`, `control`, `calls`, `speaker`, `own`: what it says, and what is said to it
 //! - `streaming`, `streams`: messages of streams, both ways
 //! - `admission`, `topics`, `line`: who it is, what it hears, and the way from its session to it
-//! - `heartbeat`, `round_trip`, `standing`, `end`, `jitter`: how long, and how it ends
+//! - `heartbeat`, `round_trip`, `standing`, `departure`, `end`, `jitter`: how long, and how it ends
 //! - `questions`, `inquiry`: what an operator asks about it
 
 mod admission;
@@ -20,6 +20,7 @@ mod calls;
 mod connection;
 mod control;
 mod conversation;
+mod departure;
 mod end;
 mod frames;
 mod heartbeat;
@@ -48,20 +49,23 @@ mod upgrade;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::thread;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::departure::Departure;
+pub use self::departure::{Drain, Next};
 use self::inquiry::Inquirer;
 use self::listener::Listener;
+pub use self::listener::bind;
 use self::own::OwnMessages;
 use self::seats::Seats;
+pub use self::worker::END_SLACK;
 use self::worker::{Shared, Thread};
 use crate::id::WorkerId;
 use crate::proto::Pool;
@@ -77,17 +81,19 @@ pub struct Edge {
     workers: Vec<Thread>,
     /// Ends the listener.
     accepting: CancellationToken,
+    /// Says that it has ended.
+    closed: CancellationToken,
     _ends_with_edge: DropGuard,
 }
 
 // === impl Edge ===
 
 impl Edge {
-    /// Listens on `address` and serves what `tables` says, on so many workers. `admin` is the port of the operator's door, whose page may
+    /// Listens with `socket` and serves what `tables` says, on so many workers. `admin` is the port of the operator's door, whose page may
     /// connect. When this returns, connections are accepted.
-    pub fn start(address: SocketAddr, workers: usize, tables: TableReader, admin: u16) -> io::Result<Edge> {
+    pub fn start(socket: TcpListener, workers: usize, tables: TableReader, admin: u16) -> io::Result<Edge> {
         listener::raise_descriptor_limit();
-        let socket = listener::bind(address)?;
+        socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         let table = tables.load();
         let seats = Seats::new(workers);
@@ -111,9 +117,12 @@ impl Edge {
             let _inside = runtime.enter();
             Listener::new(socket, tables, Arc::clone(&seats), arrivals)?
         };
-        let accepting = CancellationToken::new();
-        let stop = accepting.clone();
+        let (accepting, closed) = (CancellationToken::new(), CancellationToken::new());
+        let (stop, says_so) = (accepting.clone(), closed.clone().drop_guard());
         thread::Builder::new().name("listener".to_owned()).spawn(move || {
+            // Dropped last, when the socket is closed: what the closure holds would be dropped behind what is its own.
+            let _says_so = says_so;
+            let (runtime, listener) = (runtime, listener);
             runtime.block_on(async {
                 // A socket accepted in the moment of the end is closed with the rest; accepting is cancel-safe.
                 tokio::select! {
@@ -123,7 +132,7 @@ impl Edge {
                 }
             });
         })?;
-        Ok(Edge { address, seats, outboxes, workers, _ends_with_edge: accepting.clone().drop_guard(), accepting })
+        Ok(Edge { address, seats, outboxes, workers, closed, _ends_with_edge: accepting.clone().drop_guard(), accepting })
     }
 
     /// Where it listens.
@@ -158,9 +167,12 @@ impl Edge {
         Arc::clone(&self.outboxes)
     }
 
-    /// Ends gently: no new connections, no new calls, calls in flight are answered within `patience`, then every client is sent away.
-    pub async fn drain(&self, patience: Duration) {
+    /// Ends gently: closes the listener, then has every client leave when its turn is, see `departure`.
+    pub async fn drain(&self, drain: Drain) {
         self.accepting.cancel();
-        join_all(self.workers.iter().map(|worker| worker.end(patience))).await;
+        // From here on nobody is counted any more.
+        self.closed.cancelled().await;
+        let departure = Arc::new(Departure::new(drain, self.seats.taken()));
+        join_all(self.workers.iter().map(|worker| worker.end(Arc::clone(&departure)))).await;
     }
 }

@@ -35,6 +35,7 @@ own! {
     Resumed = RESUMED,
     RefreshToken = REFRESH_TOKEN,
     TokenExpiring = TOKEN_EXPIRING,
+    Reconnect = RECONNECT,
     Goodbye = GOODBYE,
     Subscribe = SUBSCRIBE,
     Subscribed = SUBSCRIBE,

@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
+use super::departure::{Departure, Drain};
 use super::questions::{Question, Questions};
 use crate::id::ConnectionId;
 use crate::session::outbox::Outbox;
@@ -34,6 +35,8 @@ pub struct Pulse {
     places: Mutex<Slab<Slot>>,
     /// The tick by which every connection must have ended. Written once, by [`Pulse::end`]; read by every connection that is woken.
     end_by: AtomicU32,
+    /// How connections leave one after the other before that, and since when. Written at most once.
+    departure: OnceLock<(Arc<Departure>, Tick)>,
     /// Told whenever a place is given up.
     left: Notify,
     /// The key plus one of the place that must go because memory ran out; 0 is none. Written by whoever goes over, cleared when it went.
@@ -96,6 +99,7 @@ impl Pulse {
             now: AtomicU32::new(0),
             places: Mutex::new(Slab::new()),
             end_by: AtomicU32::new(Tick::NEVER.0),
+            departure: OnceLock::new(),
             left: Notify::new(),
             shed: AtomicUsize::new(0),
             held,
@@ -119,6 +123,14 @@ impl Pulse {
         Place { pulse: Arc::clone(self), key, due: Tick::ZERO, is_streaming: false, held: 0 }
     }
 
+    /// Asks every connection to leave when its turn is, those that have a place and those that will.
+    pub fn depart(&self, departure: Arc<Departure>) {
+        let time = departure.drain().time();
+        // The first word holds; whoever is asked again is on its way.
+        _ = self.departure.set((departure, self.now()));
+        self.end(time);
+    }
+
     /// Asks every connection to finish its calls within `patience`, those that have a place and those that will.
     pub fn end(&self, patience: Duration) {
         let end_by = self.now().after(patience);
@@ -129,6 +141,11 @@ impl Pulse {
     /// Wakes all that have open streams, for there is a new table.
     pub fn wake_streaming(&self) {
         self.lock().iter().filter(|(_, slot)| slot.is_streaming).for_each(|(_, slot)| slot.waker.wake_by_ref());
+    }
+
+    /// How long a client that leaves has to move, and a handshake to end.
+    pub fn moving(&self) -> Duration {
+        self.departure.get().map_or(Duration::ZERO, |(departure, _)| Drain::moving(departure.drain().over))
     }
 
     /// How long connections still have that were asked to end.
@@ -244,6 +261,11 @@ impl Place {
     pub fn end_by(&self) -> Option<Tick> {
         let end_by = Tick(self.pulse.end_by.load(Ordering::Relaxed));
         (end_by != Tick::NEVER).then_some(end_by)
+    }
+
+    /// How connections leave one after the other, and since when, if they do.
+    pub fn departure(&self) -> Option<&(Arc<Departure>, Tick)> {
+        self.pulse.departure.get()
     }
 
     /// Says whom to wake.

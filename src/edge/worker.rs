@@ -13,9 +13,11 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
 use super::conversation::Batch;
+use super::departure::Departure;
 use super::own::OwnMessages;
 use super::pulse::{self, Pulse};
 use super::round_trip::RoundTrip;
@@ -31,7 +33,7 @@ use crate::table::TableReader;
 const ARRIVALS_MAX: usize = 1024;
 
 /// How long a worker waits for its connections to close beyond the time that they were given: they end by themselves.
-const END_SLACK: Duration = Duration::from_secs(5);
+pub const END_SLACK: Duration = Duration::from_secs(3);
 
 /// What all workers have in common.
 pub struct Shared {
@@ -121,6 +123,7 @@ impl Worker {
     }
 
     async fn run(self: &Arc<Self>, mut arrivals: mpsc::Receiver<Arrival>, stop: CancellationToken) {
+        let handshakes = TaskTracker::new();
         let worker = Arc::clone(self);
         tokio::spawn(async move { worker.beat().await });
         let worker = Arc::clone(self);
@@ -129,16 +132,25 @@ impl Worker {
         tokio::spawn(async move { bell.run().await });
         let serving = async {
             while let Some(arrival) = arrivals.recv().await {
-                tokio::spawn(serve(arrival, Arc::clone(self)));
+                handshakes.spawn(serve(arrival, Arc::clone(self)));
             }
         };
-        // Receiving is cancel-safe, and what has arrived and is not served yet is closed with the receiver.
+        // Receiving is cancel-safe.
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
             () = serving => {}
         }
-        _ = timeout(self.pulse.time_left() + END_SLACK, self.pulse.emptied()).await;
+        // Whoever was accepted before the listener closed is served like the others.
+        while let Ok(arrival) = arrivals.try_recv() {
+            handshakes.spawn(serve(arrival, Arc::clone(self)));
+        }
+        handshakes.close();
+        let emptied = async {
+            _ = timeout(self.pulse.moving(), handshakes.wait()).await;
+            self.pulse.emptied().await;
+        };
+        _ = timeout(self.pulse.time_left() + END_SLACK, emptied).await;
     }
 
     /// Drives the clock, and lets the bounds of the live table take effect.
@@ -185,14 +197,16 @@ impl Thread {
         thread::Builder::new().name(format!("worker-{}", id.0)).spawn(move || {
             // Dropped last, so that whoever waits for the end also sees every connection gone.
             let _says_so = ended.drop_guard();
+            // What the closure holds would be dropped behind what is its own.
+            let runtime = runtime;
             runtime.block_on(worker.run(receiver, stop));
         })?;
         Ok(thread)
     }
 
-    /// Ends the connections within `patience`, then the thread.
-    pub async fn end(&self, patience: Duration) {
-        self.worker.pulse.end(patience);
+    /// Has the connections leave, then ends the thread.
+    pub async fn end(&self, departure: Arc<Departure>) {
+        self.worker.pulse.depart(departure);
         self.stop.cancel();
         self.ended.cancelled().await;
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::interval;
 
-use super::{StartError, io_error, wait_on};
+use super::{StartError, io_error, wait_for};
 use crate::data::{DEVELOPMENT_KEY, DataFolder};
 use crate::pipeline::signer::Signer;
 use crate::store::{Durability, Key, Store};
@@ -29,7 +29,7 @@ pub fn signer(data: &DataFolder) -> Result<Signer, StartError> {
 
 /// The key of all gateways that share the store: the first one's. The data folder gets it too.
 pub fn share(store: &Store, back_room: &Handle, data: &DataFolder, own: &Signer) -> Result<Signer, StartError> {
-    let (shared, _) = wait_on(back_room, store.get_or_create(&key(), own.pkcs8().to_vec().into(), Durability::Durable))
+    let (shared, _) = wait_for(back_room, || async { store.get_or_create(&key(), own.pkcs8().to_vec().into(), Durability::Durable).await })
         .map_err(|error| io_error("the development key cannot be shared")(io::Error::other(error)))?;
     if *shared != *own.pkcs8() {
         data.replace(DEVELOPMENT_KEY, &shared).map_err(io_error("the development key cannot be kept"))?;

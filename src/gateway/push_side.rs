@@ -1,6 +1,6 @@
 //! What listens where services come in from outside: the PushService and the Registry, each behind a door of its own.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -29,6 +29,7 @@ struct Both<P, R> {
 /// Opens both to services outside. Where they listen.
 pub fn open(
     side: PushSide,
+    inherited: Option<TcpListener>,
     hub: Hub,
     registry: Registry,
     reader: &TableReader,
@@ -44,7 +45,7 @@ pub fn open(
             Transport::Tls(Arc::new(move || config().expect("whether there is a certificate is fixed")))
         }
     };
-    let listener = std::net::TcpListener::bind(side.address).map_err(cannot())?;
+    let listener = inherited.map_or_else(|| TcpListener::bind(side.address), Ok).map_err(cannot())?;
     let both = Both { push: push::door::guard(push::api::service(hub), side.token), registry: registry::api::service(registry) };
     let clear = matches!(transport, Transport::ClearText);
     let address = services::alone::serve_over(transport, both, listener, room, tasks).map_err(cannot())?;

@@ -123,13 +123,10 @@ impl Sessions {
         }
     }
 
-    /// From now on sessions that lose their connection are handed to the store, for other nodes.
-    pub fn begin_drain(&self) {
-        self.0.draining.store(true, atomic::Ordering::Relaxed);
-    }
-
-    /// Stores what is still to be stored, within `patience`, and says that this node is gone.
+    /// Hands the sessions to the store, for other nodes and for the next process, within `patience`, and says that this node is gone. To be
+    /// called when no session is connected any more: until then this node keeps what is pushed to them, and is asked for it.
     pub async fn finish_drain(&self, patience: Duration) {
+        self.0.draining.store(true, atomic::Ordering::Relaxed);
         let deadline = Instant::now() + patience;
         // Also those that have waited for longer: nothing about them has changed, and their rings are to be parked.
         self.soil_all();

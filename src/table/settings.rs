@@ -63,6 +63,19 @@ pub struct Settings {
     pub otlp: Option<Arc<Collector>>,
     pub watch: bool,
     pub debounce: Duration,
+    pub drain: DrainSettings,
+}
+
+/// Grace and slots together are at most so long: of the half minute that a supervisor waits, the rest is for what ends behind them.
+pub const DRAIN_MAX: Duration = Duration::from_secs(15);
+
+/// How the gateway goes when it is asked to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DrainSettings {
+    /// From not being ready any more until the listener closes.
+    pub grace: Duration,
+    /// The time over which clients leave, one after the other.
+    pub over: Duration,
 }
 
 /// How log lines look and which are written.
@@ -141,7 +154,22 @@ impl Default for Settings {
             otlp: None,
             watch: false,
             debounce: Duration::from_millis(500),
+            drain: DrainSettings::default(),
         }
+    }
+}
+
+// === impl DrainSettings ===
+
+impl DrainSettings {
+    /// Nobody balances any load, and nobody is told to move.
+    pub const AT_ONCE: DrainSettings = DrainSettings { grace: Duration::ZERO, over: Duration::ZERO };
+}
+
+impl Default for DrainSettings {
+    /// The built-in values outside of development.
+    fn default() -> DrainSettings {
+        DrainSettings { grace: Duration::from_secs(2), over: Duration::from_secs(10) }
     }
 }
 

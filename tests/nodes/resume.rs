@@ -164,7 +164,7 @@ async fn an_orderly_stop_loses_nothing() {
 
     a.stop().await;
     for player in [connected, quiet] {
-        let ended = player.hear_sent_away(4000).await;
+        let ended = player.hear_sent_away(1001).await;
         assert_eq!(ended.goodbye.unwrap()["canResume"], true);
     }
     for (session, missed) in [(&seen, vec!["two"]), (&gone, vec!["missed"]), (&quiet_session, vec![])] {

@@ -108,7 +108,7 @@ async fn a_process_that_is_asked_to_end_sends_its_clients_to_others() {
     a.terminate();
     for player in players {
         let session = player.session.clone();
-        let ended = player.hear_sent_away(4000).await;
+        let ended = player.hear_sent_away(1001).await;
         let goodbye = ended.goodbye.unwrap();
         assert_eq!((&goodbye["canResume"], &goodbye["reconnect"]), (&true.into(), &true.into()));
         let mut back = Player::connect(b.edge()).await;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use protogate::config::Environment;
 use protogate::data::DataFolder;
+use protogate::gateway::inherited::Inherited;
 use protogate::gateway::{Gateway, Options, StartError};
 use protogate::pipeline::signer::Signer;
 use protogate::reload::{Inputs, Origin};
@@ -137,7 +138,7 @@ pub fn options(folder: &Path) -> Options {
         variables: Box::new(|name| std::env::var(name).ok()),
         context,
     };
-    Options { inputs, data: DataFolder::at(folder.join("data")), ready_file: None, own_log: false }
+    Options { inputs, data: DataFolder::at(folder.join("data")), ready_file: None, own_log: false, inherited: Inherited::default() }
 }
 
 /// A fresh folder with these files and a copy of the project's `proto/`.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ pub struct Cluster {
 pub struct Process {
     child: Child,
     pub edge: SocketAddr,
+    pub admin: SocketAddr,
     folder: TempDir,
 }
 
@@ -130,7 +132,8 @@ impl Process {
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", "ready.json"]);
         command.current_dir(folder.path()).env_remove("GATEWAY_MODE").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().unwrap();
-        let mut process = Process { child, edge: SocketAddr::from(([0, 0, 0, 0], 0)), folder };
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut process = Process { child, edge: nowhere, admin: nowhere, folder };
         let ready = process.folder.path().join("ready.json");
         eventually("the process is ready", || {
             assert!(process.child.try_wait().unwrap().is_none(), "it ended:\n{}", process.log());
@@ -139,7 +142,13 @@ impl Process {
         .await;
         let addresses: Value = serde_json::from_str(&std::fs::read_to_string(ready).unwrap()).unwrap();
         process.edge = addresses["edge"].as_str().unwrap().parse().unwrap();
+        process.admin = addresses["admin"].as_str().unwrap().parse().unwrap();
         process
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Ends it as the machine's death would.

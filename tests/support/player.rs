@@ -208,6 +208,11 @@ impl Player {
         }
     }
 
+    /// The code of the gateway's Close, if it came.
+    pub fn closed(&self) -> Option<u16> {
+        self.closed
+    }
+
     /// Hears to the end.
     pub async fn hear_end(mut self) -> Ended {
         let mut said = std::mem::take(&mut self.kept);

@@ -93,6 +93,8 @@ section! {
         telemetry: Telemetry,
         /// When files are read again.
         reload: Reload,
+        /// How the gateway goes when it is asked to end.
+        drain: Drain,
     }
 }
 
@@ -376,5 +378,15 @@ section! {
         watch: bool,
         /// How long files must be quiet before they are read.
         debounce: Duration,
+    }
+}
+
+section! {
+    /// How the gateway goes when it is asked to end. Both together are at most 15s; in development both are 0s where nothing is said.
+    pub struct Drain {
+        /// How long it takes connections still when it is not ready any more, so that load balancers notice; 2s where nothing is said.
+        grace: Duration,
+        /// The time over which clients are asked to move, one after the other; 10s where nothing is said, 0s is all at once.
+        over: Duration,
     }
 }

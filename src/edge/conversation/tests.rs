@@ -133,3 +133,14 @@ fn a_refresh_of_a_session_that_was_left_meanwhile_is_answered() {
         assert!(said.contains("UNAUTHENTICATED") && said.contains(&format!(r#""protocol":{number},"id":7"#)), "{said}");
     }
 }
+
+#[tokio::test]
+async fn whoever_is_sent_away_while_it_is_found_out_who_it_is_is_answered() {
+    let mut conversation = conversation(&Arc::new(Budget::new(1 << 20, 1 << 20)));
+    let batch = batch(Table::empty());
+    let message = br#"{"protocol":2,"id":7,"payload":{"token":"x"}}"#;
+    assert!(conversation.hear(Event::Message { text: true, payload: message }, &batch).is_ok() && conversation.is_being_admitted());
+    conversation.part(&End::drained(Close::GoingAway, true));
+    let said = written(&conversation);
+    assert!(said.contains(r#""protocol":2,"id":7"#) && said.contains("SHUTDOWN") && said.contains("GOING_AWAY"), "{said}");
+}

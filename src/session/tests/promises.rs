@@ -150,7 +150,6 @@ async fn a_drained_node_parks_what_its_clients_have_not_got() {
     let client = world.login(0, "alice").await.unwrap();
     world.sessions(0).push("alice", None, 2101, payload()).await.unwrap();
     let token = client.resume_token.clone();
-    world.sessions(0).begin_drain();
     drop(client);
     world.sessions(0).finish_drain(Duration::from_secs(1)).await;
     world.kill(0).await;

@@ -14,7 +14,7 @@ use crate::files::Files;
 use crate::pipeline::signer::Signer;
 use crate::session::roster::WhenFull;
 use crate::table::plan::{Access, RoutePlan, TokenPlan};
-use crate::table::settings::{AdminToken, ENVELOPE_BYTES, Fixed, LogSettings, PushSide, Settings};
+use crate::table::settings::{AdminToken, DRAIN_MAX, DrainSettings, ENVELOPE_BYTES, Fixed, LogSettings, PushSide, Settings};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7080);
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7081);
@@ -46,6 +46,8 @@ pub fn compile(document: &Document, files: &Files, context: &Context, running: O
     let mut settings = Settings {
         shortcuts: loopback && document.environment != Environment::Production,
         watch: development,
+        // Who develops stops often, and nobody else is there.
+        drain: if development { DrainSettings::AT_ONCE } else { DrainSettings::default() },
         tls: gateway.tls.as_ref().and_then(|tls| certificate::of_edge(tls, files, report)),
         push_tls,
         ..Settings::default()
@@ -164,6 +166,11 @@ fn apply(gateway: &GatewayFile, settings: &mut Settings) {
         take!(settings.watch, &reload.watch, |on: &bool| *on);
         take!(settings.debounce, &reload.debounce, |duration: &Duration| duration.0);
     }
+    if let Some(written) = &gateway.drain {
+        let drain = &mut settings.drain;
+        take!(drain.grace, &written.grace, |duration: &Duration| duration.0);
+        take!(drain.over, &written.over, |duration: &Duration| duration.0);
+    }
 }
 
 fn log_level(level: document::LogLevel) -> ::tracing::Level {
@@ -277,10 +284,23 @@ fn stream_bounds(gateway: &GatewayFile, report: &mut Report) {
     }
 }
 
+/// Whoever asks a process to end waits for half a minute, and what is left behind grace and slots is for calls in flight.
+fn drain_bounds(gateway: &GatewayFile, settings: &Settings, report: &mut Report) {
+    let Some(written) = &gateway.drain else { return };
+    let DrainSettings { grace, over } = settings.drain;
+    if grace.saturating_add(over) > DRAIN_MAX {
+        let place = written.over.as_ref().or(written.grace.as_ref()).map_or(written.span, |duration| duration.span);
+        let what = format!("a drain of {grace:?} and {over:?} leaves calls in flight too little of the 30 s in which the gateway ends");
+        let help = "`drain.grace` and `drain.over` are at most `15s` together";
+        report.push(Diagnostic::new(Rule::DrainTime, place, what).help(help).path("drain"));
+    }
+}
+
 /// Byte bounds that must fit into each other whatever the routes say.
 fn bounds(gateway: &GatewayFile, settings: &Settings, report: &mut Report) {
     session_bounds(gateway, report);
     stream_bounds(gateway, report);
+    drain_bounds(gateway, settings, report);
     let Some(connections) = &gateway.connections else { return };
     let zero = |place: Span, key: &str| {
         Diagnostic::new(Rule::Bounds, place, format!("`{key}` is 0, so nobody could connect"))
