@@ -34,7 +34,7 @@ impl Expanded {
 
     /// What stands at a place.
     pub fn text(&self, place: Span, sources: &Sources) -> String {
-        let text = self.0.get(&place).map_or_else(|| written(place, sources), |text| text);
+        let text = self.0.get(&place).map(|text| &**text).unwrap_or_else(|| written(place, sources));
         match text.char_indices().nth(SHOWN_CHARS_MAX) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text.to_owned(),

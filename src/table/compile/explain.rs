@@ -141,3 +141,47 @@ fn built_in_values(shortcuts: bool) -> BuiltIn {
         guards: vec![("timeout", duration(guards::TIMEOUT)), ("when_unavailable", text("deny")), ("send_payload", text("false"))],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_yaml::Value;
+
+    use super::*;
+
+    /// What stands in backquotes.
+    fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+        cell.split('`').skip(1).step_by(2)
+    }
+
+    fn flatten(key: &str, value: &Value, found: &mut BTreeMap<String, String>) {
+        let text = |value: &Value| serde_yaml::to_string(value).expect("it was YAML").trim().to_owned();
+        match value {
+            Value::Mapping(map) => map.iter().for_each(|(inner, value)| flatten(&format!("{key}.{}", text(inner)), value, found)),
+            Value::Sequence(items) => {
+                drop(found.insert(key.to_owned(), format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(", "))))
+            }
+            other => drop(found.insert(key.to_owned(), text(other))),
+        }
+    }
+
+    #[test]
+    fn the_built_in_values_are_those_that_the_guide_lists() {
+        let guide = include_str!("../../../docs/configuration.md");
+        let rows = guide.lines().skip_while(|line| *line != "| key | built-in |").skip(2).take_while(|line| line.starts_with('|'));
+        let mut listed = BTreeMap::new();
+        for row in rows {
+            let cells: Vec<&str> = row.split('|').collect();
+            for (key, value) in quoted(cells[1]).zip(quoted(cells[2])) {
+                flatten(key, &serde_yaml::from_str(value).expect("it is YAML"), &mut listed);
+            }
+        }
+        // What the method says.
+        listed.remove("idempotent");
+        let BuiltIn { always, calls, streams, repeated, guards: _ } = built_in_values(true);
+        let backoff_max = ("retry.backoff.max", duration(RetryPolicy::default().backoff_max));
+        let told = always.into_iter().chain(calls).chain(streams).chain(repeated).chain([backoff_max]);
+        assert_eq!(told.map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>(), listed);
+    }
+}
