@@ -8,6 +8,7 @@ use crate::support::TestGateway;
 use crate::support::client::TestClient;
 use crate::support::guard::TestGuard;
 use crate::support::mirror::Mirror;
+use crate::support::openmetrics::{scrape, value};
 
 /// A guarded mirror, by number: denied without a decision, allowed without one, a guard that is not there, with both rules, one that
 /// lies, two guards of which one decides, one that sees the payload.
@@ -135,6 +136,9 @@ async fn without_a_decision_a_call_is_refused_or_goes_on_as_the_route_says() {
     for word in ["deny", "abort"] {
         assert_eq!(world.refused(2002, word).await.0, 7, "a no is a no, also where the guard may be missing");
     }
+    let now = scrape(&world.gateway).await;
+    let missed = |guard| value(&now, &format!("protogate_guard_misses_total{{guard=\"{guard}\"}}"));
+    assert_eq!((missed("protogate.guard.v1.Guard/Check"), missed("test.v1.Liar/Check")), (14.0, 1.0));
 }
 
 #[tokio::test]

@@ -7,35 +7,14 @@ use std::{env, fs};
 
 use protogate::telemetry::metrics::{ALL, Kind, Metric};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use crate::support::client::{Introduction, TestClient};
 use crate::support::mirror::Mirror;
-use crate::support::openmetrics::{Families, parse, series, value};
+use crate::support::openmetrics::{Families, bearer, get, parse, scrape, series, value};
 use crate::support::{ECHO, TestGateway, operator, reload};
-
-/// Head and body of a GET on the admin side.
-async fn get(gateway: &TestGateway, headers: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(gateway.admin()).await.unwrap();
-    let head = format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\n{headers}connection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.to_ascii_lowercase(), body.to_owned())
-}
-
-fn bearer(gateway: &TestGateway) -> String {
-    format!("authorization: Bearer {}\r\n", gateway.admin_token())
-}
-
-async fn scrape(gateway: &TestGateway) -> Families {
-    let (head, body) = get(gateway, &bearer(gateway)).await;
-    assert!(head.starts_with("http/1.1 200 "), "{head}");
-    parse(&body)
-}
 
 /// Waits until a sample says this.
 async fn becomes(gateway: &TestGateway, sample: &str, expected: f64) -> Families {
@@ -336,7 +315,7 @@ async fn choose(gateway: &TestGateway, seed: u64, rounds: u64) {
         for many in 10..50 {
             let id = number(many) as u32 | 1;
             let protocol = 1000 + number(many + 1) as u32 % 4_000_000;
-            let protocol = if protocol % 3 == 0 { 9001 } else { protocol };
+            let protocol = if protocol.is_multiple_of(3) { 9001 } else { protocol };
             let payload = if many % 2 == 0 { json!({ "text": text(many) }) } else { json!({ (text(many)): text(many) }) };
             let call =
                 json!({ "protocol": protocol, "id": id, "payload": payload, "metadata": { (text(many)): "v" }, "topic": text(many) });

@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::support::nodes::eventually;
+use crate::support::openmetrics::{scrape, value};
 use crate::support::player::PATIENCE;
 use crate::support::{TestGateway, operator};
 
@@ -299,10 +300,12 @@ async fn a_thousand_slow_clients_cost_what_they_may_and_nobody_else_anything() {
     println!("pushed after {:?}; at most {most} bytes waited, at last {}", began.elapsed(), statistics["outbox_bytes"]);
     assert!(most > SLOW / 3 * OUTBOX_BYTES / 2 && most <= ALL_BYTES, "{most}");
 
+    let (mut dropped, mut replaced, away) = (0, 0, closed.len());
     for (_, readers) in to_drop {
         for seen in join_all(readers.iter_mut().map(|reader| reader.read_to(PUSHES))).await {
             let lost: u32 = seen.iter().map(|seen| seen.dropped).sum();
             assert!(lost > 0 && seen.len() as u32 + lost == PUSHES, "{} came and {lost} were lost", seen.len());
+            dropped += lost;
             let mut next = 1;
             for seen in seen {
                 assert_eq!(seen.place, next + seen.dropped, "what was lost was lost just before");
@@ -314,6 +317,7 @@ async fn a_thousand_slow_clients_cost_what_they_may_and_nobody_else_anything() {
         for seen in join_all(readers.iter_mut().map(|reader| reader.read_to(PUSHES))).await {
             let lost: u32 = seen.iter().map(|seen| seen.dropped).sum();
             assert!(lost > 0 && seen.len() as u32 + lost == PUSHES, "{} came and {lost} were replaced", seen.len());
+            replaced += lost;
             assert!(seen.is_sorted_by_key(|seen| seen.place));
             let latest: BTreeMap<u32, u32> = seen.iter().map(|seen| (seen.player, seen.place)).collect();
             assert_eq!(latest, (PUSHES - PLAYERS + 1..=PUSHES).map(|place| (place % PLAYERS, place)).collect());
@@ -329,4 +333,12 @@ async fn a_thousand_slow_clients_cost_what_they_may_and_nobody_else_anything() {
     }
     println!("all is read after {:?}", began.elapsed());
     eventually("nothing waits any more", async || gateway.gateway().outbox_bytes() == 0).await;
+    let now = scrape(&gateway).await;
+    let counted = |rule| value(&now, &format!("protogate_pushes_dropped_total{{rule=\"{rule}\"}}"));
+    assert_eq!(
+        (counted("drop_oldest"), counted("conflate")),
+        (dropped.into(), replaced.into()),
+        "what clients were told is what is counted"
+    );
+    assert_eq!(value(&now, "protogate_slow_consumers_total"), away as f64);
 }

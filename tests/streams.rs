@@ -10,6 +10,7 @@ use protogate::wire::{Codec, Envelope};
 
 use crate::support::TestGateway;
 use crate::support::nodes::{Process, eventually};
+use crate::support::openmetrics::{scrape, value};
 use crate::support::streams::{PROTO, Tapper, Taps, Told};
 
 const LIST: u32 = 5001;
@@ -127,6 +128,11 @@ async fn both_sides_talk_and_either_may_end_it() {
         assert!(client.is_quiet().await, "what is for no open stream is dropped");
     }
     assert_eq!(taps.state.opened.load(SeqCst), 4, "and never a new one");
+    let now = scrape(&gateway).await;
+    let counted = |direction| value(&now, &format!("protogate_stream_messages_total{{route=\"tap.talk\",direction=\"{direction}\"}}"));
+    assert_eq!((counted("in"), counted("out")), (8.0, 6.0), "`bye` is not answered");
+    assert_eq!(value(&now, "protogate_requests_total{route=\"tap.talk\",code=\"OK\",reason=\"OK\"}"), 4.0);
+    assert_eq!(value(&now, "protogate_request_seconds_count{route=\"tap.talk\"}"), 0.0, "a stream is as long as it is");
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ use tokio::task::spawn_blocking;
 use super::statistics::counted;
 use super::{Admin, Reply};
 use crate::table::Table;
-use crate::telemetry::counters::{Both, RouteCounters};
-use crate::telemetry::histogram::Histogram;
+use crate::telemetry::counters::Counts;
+use crate::telemetry::histogram::Spread;
 use crate::telemetry::metrics::*;
 use crate::telemetry::process::Process;
 
@@ -85,34 +85,32 @@ impl Scrape {
     }
 
     fn routes(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let all: Vec<(&str, &RouteCounters)> = counted(&self.admin, &self.live).collect();
+        let all: Vec<(&str, Counts)> = counted(&self.admin, &self.live).map(|(route, counters)| (route, counters.sum())).collect();
         writer.metric(REQUESTS, |samples| {
-            all.iter().try_for_each(|(route, counters)| {
+            all.iter().try_for_each(|(route, counts)| {
                 // Success is there from the start, so that the first one is seen as one more.
-                let mut ends = counters.ends().enumerate().filter(|(index, ends)| *index == 0 || ends.count > 0);
+                let mut ends = counts.ends().enumerate().filter(|(index, ends)| *index == 0 || ends.count > 0);
                 ends.try_for_each(|(_, ends)| samples.count(&[route, ends.code.name(), ends.reason], ends.count))
             })
         })?;
-        let mut histograms = |metric, of: fn(&RouteCounters) -> &Histogram| {
+        let mut histogram = |metric, of: fn(&Counts) -> &Spread| {
+            let mut recorded = all.iter().map(|(route, counts)| (*route, of(counts))).filter(|(_, spread)| spread.count() > 0);
+            writer.metric(metric, |samples| recorded.try_for_each(|(route, spread)| samples.histogram(&[route], spread)))
+        };
+        histogram(REQUEST_SECONDS, |counts| &counts.took)?;
+        histogram(REQUEST_QUEUE_SECONDS, |counts| &counts.queued)?;
+        histogram(REQUEST_BACKEND_SECONDS, |counts| &counts.backend)?;
+        let mut both = |metric, of: fn(&Counts) -> [u64; 2]| {
+            let mut moved = all.iter().map(|(route, counts)| (*route, of(counts))).filter(|(_, both)| *both != [0, 0]);
             writer.metric(metric, |samples| {
-                let spreads = all.iter().map(|(route, counters)| (route, of(counters).spread())).filter(|(_, spread)| spread.count() > 0);
-                spreads.into_iter().try_for_each(|(route, spread)| samples.histogram(&[route], &spread))
+                moved.try_for_each(|(route, [inward, outward])| {
+                    samples.count(&[route, "in"], inward)?;
+                    samples.count(&[route, "out"], outward)
+                })
             })
         };
-        histograms(REQUEST_SECONDS, |counters| &counters.took)?;
-        histograms(REQUEST_QUEUE_SECONDS, |counters| &counters.queued)?;
-        histograms(REQUEST_BACKEND_SECONDS, |counters| &counters.backend)?;
-        let mut directions = |metric, of: fn(&RouteCounters) -> &Both| {
-            writer.metric(metric, |samples| {
-                let moved =
-                    all.iter().map(|(route, counters)| (route, of(counters).all())).filter(|(_, both)| *both != [("in", 0), ("out", 0)]);
-                moved
-                    .flat_map(|(route, both)| both.map(|(direction, count)| (route, direction, count)))
-                    .try_for_each(|(route, direction, count)| samples.count(&[route, direction], count))
-            })
-        };
-        directions(REQUEST_BYTES, |counters| &counters.bytes)?;
-        directions(STREAM_MESSAGES, |counters| &counters.messages)
+        both(REQUEST_BYTES, |counts| counts.bytes)?;
+        both(STREAM_MESSAGES, |counts| counts.messages)
     }
 
     /// What limits and guards did.

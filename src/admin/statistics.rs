@@ -45,10 +45,10 @@ pub fn show(admin: &Admin) -> Reply {
 fn calls(admin: &Admin, live: &Table) -> Value {
     let (mut total, mut failed, mut took) = (0, 0, Spread::default());
     for (_, counters) in counted(admin, live) {
-        let (more, failures) = counters.calls();
-        total += more;
-        failed += failures;
-        took.add(&counters.took.spread());
+        let counts = counters.sum();
+        total += counts.calls();
+        failed += counts.failures();
+        took.add(&counts.took);
     }
     json!({ "total": total, "failed": failed, "latency": latency(&took) })
 }

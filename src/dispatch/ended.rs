@@ -26,7 +26,7 @@ pub(super) use self::traced::Traced;
 use super::mailbox::Mailbox;
 use crate::backend::{Backend, Journey};
 use crate::failure::{Failure, Reason};
-use crate::id::{CallId, ConnectionId, Generation};
+use crate::id::{CallId, ConnectionId, Generation, WorkerId};
 use crate::pipeline::call::Caller;
 use crate::pipeline::identity::Identity;
 use crate::table::plan::LogPayload;
@@ -44,6 +44,7 @@ pub(super) struct Record {
     pub generation: Generation,
     pub connection: ConnectionId,
     pub peer: IpAddr,
+    pub worker: WorkerId,
     pub identity: Option<Arc<Identity>>,
     pub began: Instant,
     pub payload_bytes: usize,
@@ -68,6 +69,7 @@ struct Ending<'a> {
     generation: Generation,
     connection: ConnectionId,
     peer: IpAddr,
+    worker: WorkerId,
     /// As the client wrote it; of no use as a name of anything unless there is a route.
     protocol: u32,
     id: u32,
@@ -99,6 +101,7 @@ pub(super) fn refused(table: &Table, caller: &mut Caller, envelope: &Envelope<'_
         generation: table.generation,
         connection: caller.connection,
         peer: caller.peer,
+        worker: caller.worker,
         protocol: envelope.protocol,
         id: envelope.id,
         identity: caller.identity().map(|identity| &**identity),
@@ -137,6 +140,7 @@ impl Record {
             generation: self.generation,
             connection: self.connection,
             peer: self.peer,
+            worker: self.worker,
             protocol: self.route.number.0,
             id: self.id.0,
             identity: self.identity.as_deref(),

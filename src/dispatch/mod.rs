@@ -124,6 +124,7 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
         generation: table.generation,
         connection: caller.connection,
         peer: caller.peer,
+        worker: caller.worker,
         identity: caller.identity().cloned(),
         began: now,
         payload_bytes: message.len(),

@@ -109,6 +109,7 @@ fn prepare(
         generation: table.generation,
         connection: caller.connection,
         peer: caller.peer,
+        worker: caller.worker,
         identity: caller.identity().cloned(),
         began: now,
         payload_bytes: checked.payload_bytes,

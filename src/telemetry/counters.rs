@@ -3,14 +3,19 @@
 //! Promises: nothing waits for anything, and no text is looked at: an end is counted by the number of its code or of the gateway's reason.
 //! A service chooses its own reasons, possibly from what clients wrote, so they are all one here.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::histogram::Histogram;
+use super::histogram::{Histogram, Spread};
 use super::tally::Counter;
 use crate::failure::{Code, Failure, Reason};
+use crate::id::WorkerId;
 
 /// Codes; a place each, of which that of OK is for what succeeded and the others for what services answered.
 const CODES: usize = Code::ALL.len();
+
+/// The ways to end: by a code, or by a reason of ours.
+const ENDS: usize = CODES + Reason::ALL.len();
 
 /// What stands for the reason of a success, and for all of those that services give.
 const OK: &str = "OK";
@@ -19,12 +24,20 @@ const BACKEND: &str = "BACKEND";
 /// The name of the route that stands for all numbers which are not routed.
 pub const UNKNOWN: &str = "unknown";
 
+/// Shares of a route's counters. Workers beyond that share with others, which is right, and a little slower.
+const SHARES: usize = 8;
+
 /// What is counted of one route. It outlives tables: a route of the same name goes on counting.
 ///
-/// What one call touches lies together, in lines of its own: workers that serve the same route share them, others do not.
+/// Each worker counts in a share of its own, made when it first has a call of the route: no worker waits for another's memory, and a route
+/// that nobody calls is small.
+#[derive(Default)]
+pub struct RouteCounters([OnceLock<Box<Share>>; SHARES]);
+
+/// What one worker counts of a route.
 #[repr(align(64))]
-pub struct RouteCounters {
-    ends: [AtomicU64; CODES + Reason::ALL.len()],
+pub struct Share {
+    ends: [AtomicU64; ENDS],
     pub bytes: Both,
     /// Of streams.
     pub messages: Both,
@@ -40,9 +53,20 @@ pub struct RouteCounters {
 #[derive(Default)]
 pub struct Both {
     /// From clients.
-    pub inward: Counter,
+    inward: Counter,
     /// To clients.
-    pub outward: Counter,
+    outward: Counter,
+}
+
+/// What all workers have counted of a route, as plain numbers.
+pub struct Counts {
+    ends: [u64; ENDS],
+    /// From clients, and to them.
+    pub bytes: [u64; 2],
+    pub messages: [u64; 2],
+    pub took: Spread,
+    pub queued: Spread,
+    pub backend: Spread,
 }
 
 /// A way to end, and how often that happened.
@@ -55,9 +79,25 @@ pub struct Ends {
 
 // === impl RouteCounters ===
 
-impl Default for RouteCounters {
-    fn default() -> RouteCounters {
-        RouteCounters {
+impl RouteCounters {
+    /// Where this worker counts.
+    pub fn of(&self, worker: WorkerId) -> &Share {
+        self.0[worker.0 % SHARES].get_or_init(Box::default)
+    }
+
+    /// What all have counted together.
+    pub fn sum(&self) -> Counts {
+        let mut sum = Counts::default();
+        self.0.iter().filter_map(OnceLock::get).for_each(|share| sum.add(share));
+        sum
+    }
+}
+
+// === impl Share ===
+
+impl Default for Share {
+    fn default() -> Share {
+        Share {
             ends: std::array::from_fn(|_| AtomicU64::new(0)),
             bytes: Both::default(),
             messages: Both::default(),
@@ -68,7 +108,7 @@ impl Default for RouteCounters {
     }
 }
 
-impl RouteCounters {
+impl Share {
     /// A call or a stream ended so.
     pub fn count(&self, outcome: Result<(), &Failure>) {
         let place = match outcome {
@@ -77,32 +117,56 @@ impl RouteCounters {
         };
         self.ends[place].fetch_add(1, Relaxed);
     }
+}
+
+// === impl Counts ===
+
+impl Default for Counts {
+    fn default() -> Counts {
+        let (took, queued, backend) = (Spread::default(), Spread::default(), Spread::default());
+        Counts { ends: [0; ENDS], bytes: [0; 2], messages: [0; 2], took, queued, backend }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, share: &Share) {
+        self.ends.iter_mut().zip(&share.ends).for_each(|(sum, count)| *sum += count.load(Relaxed));
+        self.bytes.iter_mut().zip(share.bytes.get()).for_each(|(sum, count)| *sum += count);
+        self.messages.iter_mut().zip(share.messages.get()).for_each(|(sum, count)| *sum += count);
+        self.took.add(&share.took.spread());
+        self.queued.add(&share.queued.spread());
+        self.backend.add(&share.backend.spread());
+    }
 
     /// Every way to end, first success; those that never happened too.
     pub fn ends(&self) -> impl Iterator<Item = Ends> {
         let codes = Code::ALL.iter().map(|code| (*code, if *code == Code::Ok { OK } else { BACKEND }));
         let reasons = Reason::ALL.iter().map(|reason| reason.parts());
-        codes.chain(reasons).zip(&self.ends).map(|((code, reason), count)| Ends { code, reason, count: count.load(Relaxed) })
+        codes.chain(reasons).zip(&self.ends).map(|((code, reason), count)| Ends { code, reason, count: *count })
     }
 
-    /// How many ended, and how many of them failed.
-    pub fn calls(&self) -> (u64, u64) {
-        let failed = self.ends().skip(1).map(|ends| ends.count).sum();
-        (self.ends[Code::Ok as usize].load(Relaxed) + failed, failed)
+    /// How many calls and streams ended.
+    pub fn calls(&self) -> u64 {
+        self.ends.iter().sum()
+    }
+
+    /// How many of them failed.
+    pub fn failures(&self) -> u64 {
+        self.calls() - self.ends[Code::Ok as usize]
     }
 }
 
 // === impl Both ===
 
 impl Both {
+    /// So many from clients, and so many to them.
     pub fn add(&self, inward: u64, outward: u64) {
         self.inward.add(inward);
         self.outward.add(outward);
     }
 
-    /// By the name of the direction.
-    pub fn all(&self) -> [(&'static str, u64); 2] {
-        [("in", self.inward.get()), ("out", self.outward.get())]
+    fn get(&self) -> [u64; 2] {
+        [self.inward.get(), self.outward.get()]
     }
 }
 
@@ -113,20 +177,22 @@ mod tests {
     #[test]
     fn an_end_is_counted_by_its_code_and_our_reason_whatever_a_service_says() {
         let counters = RouteCounters::default();
-        let ours = Failure::gateway(Reason::RateLimited, "");
-        counters.count(Ok(()));
-        counters.count(Err(&ours));
+        let (share, another) = (counters.of(WorkerId(0)), counters.of(WorkerId(1)));
+        share.count(Ok(()));
+        another.count(Err(&Failure::gateway(Reason::RateLimited, "")));
         for reason in ["RATE_LIMITED", "anything", "\"} 1"] {
-            counters.count(Err(&Failure::backend(Code::ResourceExhausted, Some(reason.to_owned()), String::new(), Vec::new())));
+            share.count(Err(&Failure::backend(Code::ResourceExhausted, Some(reason.to_owned()), String::new(), Vec::new())));
         }
-        let happened: Vec<_> = counters.ends().filter(|ends| ends.count > 0).map(|ends| (ends.code, ends.reason, ends.count)).collect();
+        let happened: Vec<_> =
+            counters.sum().ends().filter(|ends| ends.count > 0).map(|ends| (ends.code, ends.reason, ends.count)).collect();
         let expected = [(Code::Ok, "OK", 1), (Code::ResourceExhausted, "BACKEND", 3), (Code::ResourceExhausted, "RATE_LIMITED", 1)];
         assert_eq!(happened, expected);
-        assert_eq!(counters.calls(), (5, 4));
+        assert_eq!((counters.sum().calls(), counters.sum().failures()), (5, 4));
     }
 
     #[test]
     fn a_route_is_not_much() {
-        assert!(size_of::<RouteCounters>() <= 1024, "{}", size_of::<RouteCounters>());
+        assert!(size_of::<RouteCounters>() <= 128, "{}", size_of::<RouteCounters>());
+        assert!(size_of::<Share>() <= 1024, "{}", size_of::<Share>());
     }
 }

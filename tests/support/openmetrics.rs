@@ -2,6 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::TestGateway;
+
 /// A metric with all its samples.
 #[derive(Debug)]
 pub struct Family {
@@ -16,6 +21,29 @@ pub struct Family {
 
 /// All that one answer says, by the name of the family.
 pub type Families = BTreeMap<String, Family>;
+
+/// Head and body of what `/metrics` answers to these headers.
+pub async fn get(gateway: &TestGateway, headers: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(gateway.admin()).await.unwrap();
+    let head = format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\n{headers}connection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_ascii_lowercase(), body.to_owned())
+}
+
+/// The header that lets an operator in.
+pub fn bearer(gateway: &TestGateway) -> String {
+    format!("authorization: Bearer {}\r\n", gateway.admin_token())
+}
+
+/// What there is now.
+pub async fn scrape(gateway: &TestGateway) -> Families {
+    let (head, body) = get(gateway, &bearer(gateway)).await;
+    assert!(head.starts_with("http/1.1 200 "), "{head}");
+    parse(&body)
+}
 
 /// The families of a whole answer.
 pub fn parse(text: &str) -> Families {

@@ -97,7 +97,7 @@ impl Anything {
             6..14 => {
                 let code = Code::ALL[1 + self.number() as usize % 16];
                 let failure = Failure::backend(code, Some(text.clone()), text, Vec::new());
-                table.route(route).expect("it is one of the table's").counters.count(Err(&failure));
+                table.route(route).expect("it is one of the table's").counters.of(WorkerId(0)).count(Err(&failure));
             }
             // A route that is there, and a payload that is anything.
             14..16 => self.ask(table, route, Payload::Json(&serde_json::json!(text).to_string()), &[]),
@@ -155,6 +155,7 @@ async fn a_million_values_that_clients_choose_make_no_series() {
     // Every way to end, of every route and of what is not routed, is seen once: that is all there can be, whoever asks.
     let mut anything = Anything(0x9e37_79b9_7f4a_7c15);
     for (_, counters) in counted(&admin, &table) {
+        let counters = counters.of(WorkerId(0));
         Code::ALL[1..].iter().for_each(|code| counters.count(Err(&Failure::backend(*code, None, String::new(), Vec::new()))));
         Reason::ALL.iter().for_each(|reason| counters.count(Err(&Failure::gateway(*reason, ""))));
         counters.bytes.add(1, 1);
@@ -170,6 +171,6 @@ async fn a_million_values_that_clients_choose_make_no_series() {
     assert_eq!(new.difference(&before).collect::<Vec<_>>(), Vec::<&String>::new());
     assert_eq!(before.len(), new.len());
     assert!(!after.contains(MARK), "nothing of what was chosen is shown");
-    let calls: u64 = counted(&admin, &table).map(|(_, counters)| counters.calls().0).sum();
+    let calls: u64 = counted(&admin, &table).map(|(_, counters)| counters.sum().calls()).sum();
     assert!(calls > 900_000, "{calls} were counted");
 }

@@ -7,7 +7,7 @@ use super::Ending;
 impl Ending<'_> {
     /// Reads no clock and looks at no text: all moments were taken on the way.
     pub(super) fn count(&self) {
-        let counters = self.route.map_or(&self.observers.unrouted, |route| &route.counters);
+        let counters = self.route.map_or(&self.observers.unrouted, |route| &route.counters).of(self.worker);
         counters.count(self.outcome);
         counters.bytes.add(self.bytes_in as u64, self.bytes_out as u64);
         if let Some((inward, outward)) = self.messages {

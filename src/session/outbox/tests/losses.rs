@@ -229,6 +229,12 @@ proptest! {
             // A connection that ends because a state does not fit tells of no state that this one would have replaced.
             if ended_by != Some(number) {
                 prop_assert_eq!(delivered.len() + told as usize, offers, "of {}", number);
+                let counted = match number {
+                    OLDEST => budget.pushes.dropped.of(Dropped::DropOldest),
+                    LATEST => budget.pushes.dropped.of(Dropped::Conflate),
+                    _ => 0,
+                };
+                prop_assert_eq!(counted, u64::from(told), "what is counted of {} is what was told", number);
             }
             if number == KEPT || number == DISCONNECT {
                 prop_assert_eq!(told, 0);
