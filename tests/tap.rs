@@ -162,16 +162,29 @@ async fn a_tap_of_a_route_or_a_user_sees_nothing_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_secret_is_seen_by_nobody() {
     let gateway = TestGateway::start_shipped("");
-    let tap = Watcher::open(&gateway, "?seconds=3").await;
+    let tap = Watcher::open(&gateway, "?seconds=5").await;
     let mut client = TestClient::connect(gateway.edge()).await;
-    let account = json!({ "username": "alice", "password": "canary-password-4d1f", "email": "alice@example.com" });
+    let (password, canary) = ("canary-password-4d1f", "canary-other-4d1f");
+    let account = json!({ "username": "alice", "password": password, "email": "alice@example.com" });
     let registered = client.call(1002, account).await["payload"].clone();
-    let wrong = client.call(1001, json!({ "username": "alice", "password": "canary-wrong-4d1f" })).await;
-    assert!(wrong["status"].is_object(), "{wrong}");
+    let room = client.call(3003, json!({ "name": "Tea" })).await["payload"]["room"]["id"].clone();
+    client.call(3001, json!({ "roomId": room, "text": canary })).await;
+    client.call(3007, json!({ "receiver": "nobody", "text": canary })).await;
+    client.call(3002, json!({ "roomId": room })).await;
+    let mut other = TestClient::connect(gateway.edge()).await;
+    for wrong in [json!(canary), json!([canary]), json!({ "text": canary }), json!(4_815_162_342_u64)] {
+        let refused = other.call(1001, json!({ "username": "alice", "password": wrong })).await;
+        assert!(refused["status"].is_object(), "{refused}");
+    }
+    other.call(1003, json!({ "email": "alice@example.com", "code": canary, "newPassword": canary })).await;
+    other.call(1004, json!({ "refreshToken": canary })).await;
+    let renewed = other.call(1004, json!({ "refreshToken": registered["refreshToken"] })).await["payload"].clone();
     let seen = tap.rest().await;
-    assert!(seen.contains("auth.login") && seen.contains("auth.register") && seen.contains("alice"), "{seen}");
-    let secrets = [&registered["accessToken"], &registered["refreshToken"]].map(|token| token.as_str().unwrap().to_owned());
-    for secret in secrets.iter().map(String::as_str).chain(["canary-password-4d1f", "canary-wrong-4d1f"]) {
+    for route in ["auth.login", "auth.register", "auth.refresh", "chat.send_message"] {
+        assert!(seen.contains(route), "{route} is not in\n{seen}");
+    }
+    let tokens = [&registered, &renewed].map(|of| ["accessToken", "refreshToken"].map(|key| of[key].as_str().unwrap().to_owned()));
+    for secret in tokens.iter().flatten().map(String::as_str).chain([password, canary, "4815162342"]) {
         assert!(!seen.contains(secret), "{secret} is in\n{seen}");
     }
 }

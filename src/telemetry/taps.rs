@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Who may watch at once.
 pub const TAPS_MAX: usize = 8;
@@ -52,6 +53,7 @@ pub struct Subject<'a> {
     pub number: u32,
     pub route: Option<&'a str>,
     pub user: Option<&'a str>,
+    pub began: Instant,
 }
 
 /// One who watches.
@@ -62,6 +64,8 @@ pub struct Tap {
 
 struct Queue {
     filter: Filter,
+    /// Calls that began before are not seen: what they said was not kept.
+    opened: Instant,
     waiting: Mutex<Waiting>,
     /// Told when the first line comes, and when the first is lost.
     told: Notify,
@@ -94,15 +98,16 @@ impl Taps {
         if queues.len() >= TAPS_MAX {
             return None;
         }
-        let queue = Arc::new(Queue { filter, waiting: Mutex::default(), told: Notify::new() });
+        // Before it is opened, so that calls which begin from then on keep what they say.
+        self.0.count.store(queues.len() + 1, Ordering::Relaxed);
+        let queue = Arc::new(Queue { filter, opened: Instant::now(), waiting: Mutex::default(), told: Notify::new() });
         queues.push(Arc::clone(&queue));
-        self.0.count.store(queues.len(), Ordering::Relaxed);
         Some(Tap { taps: self.clone(), queue })
     }
 
     /// Tells whoever wants to see this call. `line` ends with the end of a line, and is made once, if somebody has room for it.
     pub fn tell(&self, subject: &Subject<'_>, line: impl FnOnce() -> Bytes) {
-        let wanted = |queue: &&Arc<Queue>| queue.filter.wants(subject) && queue.has_room();
+        let wanted = |queue: &&Arc<Queue>| queue.wants(subject) && queue.has_room();
         let queues: SmallVec<[Arc<Queue>; TAPS_MAX]> = self.lock().iter().filter(wanted).cloned().collect();
         if queues.is_empty() {
             return;
@@ -168,6 +173,10 @@ impl Drop for Tap {
 // === impl Queue ===
 
 impl Queue {
+    fn wants(&self, subject: &Subject<'_>) -> bool {
+        subject.began >= self.opened && self.filter.wants(subject)
+    }
+
     /// Whether there is room for a line; if not, it is lost.
     fn has_room(&self) -> bool {
         let mut waiting = self.lock();
@@ -239,7 +248,7 @@ mod tests {
     use super::*;
 
     fn call(user: &str) -> Subject<'_> {
-        Subject { number: 1001, route: Some("auth.login"), user: Some(user) }
+        Subject { number: 1001, route: Some("auth.login"), user: Some(user), began: Instant::now() }
     }
 
     fn never() -> Bytes {
@@ -299,10 +308,13 @@ mod tests {
         assert_eq!(tap.queue.lock().bytes, 0);
     }
 
-    #[tokio::test]
-    async fn who_waits_is_woken_by_the_first_line() {
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_woken_by_the_first_call_that_began_since() {
         let taps = Taps::default();
+        let before = call("a");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         let tap = taps.open(Filter::default()).unwrap();
+        taps.tell(&before, never);
         let waiting = tokio::spawn(async move { tap.next().await });
         tokio::task::yield_now().await;
         taps.tell(&call("a"), || "line\n".into());

@@ -74,6 +74,7 @@ impl Ending<'_> {
             number: self.protocol,
             route: self.route.map(|route| &*route.name),
             user: self.identity.map(|identity| &*identity.user),
+            began: self.began,
         };
         taps.tell(&subject, || self.line(&subject));
     }
