@@ -6,23 +6,20 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use tracing::info;
 
-use super::terms::Query;
+use super::audit::Audit;
+use super::query::Query;
 use super::{Admin, Reply, error, reply};
 use crate::id::{CallId, ConnectionId, Protocol};
 use crate::session::connected::{Connected, Search};
 
 /// `GET /api/v1/connections?search=&after=&limit=`
-pub async fn list(admin: &Admin, query: Option<&str>) -> Reply {
-    let asked = Query::read(query, &["search", "after", "limit"]).and_then(|query| {
-        let search = Search::of(query.text("search").unwrap_or_default());
-        Ok((search, ConnectionId(query.value("after")?.unwrap_or(0)), query.limit()?))
-    });
-    let (search, after, limit) = match asked {
+pub async fn list(admin: &Admin, query: &Query) -> Reply {
+    let (after, limit) = match query.value("after").and_then(|after| Ok((ConnectionId(after.unwrap_or(0)), query.limit()?))) {
         Ok(asked) => asked,
         Err(refusal) => return *refusal,
     };
+    let search = Search::of(query.text("search").unwrap_or_default());
     let page = admin.connected.list(search, after, limit).await;
     let connections: Vec<Value> = page.connections.iter().map(|connected| shown(admin, connected)).collect();
     let mut body = json!({ "connections": connections, "unanswered": page.unanswered });
@@ -46,12 +43,12 @@ pub async fn one(admin: &Admin, id: &str) -> Reply {
 }
 
 /// `POST /api/v1/connections/{id}/close`
-pub fn close(admin: &Admin, id: &str) -> Reply {
+pub fn close(admin: &Admin, id: &str, audit: &Audit) -> Reply {
+    audit.what(format!("connection {id}"));
     let closed = id.parse().is_ok_and(|id| admin.connected.close(ConnectionId(id)));
     if !closed {
         return none();
     }
-    info!(target: "protogate::audit", action = "close", connection = id, "closed by the operator");
     reply(StatusCode::OK, &json!({ "closed": id }))
 }
 

@@ -2,14 +2,12 @@
 
 use http::StatusCode;
 use serde_json::json;
-use tracing::info;
 
 use super::{Admin, Reply, reply};
 
 /// Asks for it. Once is enough; again is no second word, for that would end calls in flight.
 pub fn begin(admin: &Admin) -> Reply {
     if !admin.draining.is_cancelled() {
-        info!(target: "protogate::audit", action = "drain", outcome = "begun", "the operator asked the gateway to drain");
         admin.ready.set(false);
         admin.draining.cancel();
     }

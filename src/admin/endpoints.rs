@@ -141,7 +141,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/topics", Asked::Topics, "the topics of this node, page by page", "any").query(SEARCHED),
     get("/api/v1/tap", Asked::Tap, "calls as they end, a line each", "any")
         .query("{route?: text, user?: text, seconds?: whole}")
-        .of("application/x-ndjson"),
+        .of("application/x-ndjson")
+        .audited(),
     get("/api/v1/sessions", Asked::Sessions, "the sessions of a user, on all nodes", "{sessions: [Session]}").query("{user: text}"),
     post(
         "/api/v1/revoke",
@@ -244,6 +245,11 @@ impl Endpoint {
         Endpoint { query, ..self }
     }
 
+    /// It leaves a line though it changes nothing: whoever asks sees what others say.
+    const fn audited(self) -> Endpoint {
+        Endpoint { audited: true, ..self }
+    }
+
     /// It changes nothing, though it is a `POST`.
     const fn unaudited(self) -> Endpoint {
         Endpoint { audited: false, ..self }
@@ -316,13 +322,13 @@ impl Asked {
             Asked::Edge => messages::edge(admin),
             Asked::Errors => errors::list(admin),
             Asked::Descriptors => descriptors::list(admin),
-            Asked::Connections => connections::list(admin, request.uri().query()).await,
+            Asked::Connections => connections::list(admin, query).await,
             Asked::Connection => connections::one(admin, &parts[0]).await,
-            Asked::Close => connections::close(admin, &parts[0]),
-            Asked::Session => sessions::one(admin, &parts[0], request.uri().query()).await,
-            Asked::Kick => kick::kick(admin, request).await,
-            Asked::Topics => topics::list(admin, request.uri().query()),
-            Asked::Tap => tap::open(admin, &request),
+            Asked::Close => connections::close(admin, &parts[0], audit),
+            Asked::Session => sessions::one(admin, &parts[0], query).await,
+            Asked::Kick => kick::kick(admin, request, audit).await,
+            Asked::Topics => topics::list(admin, query),
+            Asked::Tap => tap::open(admin, &request, query, audit),
             Asked::Sessions => sessions::list(admin, query).await,
             Asked::Revoke => sessions::revoke(admin, request, audit).await,
             Asked::Push => sessions::push(admin, request, audit).await,

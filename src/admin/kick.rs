@@ -7,8 +7,8 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
-use tracing::info;
 
+use super::audit::Audit;
 use super::body::{self, names_somebody};
 use super::sessions::{failed, sessions};
 use super::{Admin, Reply, error, reply};
@@ -24,7 +24,7 @@ struct Kick {
 }
 
 /// `POST /api/v1/kick` with `{"user": …}` or `{"session": …}`.
-pub async fn kick(admin: &Admin, request: Request<Incoming>) -> Reply {
+pub async fn kick(admin: &Admin, request: Request<Incoming>, audit: &Audit) -> Reply {
     let asked: Kick = match body::read(request).await {
         Ok(asked) => asked,
         Err(refusal) => return *refusal,
@@ -37,6 +37,7 @@ pub async fn kick(admin: &Admin, request: Request<Incoming>) -> Reply {
     if let Err(refusal) = names_somebody(kind, &name) {
         return *refusal;
     }
+    audit.what(format!("{kind} {name}"));
     let (which, sessions) = (name.clone(), sessions(admin));
     let kicked = sessions.ask(PATIENCE, |sessions| async move {
         if kind == "user" {
@@ -46,10 +47,7 @@ pub async fn kick(admin: &Admin, request: Request<Incoming>) -> Reply {
         sessions.revoke(&Revocation::Session(which.clone())).await.map(|()| vec![which])
     });
     match kicked.await {
-        Ok(ended) => {
-            info!(target: "protogate::audit", action = "kick", kind, name, sessions = ended.len(), "kicked by the operator");
-            reply(StatusCode::OK, &json!({ "kicked": { kind: name }, "sessions": ended }))
-        }
+        Ok(ended) => reply(StatusCode::OK, &json!({ "kicked": { kind: name }, "sessions": ended })),
         Err(failure) => failed(&failure),
     }
 }

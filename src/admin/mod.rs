@@ -10,7 +10,7 @@
 //! - `messages`: what numbers stand for, and where clients connect; `dashboard`: the page, which needs no token
 //! - `reloads`: the files: read again, looked at, compared with what is live; `drain`: the gentle end
 //! - `sessions`: who is there, sent away, told something; `notify`, `templates`: notifications
-//! - `connections`, `topics`, `kick`, and `tap` over `life`: who is connected, what they hear and what they ask; `terms`: what is asked about them
+//! - `connections`, `topics`, `kick`, and `tap` over `life`: who is connected, what they hear and what they ask
 //! - `log`: how much the log says
 //!
 //! Promises: a web page cannot reach it (the Host must be an address or `localhost`, a foreign Origin is refused, writes must be JSON);
@@ -44,7 +44,6 @@ mod shape;
 mod statistics;
 mod tap;
 mod templates;
-mod terms;
 mod topics;
 
 use std::convert::Infallible;

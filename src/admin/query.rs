@@ -13,6 +13,9 @@ use super::{Reply, error};
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1000;
 
+/// The longest value.
+const VALUE_BYTES_MAX: usize = 1024;
+
 /// What was said, by name.
 #[derive(Default)]
 pub struct Query(Vec<(String, String)>);
@@ -40,6 +43,9 @@ impl Query {
                 let there = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
                 return Err(wrong(&format!("the query may say {there}")));
             }
+            if value.len() > VALUE_BYTES_MAX || value.chars().any(char::is_control) {
+                return Err(wrong(&format!("a value in the query has at most {VALUE_BYTES_MAX} bytes and no control characters")));
+            }
             if said.iter().any(|(before, _)| *before == name) {
                 return Err(wrong(&format!("the query says `{name}` twice")));
             }
@@ -60,11 +66,15 @@ impl Query {
 
     /// `after` and `limit`.
     pub fn page<C: FromStr>(&self) -> Result<Page<C>, Box<Reply>> {
-        let limit = self.value("limit")?.unwrap_or(LIMIT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(wrong(&format!("`limit` is from 1 to {LIMIT_MAX}")));
+        Ok(Page { after: self.value("after")?, limit: self.limit()? })
+    }
+
+    /// How many of a list are wanted.
+    pub fn limit(&self) -> Result<usize, Box<Reply>> {
+        match self.value("limit")?.unwrap_or(LIMIT) {
+            limit @ 1..=LIMIT_MAX => Ok(limit),
+            _ => Err(wrong(&format!("`limit` is from 1 to {LIMIT_MAX}"))),
         }
-        Ok(Page { after: self.value("after")?, limit })
     }
 }
 
@@ -116,7 +126,7 @@ mod tests {
         assert_eq!(unescaped("a+b%20c").as_deref(), Some("a b c"));
         assert_eq!(["%", "%4", "%zz", "%ff"].map(unescaped), [None, None, None, None]);
         assert_eq!(read("search=a%26b&limit=3").and_then(|query| query.text("search").map(str::to_owned)).as_deref(), Some("a&b"));
-        for wrong in ["search=a&search=b", "serch=a", "search=%zz", "%ff=1", "=1"] {
+        for wrong in ["search=a&search=b", "serch=a", "search=%zz", "search=%00", "%ff=1", "=1"] {
             assert!(read(wrong).is_none(), "{wrong}");
         }
     }

@@ -87,11 +87,7 @@ pub async fn list(admin: &Admin, query: &Query) -> Reply {
 }
 
 /// `GET /api/v1/sessions/{id}`, and `?user=…` for one that may be on another node: rosters are kept by user.
-pub async fn one(admin: &Admin, id: &str, query: Option<&str>) -> Reply {
-    let query = match super::terms::Query::read(query, &["user"]) {
-        Ok(query) => query,
-        Err(refusal) => return *refusal,
-    };
+pub async fn one(admin: &Admin, id: &str, query: &Query) -> Reply {
     let (sessions, id) = (sessions(admin), id.to_owned());
     let user = query.text("user").map(str::to_owned).or_else(|| sessions.get(&id).map(|session| session.user.to_string()));
     let Some(user) = user else { return no_session() };

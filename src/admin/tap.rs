@@ -12,10 +12,10 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
-use tracing::info;
 
 use super::life::Life;
-use super::terms::Query;
+use super::audit::Audit;
+use super::query::Query;
 use super::{Admin, Reply, error};
 use crate::telemetry::taps::{Filter, TAPS_MAX, Tap, Wanted};
 
@@ -27,24 +27,22 @@ const SECONDS_MAX: u64 = 3600;
 const SLACK: Duration = Duration::from_secs(5);
 
 /// `GET /api/v1/tap?route=&user=&seconds=`
-pub fn open(admin: &Admin, request: &Request<Incoming>) -> Reply {
-    let asked = Query::read(request.uri().query(), &["route", "user", "seconds"]).and_then(|query| {
-        let filter = Filter { route: query.text("route").map(Wanted::said), user: query.text("user").map(str::to_owned) };
-        Ok((filter, query.value("seconds")?.unwrap_or(SECONDS)))
-    });
-    let (filter, seconds) = match asked {
-        Ok((filter, seconds @ 1..=SECONDS_MAX)) => (filter, Duration::from_secs(seconds)),
+pub fn open(admin: &Admin, request: &Request<Incoming>, query: &Query, audit: &Audit) -> Reply {
+    let said = |name| query.text(name).filter(|text| !text.is_empty());
+    let filter = Filter { route: said("route").map(Wanted::said), user: said("user").map(str::to_owned) };
+    audit.what(format!("calls of route {}, of user {}", said("route").unwrap_or("any"), said("user").unwrap_or("any")));
+    let seconds = match query.value("seconds") {
+        Ok(None) => Duration::from_secs(SECONDS),
+        Ok(Some(seconds @ 1..=SECONDS_MAX)) => Duration::from_secs(seconds),
         Ok(_) => return error(StatusCode::BAD_REQUEST, &format!("`seconds` is between 1 and {SECONDS_MAX}")),
         Err(refusal) => return *refusal,
     };
     if *request.method() == Method::HEAD {
         return lines(Empty::new().boxed_unsync());
     }
-    let (route, user) = (request.uri().query().unwrap_or_default(), filter.user.clone());
     let Some(tap) = admin.observers.taps.open(filter) else {
         return error(StatusCode::SERVICE_UNAVAILABLE, &format!("{TAPS_MAX} taps are open, which is as many as may be; close one first"));
     };
-    info!(target: "protogate::audit", action = "tap", query = route, user, "calls are watched by the operator");
     // What is read is bounded by `until`; what is not read is bounded by the life of its connection.
     if let Some(life) = request.extensions().get::<Life>() {
         life.last(seconds + SLACK);

@@ -3,14 +3,13 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::terms::Query;
+use super::query::Query;
 use super::{Admin, Reply, reply};
 
 /// `GET /api/v1/topics?search=&after=&limit=`
-pub fn list(admin: &Admin, query: Option<&str>) -> Reply {
-    let asked = Query::read(query, &["search", "after", "limit"]).and_then(|query| Ok((query.limit()?, query)));
-    let (limit, query) = match asked {
-        Ok(asked) => asked,
+pub fn list(admin: &Admin, query: &Query) -> Reply {
+    let limit = match query.limit() {
+        Ok(limit) => limit,
         Err(refusal) => return *refusal,
     };
     let hub = admin.reloader.reader().load().hub.clone();
