@@ -59,6 +59,7 @@ fn admin() -> Arc<Admin> {
         observers,
         started_ms: 0,
         verbosity: Arc::default(),
+        draining: CancellationToken::new(),
     })
 }
 
