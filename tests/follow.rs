@@ -296,6 +296,8 @@ async fn whoever_is_asked_to_move_does_when_its_turn_is_and_nothing_is_open() {
     let call = gateway.hears().await;
     gateway.says(json!({ "protocol": 3, "payload": { "sessionId": "s1", "user": "alice", "resumeToken": "r1" } })).await;
     gateway.says(json!({ "protocol": 10, "payload": { "delayMs": 50, "canResume": true, "reason": "GOING_AWAY" } })).await;
+    alice.sees("* connected to n1").await;
+    alice.sees("* ready: alice").await;
     alice.sees("* asked to move to another connection in 50 ms: GOING_AWAY").await;
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     gateway.says(json!({ "protocol": 1001, "id": call["id"], "payload": { "ok": true } })).await;

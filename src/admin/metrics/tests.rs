@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::admin::Ready;

@@ -22,7 +22,8 @@ use crate::edge::worker::Worker;
 use crate::table::{Table, live};
 use crate::wire::Codec;
 
-const DRAINS: u32 = 2000;
+/// Drains of every run of the tests; `DRAINS=2000` makes them as many.
+const DRAINS: u32 = 200;
 
 /// What waits on the way to a client. One that does not read lets it fill up.
 const PIPE_BYTES: usize = 4096;
@@ -312,11 +313,12 @@ async fn one(number: u32, ended: &mut BTreeMap<String, u32>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_thousand_drains_answer_every_call_once_keep_every_slot_and_end_in_time() {
+async fn many_drains_answer_every_call_once_keep_every_slot_and_end_in_time() {
     let (began, mut ended) = (Instant::now(), BTreeMap::new());
-    for number in 0..DRAINS {
+    let drains: u32 = std::env::var("DRAINS").ok().and_then(|text| text.parse().ok()).unwrap_or(DRAINS);
+    for number in 0..drains {
         one(number, &mut ended).await;
     }
-    println!("{DRAINS} drains in {:?}; calls ended so: {ended:?}", began.elapsed());
-    assert!(ended["OK"] > DRAINS && ended["SHUTDOWN"] > DRAINS, "{ended:?}");
+    println!("{drains} drains in {:?}; calls ended so: {ended:?}", began.elapsed());
+    assert!(ended["OK"] > drains && ended["SHUTDOWN"] > drains, "{ended:?}");
 }
