@@ -23,7 +23,7 @@ class Person:
 
     async def read(self):
         while True:
-            said = json.loads(await asyncio.wait_for(self.socket.recv(), 30))
+            said = json.loads(await asyncio.wait_for(self.socket.recv(), 120))
             if said.get("protocol") != 6:
                 return said
 
