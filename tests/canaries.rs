@@ -196,18 +196,20 @@ async fn heard_for(patience: Duration, admin: SocketAddr, path: String, token: S
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Says envelopes in protobuf and hears as many answers.
+/// Says envelopes in protobuf, and hears an answer to each.
 async fn speak_binary(edge: SocketAddr, envelopes: &[Envelope<'_>]) {
     let mut request = format!("ws://{edge}/ws").into_client_request().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", "protogate.v1.proto".parse().unwrap());
     let (mut socket, _) = client_async(request, TcpStream::connect(edge).await.unwrap()).await.unwrap();
-    for envelope in envelopes {
+    let hello = timeout(PATIENCE, socket.next()).await.expect("the gateway greets");
+    assert!(matches!(hello, Some(Ok(Message::Binary(_)))), "{hello:?}");
+    for (envelope, id) in envelopes.iter().zip(1..) {
         let mut bytes = Vec::new();
-        Codec::Proto.encode(envelope, &mut bytes);
+        Codec::Proto.encode(&Envelope { id, ..envelope.clone() }, &mut bytes);
         socket.send(Message::binary(bytes)).await.unwrap();
-        _ = timeout(PATIENCE, socket.next()).await.expect("something is answered");
+        let answer = timeout(PATIENCE, socket.next()).await.expect("it answers in time");
+        assert!(matches!(answer, Some(Ok(Message::Binary(_)))), "{answer:?}");
     }
-    _ = timeout(Duration::from_millis(300), socket.next()).await;
 }
 
 async fn say(client: &mut TestClient, message: Value) {
@@ -260,7 +262,7 @@ async fn in_envelopes(aviary: &mut Aviary) {
         say(&mut client, json!({ "protocol": 9101, "id": 9, "payload": wrong })).await;
     }
     say(&mut client, json!({ "protocol": 9101, "id": [key] })).await;
-    let sound = Envelope { protocol: 9101, id: 1, payload: Payload::Proto(b"\x0a\x08harmless"), ..Envelope::default() };
+    let sound = Envelope { protocol: 9101, payload: Payload::Proto(b"\x0a\x08harmless"), ..Envelope::default() };
     let with_key = Envelope { idempotency_key: key.as_str().into(), ..sound.clone() };
     let with_trace = Envelope { traceparent: trace.as_str().into(), ..sound.clone() };
     let with_metadata = Envelope { metadata: vec![("x-canary".into(), metadata.as_str().into())], ..sound };
@@ -285,7 +287,10 @@ async fn in_payloads(aviary: &mut Aviary) {
     }
     // A mail server that does not answer, and a room with a password.
     client.call(1003, json!({ "email": "birdie@example.com" })).await;
-    let room = client.call(2002, json!({ "name": "cage", "password": aviary.secret("room") })).await["payload"]["room"]["id"].clone();
+    let room =
+        client.call(2002, json!({ "name": "cage", "capacity": 4, "password": aviary.secret("room") })).await["payload"]["room"]["id"]
+            .clone();
+    assert!(room.is_string(), "the room is made");
     client.call(2004, json!({ "roomId": room })).await;
     client.call(2003, json!({ "roomId": room, "password": aviary.secret("wrong") })).await;
     client.call(2003, json!({ "roomId": room, "password": aviary.secret("longer").repeat(20) })).await;
@@ -293,7 +298,7 @@ async fn in_payloads(aviary: &mut Aviary) {
     let login = LoginRequest { username: "harmless-binary".into(), password: password.clone(), ..LoginRequest::default() }.encode_to_vec();
     let echo = EchoRequest { text: hidden }.encode_to_vec();
     let broken = [&echo[..], b"\xff\xff\xff"].concat();
-    let envelope = |protocol, payload| Envelope { protocol, id: 1, payload: Payload::Proto(payload), ..Envelope::default() };
+    let envelope = |protocol, payload| Envelope { protocol, payload: Payload::Proto(payload), ..Envelope::default() };
     speak_binary(edge, &[envelope(1001, &login), envelope(9101, &echo), envelope(9101, &broken), envelope(1001, &login[..5])]).await;
 }
 

@@ -136,14 +136,24 @@ fn the_built_in_values_are_those_of_the_code() {
         ("request_bytes_max", "64KiB", "REQUEST_BYTES_MAX: usize = 64 << 10"),
         ("reply_bytes_max", "256KiB", "REPLY_BYTES_MAX: usize = 256 << 10"),
         ("access", "authenticated", "Some(document::Access::Authenticated) | None => Access::Authenticated"),
-        ("log", "{ payload: none, slow: 1s }", "SLOW: Duration = Duration::from_secs(1)"),
-        ("log", "{ payload: none, slow: 1s }", "Some(document::LogPayload::None) | None => LogPayload::None"),
+        ("log", "{ sample: 0%, payload: none, slow: 1s }", "SLOW: Duration = Duration::from_secs(1)"),
+        ("log", "{ sample: 0%, payload: none, slow: 1s }", "Some(document::LogPayload::None) | None => LogPayload::None"),
+        ("log", "{ sample: 0%, payload: none, slow: 1s }", "SAMPLE: u32 = 0"),
         ("reply", "always", "policy.reply.as_ref().is_none_or(|reply| reply.value == document::ReplyMode::Always)"),
         ("forward_token", "false", "policy.forward_token.as_ref().is_some_and(|on| on.value)"),
     ] {
         assert_eq!(table.get(key).map(String::as_str), Some(shown), "{key}");
         assert!(source.contains(written), "the built-in value of `{key}` has changed: mend docs/configuration.md and this list");
     }
+}
+
+#[test]
+fn every_field_of_the_access_log_stands_in_its_document() {
+    let source = read("src/pipeline/access_log.rs");
+    let event = source.split("event!(").nth(1).and_then(|rest| rest.split("\"call\"").next()).expect("the event");
+    let fields = event.lines().filter_map(|line| Some(line.trim().split_once(" = ")?.0.to_owned()));
+    let listed = table(&read("docs/logging.md"), "| field | what it says |").iter().flat_map(|row| quoted(&row[0])).collect();
+    assert_eq!(fields.collect::<BTreeSet<_>>(), listed);
 }
 
 #[test]

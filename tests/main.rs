@@ -100,6 +100,9 @@ mod dying;
 // No secret reaches the log, by whatever way it came.
 mod secrets;
 
+// What the log says of calls, and the book of errors of those that failed.
+mod logging;
+
 // Canaries: secrets by every way there is, and all that the operator can read.
 mod canaries;
 

@@ -1,8 +1,8 @@
 //! What looks like a secret is taken out of a text, whoever put it there.
 //!
-//! Found are tokens (JWTs, or whatever follows `Bearer`), our own API keys and tickets in URLs (`//user:password@host`). It is the last of several
-//! nets: what is known to be secret is hidden by what it is (`proto/redact`), and never comes here. Promises: the time is linear in the
-//! text, what is left is text of no greater length, and JSON remains JSON.
+//! Found are tokens (JWTs, or whatever follows `Bearer`), our own API keys, and names and passwords in URLs (`//user:password@host`); of what
+//! was hidden already the length is. It is the last of several nets: what is known to be secret is hidden by what it is (`proto/redact`).
+//! Promises: the time is linear in the text, what is left is text of no greater length, and JSON remains JSON.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -23,6 +23,8 @@ static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
         r"(?<jwt>eyJ)[A-Za-z0-9_-]{14,}[A-Za-z0-9_.-]*",
         r"(?<key>pgk_)[A-Za-z0-9_-]{8,}",
         r#"(?<url>://)[^/@\s"'\\]+@"#,
+        // What was hidden before, as long as it was.
+        r"(?<hidden>\*{3})\*+",
     ];
     Regex::new(&shapes.join("|")).expect("it is constant, and the tests compile it")
 });
@@ -30,8 +32,12 @@ static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
 /// The text without what looks like a secret.
 pub fn masked(text: &str) -> Cow<'_, str> {
     SECRETS.replace_all(text, |found: &Captures<'_>| {
-        let kind = ["bearer", "jwt", "key", "url"].iter().find_map(|kind| found.name(kind)).map_or("", |kind| kind.as_str());
-        if kind == "://" { "://*@".to_owned() } else { format!("{kind}{MASK}") }
+        let kind = ["bearer", "jwt", "key", "url", "hidden"].iter().find_map(|kind| found.name(kind)).map_or("", |kind| kind.as_str());
+        match kind {
+            "://" => "://*@".to_owned(),
+            MASK => MASK.to_owned(),
+            _ => format!("{kind}{MASK}"),
+        }
     })
 }
 
@@ -70,6 +76,7 @@ mod tests {
             ("protogate.bearer.cGdrX2Np0a".to_owned(), "protogate.bearer.***"),
             ("?auth=bearer%20abcdefgh1".to_owned(), "?auth=bearer%20***"),
             (format!("pgk_ci_{}", "x".repeat(43)), "pgk_***"),
+            ("a password of ******** letters".to_owned(), "a password of *** letters"),
             ("redis://:p4ss@cache:6379/0 and smtp://a:b@mail".to_owned(), "redis://*@cache:6379/0 and smtp://*@mail"),
         ] {
             assert_eq!(masked(&text), left, "{text}");

@@ -1,7 +1,7 @@
 //! What a person is shown of a request or a reply: JSON without what is hidden, and a little of it.
 //!
 //! Hidden are the fields that the route or the descriptor says are, those that hold secrets by their name (`proto/redact`), and in all
-//! texts what looks like a token. Promises: a message that cannot be read, or hidden in, is not shown; what is shown has a bound, and what
+//! texts what looks like a token; how long a hidden text was is not seen either. Promises: a message that cannot be read, or hidden in, is not shown; what is shown has a bound, and what
 //! is missing a mark, so that it may be no whole JSON.
 
 use crate::proto::{self, MessageType, Redact};
