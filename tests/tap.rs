@@ -9,7 +9,6 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::client::TestClient;
-use crate::support::mirror::Mirror;
 use crate::support::{ECHO, TestGateway, operator};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,7 +26,10 @@ impl Watcher {
     }
 
     async fn over(mut stream: TcpStream, gateway: &TestGateway, query: &str) -> Watcher {
-        let head = format!("GET /api/v1/tap{query} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n", gateway.admin_token());
+        let head = format!(
+            "GET /api/v1/tap{query} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+            gateway.admin_token()
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut watcher = Watcher { lines: BufReader::new(stream), status: 0 };
         watcher.status = watcher.line().await.split(' ').nth(1).unwrap().parse().unwrap();
@@ -197,15 +199,12 @@ async fn a_tap_ends_when_its_time_is_over_or_its_operator_leaves_and_there_are_e
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tap_that_is_not_read_loses_calls_says_how_many_and_holds_nobody_up() {
-    let mirror = Mirror::start("mirror").await;
-    let routes =
-        ECHO.replace("{ echo: { builtin: echo } }", &format!("{{ echo: {{ grpc: {{ endpoints: [\"http://{}\"] }} }} }}", mirror.address));
-    let gateway = TestGateway::start(&routes);
+    let gateway = TestGateway::start(ECHO);
     let mut client = TestClient::connect(gateway.edge()).await;
     // The kernel keeps little for it.
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
-    let mut stalled = Watcher::over(socket.connect(gateway.admin()).await.unwrap(), &gateway, "").await;
+    let mut stalled = Watcher::over(socket.connect(gateway.admin()).await.unwrap(), &gateway, "?seconds=600").await;
     let mut seeing = Watcher::open(&gateway, "?user=nobody").await;
     // Each line is some 4 KiB; far more than half a megabyte, with what the kernel holds.
     let (calls, text) = (1500, "x".repeat(1900));

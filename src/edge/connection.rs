@@ -432,9 +432,11 @@ mod tests {
     use super::*;
     use crate::edge::Edge;
     use crate::edge::control::PANIC;
+    use crate::edge::questions::Question;
     use crate::edge::request::Offer;
     use crate::edge::seats::Seats;
     use crate::edge::socket::Stream;
+    use crate::session::connected::Search;
     use crate::table::live;
     use crate::telemetry::labels::Closed;
     use crate::wire::Codec;
@@ -509,6 +511,26 @@ mod tests {
         assert_eq!((observers.edge.closes.of(Closed::Dead), observers.edge.heartbeat.spread().count()), (1, 1));
     }
 
+    #[tokio::test]
+    async fn who_is_asked_says_what_it_is_like_and_is_not_there_any_more_once_it_leaves() {
+        let (mut connection, _client) = by_hand().await;
+        let found = connection.worker.pulse.find(connection.id()).unwrap();
+        let asked = async |connection: &mut Connection| {
+            let (question, mut answers) = Question::to(1, Search::of("127.0.0.1"));
+            assert_eq!(connection.worker.pulse.ask(&[found], &question).len(), 1);
+            drop(question);
+            poll_fn(|cx| Poll::Ready(connection.poll(cx).is_ready())).await;
+            answers.recv().await
+        };
+        let connected = asked(&mut connection).await.unwrap();
+        assert_eq!((connected.id, connected.codec, connected.session), (connection.id(), Codec::Json, None));
+        (0..40).for_each(|_| connection.worker.pulse.beat());
+        let later = asked(&mut connection).await.unwrap();
+        assert_eq!((later.age, later.idle), (Duration::from_secs(10), Duration::from_secs(10)));
+        connection.leave(&End::close(Close::Policy, "enough"));
+        assert!(asked(&mut connection).await.is_none());
+    }
+
     fn future_bytes<F: Future>(_: impl FnOnce(Connection) -> F) -> usize {
         size_of::<F>()
     }
@@ -516,7 +538,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         // With tokio's task around it, the outbox and the socket's registration, this must stay well under 1.5 KiB.
-        assert!(future_bytes(Connection::run) <= 640, "{} bytes", future_bytes(Connection::run));
-        eprintln!("SIZE {}", future_bytes(Connection::run));
+        assert!(future_bytes(Connection::run) <= 496, "{} bytes", future_bytes(Connection::run));
     }
 }

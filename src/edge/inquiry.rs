@@ -23,10 +23,10 @@ use crate::wire::Close;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many are asked together. Each costs its worker a few microseconds, and a batch must not be felt by anybody.
-const BATCH: usize = 256;
+const BATCH: usize = 128;
 
 /// How many are asked at most for one page: a search that finds few goes on with the next page.
-const ASKED_MAX: usize = 64 * BATCH;
+const ASKED_MAX: usize = 128 * BATCH;
 
 /// Batches may take so long together, however many they are.
 const PAGE_PATIENCE: Duration = Duration::from_secs(5);
@@ -171,5 +171,36 @@ impl Conversation {
                 streams: self.streams.known().iter().map(|known| (known.inlet.protocol(), known.id)).collect(),
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Outbox;
+    use crate::table::{Table, live};
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_counted_and_not_waited_for_any_longer() {
+        let (_writer, tables) = live(Arc::new(Table::empty()));
+        let workers = [(); 2].map(|()| Arc::new(Worker::by_hand(tables.clone())));
+        // Nobody polls who has these.
+        let _places: Vec<_> = (1..=2)
+            .zip(&workers)
+            .map(|(id, worker)| worker.pulse.enter(ConnectionId(id), Outbox::new(Arc::clone(&worker.shared.outboxes))))
+            .collect();
+        let inquirer = Inquirer::new(workers.to_vec());
+        let list = || inquirer.list(Search::default(), ConnectionId(0), 10);
+        let is_asked = || workers.iter().any(|worker| worker.pulse.questions().is_any());
+
+        let began = Instant::now();
+        let page = list().await;
+        assert_eq!((page.connections.len(), page.unanswered, page.next), (0, 2, None));
+        assert!(began.elapsed() <= PATIENCE + Duration::from_millis(1) && !is_asked());
+        assert!(inquirer.one(ConnectionId(1)).await.is_none() && inquirer.one(ConnectionId(3)).await.is_none());
+
+        // Who asked gives up.
+        assert!(tokio::time::timeout(PATIENCE / 2, list()).await.is_err());
+        assert!(!is_asked());
     }
 }
