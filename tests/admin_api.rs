@@ -62,6 +62,11 @@ async fn get(gateway: &TestGateway, path: &str) -> Value {
     answer
 }
 
+/// What was found in the files.
+fn codes(check: &Value) -> Vec<&str> {
+    check["diagnostics"].as_array().unwrap().iter().map(|finding| finding["code"].as_str().unwrap()).collect()
+}
+
 /// A line of a policy: value, layer, the file's name and the line.
 fn line(route: &Value, key: &str) -> (String, String, String) {
     let lines = route["policy"].as_array().unwrap();
@@ -166,7 +171,7 @@ async fn what_a_reload_would_change_is_known_before_and_what_it_changed_after() 
 
     gateway.write("routes/routes.yaml", &changed.replace("builtin: echo", "builtin: ecko"));
     let (status, answer) = operator(&gateway, "/api/v1/diff", None).await;
-    assert!(status == 422 && answer["check"]["diagnostics"][0]["code"] == "PG026", "{answer}");
+    assert!(status == 422 && codes(&answer["check"]).contains(&"PG026"), "{answer}");
     let (status, answer) = operator(&gateway, "/api/v1/check", Some("{}")).await;
     assert_eq!((status, &answer["check"]["summary"]["errors"]), (200, &json!(1)), "{answer}");
     assert_eq!(reload(&gateway).await.0, 422);
@@ -176,7 +181,7 @@ async fn what_a_reload_would_change_is_known_before_and_what_it_changed_after() 
     let (operator, start) = (json!("operator"), json!("start"));
     assert_eq!(told, [(&operator, &json!("refused")), (&operator, &json!("swapped")), (&start, &json!("swapped"))]);
     let newest = &reloads["reloads"][0];
-    assert_eq!((&newest["generation"], &newest["check"]["diagnostics"][0]["code"]), (&json!(2), &json!("PG026")));
+    assert!(newest["generation"] == 2 && codes(&newest["check"]).contains(&"PG026"), "{newest}");
     assert!(newest["at_ms"].as_u64().unwrap() > 1_700_000_000_000);
     for _ in 0..40 {
         gateway.gateway().reload();

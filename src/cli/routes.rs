@@ -81,7 +81,10 @@ impl Place {
             Place::Files(plan) => {
                 let search = search.to_lowercase();
                 let all = plan.routes.iter().map(|route| told(plan, route));
-                Ok(all.filter(|route| route.to_string().to_lowercase().contains(&search)).collect())
+                let speaks = |route: &Value| {
+                    route.as_object().is_some_and(|route| route.values().any(|said| cell(said).to_lowercase().contains(&search)))
+                };
+                Ok(all.filter(speaks).collect())
             }
             Place::Gateway(gateway) => {
                 let mut found = Vec::new();

@@ -139,7 +139,7 @@ impl Explained {
 
     fn name(&self, route: &Written) -> String {
         let name = route.lines.iter().find(|row| &*self.keys[row.key as usize] == "name");
-        name.map(|row| self.text(row)).unwrap_or_default()
+        name.map(|row| unquoted(&self.text(row)).to_owned()).unwrap_or_default()
     }
 
     fn lines(&self, route: &Written) -> Vec<Line> {
@@ -181,11 +181,16 @@ impl Explained {
 }
 
 fn changes(before: &[Line], after: &[Line]) -> Vec<ChangedKey> {
-    let values = |lines: &[Line]| lines.iter().map(|line| (line.key.clone(), line.value.clone())).collect::<BTreeMap<_, _>>();
+    // Quotes are a matter of taste.
+    let values = |lines: &[Line]| lines.iter().map(|line| (line.key.clone(), unquoted(&line.value).to_owned())).collect::<BTreeMap<_, _>>();
     let (before, after) = (values(before), values(after));
     let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let changed = keys.into_iter().map(|key| ChangedKey { key: key.clone(), from: before.get(key).cloned(), to: after.get(key).cloned() });
     changed.filter(|key| key.from != key.to).collect()
+}
+
+fn unquoted(text: &str) -> &str {
+    ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(text)
 }
 
 /// A time as people write it: `500ms`, `5m`.
@@ -242,7 +247,7 @@ mod tests {
     #[test]
     fn a_difference_names_what_came_what_went_and_what_means_something_else() {
         let line = |key: &str, value: &str| Line { key: key.to_owned(), value: value.to_owned(), layer: Layer::Route, place: None };
-        let (before, after) = ([line("a", "1"), line("b", "1"), line("c", "1")], [line("a", "1"), line("b", "2"), line("d", "1")]);
+        let (before, after) = ([line("a", "'1'"), line("b", "1"), line("c", "1")], [line("a", "1"), line("b", "2"), line("d", "1")]);
         let changed = |key: &str, from: Option<&str>, to: Option<&str>| ChangedKey {
             key: key.to_owned(),
             from: from.map(str::to_owned),

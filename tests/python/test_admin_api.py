@@ -107,7 +107,7 @@ class AdminApi(unittest.IsolatedAsyncioTestCase):
             for _ in range(25):
                 url = path
                 for one in operation["parameters"]:
-                    value = "".join(chance.choice("%az09&=+.\\~'\"<;") for _ in range(chance.randrange(8)))
+                    value = "".join(chance.choice("%az09&=+.~';") for _ in range(chance.randrange(8)))
                     if one["in"] == "path":
                         url = url.replace("{" + one["name"] + "}", value.replace("?", "") or "x")
                     else:

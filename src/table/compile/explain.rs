@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::routes::{Written, built_in};
 use super::{guards, size, streams};
 use crate::backend::RetryPolicy;
-use crate::config::Document;
 use crate::config::document::{Policy, Route};
 use crate::config::grammar::{Leaves, Read as _, Section as _};
+use crate::config::{Document, Group};
 use crate::diagnostic::{FileId, Sources, Span};
 use crate::proto::Kind;
 use crate::table::explain::{self, BuiltIn, Explained, Layer, Nature, Row, duration};
@@ -18,6 +18,8 @@ pub struct Explaining<'a> {
     sources: &'a Sources,
     /// Files of routes; whatever stands elsewhere is in an overlay.
     files: Vec<FileId>,
+    /// The places of what the defaults of each file say, where that is not routes.yaml.
+    groups: Vec<Vec<Span>>,
     keys: HashMap<Box<str>, u32>,
     routes: Vec<explain::Written>,
 }
@@ -32,14 +34,20 @@ pub struct Noted {
 
 impl<'a> Explaining<'a> {
     pub fn new(document: &'a Document) -> Explaining<'a> {
+        let sources = &document.sources;
         let files = document.groups.iter().map(|group| group.file).collect();
-        Explaining { sources: &document.sources, files, keys: HashMap::new(), routes: Vec::new() }
+        let defaults = |(index, group): (usize, &Group)| match &group.routes.defaults {
+            Some(defaults) if index > 0 => places(defaults, sources),
+            _ => Vec::new(),
+        };
+        let groups = document.groups.iter().enumerate().map(defaults).collect();
+        Explaining { sources, files, groups, keys: HashMap::new(), routes: Vec::new() }
     }
 
-    /// Notes a route. `group` is what the defaults of its file say, where that is not routes.yaml.
-    pub fn route(&mut self, written: &Written<'_>, group: Option<&Policy>, plan: &RoutePlan) {
+    /// Notes a route.
+    pub fn route(&mut self, written: &Written<'_>, plan: &RoutePlan) {
         let own = places(&written.route.policy, self.sources);
-        let group = group.map(|policy| places(policy, self.sources)).unwrap_or_default();
+        let group = &self.groups[written.group];
         let layer = |place: &Span, is_policy: bool, files: &[FileId]| match () {
             () if !files.contains(&place.file) => Layer::Overlay,
             () if !is_policy || own.contains(place) => Layer::Route,

@@ -73,8 +73,8 @@ pub struct Written<'a> {
     pub place: Span,
     pub route: &'a Spanned<Route>,
     pub policy: Policy,
-    /// What the defaults of its file say, where that is not routes.yaml.
-    group: Option<&'a Policy>,
+    /// The index of its group.
+    pub group: usize,
     /// Where it is in the document, `routes.2003`.
     pub path: String,
     /// Another route has the number already: this one is read for what there is to say about it.
@@ -123,7 +123,7 @@ pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> (
         if let Some(plan) = route(&written, scope, &mut routes, report)
             && !written.again
         {
-            explaining.route(&written, written.group, &plan);
+            explaining.route(&written, &plan);
             routes.routes.push(plan);
         }
     }
@@ -145,7 +145,7 @@ fn collect<'a>(document: &'a Document, taken: &mut Taken<'a>, report: &mut Repor
             in_range(group, number, place, &path, report);
             let again = !taken.take(number, place, route.name.as_ref(), &path, report);
             let policy = layers::resolve(&[&below, &route.policy], &path, report);
-            found.push(Written { number, place, route, policy, group: own.map(|own| &own.value), path, again });
+            found.push(Written { number, place, route, policy, group: index, path, again });
         }
     }
     found.sort_by_key(|written| written.number);
