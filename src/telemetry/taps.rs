@@ -309,9 +309,4 @@ mod tests {
         assert_eq!(waiting.await.unwrap(), "line\n");
         assert!(!taps.is_open(), "it was dropped with its task");
     }
-
-    /// How many watch.
-    pub fn watchers(&self) -> usize {
-        0
-    }
 }

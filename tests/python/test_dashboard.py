@@ -358,7 +358,7 @@ class Dashboard(unittest.TestCase):
             browser.click(".connect button")
             browser.shows("Hello", ".journal")
             self.pick("1001", "username")
-            browser.press("player1", Keys.TAB, "correct horse", Keys.ENTER)
+            browser.press("player2", Keys.TAB, "correct horse", Keys.ENTER)
             browser.shows("Connected as", ".who")
             self.pick("2002", "name")
             browser.press("chess", Keys.TAB, Keys.BACKSPACE, "2", Keys.ENTER)

@@ -136,7 +136,7 @@ function one({ main, argument, every }) {
 /** What a caller needs. */
 function whoMay(route) {
   if (route.permissions.length > 0) return chips(route.permissions);
-  return route.access === "anonymous" ? "anybody" : "who has a token";
+  return route.access === "anonymous" ? "anybody" : "any user";
 }
 
 /** A method without its package, which the detail shows. */
