@@ -1,10 +1,12 @@
 """A headless Chromium, and what it noticed: what a page logged, what it asked for, and what its policy forbade."""
 
+import io
 import json
 import shutil
 import tempfile
 import time
 
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
@@ -190,4 +192,6 @@ class Browser:
         return self.run(FAINT)
 
     def picture(self, path):
-        self.driver.save_screenshot(str(path))
+        """A small one: as many colours as a palette holds, the rare ones kept."""
+        shot = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
+        shot.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
