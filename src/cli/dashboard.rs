@@ -17,7 +17,7 @@ const READ_BY: Duration = Duration::from_secs(10);
 ///
 /// The URL holds the operator's token behind its `#`: browsers send that part to nobody, and the page takes it out of the address at once.
 ///
-/// Example: protogate dashboard --open
+/// Example: protogate dashboard
 #[derive(Args)]
 pub struct Dashboard {
     /// Open it in the browser of this desktop, instead.

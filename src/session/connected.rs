@@ -88,22 +88,3 @@ mod tests {
         assert!(!Search::of("alice").finds(None, None, "::1".parse().unwrap()));
     }
 }
-
-/// A gateway that nobody is connected to.
-#[cfg(test)]
-pub struct Nobody;
-
-#[cfg(test)]
-impl Connections for Nobody {
-    fn list(&self, _: Search, _: ConnectionId, _: usize) -> BoxFuture<'_, Page> {
-        Box::pin(std::future::ready(Page::default()))
-    }
-
-    fn one(&self, _: ConnectionId) -> BoxFuture<'_, Option<Connected>> {
-        Box::pin(std::future::ready(None))
-    }
-
-    fn close(&self, _: ConnectionId) -> bool {
-        false
-    }
-}

@@ -1,10 +1,12 @@
 """A headless Chromium, and what it noticed: what a page logged, what it asked for, and what its policy forbade."""
 
+import io
 import json
 import shutil
 import tempfile
 import time
 
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
@@ -190,4 +192,9 @@ class Browser:
         return self.run(FAINT)
 
     def picture(self, path):
-        self.driver.save_screenshot(str(path))
+        """A small one: a palette of the colours that there are most of, and of the others those that are nearest."""
+        shot = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
+        counted = sorted(shot.getcolors(1 << 24), reverse=True)[:256]
+        palette = Image.new("P", (1, 1))
+        palette.putpalette([part for _, color in counted for part in color])
+        shot.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)

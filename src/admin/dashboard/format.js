@@ -83,7 +83,9 @@ export function clock(ms) {
 
 /** How long ago. @param {number} [ms] since the epoch */
 export function ago(ms) {
-  return isKnown(ms) && ms > 0 ? `${duration(Math.max(0, Date.now() - ms) / 1000)} ago` : NOTHING;
+  if (!isKnown(ms) || ms === 0) return NOTHING;
+  const seconds = (Date.now() - ms) / 1000;
+  return seconds < 1 ? "just now" : `${duration(seconds)} ago`;
 }
 
 /** @param {unknown} value anything that there may not be */

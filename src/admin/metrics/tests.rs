@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +23,8 @@ use crate::reflection::Drift;
 use crate::reload::{Inputs, Origin, Reloader, check};
 use crate::services::builtins_in_memory;
 use crate::services::notify::sender::Sender;
-use crate::session::connected::Nobody;
-use crate::session::{Budget, Identity, Sessions};
+use crate::session::connected::{Connected, Page, Search};
+use crate::session::{Budget, Connections, Identity, Sessions};
 use crate::table::compile::Context;
 use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
@@ -32,6 +33,23 @@ use crate::wire::{Codec, Envelope, Payload};
 
 /// In every text that is chosen.
 const MARK: &str = "zq7x";
+
+/// No connections.
+struct Nobody;
+
+impl Connections for Nobody {
+    fn list(&self, _: Search, _: ConnectionId, _: usize) -> BoxFuture<'_, Page> {
+        Box::pin(async { Page::default() })
+    }
+
+    fn one(&self, _: ConnectionId) -> BoxFuture<'_, Option<Connected>> {
+        Box::pin(async { None })
+    }
+
+    fn close(&self, _: ConnectionId) -> bool {
+        false
+    }
+}
 
 /// The gateway's own side of the shipped routes, without sockets.
 fn admin() -> Arc<Admin> {
@@ -52,11 +70,11 @@ fn admin() -> Arc<Admin> {
         ready: Ready::default(),
         notify: Sender::to(&builtins),
         drift: Drift::default(),
-        edge: ([127, 0, 0, 1], 0).into(),
+        edge: ([127, 0, 0, 1], 7080).into(),
         connections: Box::new(|| 0),
+        connected: Arc::new(Nobody),
         anonymous: Box::new(|| 0),
         outboxes: Arc::new(Budget::new(1000, 1000)),
-        connected: Arc::new(Nobody),
         observers,
         started_ms: 0,
         verbosity: Arc::default(),

@@ -28,6 +28,8 @@ class Playground {
   #log = journal();
   /** @type {Client | null} */
   #client = null;
+  /** When it is known where the edge is. @type {Promise<void> | undefined} */
+  #placed;
   /** Topics that are heard. @type {Set<string>} */
   #topics = new Set();
   #request = new Request({ routes: () => this.#catalogue.routes, chosen: () => this.#mark(), sent: (json) => this.#send(json) });
@@ -63,12 +65,12 @@ class Playground {
   async shown(argument) {
     this.#log.toEnd();
     if (argument) this.#request.choose(Number.parseInt(argument, 10));
-    await Promise.all([this.#catalogue.load(), this.#place()]);
+    this.#placed ??= this.#place();
+    await Promise.all([this.#catalogue.load(), this.#placed]);
   }
 
   /** Where the edge is, as seen from here. */
   async #place() {
-    if (this.#url.value) return;
     const edge = await get("/api/v1/edge").catch(() => ({ port: 7080, path: "/ws", tls: false }));
     this.#url.value ||= `${edge.tls ? "wss" : "ws"}://${location.hostname}:${edge.port}${edge.path}`;
     const isStranger = edge.origins?.length > 0 && !edge.origins.includes(location.origin);
@@ -92,14 +94,18 @@ class Playground {
 
   // The connection.
 
-  #toggle(event) {
+  async #toggle(event) {
     event.preventDefault();
+    await this.#placed;
     if (this.#client) {
       this.#client.close();
       return;
     }
+    const url = this.#url.value.trim();
     try {
-      this.#client = new Client(this.#url.value.trim(), {
+      // A browser would take another URL for one of this page's own place.
+      if (!/^wss?:\/\//.test(url)) throw new SyntaxError();
+      this.#client = new Client(url, {
         opened: () => this.#mark(),
         said: (envelope) => this.#said(envelope),
         heard: (envelope, call) => this.#hear(envelope, call),

@@ -88,7 +88,8 @@ function one({ main, argument, every }) {
   const head = el("div");
   const policy = table({
     caption: "Policy",
-    key: (entry) => entry.key,
+    // The items of a list have one key.
+    key: (entry) => `${entry.key} ${entry.value}`,
     columns: [
       { name: "Key", head: true, cell: (entry) => el("code", {}, entry.key) },
       { name: "Value", wide: true, cell: (entry) => el("code", {}, entry.value) },
@@ -135,7 +136,7 @@ function one({ main, argument, every }) {
 /** What a caller needs. */
 function whoMay(route) {
   if (route.permissions.length > 0) return chips(route.permissions);
-  return route.access === "anonymous" ? "anybody" : "who has a token";
+  return route.access === "anonymous" ? "anybody" : "any user";
 }
 
 /** A method without its package, which the detail shows. */
