@@ -49,7 +49,7 @@ fn in_full(table: &Table, route: &Route) -> Value {
 
 fn shown(route: &Route) -> Value {
     let path = route.method.path.as_str();
-    let (calls, failures) = route.counters.calls();
+    let counted = route.counters.sum();
     json!({
         "number": route.number.0,
         "name": *route.name,
@@ -60,9 +60,9 @@ fn shown(route: &Route) -> Value {
         "access": route.access.name(),
         "permissions": route.permissions.iter().map(|(_, name)| &**name).collect::<Vec<_>>(),
         "limits": route.limits.iter().map(|used| &*used.limiter.spec().name).collect::<Vec<_>>(),
-        "calls": calls,
-        "failures": failures,
-        "latency": latency(&route.counters.took.spread()),
+        "calls": counted.calls(),
+        "failures": counted.failures(),
+        "latency": latency(&counted.took),
         "backends": route.target.backends().iter().map(|backend| &**backend.name()).collect::<Vec<_>>(),
     })
 }

@@ -28,9 +28,9 @@ const SLACK: Duration = Duration::from_secs(5);
 
 /// `GET /api/v1/tap?route=&user=&seconds=`
 pub fn open(admin: &Admin, request: &Request<Incoming>, query: &Query, audit: &Audit) -> Reply {
-    let said = |name| query.text(name).filter(|text| !text.is_empty());
-    let filter = Filter { route: said("route").map(Wanted::said), user: said("user").map(str::to_owned) };
-    audit.what(format!("calls of route {}, of user {}", said("route").unwrap_or("any"), said("user").unwrap_or("any")));
+    let asked = |name| query.text(name).filter(|text| !text.is_empty());
+    let filter = Filter { route: asked("route").map(Wanted::said), user: asked("user").map(str::to_owned) };
+    audit.what(format!("calls of route {}, of user {}", asked("route").unwrap_or("any"), asked("user").unwrap_or("any")));
     let seconds = match query.value("seconds") {
         Ok(None) => Duration::from_secs(SECONDS),
         Ok(Some(seconds @ 1..=SECONDS_MAX)) => Duration::from_secs(seconds),
