@@ -295,7 +295,7 @@ async fn in_payloads(aviary: &mut Aviary) {
     client.call(2003, json!({ "roomId": room, "password": aviary.secret("wrong") })).await;
     client.call(2003, json!({ "roomId": room, "password": aviary.secret("longer").repeat(20) })).await;
 
-    let login = LoginRequest { username: "harmless-binary".into(), password: password.clone(), ..LoginRequest::default() }.encode_to_vec();
+    let login = LoginRequest { username: "harmless-binary".into(), password: password.clone() }.encode_to_vec();
     let echo = EchoRequest { text: hidden }.encode_to_vec();
     let broken = [&echo[..], b"\xff\xff\xff"].concat();
     let envelope = |protocol, payload| Envelope { protocol, payload: Payload::Proto(payload), ..Envelope::default() };

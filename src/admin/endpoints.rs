@@ -14,8 +14,8 @@ use super::audit::Audit;
 use super::query::{Query, unescaped};
 use super::shape::Shape;
 use super::{
-    Admin, Reply, backends, connections, dashboard, descriptors, drain, error, errors, health, is_json, is_operator, kick, limits, log, messages,
-    metrics, notify, openapi, pushes, reloads, routes, sessions, statistics, tap, templates, topics,
+    Admin, Reply, backends, connections, dashboard, descriptors, drain, error, errors, health, is_json, is_operator, kick, limits, log,
+    messages, metrics, notify, openapi, pushes, reloads, routes, sessions, statistics, tap, templates, topics,
 };
 use crate::accept::Peer;
 

@@ -13,8 +13,8 @@ use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
-use super::life::Life;
 use super::audit::Audit;
+use super::life::Life;
 use super::query::Query;
 use super::{Admin, Reply, error};
 use crate::telemetry::taps::{Filter, TAPS_MAX, Tap, Wanted};

@@ -2,13 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::admin_client::{AdminClient, Door};
-use super::{Exit, UNREADABLE};
+use super::{Exit, UNREADABLE, wait};
 
 /// How long a browser may take to read the page that leads it on.
 const READ_BY: Duration = Duration::from_secs(10);
@@ -58,7 +57,7 @@ fn open(url: &str) -> Result<(), Exit> {
     let quiet = |command: &mut Command| command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let opened = quiet(Command::new(program).arg(folder.join("dashboard.html")));
     if opened.as_ref().is_ok_and(|status| status.success()) {
-        thread::sleep(READ_BY);
+        wait(READ_BY);
     }
     // What is left behind if this fails is ours alone to read.
     _ = std::fs::remove_dir_all(&folder);

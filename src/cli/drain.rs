@@ -1,14 +1,14 @@
 //! `protogate drain`: have every client of the running gateway move, and wait until it has ended.
 
 use std::io::{self, Write as _};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::admin_client::{AdminClient, Door};
-use super::{Exit, UNREACHABLE};
+use super::{Exit, UNREACHABLE, wait};
 use crate::gateway::draining::TIME_MAX;
 
 /// How often it is looked.
@@ -45,7 +45,7 @@ impl Drain {
             if began.elapsed() > TIME_MAX + ANSWER_PATIENCE {
                 return Err(Exit::new(UNREACHABLE, format!("error: the gateway has not ended in {} s", TIME_MAX.as_secs())));
             }
-            sleep(EVERY);
+            wait(EVERY);
             // No answer is an end; one of a process that does not drain is its successor's.
             state = client.get_within("/api/v1/drain", ANSWER_PATIENCE).ok().filter(|state| state["draining"] == true);
         }

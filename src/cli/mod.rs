@@ -38,6 +38,7 @@ mod typing;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -171,6 +172,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn environment(name: &str) -> Result<Environment, String> {
     let found = Environment::ALL.into_iter().find(|environment| environment.name() == name);
     found.ok_or_else(|| format!("there is {}", Environment::ALL.map(Environment::name).join(", ")))
+}
+
+/// Lets time pass, in a command that has nothing else to do meanwhile.
+fn wait(time: Duration) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime for one wait");
+    runtime.block_on(tokio::time::sleep(time));
 }
 
 /// What somebody else wrote, for a terminal: control characters but the end of a line are shown, not obeyed.

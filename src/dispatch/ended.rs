@@ -21,8 +21,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::caught;
 pub(super) use self::traced::Traced;
+use super::caught;
 use super::mailbox::Mailbox;
 use crate::backend::{Backend, Journey};
 use crate::failure::{Failure, Reason};

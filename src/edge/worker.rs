@@ -95,9 +95,12 @@ impl Worker {
     /// A worker without a thread, for tests.
     #[cfg(test)]
     pub fn by_hand(tables: TableReader) -> Worker {
+        // Compiled once: some tests make thousands of workers.
+        static OWN: std::sync::LazyLock<Arc<OwnMessages>> =
+            std::sync::LazyLock::new(|| Arc::new(OwnMessages::new(&crate::proto::Pool::own())));
         let shared = Shared {
             outboxes: Arc::new(Budget::new(1 << 20, 1 << 20)),
-            own: Arc::new(OwnMessages::new(&crate::proto::Pool::own())),
+            own: Arc::clone(&OWN),
             admin: 0,
             node: String::new(),
             held: Arc::default(),

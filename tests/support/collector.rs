@@ -28,9 +28,12 @@ pub struct Collector {
     task: JoinHandle<()>,
 }
 
+/// Names and values, as they came.
+type Headers = Vec<(String, String)>;
+
 #[derive(Default)]
 struct Heard {
-    requests: Mutex<Vec<(Vec<(String, String)>, ExportTraceServiceRequest)>>,
+    requests: Mutex<Vec<(Headers, ExportTraceServiceRequest)>>,
     /// How many requests are still refused.
     refusing: AtomicUsize,
 }

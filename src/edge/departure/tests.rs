@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Instant;
 
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -314,11 +313,11 @@ async fn one(number: u32, ended: &mut BTreeMap<String, u32>) {
 
 #[tokio::test(start_paused = true)]
 async fn many_drains_answer_every_call_once_keep_every_slot_and_end_in_time() {
-    let (began, mut ended) = (Instant::now(), BTreeMap::new());
+    let mut ended = BTreeMap::new();
     let drains: u32 = std::env::var("DRAINS").ok().and_then(|text| text.parse().ok()).unwrap_or(DRAINS);
     for number in 0..drains {
         one(number, &mut ended).await;
     }
-    println!("{drains} drains in {:?}; calls ended so: {ended:?}", began.elapsed());
+    println!("calls of {drains} drains ended so: {ended:?}");
     assert!(ended["OK"] > drains && ended["SHUTDOWN"] > drains, "{ended:?}");
 }
