@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use clap::Args;
@@ -58,7 +57,8 @@ fn open(url: &str) -> Result<(), Exit> {
     let quiet = |command: &mut Command| command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let opened = quiet(Command::new(program).arg(folder.join("dashboard.html")));
     if opened.as_ref().is_ok_and(|status| status.success()) {
-        thread::sleep(READ_BY);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime for one wait");
+        runtime.block_on(async { tokio::time::sleep(READ_BY).await });
     }
     // What is left behind if this fails is ours alone to read.
     _ = std::fs::remove_dir_all(&folder);
