@@ -128,6 +128,7 @@ fn built_in_values(shortcuts: bool) -> BuiltIn {
             ("validate", text("true")),
             ("forward_token", text("false")),
             ("expose_errors", shortcuts.to_string()),
+            ("log.sample", text("0%")),
             ("log.payload", text("none")),
             ("log.slow", duration(built_in::SLOW)),
         ],
@@ -177,8 +178,8 @@ mod tests {
                 flatten(key, &serde_yaml::from_str(value).expect("it is YAML"), &mut listed);
             }
         }
-        // What the method says.
-        listed.remove("idempotent");
+        // What the method says, and what the process does.
+        ["idempotent", "trace"].map(|elsewhere| listed.remove(elsewhere));
         let BuiltIn { always, calls, streams, repeated, guards: _ } = built_in_values(true);
         let backoff_max = ("retry.backoff.max", duration(RetryPolicy::default().backoff_max));
         let told = always.into_iter().chain(calls).chain(streams).chain(repeated).chain([backoff_max]);
