@@ -177,7 +177,8 @@ fn environment(name: &str) -> Result<Environment, String> {
 /// Lets time pass, in a command that has nothing else to do meanwhile.
 fn wait(time: Duration) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime for one wait");
-    runtime.block_on(tokio::time::sleep(time));
+    // Made inside: a timer belongs to a runtime.
+    runtime.block_on(async { tokio::time::sleep(time).await });
 }
 
 /// What somebody else wrote, for a terminal: control characters but the end of a line are shown, not obeyed.
