@@ -2,6 +2,11 @@
 //!
 //! Promises: the private cause never reaches a client; a gateway's failure has a [`Reason`], and with it one code and one stable token.
 //! How a failure looks on the wire is `wire/status.rs`.
+//!
+//! - `code`, `reason`: what it is called, to programs
+
+mod code;
+mod reason;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,80 +15,17 @@ use std::time::Duration;
 
 use prost_types::Any;
 
+pub use code::Code;
+pub use reason::Reason;
+
 /// The result of anything that is part of a call.
 pub type Result<T> = std::result::Result<T, Failure>;
-
-/// google.rpc.Code.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u32)]
-pub enum Code {
-    Ok = 0,
-    Cancelled = 1,
-    Unknown = 2,
-    InvalidArgument = 3,
-    DeadlineExceeded = 4,
-    NotFound = 5,
-    AlreadyExists = 6,
-    PermissionDenied = 7,
-    ResourceExhausted = 8,
-    FailedPrecondition = 9,
-    Aborted = 10,
-    OutOfRange = 11,
-    Unimplemented = 12,
-    Internal = 13,
-    Unavailable = 14,
-    DataLoss = 15,
-    Unauthenticated = 16,
-}
 
 /// Who said no.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Source {
     Gateway,
     Backend,
-}
-
-/// Every way in which the gateway itself refuses or fails a call. Each has one code and one token that clients may rely on.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Reason {
-    InvalidMessage,
-    ValidationFailed,
-    UnknownProtocol,
-    Unauthenticated,
-    InvalidToken,
-    PermissionDenied,
-    GuardDenied,
-    GuardUnavailable,
-    RateLimited,
-    TooLarge,
-    ReplyTooLarge,
-    TooManyCalls,
-    TooManyStreams,
-    CreditOverrun,
-    StreamIdle,
-    StreamTooOld,
-    MetadataRefused,
-    IdentityType,
-    DeadlineExceeded,
-    Unavailable,
-    Overloaded,
-    Cancelled,
-    EffectFailed,
-    SessionLimit,
-    ResumeFailed,
-    SessionReplaced,
-    Revoked,
-    Expired,
-    Shutdown,
-    ConnectionClosed,
-    UnknownTopic,
-    WrongTopic,
-    TooManyTopics,
-    UnknownPush,
-    InvalidPayload,
-    NoTarget,
-    BadReply,
-    Internal,
 }
 
 /// How far a call came before it failed. It decides whether another attempt could repeat an effect.
@@ -125,64 +67,6 @@ struct Inner {
     limit: Option<Arc<str>>,
 }
 
-// === impl Code ===
-
-impl Code {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Code; 17] = [
-        Code::Ok,
-        Code::Cancelled,
-        Code::Unknown,
-        Code::InvalidArgument,
-        Code::DeadlineExceeded,
-        Code::NotFound,
-        Code::AlreadyExists,
-        Code::PermissionDenied,
-        Code::ResourceExhausted,
-        Code::FailedPrecondition,
-        Code::Aborted,
-        Code::OutOfRange,
-        Code::Unimplemented,
-        Code::Internal,
-        Code::Unavailable,
-        Code::DataLoss,
-        Code::Unauthenticated,
-    ];
-
-    /// The code's number as gRPC sends it; a number nobody defined is `Unknown`, as the gRPC specification says.
-    pub fn from_number(number: u32) -> Code {
-        Code::ALL.get(number as usize).copied().unwrap_or(Code::Unknown)
-    }
-
-    /// The number on the wire.
-    pub fn number(self) -> u32 {
-        self as u32
-    }
-
-    /// The name in google.rpc.Code, which is also the reason of a backend's failure that states none.
-    pub fn name(self) -> &'static str {
-        match self {
-            Code::Ok => "OK",
-            Code::Cancelled => "CANCELLED",
-            Code::Unknown => "UNKNOWN",
-            Code::InvalidArgument => "INVALID_ARGUMENT",
-            Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            Code::NotFound => "NOT_FOUND",
-            Code::AlreadyExists => "ALREADY_EXISTS",
-            Code::PermissionDenied => "PERMISSION_DENIED",
-            Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-            Code::FailedPrecondition => "FAILED_PRECONDITION",
-            Code::Aborted => "ABORTED",
-            Code::OutOfRange => "OUT_OF_RANGE",
-            Code::Unimplemented => "UNIMPLEMENTED",
-            Code::Internal => "INTERNAL",
-            Code::Unavailable => "UNAVAILABLE",
-            Code::DataLoss => "DATA_LOSS",
-            Code::Unauthenticated => "UNAUTHENTICATED",
-        }
-    }
-}
-
 // === impl Source ===
 
 impl Source {
@@ -191,96 +75,6 @@ impl Source {
         match self {
             Source::Gateway => "gateway",
             Source::Backend => "backend",
-        }
-    }
-}
-
-// === impl Reason ===
-
-impl Reason {
-    /// All of them, in the order in which they are declared.
-    pub const ALL: [Reason; 38] = [
-        Reason::InvalidMessage,
-        Reason::ValidationFailed,
-        Reason::UnknownProtocol,
-        Reason::Unauthenticated,
-        Reason::InvalidToken,
-        Reason::PermissionDenied,
-        Reason::GuardDenied,
-        Reason::GuardUnavailable,
-        Reason::RateLimited,
-        Reason::TooLarge,
-        Reason::ReplyTooLarge,
-        Reason::TooManyCalls,
-        Reason::TooManyStreams,
-        Reason::CreditOverrun,
-        Reason::StreamIdle,
-        Reason::StreamTooOld,
-        Reason::MetadataRefused,
-        Reason::IdentityType,
-        Reason::DeadlineExceeded,
-        Reason::Unavailable,
-        Reason::Overloaded,
-        Reason::Cancelled,
-        Reason::EffectFailed,
-        Reason::SessionLimit,
-        Reason::ResumeFailed,
-        Reason::SessionReplaced,
-        Reason::Revoked,
-        Reason::Expired,
-        Reason::Shutdown,
-        Reason::ConnectionClosed,
-        Reason::UnknownTopic,
-        Reason::WrongTopic,
-        Reason::TooManyTopics,
-        Reason::UnknownPush,
-        Reason::InvalidPayload,
-        Reason::NoTarget,
-        Reason::BadReply,
-        Reason::Internal,
-    ];
-
-    /// The code and the stable token, in one table.
-    pub fn parts(self) -> (Code, &'static str) {
-        match self {
-            Reason::InvalidMessage => (Code::InvalidArgument, "INVALID_MESSAGE"),
-            Reason::ValidationFailed => (Code::InvalidArgument, "VALIDATION_FAILED"),
-            Reason::UnknownProtocol => (Code::Unimplemented, "UNKNOWN_PROTOCOL"),
-            Reason::Unauthenticated => (Code::Unauthenticated, "UNAUTHENTICATED"),
-            Reason::InvalidToken => (Code::Unauthenticated, "INVALID_TOKEN"),
-            Reason::PermissionDenied => (Code::PermissionDenied, "PERMISSION_DENIED"),
-            Reason::GuardDenied => (Code::PermissionDenied, "GUARD_DENIED"),
-            Reason::GuardUnavailable => (Code::Unavailable, "GUARD_UNAVAILABLE"),
-            Reason::RateLimited => (Code::ResourceExhausted, "RATE_LIMITED"),
-            Reason::TooLarge => (Code::ResourceExhausted, "TOO_LARGE"),
-            Reason::ReplyTooLarge => (Code::ResourceExhausted, "REPLY_TOO_LARGE"),
-            Reason::TooManyCalls => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
-            Reason::TooManyStreams => (Code::ResourceExhausted, "TOO_MANY_STREAMS"),
-            Reason::CreditOverrun => (Code::ResourceExhausted, "CREDIT_OVERRUN"),
-            Reason::StreamIdle => (Code::DeadlineExceeded, "STREAM_IDLE"),
-            Reason::StreamTooOld => (Code::DeadlineExceeded, "STREAM_TOO_OLD"),
-            Reason::MetadataRefused => (Code::InvalidArgument, "METADATA_REFUSED"),
-            Reason::IdentityType => (Code::FailedPrecondition, "IDENTITY_TYPE"),
-            Reason::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
-            Reason::Unavailable => (Code::Unavailable, "UNAVAILABLE"),
-            Reason::Overloaded => (Code::Unavailable, "OVERLOADED"),
-            Reason::Cancelled => (Code::Cancelled, "CANCELLED"),
-            Reason::EffectFailed => (Code::Unavailable, "EFFECT_FAILED"),
-            Reason::SessionLimit => (Code::ResourceExhausted, "SESSION_LIMIT"),
-            Reason::ResumeFailed => (Code::NotFound, "RESUME_FAILED"),
-            Reason::SessionReplaced => (Code::Aborted, "SESSION_REPLACED"),
-            Reason::Revoked => (Code::Aborted, "REVOKED"),
-            Reason::Expired => (Code::Aborted, "EXPIRED"),
-            Reason::Shutdown => (Code::Aborted, "SHUTDOWN"),
-            Reason::ConnectionClosed => (Code::Aborted, "CONNECTION_CLOSED"),
-            Reason::UnknownTopic => (Code::NotFound, "UNKNOWN_TOPIC"),
-            Reason::WrongTopic => (Code::InvalidArgument, "WRONG_TOPIC"),
-            Reason::TooManyTopics => (Code::ResourceExhausted, "TOO_MANY_TOPICS"),
-            Reason::UnknownPush => (Code::InvalidArgument, "UNKNOWN_PUSH"),
-            Reason::InvalidPayload => (Code::InvalidArgument, "INVALID_PAYLOAD"),
-            Reason::NoTarget => (Code::InvalidArgument, "NO_TARGET"),
-            Reason::BadReply => (Code::Internal, "BAD_REPLY"),
-            Reason::Internal => (Code::Internal, "INTERNAL"),
         }
     }
 }

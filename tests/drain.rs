@@ -88,7 +88,7 @@ async fn the_operator_asks_for_it_and_waits() {
     let (told, complaint) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     assert!(status.success() && told.contains("draining: 3 connections\n") && told.contains("ended after "), "{told}{complaint}");
     let log = ends(process).await;
-    assert_eq!(log.matches("the operator asked the gateway to drain").count(), 1, "{log}");
+    assert_eq!(log.matches(r#"action="/api/v1/drain" outcome="done""#).count(), 1, "{log}");
 }
 
 #[tokio::test]
