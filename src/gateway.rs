@@ -47,9 +47,9 @@ use crate::services::pusher::Pusher;
 use crate::session::revocation::Revocation;
 use crate::session::{Node, PATIENCE, Sessions};
 use crate::store::{self, StoreError};
-use crate::table::TableReader;
 use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
+use crate::table::{Fixed, TableReader};
 use crate::telemetry::log::{Format, Log};
 use crate::telemetry::observers::Observers;
 use crate::telemetry::verbosity::Verbosity;
@@ -163,7 +163,7 @@ impl Gateway {
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
         let log = match options.own_log {
-            true => Some(install_log(&reader)?),
+            true => Some(install_log(reloader.fixed(), &reader)?),
             false => None,
         };
         log_findings(&checked);
@@ -372,7 +372,7 @@ async fn follow_log_settings(log: Option<Log>, reader: TableReader, verbosity: A
             _ = tick.tick() => {}
         }
         let live = reader.load();
-        log.set_level(verbosity.said(live.generation).unwrap_or(live.settings.log.level).into());
+        log.set_level(verbosity.said(live.generation).unwrap_or(live.settings.log_level).into());
     }
 }
 
@@ -381,10 +381,9 @@ async fn export_spans(observers: Arc<Observers>, stopping: impl Future<Output = 
     observers.tracer.export(stopping).await;
 }
 
-fn install_log(reader: &TableReader) -> Result<Log, StartError> {
-    let settings = reader.load().settings.log;
-    let format = if settings.json { Format::Json } else { Format::Human };
-    Log::install(format, settings.level.into())
+fn install_log(fixed: &Fixed, reader: &TableReader) -> Result<Log, StartError> {
+    let format = if fixed.log_json { Format::Json } else { Format::Human };
+    Log::install(format, reader.load().settings.log_level.into())
         .map_err(|error| StartError::Io { what: "the log cannot be installed".to_owned(), error: io::Error::other(error) })
 }
 

@@ -190,6 +190,7 @@ impl Case {
                 admin_token: None,
                 store: StoreSpec::Embedded,
                 push: None,
+                log_json: false,
             });
         } else {
             assert!(word.is_empty() || word.starts_with("//"), "{}: `{word}` is not understood", self.path.display());

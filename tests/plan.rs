@@ -251,7 +251,7 @@ fn endpoints_and_routes_say_how_calls_are_shared() {
 fn the_process_is_what_gateway_yaml_says() {
     let plan = plan(Environment::Development, &[]);
     assert_eq!((plan.fixed.listen.port(), plan.fixed.admin.port(), plan.fixed.workers), (7080, 7081, 2));
-    assert!(plan.settings.log.json && plan.settings.log.level == tracing::Level::DEBUG && !plan.settings.watch);
+    assert!(plan.fixed.log_json && plan.settings.log_level == tracing::Level::DEBUG && !plan.settings.watch);
     assert_eq!((plan.settings.message_bytes_max, plan.settings.connections_max), (256 << 10, 20_000));
 }
 

@@ -22,7 +22,7 @@ struct Wanted {
 pub fn show(admin: &Admin) -> Reply {
     let live = admin.reloader.reader().load();
     let said = admin.verbosity.said(live.generation);
-    let configured = live.settings.log.level;
+    let configured = live.settings.log_level;
     let shown = json!({
         "level": name(said.unwrap_or(configured)),
         "configured": name(configured),

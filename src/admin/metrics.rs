@@ -127,6 +127,7 @@ impl Scrape {
     fn edge(&self, writer: &mut Writer<'_>) -> fmt::Result {
         let (admin, counters) = (&self.admin, &self.admin.observers.edge);
         writer.gauge(CONNECTIONS, (admin.connections)().into())?;
+        writer.gauge(CONNECTIONS_MAX, self.live.settings.connections_max.into())?;
         writer.gauge(CONNECTIONS_ANONYMOUS, (admin.anonymous)().into())?;
         writer.count(ACCEPTS, counters.accepts.get())?;
         writer.counts(REFUSALS, counters.refusals.all())?;

@@ -182,9 +182,8 @@ impl Alone {
         let pools = Pools::default();
         let mut checked = reload::check(&inputs, None, &pools);
         let Some(plan) = checked.plan.take() else { return Err(refused(StartError::Configuration(Box::new(checked)))) };
-        let log = plan.settings.log;
-        Log::install(if log.json { Format::Json } else { Format::Human }, log.level.into())
-            .map_err(cannot("the log cannot be installed"))?;
+        let (json, level) = (plan.fixed.log_json, plan.settings.log_level);
+        Log::install(if json { Format::Json } else { Format::Human }, level.into()).map_err(cannot("the log cannot be installed"))?;
         log_findings(&checked);
 
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();

@@ -58,7 +58,8 @@ pub struct Settings {
     pub accounts: Arc<auth::Settings>,
     /// Development shortcuts are in force: every listener is on loopback and nothing here is production.
     pub shortcuts: bool,
-    pub log: LogSettings,
+    /// The least important line that is written.
+    pub log_level: tracing::Level,
     /// Where spans are exported to; nothing: nowhere.
     pub otlp: Option<Arc<Collector>>,
     pub watch: bool,
@@ -78,13 +79,6 @@ pub struct DrainSettings {
     pub over: Duration,
 }
 
-/// How log lines look and which are written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct LogSettings {
-    pub json: bool,
-    pub level: tracing::Level,
-}
-
 /// What only a restart changes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fixed {
@@ -97,6 +91,8 @@ pub struct Fixed {
     pub store: StoreSpec,
     /// Where services push from outside; nothing: nowhere.
     pub push: Option<PushSide>,
+    /// Log lines are JSON.
+    pub log_json: bool,
 }
 
 /// The listener of the PushService.
@@ -150,7 +146,7 @@ impl Default for Settings {
             jwks: NO_KEYS.into(),
             accounts: Arc::default(),
             shortcuts: false,
-            log: LogSettings { json: false, level: tracing::Level::INFO },
+            log_level: tracing::Level::INFO,
             otlp: None,
             watch: false,
             debounce: Duration::from_millis(500),

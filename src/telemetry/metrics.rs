@@ -69,7 +69,9 @@ metrics! {
     GUARD_MISSES = Counter("protogate_guard_misses_total", "guard");
     /// Sockets that are connected, handshakes included.
     CONNECTIONS = Gauge("protogate_connections");
-    /// Those of them whose clients have not said who they are.
+    /// How many there may be: `connections.max`.
+    CONNECTIONS_MAX = Gauge("protogate_connections_max");
+    /// Those of the sockets whose clients have not said who they are.
     CONNECTIONS_ANONYMOUS = Gauge("protogate_connections_anonymous");
     /// Sockets that were accepted, whatever became of them.
     ACCEPTS = Counter("protogate_accepts_total");

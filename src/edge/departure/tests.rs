@@ -21,8 +21,8 @@ use crate::edge::worker::Worker;
 use crate::table::{Table, live};
 use crate::wire::Codec;
 
-/// Drains of every run of the tests; `DRAINS=2000` makes them as many.
-const DRAINS: u32 = 200;
+/// Drains of every run of the tests; `DRAINS` makes them more or fewer.
+const DRAINS: u32 = 2_000;
 
 /// What waits on the way to a client. One that does not read lets it fill up.
 const PIPE_BYTES: usize = 4096;

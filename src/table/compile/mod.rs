@@ -4,7 +4,7 @@
 //! report holds every independent error. Nothing here opens a socket or starts a task: this is what `check` runs.
 //!
 //! - `process`: `gateway.yaml`: addresses, bounds, `issuers` for whose tokens are believed, `stores` for what outlives the process,
-//!   `push` for where services push, `certificate` for what a listener shows
+//!   `push` for where services push, `certificate` for what a listener shows; `restart` for what a reload cannot change
 //! - `names`: what is declared, once each, and whether anybody uses it
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `descriptors`: where message types come from, and which of them are asked of backends
@@ -36,6 +36,7 @@ mod process;
 mod push;
 mod pushes;
 mod request;
+mod restart;
 mod retry;
 mod roles;
 mod routes;
@@ -95,7 +96,7 @@ pub fn compile(
     let pool = descriptors::pool(document, files, pools, report);
     let process = process::compile(document, files, context, running, report);
     if let Some(running) = running {
-        process::needs_restart(document, &process, running, report);
+        restart::needs_restart(document, &process, running, report);
     }
 
     let backends = backends::compile(document, files, report);

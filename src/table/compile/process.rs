@@ -14,7 +14,7 @@ use crate::files::Files;
 use crate::pipeline::signer::Signer;
 use crate::session::roster::WhenFull;
 use crate::table::plan::{Access, RoutePlan, TokenPlan};
-use crate::table::settings::{AdminToken, DRAIN_MAX, DrainSettings, ENVELOPE_BYTES, Fixed, LogSettings, PushSide, Settings};
+use crate::table::settings::{AdminToken, DRAIN_MAX, DrainSettings, ENVELOPE_BYTES, Fixed, PushSide, Settings};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7080);
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7081);
@@ -106,6 +106,7 @@ fn fixed(gateway: &GatewayFile, push: Option<PushSide>, context: &Context, runni
         admin_token,
         store: stores::compile(gateway, report),
         push,
+        log_json: log_format(gateway).is_some_and(|format| format.value == document::LogFormat::Json),
     }
 }
 
@@ -157,10 +158,7 @@ fn apply(gateway: &GatewayFile, settings: &mut Settings) {
         });
     }
     if let Some(log) = gateway.telemetry.as_ref().and_then(|telemetry| telemetry.log.as_ref()) {
-        settings.log = LogSettings {
-            json: log.format.as_ref().is_some_and(|format| format.value == document::LogFormat::Json),
-            level: log.level.as_ref().map_or(::tracing::Level::INFO, |level| log_level(level.value)),
-        };
+        take!(settings.log_level, &log.level, |level: &document::LogLevel| log_level(*level));
     }
     if let Some(reload) = &gateway.reload {
         take!(settings.watch, &reload.watch, |on: &bool| *on);
@@ -326,64 +324,12 @@ fn bounds(gateway: &GatewayFile, settings: &Settings, report: &mut Report) {
     }
 }
 
-/// Reports what differs from the running process in the part that is fixed.
-pub fn needs_restart(document: &Document, process: &Process, running: &Fixed, report: &mut Report) {
-    let gateway = &document.gateway;
-    let listen = gateway.listen.as_ref();
-    let admin = gateway.admin.as_ref();
-    let Some(whole) = place_of_gateway(document) else { return };
-    let changes = [
-        (
-            "listen.address",
-            process.fixed.listen != running.listen,
-            listen.and_then(|listen| listen.address.as_ref()).map(|address| address.span),
-            format!("the gateway listens on {}", running.listen),
-        ),
-        (
-            "listen.workers",
-            process.fixed.workers != running.workers,
-            listen.and_then(|listen| listen.workers.as_ref()).map(|workers| workers.span),
-            format!("the gateway runs {}", running.workers),
-        ),
-        (
-            "admin.address",
-            process.fixed.admin != running.admin,
-            admin.and_then(|admin| admin.address.as_ref()).map(|address| address.span),
-            format!("the gateway listens on {}", running.admin),
-        ),
-        (
-            "admin.token",
-            process.fixed.admin_token != running.admin_token,
-            admin.and_then(|admin| admin.token.as_ref()).map(|token| token.span),
-            "the gateway was started with another one".to_owned(),
-        ),
-        (
-            "store",
-            process.fixed.store != running.store,
-            gateway.store.as_ref().map(|store| store.span),
-            format!("the gateway keeps what it keeps in another one ({})", running.store.name()),
-        ),
-        (
-            "push",
-            process.fixed.push != running.push,
-            gateway.push.as_ref().map(|push| push.span),
-            running.push.as_ref().map_or("the gateway was started without one", |_| "the gateway was started with another one").to_owned(),
-        ),
-    ];
-    for (key, changed, place, now) in changes {
-        if changed && !report.speaks_of(key) {
-            report.push(
-                Diagnostic::new(Rule::NeedsRestart, place.unwrap_or(whole), format!("a change of `{key}` needs a restart"))
-                    .label(now)
-                    .help("put the old value back, or restart the gateway")
-                    .path(key),
-            );
-        }
-    }
+pub(super) fn log_format(gateway: &GatewayFile) -> Option<&Spanned<document::LogFormat>> {
+    gateway.telemetry.as_ref()?.log.as_ref()?.format.as_ref()
 }
 
 /// Where something that is missing from `gateway.yaml` is missing: at its beginning, or beside it when there is none.
-fn place_of_gateway(document: &Document) -> Option<Span> {
+pub(super) fn place_of_gateway(document: &Document) -> Option<Span> {
     let gateway = document.gateway.version.as_ref().map(|version| version.span.file);
     gateway.or_else(|| document.groups.first().map(|group| group.file)).map(Span::start_of)
 }
