@@ -52,8 +52,12 @@ use crate::table::settings::AdminToken;
 use crate::table::{Fixed, TableReader};
 use crate::telemetry::log::{Format, Log};
 use crate::telemetry::observers::Observers;
+use crate::telemetry::seldom::Seldom;
 use crate::telemetry::verbosity::Verbosity;
 use crate::watch;
+
+/// How often the log says that somebody asks the admin side with a wrong token.
+const STRANGERS_SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Threads of the back room: built-in services, admin, files. The data path has its own.
 const BACK_ROOM_THREADS: usize = 2;
@@ -201,6 +205,7 @@ impl Gateway {
             observers,
             started_ms: clock.now_ms(),
             verbosity: Arc::clone(&verbosity),
+            strangers: Seldom::new(STRANGERS_SAID_EVERY),
         };
         let admin = admin::start(door, listener, &back_room.handle(), &tasks).map_err(io_error("the admin side cannot start"))?;
         let push = match fixed.push {

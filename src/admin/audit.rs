@@ -9,6 +9,11 @@ use std::sync::OnceLock;
 use http::StatusCode;
 use tracing::info;
 
+use crate::telemetry::mask::cut;
+
+/// The most that is said about what is changed.
+const WHAT_BYTES_MAX: usize = 256;
+
 /// One change while it is made.
 pub struct Audit {
     /// Nothing: it changes nothing, or has ended.
@@ -28,7 +33,7 @@ impl Audit {
     /// What is changed, once that is known: `user alice`. Never a secret, and never a payload.
     pub fn what(&self, what: impl Into<String>) {
         // It is known once.
-        let _ = self.what.set(what.into());
+        let _ = self.what.set(cut(&what.into(), WHAT_BYTES_MAX).into_owned());
     }
 
     pub fn end(mut self, status: StatusCode) {

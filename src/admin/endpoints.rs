@@ -6,16 +6,18 @@
 
 use std::sync::Arc;
 
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
+use tracing::warn;
 
 use super::audit::Audit;
+use super::life::Life;
 use super::query::{Query, unescaped};
 use super::shape::Shape;
 use super::{
-    Admin, Reply, backends, connections, dashboard, descriptors, drain, error, errors, health, is_json, is_operator, kick, limits, log,
-    messages, metrics, notify, openapi, pushes, reloads, routes, sessions, statistics, tap, templates, topics,
+    Admin, CONNECTION_LIFE, Reply, backends, connections, dashboard, descriptors, drain, error, errors, health, is_json, is_operator, kick,
+    limits, log, messages, metrics, notify, openapi, pushes, reloads, routes, sessions, statistics, tap, templates, topics,
 };
 use crate::accept::Peer;
 
@@ -204,7 +206,16 @@ pub async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
     let is_open = known.iter().any(|(endpoint, _)| endpoint.access == Access::Anybody);
     if !is_open && !is_operator(&admin.token, &request) {
         let what = "send `Authorization: Bearer TOKEN` with the token of `admin.token` in gateway.yaml, or of the data folder's admin.token in development";
+        if let Some(count) = request.headers().get(header::AUTHORIZATION).and_then(|_| admin.strangers.happened()) {
+            let Peer(peer) = *peer_of(&request);
+            warn!(%peer, count, "somebody asks with a token that is not the operator's");
+        }
         return error(StatusCode::UNAUTHORIZED, what);
+    }
+    if is_operator(&admin.token, &request)
+        && let Some(life) = request.extensions().get::<Life>()
+    {
+        life.last(CONNECTION_LIFE);
     }
     if known.is_empty() {
         let known: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
@@ -221,11 +232,15 @@ pub async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
         Ok(query) => query,
         Err(refusal) => return *refusal,
     };
-    let Peer(peer) = *request.extensions().get().expect("whoever accepts a connection says where it comes from");
+    let Peer(peer) = *peer_of(&request);
     let audit = Audit::begin(endpoint.audited.then_some(endpoint.path), peer);
     let reply = endpoint.asked.answer(admin, request, parts, &query, &audit).await;
     audit.end(reply.status());
     reply
+}
+
+fn peer_of(request: &Request<Incoming>) -> &Peer {
+    request.extensions().get().expect("whoever accepts a connection says where it comes from")
 }
 
 // === impl Endpoint ===

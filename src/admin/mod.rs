@@ -76,10 +76,14 @@ use crate::services::notify::sender::Sender;
 use crate::session::{Budget, Connections};
 use crate::table::settings::AdminToken;
 use crate::telemetry::observers::Observers;
+use crate::telemetry::seldom::Seldom;
 use crate::telemetry::verbosity::Verbosity;
 
 /// Connections at once: an operator, a probe and a scraper each have some, and nobody else has business here.
-const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 256;
+
+/// Longest life of a connection that has not shown the token, so that nobody without it keeps operators and probes out for long.
+const STRANGER_LIFE: Duration = Duration::from_secs(5);
 
 /// Longest life of one connection, unless what is asked for says how much longer it takes; a reload of ten thousand routes takes well under a
 /// second.
@@ -114,6 +118,8 @@ pub struct Admin {
     pub started_ms: u64,
     /// How much the log says for now.
     pub verbosity: Arc<Verbosity>,
+    /// Says now and then that somebody asks with a wrong token.
+    pub strangers: Seldom,
 }
 
 /// Whether the gateway takes connections: set once it listens, cleared when it begins to drain.
@@ -142,7 +148,7 @@ async fn accept(admin: Arc<Admin>, listener: TcpListener, runtime: Handle, tasks
         let Ok(peer) = stream.peer_addr() else { continue };
         let admin = Arc::clone(&admin);
         tasks.spawn(&runtime, async move {
-            let life = Life::of(CONNECTION_LIFE);
+            let life = Life::of(STRANGER_LIFE);
             let lasting = life.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {
                 let admin = Arc::clone(&admin);

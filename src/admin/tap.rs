@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::audit::Audit;
 use super::life::Life;
@@ -22,6 +22,9 @@ use crate::telemetry::taps::{Filter, TAPS_MAX, Tap, Wanted};
 /// How long it lasts where nothing is said, and at most.
 const SECONDS: u64 = 60;
 const SECONDS_MAX: u64 = 3600;
+
+/// How long nothing is said at most.
+const QUIET_MAX: Duration = Duration::from_secs(15);
 
 /// How much longer its connection may live, for the last lines.
 const SLACK: Duration = Duration::from_secs(5);
@@ -62,6 +65,8 @@ async fn said(tap: Option<Tap>, until: Instant) -> Option<(Result<Frame<Bytes>, 
             Some((Ok(Frame::data(last)), None))
         }
         lines = tap.next() => Some((Ok(Frame::data(lines)), Some(tap))),
+        // That nobody reads any more is seen when something is written.
+        () = sleep(QUIET_MAX) => Some((Ok(Frame::data(Bytes::from_static(b"{\"lost\":0}\n"))), Some(tap))),
     }
 }
 

@@ -48,6 +48,7 @@ use crate::data::DataFolder;
 use crate::pipeline::signer::Signer;
 use crate::reload::{Inputs, Origin};
 use crate::table::compile::Context;
+use crate::telemetry::line::is_harmless;
 
 const USAGE: u8 = 64;
 const UNREADABLE: u8 = 66;
@@ -184,10 +185,9 @@ fn wait(time: Duration) {
 /// What somebody else wrote, for a terminal: control characters but the end of a line are shown, not obeyed.
 fn harmless(text: &str) -> String {
     use std::fmt::Write as _;
-    let is_harmful = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match is_harmful(c) {
+        match c != '\n' && !is_harmless(c) {
             // As JSON writes it.
             true => write!(out, "\\u{:04x}", u32::from(c)).expect("a text takes what is written to it"),
             false => out.push(c),

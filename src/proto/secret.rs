@@ -8,12 +8,24 @@ const ENDINGS: [&str; 9] = ["password", "passwd", "passphrase", "secret", "token
 /// Tokens by which nobody is let in: where the next page of a list begins.
 const HARMLESS: [&str; 2] = ["page_token", "pagetoken"];
 
-/// Whether a field of this name and kind holds a secret: a text or bytes, as all of them are.
+/// Texts and bytes that may be absent.
+const WRAPPERS: [&str; 2] = ["google.protobuf.StringValue", "google.protobuf.BytesValue"];
+
+/// Whether a field of this name and kind holds a secret: a text or bytes, as all of them are, or several by name.
 pub fn is_secret(name: &str, kind: &Kind) -> bool {
     let name = name.to_ascii_lowercase();
     let name = name.strip_suffix('s').unwrap_or(&name);
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
-    matches!(kind, Kind::String | Kind::Bytes) && ends(&ENDINGS) && !ends(&HARMLESS)
+    is_text(kind) && ends(&ENDINGS) && !ends(&HARMLESS)
+}
+
+fn is_text(kind: &Kind) -> bool {
+    match kind {
+        Kind::String | Kind::Bytes => true,
+        Kind::Message(message) if message.is_map_entry() => is_text(&message.map_entry_value_field().kind()),
+        Kind::Message(message) => WRAPPERS.contains(&message.full_name()),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -47,10 +47,11 @@ fn shortened(line: &str, format: Format) -> Cow<'_, str> {
     }
 }
 
-/// Whether a terminal shows this character and does nothing else: no controls, no line breaks of Unicode, nothing that changes the
-/// direction of what follows. All that do have at most four hexadecimal digits.
+/// Whether a terminal shows this character and does nothing else: no controls, no line breaks of Unicode, nothing that is not seen or
+/// changes the direction of what follows. All that do have at most four hexadecimal digits.
 pub fn is_harmless(character: char) -> bool {
-    !character.is_control() && !matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    !character.is_control()
+        && !matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 // === impl OneLine ===

@@ -1,6 +1,6 @@
 //! What looks like a secret is taken out of a text, whoever put it there.
 //!
-//! Found are tokens (JWTs, or whatever follows `Bearer`), our own API keys, and names and passwords in URLs (`//user:password@host`); of what
+//! Found are tokens (JWTs, or whatever follows `Bearer` or `Basic`), our own API keys, and names and passwords in URLs (`//user:password@host`); of what
 //! was hidden already the length is. It is the last of several nets: what is known to be secret is hidden by what it is (`proto/redact`).
 //! Promises: the time is linear in the text, what is left is text of no greater length, and JSON remains JSON.
 
@@ -18,13 +18,15 @@ const CUT: &str = "…";
 static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
     let shapes = [
         // A scheme or a subprotocol, and what is shown by it.
-        r"(?<bearer>[Bb][Ee][Aa][Rr][Ee][Rr](?:[ .:=]+|%20))[A-Za-z0-9_.~+/=-]{8,}",
+        r"(?<bearer>[Bb](?:[Ee][Aa][Rr][Ee][Rr]|[Aa][Ss][Ii][Cc])(?:[ .:=]+|%20))[A-Za-z0-9_.~+/=-]{8,}",
         // JSON in base64url: the head of a JWT, or its claims.
         r"(?<jwt>eyJ)[A-Za-z0-9_-]{14,}[A-Za-z0-9_.-]*",
         r"(?<key>pgk_)[A-Za-z0-9_-]{8,}",
-        r#"(?<url>://)[^/@\s"'\\]+@"#,
+        r#"(?<url>://)[^/\s"'\\]+@"#,
         // What was hidden before, as long as it was.
         r"(?<hidden>\*{3})\*+",
+        // The same in base64, where it was bytes.
+        r"(?<bytes>Kioq)(?:Kioq)+(?:Kg==|Kio=)?",
     ];
     Regex::new(&shapes.join("|")).expect("it is constant, and the tests compile it")
 });
@@ -32,10 +34,11 @@ static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
 /// The text without what looks like a secret.
 pub fn masked(text: &str) -> Cow<'_, str> {
     SECRETS.replace_all(text, |found: &Captures<'_>| {
-        let kind = ["bearer", "jwt", "key", "url", "hidden"].iter().find_map(|kind| found.name(kind)).map_or("", |kind| kind.as_str());
+        let kind =
+            ["bearer", "jwt", "key", "url", "hidden", "bytes"].iter().find_map(|kind| found.name(kind)).map_or("", |kind| kind.as_str());
         match kind {
             "://" => "://*@".to_owned(),
-            MASK => MASK.to_owned(),
+            MASK | "Kioq" => MASK.to_owned(),
             _ => format!("{kind}{MASK}"),
         }
     })

@@ -19,7 +19,7 @@ pub mod edge_counters;
 pub mod errors;
 pub mod histogram;
 pub mod labels;
-mod line;
+pub mod line;
 pub mod log;
 pub mod mask;
 pub mod metrics;

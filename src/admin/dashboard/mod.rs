@@ -4,7 +4,7 @@
 //! elsewhere, runs no script that is not one of these files, and is shown in no frame; the browser is told to see to that.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 
 use super::{Reply, error};
@@ -91,6 +91,8 @@ fn headers(kind: &'static str) -> HeaderMap {
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         // Another version of the gateway brings other files.
         (header::CACHE_CONTROL, "no-cache"),
     ];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -29,6 +29,7 @@ use crate::table::compile::Context;
 use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
 use crate::telemetry::observers::Observers;
+use crate::telemetry::seldom::Seldom;
 use crate::wire::{Codec, Envelope, Payload};
 
 /// In every text that is chosen.
@@ -78,6 +79,7 @@ fn admin() -> Arc<Admin> {
         observers,
         started_ms: 0,
         verbosity: Arc::default(),
+        strangers: Seldom::new(Duration::ZERO),
         draining: CancellationToken::new(),
     })
 }

@@ -98,13 +98,15 @@ impl Problem {
 impl<T: Value> Read for T {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<T> {
         let scalar = reader.scalar(node, T::WHAT)?;
+        if scalar.origin == Written::Secret {
+            // What is read here may be shown: in a later finding, in a log, to the operator.
+            let what = format!("a secret variable stands where {} is read", T::WHAT);
+            let help = "use it in a key that takes a secret, or declare the variable without `secret: true`; a key that takes a file takes its name, not what is in it";
+            return reader.push(Diagnostic::new(Rule::BadValue, node.span, what).label("what is written here may be shown").help(help));
+        }
         match T::parse(&scalar.text) {
             Ok(value) => Some(value),
-            Err(mut problem) => {
-                // A remedy may quote the text.
-                problem.help = problem.help.filter(|_| scalar.origin != Written::Secret);
-                reader.push(problem.finding(node.span, &scalar.shown(), T::WHAT, T::EXAMPLE))
-            }
+            Err(problem) => reader.push(problem.finding(node.span, &scalar.shown(), T::WHAT, T::EXAMPLE)),
         }
     }
 
