@@ -109,6 +109,8 @@ async fn a_connection_is_found_by_whose_it_is_and_shown_as_it_is_without_what_is
     let _nobody = TestClient::connect(gateway.edge()).await;
     let _bob = TestClient::connect_as(gateway.edge(), &gateway.token("bob", &[])).await;
     assert_eq!(found(&gateway, "").await.len(), 3);
+    assert!(get(&gateway, "/api/v1/connections?limit=3").await.get("next").is_none(), "there are no more");
+    assert!(get(&gateway, "/api/v1/connections?limit=2").await["next"].is_string());
     assert_eq!(found(&gateway, "127.0.0").await.len(), 3);
     assert_eq!(found(&gateway, "nobody").await.len(), 0);
     let session = ready["sessionId"].as_str().unwrap();
@@ -126,7 +128,7 @@ async fn a_connection_is_found_by_whose_it_is_and_shown_as_it_is_without_what_is
     };
     let expected = json!({
         "id": by[0][0]["id"], "peer": "127.0.0.1", "user": "alice", "session": session, "codec": "json", "in_flight": 1, "streams": 0,
-        "outbox_bytes": 0, "topics": [], "generation": 1, "worker": shown["worker"], "idle_ms": shown["idle_ms"],
+        "outbox_bytes": 0, "topics": 0, "heard": [], "generation": 1, "worker": shown["worker"], "idle_ms": shown["idle_ms"],
         "calls": [{ "protocol": 9002, "id": call }], "open_streams": [], "roles": ["player"], "expires_ms": shown["expires_ms"],
         "connected_ms": shown["connected_ms"],
     });
@@ -147,7 +149,7 @@ async fn who_is_closed_may_come_back_to_their_session_and_nobody_else_is_closed(
     let mut bob = TestClient::connect_as(gateway.edge(), &gateway.token("bob", &[])).await;
     let id = found(&gateway, "alice").await[0]["id"].clone();
     let path = format!("/api/v1/connections/{id}/close");
-    assert_eq!(operator(&gateway, &path, Some("{}")).await, (200, json!({ "closed": id.to_string() })));
+    assert_eq!(operator(&gateway, &path, Some("{}")).await, (200, json!({ "closed": id })));
     let goodbye = timeout(SOON, alice.hear_message()).await.expect("it is told in time");
     let told = &goodbye["payload"];
     assert_eq!((&told["code"], &told["reconnect"], &told["canResume"]), (&json!(4004), &json!(true), &json!(true)), "{goodbye}");
@@ -178,7 +180,7 @@ async fn who_is_kicked_goes_on_all_nodes_and_may_come_with_the_same_token() {
     assert_eq!(status, 404);
     let there = get(&a, &format!("/api/v1/sessions/{}?user=alice", other.session.id)).await;
     let here = get(&a, &format!("/api/v1/sessions/{}", one.session.id)).await;
-    assert_eq!((&there["user"], &here["user"], &here["topics"]), (&json!("alice"), &json!("alice"), &json!([])));
+    assert_eq!((&there["user"], &here["user"], &here["heard"]), (&json!("alice"), &json!("alice"), &json!([])));
     assert_ne!(there["node"], here["node"]);
 
     let (status, kicked) = operator(&a, "/api/v1/kick", Some(r#"{"user":"alice"}"#)).await;
@@ -218,15 +220,16 @@ async fn topics_are_listed_with_who_hears_them_and_where_they_are() {
     let names = |topics: &[Value]| topics.iter().map(|topic| topic["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     let all = pages(&gateway, "topics", "limit=2", async || {}).await;
     assert_eq!(names(&all), ["news/1", "room/0", "room/1", "room/2", "room/3", "room/4"]);
+    assert!(get(&gateway, "/api/v1/topics?limit=6").await.get("next").is_none(), "there are no more");
     assert_eq!(names(&pages(&gateway, "topics", "search=m/3", async || {}).await), ["room/3"]);
     assert_eq!((&all[4]["hearers"], &all[4]["offset"]), (&json!(2), &json!(0)), "{}", all[4]);
     assert!(all[4]["epoch"].is_string() && all[0].get("epoch").is_none(), "{all:?}");
     let shown = found(&gateway, "alice").await;
     assert_eq!(shown[0]["topics"], 5);
     let detail = get(&gateway, &format!("/api/v1/connections/{}", shown[0]["id"])).await;
-    assert_eq!(detail["topics"], json!(["room/0", "room/1", "room/2", "room/3", "room/4"]));
+    assert_eq!((&detail["topics"], &detail["heard"]), (&json!(5), &json!(["room/0", "room/1", "room/2", "room/3", "room/4"])));
     let session = get(&gateway, &format!("/api/v1/sessions/{}", shown[0]["session"].as_str().unwrap())).await;
-    assert_eq!((&session["state"], &session["topics"]), (&json!("attached"), &detail["topics"]));
+    assert_eq!((&session["state"], &session["heard"]), (&json!("attached"), &detail["heard"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

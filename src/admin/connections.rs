@@ -45,11 +45,10 @@ pub async fn one(admin: &Admin, id: &str) -> Reply {
 /// `POST /api/v1/connections/{id}/close`
 pub fn close(admin: &Admin, id: &str, audit: &Audit) -> Reply {
     audit.what(format!("connection {id}"));
-    let closed = id.parse().is_ok_and(|id| admin.connected.close(ConnectionId(id)));
-    if !closed {
-        return none();
+    match id.parse() {
+        Ok(id) if admin.connected.close(ConnectionId(id)) => reply(StatusCode::OK, &json!({ "closed": id })),
+        _ => none(),
     }
-    reply(StatusCode::OK, &json!({ "closed": id }))
 }
 
 fn none() -> Reply {
@@ -73,12 +72,12 @@ fn shown(admin: &Admin, connected: &Connected) -> Value {
     })
 }
 
-/// The same and more, but topics by their names.
+/// The same and more.
 fn detailed(admin: &Admin, connected: &Connected) -> Value {
     let mut detailed = shown(admin, connected);
     let session = connected.session.as_ref();
     let topics = session.map_or_else(Vec::new, |(id, _)| admin.reloader.reader().load().hub.heard_by(id));
-    detailed["topics"] = topics.iter().map(|name| &**name).collect();
+    detailed["heard"] = topics.iter().map(|name| &**name).collect();
     detailed["generation"] = session.map(|(_, generation)| *generation).into();
     detailed["worker"] = connected.worker.0.into();
     detailed["idle_ms"] = millis(connected.idle).into();

@@ -35,9 +35,9 @@ pub struct Endpoint {
     pub query: &'static str,
     /// What is sent, of a `POST`.
     pub takes: &'static str,
-    /// What is answered if all is well, of this kind.
+    /// What is answered if all is well, of one of these kinds; where it comes in lines, what a line is.
     pub answers: &'static str,
-    pub kind: &'static str,
+    pub kinds: &'static [&'static str],
     /// Answers of other statuses than 200 that say more than what is wrong.
     pub also: &'static [(u16, &'static str)],
     /// Whether it leaves a line for whoever asks later who did what.
@@ -108,11 +108,15 @@ pub type Parts = SmallVec<[String; 2]>;
 const PAGED: &str = "{after?: text, limit?: whole}";
 const SEARCHED: &str = "{search?: text, after?: text, limit?: whole}";
 
+/// What the page's files are.
+const ASSETS: &[&str] = &["text/css", "text/javascript", "image/svg+xml"];
+
 pub const ENDPOINTS: &[Endpoint] = &[
     open("/healthz", Asked::Alive, "whether the process answers", r#"{status: "alive"}"#),
     open("/readyz", Asked::Ready, "whether connections are accepted", r#"{status: "ready"}"#).also(&[(503, r#"{status: "not ready"}"#)]),
     get("/api/v1/statistics", Asked::Statistics, "what there is on this node, and what was counted", "Statistics"),
-    get("/metrics", Asked::Metrics, "everything that is measured, for Prometheus", "text").of("application/openmetrics-text"),
+    get("/metrics", Asked::Metrics, "everything that is measured, for Prometheus", "text")
+        .of(&["application/openmetrics-text", "text/plain"]),
     get("/api/v1/routes", Asked::Routes, "the routes, by number", "{routes: [Route], next?: text}").query(SEARCHED),
     get("/api/v1/routes/{number}", Asked::Route, "a route, with all that holds for it and where that is written", "RouteInFull"),
     get("/api/v1/pushes", Asked::Pushes, "the messages that are sent without being asked for", "{pushes: [Push], next?: text}")
@@ -128,22 +132,28 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "RouteMessages|PushMessage",
     ),
     get("/api/v1/edge", Asked::Edge, "where clients of this node connect", "Edge"),
-    get("/api/v1/errors", Asked::Errors, "how often which failure was seen, and the last examples", "any"),
-    get("/api/v1/connections", Asked::Connections, "the connections of this node, page by page", "any").query(SEARCHED),
-    get("/api/v1/connections/{id}", Asked::Connection, "one connection in detail", "any"),
-    post("/api/v1/connections/{id}/close", Asked::Close, "closes a connection, whose client may come back", "{}", "any"),
-    get("/api/v1/sessions/{id}", Asked::Session, "one session in detail", "any").query("{user?: text}"),
+    get("/api/v1/errors", Asked::Errors, "how often which failure was seen, and the last examples", "{since_ms: time, errors: [Failure]}"),
+    get(
+        "/api/v1/connections",
+        Asked::Connections,
+        "the connections of this node, page by page",
+        "{connections: [Connection], unanswered: whole, next?: text}",
+    )
+    .query(SEARCHED),
+    get("/api/v1/connections/{id}", Asked::Connection, "one connection in detail", "ConnectionInFull"),
+    post("/api/v1/connections/{id}/close", Asked::Close, "closes a connection, whose client may come back", "{}", "{closed: whole}"),
+    get("/api/v1/sessions/{id}", Asked::Session, "one session in detail", "SessionInFull").query("{user?: text}"),
     post(
         "/api/v1/kick",
         Asked::Kick,
         "ends the sessions of a user, or one, on all nodes; tokens stay good",
         "{user?: text, session?: text}",
-        "any",
+        "{kicked: {user?: text, session?: text}, sessions: [text]}",
     ),
-    get("/api/v1/topics", Asked::Topics, "the topics of this node, page by page", "any").query(SEARCHED),
-    get("/api/v1/tap", Asked::Tap, "calls as they end, a line each", "any")
+    get("/api/v1/topics", Asked::Topics, "the topics of this node, page by page", "{topics: [Topic], next?: text}").query(SEARCHED),
+    get("/api/v1/tap", Asked::Tap, "calls as they end, a line each", "Tapped|Lost")
         .query("{route?: text, user?: text, seconds?: whole}")
-        .of("application/x-ndjson")
+        .of(&["application/x-ndjson"])
         .audited(),
     get("/api/v1/sessions", Asked::Sessions, "the sessions of a user, on all nodes", "{sessions: [Session]}").query("{user: text}"),
     post(
@@ -180,14 +190,26 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/log", Asked::Log, "how much the log says", "Verbosity"),
     post("/api/v1/log", Asked::SetLog, "changes how much the log says, for now", "{level: Level|null}", "Verbosity"),
     get("/api/v1/openapi.json", Asked::Document, "all of this, as OpenAPI", "any"),
-    open("/", Asked::Page, "the operator's page", "text").of("text/html"),
-    open("/dashboard/{file}", Asked::Asset, "a file of the operator's page", "text").of("text/*"),
-    open("/dashboard/{folder}/{file}", Asked::AssetInside, "a file of the operator's page", "text").of("text/*"),
+    open("/", Asked::Page, "the operator's page", "text").of(&["text/html"]),
+    open("/dashboard/{file}", Asked::Asset, "a file of the operator's page", "text").of(ASSETS),
+    open("/dashboard/{folder}/{file}", Asked::AssetInside, "a file of the operator's page", "text").of(ASSETS),
 ];
 
 const fn get(path: &'static str, asked: Asked, summary: &'static str, answers: &'static str) -> Endpoint {
-    let (verb, access, kind) = (Verb::Get, Access::Operator, "application/json");
-    Endpoint { verb, path, access, asked, summary, query: "{}", takes: "", answers, kind, also: &[], audited: false }
+    let (verb, access) = (Verb::Get, Access::Operator);
+    Endpoint {
+        verb,
+        path,
+        access,
+        asked,
+        summary,
+        query: "{}",
+        takes: "",
+        answers,
+        kinds: &["application/json"],
+        also: &[],
+        audited: false,
+    }
 }
 
 const fn post(path: &'static str, asked: Asked, summary: &'static str, takes: &'static str, answers: &'static str) -> Endpoint {
@@ -252,8 +274,8 @@ impl Endpoint {
     }
 
     /// It answers something else than JSON.
-    const fn of(self, kind: &'static str) -> Endpoint {
-        Endpoint { kind, ..self }
+    const fn of(self, kinds: &'static [&'static str]) -> Endpoint {
+        Endpoint { kinds, ..self }
     }
 
     const fn query(self, query: &'static str) -> Endpoint {

@@ -58,6 +58,27 @@ const SHAPES: &[(&str, &str)] = &[
         r#"{session: text, node: text, state: "attached"|"detached", expires_ms: time, roles: [text], detached_until_ms?: time, token?: text, issued_ms?: time}"#,
     ),
     (
+        "SessionInFull",
+        r#"{session: text, node: text, state: "attached"|"detached", expires_ms: time, roles: [text], detached_until_ms?: time, token?: text, issued_ms?: time, user: text, heard: [text]}"#,
+    ),
+    (
+        "Connection",
+        r#"{id: whole, peer: text, user: text|null, session: text|null, codec: "proto"|"json", connected_ms: time, in_flight: whole, streams: whole, outbox_bytes: whole, topics: whole}"#,
+    ),
+    (
+        "ConnectionInFull",
+        r#"{id: whole, peer: text, user: text|null, session: text|null, codec: "proto"|"json", connected_ms: time, in_flight: whole, streams: whole, outbox_bytes: whole, topics: whole, heard: [text], generation: whole|null, worker: whole, idle_ms: whole, calls: [Call], open_streams: [Call], roles?: [text], expires_ms?: time}"#,
+    ),
+    ("Call", "{protocol: whole, id: whole}"),
+    ("Topic", "{name: text, hearers: whole, epoch?: text, offset?: whole}"),
+    ("Failure", r#"{source: "gateway"|"backend", code: text, reason: text, count: whole, last_ms: time, examples: [Example]}"#),
+    ("Example", "{at_ms: time, connection: whole, message: text, route?: text, user?: text, cause?: text, endpoint?: text}"),
+    (
+        "Tapped",
+        "{at_ms: time, route: text|null, protocol: whole, id: whole, user: text|null, connection: whole, peer: text, code: text, reason: text|null, message: text|null, limits: {refused_by: text|null, would_refuse: [text]}, backend: text|null, endpoint: text|null, attempts: whole, duration_ms: number, messages?: {in: whole, out: whole}, request: any, reply: any}",
+    ),
+    ("Lost", "{lost: whole}"),
+    (
         "Notification",
         "{users: [text], title?: text, body?: text, template?: text, parameters?: {*: text}, locale?: text, type?: text, importance?: text, channels?: [text], data?: {*: text}, expires_in?: whole, idempotency_key?: text}",
     ),
@@ -117,10 +138,9 @@ fn document() -> Value {
 
 fn operation(endpoint: &Endpoint) -> Value {
     let mut responses = Map::new();
-    responses.insert(
-        "200".to_owned(),
-        json!({ "description": endpoint.summary, "content": { endpoint.kind: { "schema": schema(endpoint.answers) } } }),
-    );
+    let answer = json!({ "schema": schema(endpoint.answers) });
+    let content: Map<String, Value> = endpoint.kinds.iter().map(|kind| ((*kind).to_owned(), answer.clone())).collect();
+    responses.insert("200".to_owned(), json!({ "description": endpoint.summary, "content": content }));
     for (status, shape) in endpoint.also {
         responses.insert(
             status.to_string(),

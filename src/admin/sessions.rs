@@ -101,7 +101,7 @@ pub async fn one(admin: &Admin, id: &str, query: &Query) -> Reply {
                 let mut shown = shown(record);
                 shown["user"] = user.into();
                 let topics = admin.reloader.reader().load().hub.heard_by(&id);
-                shown["topics"] = topics.iter().map(|name| &**name).collect();
+                shown["heard"] = topics.iter().map(|name| &**name).collect();
                 reply(StatusCode::OK, &shown)
             }
             None => no_session(),

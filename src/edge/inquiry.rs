@@ -58,9 +58,12 @@ impl Inquirer {
                 break;
             }
             let batch_max = if search.is_for_all() { BATCH.min(room) } else { BATCH };
-            let batch = self.behind(after, batch_max);
+            // One more tells whether there are more.
+            let mut batch = self.behind(after, batch_max + 1);
+            let is_all = batch.len() <= batch_max;
+            batch.truncate(batch_max);
             asked += batch.len();
-            page.next = batch.last().filter(|_| batch.len() == batch_max).map(|(_, found)| found.id);
+            page.next = batch.last().filter(|_| !is_all).map(|(_, found)| found.id);
             let mut found = self.ask(&batch, search.clone(), &mut page.unanswered).await;
             if found.len() > room {
                 found.truncate(room);

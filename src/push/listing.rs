@@ -20,8 +20,11 @@ pub struct Listed {
 impl Hub {
     /// The topics behind this name, in the order of their names, of which this is a part; at most so many, and behind which name to go on.
     pub fn topics(&self, search: &str, after: &str, count_max: usize) -> (Vec<Listed>, Option<Arc<str>>) {
-        let names = self.names_behind(after, search, count_max);
-        let next = names.last().filter(|_| names.len() == count_max).cloned();
+        // One more tells whether there are more.
+        let mut names = self.names_behind(after, search, count_max + 1);
+        let is_all = names.len() <= count_max;
+        names.truncate(count_max);
+        let next = names.last().filter(|_| !is_all).cloned();
         // One after the other, so that nobody waits for all of them. Those that were closed since are not there.
         (names.iter().filter_map(|name| self.opened(name)).map(|topic| Listed::of(&topic)).collect(), next)
     }

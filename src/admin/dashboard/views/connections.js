@@ -133,7 +133,7 @@ function one({ main, argument, every }) {
       ["Outbox", known(connection.outbox_bytes, bytes)],
       ["Calls in flight", calls(connection.calls)],
       ["Streams", calls(connection.open_streams) ?? count(connection.streams)],
-      ["Topics", Array.isArray(connection.topics) ? chips(connection.topics) : text(connection.topics)],
+      ["Topics", chips(connection.heard)],
     ];
     put(detail, el("div", { class: "lists" }, facts("Who", who), facts("Where", where), facts("What", what)));
   });
