@@ -52,6 +52,13 @@ fn extensions_are_hidden_too_and_what_is_called_as_secrets_are() {
 }
 
 #[test]
+fn what_is_called_as_secrets_are_is_hidden_in_wrappers_and_maps_too() {
+    let shown = redacted(r#"{ "user": "ann", "apiKey": "CANARY", "sessionTokens": { "CANARY": "CANARY" }, "secrets": ["Q0FOQVJZ"] }"#, &[]);
+    assert_hidden(&shown, "CANARY");
+    assert!(!shown.1.contains("Q0FOQVJZ") && shown.1.contains("ann"), "{}", shown.1);
+}
+
+#[test]
 fn paths_are_hidden_through_lists_and_maps() {
     let shown = redacted(
         r#"{ "user": "CANARY", "cards": [ { "holder": "CANARY" } ], "cardsByName": { "main": { "holder": "CANARY" } }, "pins": [4711, 1] }"#,
