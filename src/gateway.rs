@@ -19,13 +19,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::runtime::{Handle, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use self::draining::{BACK_ROOM_PATIENCE, Stop};
+use self::draining::{BACK_ROOM_PATIENCE, Signals};
 use self::inherited::Inherited;
 use crate::admin::{self, Admin, Ready};
 use crate::clock::Clock;
@@ -73,8 +72,8 @@ pub struct Options {
     /// Written once connections are accepted and signals are heard: `{"edge": "127.0.0.1:41234", "admin": "127.0.0.1:41235"}`, and
     /// `push` where services push from outside.
     pub ready_file: Option<PathBuf>,
-    /// Whether this process's log is the gateway's to install.
-    pub own_log: bool,
+    /// Whether the process is the gateway's: it installs the log, and hears signals.
+    pub own_process: bool,
     /// Sockets that listen already, instead of those that would be bound.
     pub inherited: Inherited,
 }
@@ -86,6 +85,8 @@ pub struct Gateway {
     push: Option<SocketAddr>,
     reloader: Arc<Reloader>,
     sessions: Sessions,
+    /// Heard from before the first client is served, where the process is the gateway's.
+    signals: Option<Signals>,
     ready: Ready,
     /// Asks it to drain, and says that it does.
     draining: CancellationToken,
@@ -166,7 +167,7 @@ impl Gateway {
             Living::new(Arc::clone(&builtins), sessions.clone(), hub.clone(), cells, Arc::clone(&observers), checked.fixed.workers);
         let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
         let reader = reloader.reader();
-        let log = match options.own_log {
+        let log = match options.own_process {
             true => Some(install_log(reloader.fixed(), &reader)?),
             false => None,
         };
@@ -183,6 +184,10 @@ impl Gateway {
             .map_or_else(|| TcpListener::bind(fixed.admin), Ok)
             .map_err(io_error(format!("the admin side cannot listen on {}", fixed.admin)))?;
         let admin = listener.local_addr().map_err(io_error("the admin side has no address"))?;
+        let signals = {
+            let _inside = room.enter();
+            options.own_process.then(Signals::new).transpose().map_err(io_error("signals cannot be received"))?
+        };
         let edge = inherited_edge
             .map_or_else(|| edge::bind(fixed.listen), Ok)
             .and_then(|socket| Edge::start(socket, fixed.workers, reader.clone(), admin.port()))
@@ -218,7 +223,7 @@ impl Gateway {
 
         ready.set(true);
         let ready_file = options.ready_file;
-        let gateway = Gateway { edge, admin, push, reloader, sessions, ready, draining, inherited, ready_file, tasks, back_room };
+        let gateway = Gateway { edge, admin, push, reloader, sessions, signals, ready, draining, inherited, ready_file, tasks, back_room };
         let routes = gateway.reloader.reader().load().routes().count();
         let push = push.map(tracing::field::display);
         info!(edge = %gateway.edge_address(), admin = %admin, push, files, routes, "protogate is ready");
@@ -288,17 +293,19 @@ impl Gateway {
     pub fn run_until_signalled(mut self) -> Result<(), StartError> {
         let back_room = self.back_room.take();
         let ran = back_room.block_on(async {
-            let mut stop = Stop::new().map_err(io_error("signals cannot be received"))?;
-            let mut again = signal(SignalKind::hangup()).map_err(io_error("signals cannot be received"))?;
+            let Signals { mut stop, hangup: mut again } = match self.signals.take() {
+                Some(signals) => signals,
+                None => Signals::new().map_err(io_error("signals cannot be received"))?,
+            };
             if let Some(path) = &self.ready_file {
                 write_ready_file(path, &self.addresses()).map_err(io_error(format!("cannot write {}", path.display())))?;
             }
             supervisor::is_ready(self.edge_address());
-            loop {
+            let by_operator = loop {
                 tokio::select! {
                     biased;
-                    () = stop.asked() => break,
-                    () = self.draining.cancelled() => break,
+                    () = stop.asked() => break false,
+                    () = self.draining.cancelled() => break true,
                     Some(()) = again.recv() => {
                         supervisor::is_reloading();
                         let reloader = Arc::clone(&self.reloader);
@@ -306,11 +313,21 @@ impl Gateway {
                         supervisor::is_ready(self.edge_address());
                     }
                 }
-            }
+            };
             let pace = self.reloader.reader().load().settings.drain;
+            let again = async {
+                if by_operator {
+                    // The first that a supervisor says, who does not know of it.
+                    stop.asked().await;
+                }
+                stop.asked().await;
+            };
             tokio::select! {
                 biased;
-                () = stop.asked() => warn!("asked twice, ending at once"),
+                () = again => {
+                    warn!("asked twice, ending at once");
+                    self.edge.end_at_once().await;
+                }
                 () = self.drain_at(pace) => {}
             }
             Ok(())

@@ -107,9 +107,26 @@ async fn whoever_has_no_clients_ends_at_once_and_whoever_is_asked_twice_too() {
         assert_eq!(client.hear_message().await["protocol"], 10);
     }
     process.terminate();
+    // Asked twice, it is short of words and has some.
+    client.assert_sent_away(1001).await;
     let began = Instant::now();
     eventually("it ends", || std::future::ready(process.ended().is_some())).await;
     assert!(began.elapsed() < Duration::from_secs(5) && process.log().contains("asked twice"), "{}", process.log());
+}
+
+#[tokio::test]
+async fn a_supervisor_that_does_not_know_of_the_operators_drain_does_not_cut_it_short() {
+    let process = start("{ grace: 0s, over: 1s }").await;
+    let mut client = TestClient::connect(process.edge).await;
+    let arguments = ["drain", "--admin", &process.admin.to_string(), "--data", "data"];
+    let mut asking = Command::new(env!("CARGO_BIN_EXE_protogate")).args(arguments).current_dir(process.folder()).spawn().unwrap();
+    assert_eq!(client.hear_message().await["protocol"], 10);
+    process.terminate();
+    assert_eq!(client.echo(9001, "still").await, "still");
+    client.assert_sent_away(1001).await;
+    let log = ends(process).await;
+    assert!(!log.contains("asked twice") && log.contains("drained"), "{log}");
+    assert!(asking.wait().unwrap().success());
 }
 
 /// How a client behaves when it is told to move.

@@ -107,6 +107,6 @@ mod tests {
         let line = line(&evil);
         assert!(!line.chars().any(char::is_control), "{}", line.escape_debug());
         assert!(line.starts_with("7        a\\u001b]0;x\\u0007 b") && line.ends_with(" -"), "{line}");
-        assert_eq!(detail(&json!({ "id": 7, "heard": ["a", "b"] })), "id             7\nheard          [\"a\",\"b\"]");
+        assert_eq!(detail(&json!({ "id": 7, "topics": 2 })), "id             7\ntopics         2");
     }
 }

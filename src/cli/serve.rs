@@ -56,7 +56,7 @@ impl Serve {
         let context =
             Context { listen: listen.or(self.listen), admin: admin.or(self.admin), push: push.or(self.push), ..Context::default() };
         let (inputs, data) = (self.config.inputs(context), self.data.folder());
-        let options = Options { inputs, data, ready_file: self.ready_file, own_log: true, inherited };
+        let options = Options { inputs, data, ready_file: self.ready_file, own_process: true, inherited };
         let gateway = Gateway::start(options).map_err(refused)?;
         if push_wanted && gateway.push_address().is_none() {
             return Err(Exit::new(

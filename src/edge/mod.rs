@@ -53,9 +53,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::thread;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::runtime;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::departure::Departure;
@@ -72,6 +74,9 @@ use crate::proto::Pool;
 use crate::session::Connections;
 use crate::session::budget::Budget;
 use crate::table::TableReader;
+
+/// How long clients may take to hear that the gateway ends at once.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// The client's side of a running gateway. Dropping it closes every connection without waiting for calls in flight.
 pub struct Edge {
@@ -133,6 +138,13 @@ impl Edge {
             });
         })?;
         Ok(Edge { address, seats, outboxes, workers, closed, _ends_with_edge: accepting.clone().drop_guard(), accepting })
+    }
+
+    /// Ends without waiting for calls: whoever can be told anything is told Goodbye, within [`LAST_WORDS`].
+    pub async fn end_at_once(&self) {
+        self.accepting.cancel();
+        self.workers.iter().for_each(Thread::end_at_once);
+        _ = timeout(LAST_WORDS, join_all(self.workers.iter().map(Thread::ended))).await;
     }
 
     /// Where it listens.

@@ -207,6 +207,17 @@ impl Thread {
         Ok(thread)
     }
 
+    /// Asks the connections to say their last words, and the thread to end.
+    pub fn end_at_once(&self) {
+        self.worker.pulse.end(Duration::ZERO);
+        self.stop.cancel();
+    }
+
+    /// Waits until the thread has ended.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     /// Has the connections leave, then ends the thread.
     pub async fn end(&self, departure: Arc<Departure>) {
         self.worker.pulse.depart(departure);
@@ -217,7 +228,6 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        self.worker.pulse.end(Duration::ZERO);
-        self.stop.cancel();
+        self.end_at_once();
     }
 }

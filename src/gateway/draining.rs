@@ -27,6 +27,12 @@ const SESSIONS_PATIENCE: Duration = Duration::from_secs(2);
 const TASKS_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) const BACK_ROOM_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What the process is told from outside.
+pub(super) struct Signals {
+    pub stop: Stop,
+    pub hangup: Signal,
+}
+
 /// SIGTERM and SIGINT are one request.
 pub(super) struct Stop {
     terminate: Signal,
@@ -73,10 +79,19 @@ fn calls(pace: DrainSettings) -> Duration {
     TIME_MAX.saturating_sub(pace.grace + pace.over + rest).min(CALLS_MAX)
 }
 
+// === impl Signals ===
+
+impl Signals {
+    /// Must be called on a runtime. From then on they do not end the process by themselves.
+    pub(super) fn new() -> std::io::Result<Signals> {
+        Ok(Signals { stop: Stop::new()?, hangup: signal(SignalKind::hangup())? })
+    }
+}
+
 // === impl Stop ===
 
 impl Stop {
-    pub(super) fn new() -> std::io::Result<Stop> {
+    fn new() -> std::io::Result<Stop> {
         Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
+use socket2::SockRef;
 
 /// Their names, in the order of those that have none.
 const NAMES: [&str; 3] = ["edge", "admin", "push"];
@@ -30,6 +31,11 @@ impl Inherited {
         let mut inherited = Inherited::default();
         for (index, name) in places(&names, given.len())?.into_iter().enumerate() {
             let socket = given.take_tcp_listener(index)?;
+            if let Some(socket) = &socket
+                && !SockRef::from(socket).is_listener()?
+            {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("the socket for `{name}` does not listen")));
+            }
             match name {
                 "edge" => inherited.edge = socket,
                 "admin" => inherited.admin = socket,
@@ -51,8 +57,12 @@ fn places(names: &str, count: usize) -> io::Result<Vec<&str>> {
     let wrong = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     let named: Vec<&str> = names.split(':').filter(|name| !name.is_empty()).collect();
     let known = |name: &&str| NAMES.contains(name);
-    if !named.iter().any(known) {
-        // A unit without `FileDescriptorName` gives its own name to all of them.
+    if count == 0 {
+        // What is said was said to another process.
+        return Ok(Vec::new());
+    }
+    // A unit without `FileDescriptorName` gives its own name to all of them.
+    if named.iter().all(|name| name.ends_with(".socket") || *name == "unknown") {
         return if count <= NAMES.len() {
             Ok(NAMES[..count].to_vec())
         } else {
@@ -81,11 +91,14 @@ mod tests {
         assert_eq!(places("", 2).unwrap(), ["edge", "admin"]);
         assert_eq!(places("protogate.socket:protogate.socket", 2).unwrap(), ["edge", "admin"], "what systemd says of itself");
         assert_eq!(places("", 0).unwrap(), [""; 0]);
+        assert_eq!(places("edge", 0).unwrap(), [""; 0], "they were for another process");
     }
 
     #[test]
     fn a_socket_that_has_no_place_is_said() {
-        for (names, count) in [("", 4), ("edge:edge", 2), ("edge:metrics", 2), ("edge", 2), ("edge:admin", 1)] {
+        for (names, count) in
+            [("", 4), ("edge:edge", 2), ("edge:metrics", 2), ("edge", 2), ("edge:admin", 1), ("metrics", 1), ("Admin:Edge", 2)]
+        {
             assert!(places(names, count).is_err(), "{names} {count}");
         }
     }

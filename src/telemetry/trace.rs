@@ -45,7 +45,7 @@ pub enum Part {
 
 /// The ids and the dice of one caller.
 pub struct Traces {
-    /// The first half of every id of a trace.
+    /// What the first halves of ids are made with.
     first: NonZeroU64,
     state: u64,
 }
@@ -109,8 +109,10 @@ impl Traces {
 
     /// A trace that nobody had before.
     pub fn begin(&mut self) -> Trace {
-        let id = u128::from(self.first.get()) << 64 | u128::from(self.draw());
-        Trace { id, span: self.span(), sampled: false }
+        // Each half differs from trace to trace: some sample by the first, some by the last.
+        let last = self.draw();
+        let first = mixed(self.first.get().wrapping_add(last)) | 1;
+        Trace { id: u128::from(first) << 64 | u128::from(last), span: self.span(), sampled: false }
     }
 
     /// A span that nobody had before.

@@ -138,7 +138,7 @@ pub fn options(folder: &Path) -> Options {
         variables: Box::new(|name| std::env::var(name).ok()),
         context,
     };
-    Options { inputs, data: DataFolder::at(folder.join("data")), ready_file: None, own_log: false, inherited: Inherited::default() }
+    Options { inputs, data: DataFolder::at(folder.join("data")), ready_file: None, own_process: false, inherited: Inherited::default() }
 }
 
 /// A fresh folder with these files and a copy of the project's `proto/`.

@@ -83,13 +83,26 @@ impl Exporter<'_> {
     async fn carry(&mut self, spans: Vec<Span>) {
         // Told in the words of the collector that is there now; another one that comes meanwhile is told the same.
         let Some(batch) = self.take_in_hand(spans) else { return };
-        let mut attempt = 1;
+        let (tracer, mut attempt) = (self.tracer, 1);
         let undone = loop {
-            match self.send(batch.clone()).await {
-                Err(Undone::Refused(refused)) if refused.again && attempt < ATTEMPTS_MAX => sleep(BACKOFF * 2_u32.pow(attempt - 1)).await,
-                done => break done.err(),
+            let trying = async {
+                match self.send(batch.clone()).await {
+                    Err(Undone::Refused(refused)) if refused.again && attempt < ATTEMPTS_MAX => {
+                        sleep(BACKOFF * 2_u32.pow(attempt - 1)).await;
+                        None
+                    }
+                    done => Some(done.err()),
+                }
+            };
+            tokio::select! {
+                biased;
+                // Whoever is no collector any more is not waited for.
+                () = tracer.changed.notified() => self.connection = None,
+                tried = trying => match tried {
+                    Some(done) => break done,
+                    None => attempt += 1,
+                },
             }
-            attempt += 1;
         };
         self.put_down(undone);
     }
@@ -130,7 +143,8 @@ impl Exporter<'_> {
         let connection = self.connection.as_mut().expect("made just now");
         match connection.send(batch).await {
             Ok(unwanted) => {
-                self.tracer.drop_spans(unwanted, "the collector does not want them");
+                // It cannot have refused more than it was given.
+                self.tracer.drop_spans(unwanted.min(self.in_hand), "the collector does not want them");
                 Ok(())
             }
             Err(refused) => {
