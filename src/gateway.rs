@@ -7,6 +7,7 @@ pub mod development;
 pub mod draining;
 pub mod inherited;
 mod push_side;
+mod signals;
 mod supervisor;
 
 use std::fmt::Display;
@@ -19,13 +20,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::runtime::{Handle, Runtime};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
-use self::draining::{BACK_ROOM_PATIENCE, Signals};
 use self::inherited::Inherited;
+use self::signals::Signals;
 use crate::admin::{self, Admin, Ready};
 use crate::clock::Clock;
 use crate::config::Environment;
@@ -287,53 +287,6 @@ impl Gateway {
     /// From now on no node believes what is revoked, and whoever is connected by it is sent away.
     pub async fn revoke(&self, revocation: Revocation) -> Result<(), Failure> {
         self.sessions.ask(PATIENCE, |sessions| async move { sessions.revoke(&revocation).await }).await
-    }
-
-    /// Runs until SIGTERM, SIGINT or the operator asks it to drain; SIGHUP reloads. The next SIGTERM or SIGINT ends it at once.
-    pub fn run_until_signalled(mut self) -> Result<(), StartError> {
-        let back_room = self.back_room.take();
-        let ran = back_room.block_on(async {
-            let Signals { mut stop, hangup: mut again } = match self.signals.take() {
-                Some(signals) => signals,
-                None => Signals::new().map_err(io_error("signals cannot be received"))?,
-            };
-            if let Some(path) = &self.ready_file {
-                write_ready_file(path, &self.addresses()).map_err(io_error(format!("cannot write {}", path.display())))?;
-            }
-            supervisor::is_ready(self.edge_address());
-            let by_operator = loop {
-                tokio::select! {
-                    biased;
-                    () = stop.asked() => break false,
-                    () = self.draining.cancelled() => break true,
-                    Some(()) = again.recv() => {
-                        supervisor::is_reloading();
-                        let reloader = Arc::clone(&self.reloader);
-                        spawn_blocking(move || reloader.reload(Cause::Signal, None)).await.expect("a reload does not panic and is not aborted");
-                        supervisor::is_ready(self.edge_address());
-                    }
-                }
-            };
-            let pace = self.reloader.reader().load().settings.drain;
-            let again = async {
-                if by_operator {
-                    // The first that a supervisor says, who does not know of it.
-                    stop.asked().await;
-                }
-                stop.asked().await;
-            };
-            tokio::select! {
-                biased;
-                () = again => {
-                    warn!("asked twice, ending at once");
-                    self.edge.end_at_once().await;
-                }
-                () = self.drain_at(pace) => {}
-            }
-            Ok(())
-        });
-        back_room.shutdown_timeout(BACK_ROOM_PATIENCE);
-        ran
     }
 
     fn addresses(&self) -> Value {

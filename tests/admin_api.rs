@@ -87,9 +87,9 @@ async fn every_value_that_holds_for_a_route_is_shown_with_its_layer_and_its_plac
     assert_eq!(line(&game, "name"), is("game.echo", "route", "game.yaml:7"));
     assert_eq!(line(&game, "timeout"), is("2s", "group", "game.yaml:4"));
     assert_eq!(line(&game, "permissions[0]"), is("game.play", "group", "game.yaml:3"));
-    assert_eq!(line(&game, "rate_limits[0]"), is("plenty", "defaults", "routes.yaml:14"));
+    assert_eq!(line(&game, "rate_limits[0]"), is("plenty", "defaults", "routes.yaml:13"));
     assert_eq!(line(&game, "rate_limits[1]"), is("few", "route", "game.yaml:9"));
-    assert_eq!(line(&game, "backend"), is("echo", "defaults", "routes.yaml:13"));
+    assert_eq!(line(&game, "backend"), is("echo", "defaults", "routes.yaml:12"));
     assert_eq!(line(&game, "request_bytes_max"), is("1KiB", "overlay", "game.development.yaml:3"));
     assert_eq!(line(&game, "reply_bytes_max"), is("256KiB", "built-in", ""));
     assert_eq!(line(&game, "access"), is("authenticated", "built-in", ""));
@@ -97,7 +97,7 @@ async fn every_value_that_holds_for_a_route_is_shown_with_its_layer_and_its_plac
     assert_eq!((&game["kind"], &game["permissions"]), (&json!("unary"), &json!(["game.play"])));
 
     let known = get(&gateway, "/api/v1/routes/9002").await;
-    assert_eq!(line(&known, "timeout"), is("7s", "route", "routes.yaml:19"), "the value of a variable");
+    assert_eq!(line(&known, "timeout"), is("7s", "route", "routes.yaml:18"), "the value of a variable");
     assert_eq!(operator(&gateway, "/api/v1/routes/9999", None).await.0, 404);
     assert_eq!(operator(&gateway, "/api/v1/routes/echo", None).await.0, 404);
 }

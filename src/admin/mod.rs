@@ -55,7 +55,7 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -177,22 +177,30 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
 
 /// Refuses what a web page elsewhere could make a browser send: a name that resolves to us, or a foreign Origin.
 fn from_here(request: &Request<Incoming>) -> Result<(), Box<Reply>> {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = only(request, &header::HOST).and_then(|host| host.to_str().ok());
     let host = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
     let named = host.as_ref().map(|host| host.host().trim_start_matches('[').trim_end_matches(']'));
     if !named.is_some_and(|name| name == "localhost" || name.parse::<IpAddr>().is_ok()) {
         return Err(Box::new(error(StatusCode::FORBIDDEN, "the Host must be an address or `localhost`")));
     }
-    let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
-    let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+    if !request.headers().contains_key(header::ORIGIN) {
+        return Ok(());
+    }
+    let origin = only(request, &header::ORIGIN).and_then(|origin| origin.to_str().ok()).and_then(|origin| origin.parse::<Uri>().ok());
     if origin.as_ref().and_then(Uri::authority) != host.as_ref() {
         return Err(Box::new(error(StatusCode::FORBIDDEN, "a page of another origin has no business here")));
     }
     Ok(())
 }
 
+/// A header that is said once; of two nobody knows which another reader takes.
+fn only<'r>(request: &'r Request<Incoming>, name: &HeaderName) -> Option<&'r HeaderValue> {
+    let mut said = request.headers().get_all(name).iter();
+    said.next().filter(|_| said.next().is_none())
+}
+
 fn is_operator(token: &AdminToken, request: &Request<Incoming>) -> bool {
-    let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let sent = only(request, &header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     sent.is_some_and(|sent| verify_slices_are_equal(sent, token.0.as_bytes()).is_ok())
 }
 
@@ -204,8 +212,8 @@ fn is_json(request: &Request<Incoming>) -> bool {
 fn reply(status: StatusCode, body: &Value) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::from(format!("{body}\n"))).boxed_unsync());
     *reply.status_mut() = status;
-    reply.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-    reply.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply
 }
 

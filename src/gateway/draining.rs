@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info};
 
@@ -26,18 +25,6 @@ const SESSIONS_PATIENCE: Duration = Duration::from_secs(2);
 /// How long what runs on the back room may take to end, and then the back room itself.
 const TASKS_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) const BACK_ROOM_PATIENCE: Duration = Duration::from_secs(1);
-
-/// What the process is told from outside.
-pub(super) struct Signals {
-    pub stop: Stop,
-    pub hangup: Signal,
-}
-
-/// SIGTERM and SIGINT are one request.
-pub(super) struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
 
 // === impl Gateway ===
 
@@ -77,31 +64,6 @@ impl Gateway {
 fn calls(pace: DrainSettings) -> Duration {
     let rest = Drain::moving(pace.over) + END_SLACK + SESSIONS_PATIENCE + TASKS_PATIENCE + BACK_ROOM_PATIENCE;
     TIME_MAX.saturating_sub(pace.grace + pace.over + rest).min(CALLS_MAX)
-}
-
-// === impl Signals ===
-
-impl Signals {
-    /// Must be called on a runtime. From then on they do not end the process by themselves.
-    pub(super) fn new() -> std::io::Result<Signals> {
-        Ok(Signals { stop: Stop::new()?, hangup: signal(SignalKind::hangup())? })
-    }
-}
-
-// === impl Stop ===
-
-impl Stop {
-    fn new() -> std::io::Result<Stop> {
-        Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    pub(super) async fn asked(&mut self) {
-        tokio::select! {
-            biased;
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 #[cfg(test)]

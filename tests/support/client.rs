@@ -98,15 +98,24 @@ impl TestClient {
         let connector = Connector::Rustls(Arc::new(tls.with_root_certificates(roots).with_no_client_auth()));
         let (socket, answer) = client_async_tls_with_config(request, stream, None, Some(connector)).await?;
         assert_eq!(answer.headers()["sec-websocket-protocol"], "protogate.v1.json", "a token is never echoed");
-        Ok(TestClient::over(socket).await)
+        TestClient::greeted(socket).await
     }
 
     /// Takes the greeting over a socket that is connected.
     pub async fn over(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> TestClient {
+        TestClient::greeted(socket).await.expect("the gateway says Hello")
+    }
+
+    /// The same; an error if the gateway is gone before it has said anything.
+    async fn greeted(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Result<TestClient, Error> {
         let mut client = TestClient { socket, hello: Value::Null, pings: 0, next_id: 0 };
-        client.hello = client.hear_message().await;
+        client.hello = match client.hear().await {
+            Heard::Message(hello) => hello,
+            Heard::End => return Err(Error::ConnectionClosed),
+            other => panic!("expected Hello, heard {other:?}"),
+        };
         assert_eq!(client.hello["protocol"], 1, "Hello comes first");
-        client
+        Ok(client)
     }
 
     /// Binary, which a client that chose JSON should not say.
