@@ -32,7 +32,14 @@ pub enum Letter {
     /// The answer.
     Ring { session: String, ring: Option<Parked> },
     /// A message for a session of the node that gets this, in base64.
-    Push { session: String, number: u32, payload: String },
+    Push {
+        session: String,
+        number: u32,
+        payload: String,
+        /// It came to a node that had the session no longer, and is sent after it.
+        #[serde(default)]
+        sent_on: bool,
+    },
     /// A message for the connection of a session of the node that gets this.
     Publish { session: String, message: Published },
     /// Whether what was sent before this was written to sessions of the node that gets it.
@@ -113,15 +120,23 @@ impl Sessions {
                     None | Some(Err(NotOlder)) => None,
                 };
                 if let Some(session) = session.filter(|session| session.is_over()) {
+                    // Before it is gone from here, so that a push finds it in one place or the other.
+                    self.0.moved.note(&id, &by);
                     self.0.registry.remove(&session);
                 }
                 let answer = Letter::Ring { session: id, ring };
                 // If it does not arrive, the other node goes on without.
                 let _ = self.0.store.publish(&mailbox(&by), answer.write().into()).await;
             }
-            Letter::Push { session, number, payload } => {
-                if let Ok(payload) = BASE64_STANDARD.decode(payload) {
-                    self.push_here(&session, number, payload.into());
+            Letter::Push { session, number, payload, sent_on } => {
+                let Ok(decoded) = BASE64_STANDARD.decode(&payload) else { return };
+                if self.push_here(&session, number, decoded.into()).is_some() || sent_on {
+                    return;
+                }
+                // It was written to this node before its session went.
+                if let Some(node) = self.0.moved.find(&session) {
+                    let letter = Letter::Push { session, number, payload, sent_on: true };
+                    let _ = self.0.store.publish(&mailbox(&node), letter.write().into()).await;
                 }
             }
             Letter::Publish { session, message } => {

@@ -16,7 +16,7 @@
 //!   find it
 //! - `push`, `publication`: messages that nobody asked for; `receipt`, `asking`: whether they were written; `operate`: what an operator asks;
 //!   `connected`: connections, as an operator sees them
-//! - `node`: what goes on in the background between this node, the store, and other nodes; it is `lease`, `notices`, `letter` and `storing`
+//! - `node`: what goes on in the background between this node, the store, and other nodes; it is `lease`, `notices`, `letter` with `moved`, and `storing`
 //!
 //! What waits for a client:
 //! - `outbox`: what waits to be written to one connection, in `outbox/lane` the pushes, in `outbox/room` what gives way, in `outbox/mark` what was
@@ -42,6 +42,7 @@ mod grant;
 mod lease;
 mod letter;
 mod line;
+mod moved;
 mod node;
 mod notices;
 mod operate;

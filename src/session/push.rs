@@ -39,7 +39,7 @@ impl Sessions {
     /// Sends a message to every session of a user, or to one of them, and keeps it there. Those that were reached, or sent a letter. To be
     /// called on the back room.
     pub async fn push(&self, user: &str, session: Option<&str>, number: u32, payload: Bytes) -> Result<Reached> {
-        let letter = |session| Letter::Push { session, number, payload: BASE64_STANDARD.encode(&payload) };
+        let letter = |session| Letter::Push { session, number, payload: BASE64_STANDARD.encode(&payload), sent_on: false };
         self.reach(user, session, letter, |session| self.push_here(session, number, payload.clone())).await
     }
 

@@ -20,6 +20,7 @@ use super::asking::Questions;
 use super::grant::{Admitted, Grant, Granted, Held, Leaving};
 use super::identity::Identity;
 use super::live::Session;
+use super::moved::Moved;
 use super::registry::Registry;
 use super::revocation::{Notice, Revocation};
 use super::ring::{Parked, Ring};
@@ -72,6 +73,8 @@ pub(super) struct Inner {
     pub dirt: Notify,
     /// Who waits for which session's ring from another node.
     pub awaited: Mutex<HashMap<String, oneshot::Sender<Option<Parked>>>>,
+    /// Where sessions went that were here.
+    pub(super) moved: Moved,
     /// What is asked about pushes.
     pub(super) questions: Questions,
     /// Whose turn it is to resume which session here; one at a time.
@@ -98,6 +101,7 @@ impl Sessions {
             dirty: Mutex::default(),
             dirt: Notify::new(),
             awaited: Mutex::default(),
+            moved: Moved::default(),
             questions: Questions::new(),
             turns: Mutex::default(),
             draining: AtomicBool::new(false),
