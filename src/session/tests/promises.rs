@@ -89,6 +89,24 @@ async fn what_is_pushed_while_a_session_is_between_two_nodes_arrives_behind_what
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_push_on_its_way_to_the_node_that_a_session_leaves_goes_after_it() {
+    let world = World::of(2, settings()).await;
+    let client = world.login(0, "alice").await.unwrap();
+    let mut letters = world.intercept(0).await;
+    assert_eq!(world.sessions(1).push("alice", None, 2101, payload()).await.unwrap().len(), 1);
+    let late = World::letter(&mut letters).await;
+    let resumed = tokio::join!(world.resume(1, &client.resume_token, 0), async {
+        let asked = World::letter(&mut letters).await;
+        world.sessions(0).receive(asked).await;
+    });
+    let back = resumed.0.unwrap();
+    assert_eq!((back.recovered, back.pushed()), (true, vec![]));
+    world.sessions(0).receive(late).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(back.pushed(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_is_revoked_between_two_nodes_arrives_nowhere() {
     for late in [false, true] {
         let mut world = World::of(2, settings()).await;
