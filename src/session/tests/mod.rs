@@ -3,6 +3,7 @@
 mod model;
 mod promises;
 mod receipts;
+mod returns;
 mod steps;
 
 use std::sync::{Arc, Mutex};
@@ -62,6 +63,14 @@ struct Client {
 }
 
 // === impl World ===
+
+fn settings() -> SessionSettings {
+    SessionSettings { per_user_max: 2, ..SessionSettings::default() }
+}
+
+fn payload() -> Bytes {
+    Bytes::from_static(b"event")
+}
 
 impl World {
     async fn of(nodes: usize, settings: SessionSettings) -> World {
