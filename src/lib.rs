@@ -10,6 +10,12 @@ pub mod cli;
 pub mod gateway;
 pub mod watch;
 
+// What works on configurations beside a running gateway.
+pub mod author;
+pub mod codegen;
+pub mod compare;
+pub mod trial;
+
 // The operator's door.
 pub mod admin;
 

@@ -3,19 +3,25 @@
 //! One file a command. `call` has more, since it is a whole client: `client` and `dictionary`, and where it stays `follow`, `hearing`,
 //! `returning`, `typing`, `standing` and `lines`.
 //!
-//! Exit codes: 0 fine, 1 the configuration or the call is at fault, 2 warnings under `--deny-warnings`, 64 the command line is wrong, 66 a
+//! Exit codes: 0 fine, 1 the configuration or the call is at fault, 2 warnings under `--deny-warnings`, 3 tests of routes that fail, 4 and 5 what `diff` found, 64 the command line is wrong, 66 a
 //! file cannot be read, 69 the gateway, or a backend that is asked, cannot be reached, 70 it could not start. What a program may read goes to standard output; everything else to standard error.
 
 mod admin_client;
 mod call;
 mod check;
 mod client;
+mod codegen;
 mod connections;
 mod dashboard;
 mod dictionary;
+mod diff;
+mod docs;
 mod drain;
+mod explain;
+mod fmt;
 mod follow;
 mod hearing;
+mod init;
 mod kick;
 mod lines;
 mod lock;
@@ -26,12 +32,14 @@ mod reload;
 mod returning;
 mod revoke;
 mod routes;
+mod schema;
 mod serve;
 mod services;
 mod standing;
 mod streaming;
 mod tap;
 mod template;
+mod test;
 mod token;
 mod typing;
 
@@ -61,6 +69,9 @@ Exit codes:
   0   fine
   1   the configuration or the call is at fault
   2   warnings, under `check --deny-warnings`
+  3   tests of routes failed, or cover too little
+  4   under `diff`: a change, and no client breaks
+  5   under `diff`: a change that breaks clients
   64  the command line is wrong
   66  a file cannot be read
   69  the gateway, or a backend that is asked, cannot be reached
@@ -80,6 +91,14 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Check(check::Check),
+    Explain(explain::Explain),
+    Diff(diff::Diff),
+    Test(test::Test),
+    Schema(schema::Schema),
+    Fmt(fmt::Fmt),
+    Init(init::Init),
+    Docs(docs::Docs),
+    Codegen(codegen::Codegen),
     Lock(lock::Lock),
     Reload(reload::Reload),
     Dashboard(dashboard::Dashboard),
@@ -142,6 +161,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Diff(diff) => diff.run(),
+        Command::Test(test) => test.run(),
+        Command::Schema(schema) => schema.run(),
+        Command::Fmt(fmt) => fmt.run(),
+        Command::Init(init) => init.run(),
+        Command::Docs(docs) => docs.run(),
+        Command::Codegen(codegen) => codegen.run(),
         Command::Lock(lock) => lock.run(),
         Command::Reload(reload) => reload.run(),
         Command::Dashboard(dashboard) => dashboard.run(),

@@ -1,0 +1,1 @@
+//! Typed clients out of a table.
