@@ -16,7 +16,7 @@ use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use protogate::diagnostic::{Report, Sources, Span};
 use protogate::files::Files;
-use protogate::proto::{DescriptorSource, FieldPath, Pools, Values, Walk, WalkOptions};
+use protogate::proto::{DescriptorSource, FieldPath, Pools, Values, Walk, WalkOptions, Wanted};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::time::Instant;
 
@@ -131,7 +131,7 @@ fn main() {
     let (mut report, mut texts) = (Report::default(), Sources::default());
     let span = Span::start_of(texts.add("routes.yaml", String::new()));
     let source = DescriptorSource::Proto { folder: "proto".into(), span };
-    let pool = Pools::new().load(&files, &[source], &mut report, &mut texts);
+    let pool = Pools::new().load(&files, &[source], &Wanted::everything(), &mut report, &mut texts).pool;
     let file = protox::file::File::from_source("bench.proto", PROTO).expect("it compiles");
     let mut reflected = DescriptorPool::new();
     reflected.add_file_descriptor_proto(file.into()).expect("it links");

@@ -93,9 +93,17 @@ impl Files {
 
     /// A file's bytes. A file that cannot be read is recorded too: when it appears, the fingerprint changes.
     pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read_hashed(path).map(|(bytes, _)| bytes)
+    }
+
+    /// The same, with the hash that is recorded.
+    pub fn read_hashed(&self, path: &Path) -> io::Result<(Vec<u8>, [u8; 32])> {
         let path = normal(path);
-        let read = self.read_unrecorded(&path);
-        let hash = read.as_ref().ok().map(|bytes| Sha256::digest(bytes).into());
+        let read = self.read_unrecorded(&path).map(|bytes| {
+            let hash = Sha256::digest(&bytes).into();
+            (bytes, hash)
+        });
+        let hash = read.as_ref().ok().map(|(_, hash)| *hash);
         self.seen.lock().expect("no holder of this lock panics").insert(path, hash);
         read
     }

@@ -24,7 +24,7 @@ pub use tracing::*;
 use super::grammar::{List, Map, WordOr, choice, section};
 use super::value::{
     ByteSize, Duration, FilePath, Join, LimitKey, MessageName, MessagePath, Name, NumberRange, PermissionPattern, ProtocolNumber, Rate,
-    RouteName, ServiceName, Text, TopicPattern, VarValue, Version,
+    RouteName, ServiceName, Text, TopicPattern, TypePattern, VarValue, Version,
 };
 
 choice! {
@@ -135,6 +135,9 @@ section! {
         lock: FilePath,
         /// The services that are locked, such as `game.v1.Game`; where nothing is said, all but reflection and health.
         services: List<ServiceName>,
+        /// Types of this source that are needed although no route and no push leads to them, such as those that travel in a
+        /// `google.protobuf.Any`: `game.v1.RoomFull`, or `game.v1.*` for all that begin so.
+        types: List<TypePattern>,
         /// How often a running gateway compares the lock with what the backend tells; 5m where nothing is said.
         refresh: Duration,
     }

@@ -37,6 +37,11 @@ impl Comments {
         }
     }
 
+    /// Takes over those of another file.
+    pub fn extend(&mut self, other: Comments) {
+        self.0.extend(other.0);
+    }
+
     pub fn of(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|comment| &**comment)
     }

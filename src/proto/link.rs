@@ -11,8 +11,8 @@ use prost_types::FileDescriptorProto;
 use super::blame;
 use super::rules::{self, Options};
 use super::source::{DescriptorSource, Origin, Parsed, Unlinked};
-use crate::diagnostic::{Diagnostic, Report, Rule, Sources, Span};
-use crate::files::normal;
+use crate::diagnostic::{Diagnostic, FileId, Report, Rule, Sources, Span};
+use crate::files::{Files, normal};
 
 /// The pool, and what is read from its options once. They are not read later: an extension that another file declares afterwards
 /// could make the library fail on them.
@@ -26,6 +26,7 @@ pub(super) struct Linked {
 }
 
 struct Linker<'a> {
+    files: &'a Files,
     sources: &'a [DescriptorSource],
     report: &'a mut Report,
     texts: &'a mut Sources,
@@ -44,10 +45,10 @@ struct Waiting {
 }
 
 /// Links what can be linked and reports the rest.
-pub(super) fn link(parsed: Parsed, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Linked {
+pub(super) fn link(files: &Files, parsed: Parsed, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Linked {
     let complete = parsed.broken.is_empty() && !parsed.incomplete;
     let linked = Linked { pool: DescriptorPool::global(), redacted: HashSet::new(), rules: Options::default(), complete };
-    let mut linker = Linker { sources, report, texts, linked, owners: HashMap::new() };
+    let mut linker = Linker { files, sources, report, texts, linked, owners: HashMap::new() };
     let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, file) in parsed.files.iter().enumerate() {
         by_name.entry(file.name()).or_default().push(index);
@@ -117,7 +118,7 @@ impl Linker<'_> {
                 return false;
             }
         }
-        match add_to(&mut self.linked.pool, file, Positions::Without) {
+        match add_to(&mut self.linked.pool, file) {
             Ok(()) => {
                 let found = self.linked.pool.get_file_by_name(file.name()).expect("it was just added");
                 let well_formed = found.messages().all(|message| note_options(&message, &mut self.linked));
@@ -144,7 +145,7 @@ impl Linker<'_> {
         let mut imports = Vec::new();
         collect_imports(&linked, &mut HashSet::new(), &mut imports);
         let same = beside.add_file_descriptor_protos(imports).is_ok()
-            && add_to(&mut beside, copy, Positions::Without).is_ok()
+            && add_to(&mut beside, copy).is_ok()
             && beside
                 .get_file_by_name(copy.name())
                 .is_some_and(|copy| comparable(copy.file_descriptor_proto()) == comparable(linked.file_descriptor_proto()));
@@ -167,15 +168,23 @@ impl Linker<'_> {
     }
 
     fn report_error(&mut self, file: &Unlinked, error: &DescriptorError) {
-        let Origin::Text { path, text } = &file.origin else {
+        let Some((place, text)) = self.show(file) else {
             return self.report_set(file, &error.to_string().replace('\'', "`"));
         };
         // Positions are kept out of the pool for their size; they are asked for only when there is something to point at.
-        let place = self.texts.add(path.clone(), text.clone());
-        match add_to(&mut self.linked.pool, file, Positions::With) {
-            Err(error) => blame::report(&error.with_source_code(text), place, self.texts, self.report),
-            Ok(()) => blame::report(error, place, self.texts, self.report),
+        let again = protox::file::File::from_source(file.name(), &text).ok().map(|file| self.linked.pool.add_file_descriptor_proto(file.into()));
+        match again {
+            Some(Err(error)) => blame::report(&error.with_source_code(&text), place, self.texts, self.report),
+            // It was written again meanwhile, and says something else now.
+            None | Some(Ok(())) => blame::report(error, place, self.texts, self.report),
         }
+    }
+
+    /// The text of a .proto file, as it is to be pointed into.
+    fn show(&mut self, file: &Unlinked) -> Option<(FileId, String)> {
+        let Origin::Text { path } = &file.origin else { return None };
+        let text = String::from_utf8(self.files.read_apart(path).unwrap_or_default()).unwrap_or_default();
+        Some((self.texts.add(path.clone(), text.clone()), text))
     }
 
     fn report_set(&mut self, file: &Unlinked, what: &str) {
@@ -186,9 +195,8 @@ impl Linker<'_> {
 
     fn report_import(&mut self, file: &Unlinked, import: &str, message: String) {
         self.linked.complete = false;
-        let diagnostic = match &file.origin {
-            Origin::Text { path, text } => {
-                let place = self.texts.add(path.clone(), text.clone());
+        let diagnostic = match self.show(file) {
+            Some((place, text)) => {
                 let (start, len) = ['"', '\'']
                     .map(|quote| format!("{quote}{import}{quote}"))
                     .iter()
@@ -196,7 +204,7 @@ impl Linker<'_> {
                     .unwrap_or_default();
                 Diagnostic::new(Rule::ProtoSource, Span { file: place, start, end: start + len }, message)
             }
-            Origin::Set { .. } => {
+            None => {
                 let source = &self.sources[file.source];
                 let message = format!("{message}: file `{}` in `{}`", file.name(), normal(source.path()).display());
                 Diagnostic::new(Rule::DescriptorSet, source.span(), message)
@@ -228,20 +236,9 @@ impl Linker<'_> {
     }
 }
 
-/// Whether a .proto file's positions go with it into the pool.
-#[derive(PartialEq, Eq)]
-enum Positions {
-    With,
-    Without,
-}
-
-fn add_to(pool: &mut DescriptorPool, file: &Unlinked, positions: Positions) -> Result<(), DescriptorError> {
+fn add_to(pool: &mut DescriptorPool, file: &Unlinked) -> Result<(), DescriptorError> {
     match &file.origin {
         Origin::Set { encoded } => pool.decode_file_descriptor_proto(encoded.as_slice()),
-        Origin::Text { text, .. } if positions == Positions::With => {
-            let file = protox::file::File::from_source(file.name(), text).expect("it was parsed before");
-            pool.add_file_descriptor_proto(file.into())
-        }
         Origin::Text { .. } => pool.add_file_descriptor_proto(file.proto.clone()),
     }
 }

@@ -5,8 +5,10 @@
 //! will read from it; nothing here prints a reflected value with `{:?}` (a recursive type would overflow the stack), so the types
 //! that hold one have no `Debug`.
 //!
-//! Types: [`Pools`] loads [`DescriptorSource`]s into a [`Pool`], which is asked for a [`Method`] or a [`MessageType`].
-//! - `source` reads the files, `link` makes one pool of them, `blame` finds the place of what is wrong
+//! Types: [`Pools`] loads of [`DescriptorSource`]s what is [`Wanted`] into a [`Pool`], which is asked for a [`Method`] or a [`MessageType`].
+//! - `survey` looks at every file and keeps what it declares: `declared`, found by `scan` in a text. All of it is the [`Index`]
+//! - `wanted` says what somebody needs; of that and what it imports `source` parses the files, `link` makes one pool of them, and `blame`
+//!   finds the place of what is wrong. What came of it is [`Loaded`]; `parallel` does such work on a few threads
 //! - `set`: the files that a server tells, as a lock holds them
 //! - `method`, `path`: what routes refer to
 //! - `comments`, `sample`: what people are told of a message that they fill in
@@ -26,9 +28,13 @@
 mod blame;
 mod closure;
 mod comments;
+mod declared;
 mod expectation;
+mod index;
 mod link;
+mod loaded;
 mod method;
+mod parallel;
 mod path;
 mod pool;
 mod print_json;
@@ -37,25 +43,31 @@ mod read;
 mod redact;
 mod rules;
 mod sample;
+mod scan;
 mod secret;
 mod set;
 mod source;
 mod stamp;
 mod strict_json;
 mod submessage;
+mod survey;
 mod texts;
 mod transcode;
 mod value;
 mod walk;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
 
 pub use closure::closure_hash;
+pub use declared::{Declared, DeclaredMethod, DeclaredService, Extended};
 pub use expectation::{Expectation, Scalar};
+pub use index::{Index, IndexedFile};
+pub use loaded::{Loaded, Missing};
 pub use method::{Kind, MessageType, Method};
 pub use path::{FieldKind, FieldPath, PathProblem};
-pub use pool::{Missing, Pool, Pools};
+pub use pool::{Pool, Pools};
 pub use redact::Redact;
 pub use rules::{RuleProblem, VIOLATIONS_MAX, Violation, Violations};
 pub use sample::{Field, Named, Sample};
@@ -67,3 +79,4 @@ pub use texts::Texts;
 pub use transcode::{any_to_json, detail_to_json, from_json, to_json};
 pub use value::{Value, Values};
 pub use walk::{DEPTH_MAX, ELEMENTS_MAX, Flaw, UNKNOWN_MAX, UnknownFields, Walk, WalkOptions, WalkProblem};
+pub use wanted::{Pattern, Wanted};

@@ -1,4 +1,4 @@
-//! All message types, methods and services that one configuration's descriptors define.
+//! The message types, methods and services that one configuration needs of its descriptors.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
@@ -7,9 +7,12 @@ use prost_reflect::DescriptorPool;
 
 use super::comments::Comments;
 use super::link;
+use super::loaded::Loaded;
 use super::program::Shapes;
 use super::rules::{Options, Rules};
-use super::source::{self, Bytes, DescriptorSource};
+use super::source::{self, DescriptorSource};
+use super::survey::{self, Survey};
+use super::wanted::Wanted;
 use super::{MessageType, Method};
 use crate::diagnostic::{Report, Sources};
 use crate::files::{Files, Fingerprint};
@@ -27,14 +30,6 @@ pub struct Pool(Arc<Content>);
 #[derive(Default)]
 pub struct Pools {
     known: Mutex<HashMap<Fingerprint, Weak<Content>>>,
-}
-
-/// A name that the pool does not have.
-#[derive(Debug)]
-pub struct Missing {
-    pub what: String,
-    /// What could have been meant, written as the missing name was.
-    pub known: Vec<String>,
 }
 
 struct Content {
@@ -59,19 +54,21 @@ impl Pools {
         Pools::default()
     }
 
-    /// Loads all sources into one pool. What is broken is reported and left out.
+    /// Loads what is wanted of all sources, and what that needs, into one pool. What of that is broken is reported and left out.
     ///
     /// `texts` gets the .proto files that diagnostics point into.
-    pub fn load(&self, files: &Files, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Pool {
-        let bytes = source::read(files, sources, report);
-        if let Some(pool) = self.known(&bytes.fingerprint).filter(|_| bytes.complete) {
-            return pool;
+    pub fn load(&self, files: &Files, sources: &[DescriptorSource], wanted: &Wanted, report: &mut Report, texts: &mut Sources) -> Loaded {
+        let survey = survey::survey(files, sources, report);
+        let reached = survey.index.reached(wanted);
+        let fingerprint = source::fingerprint(&survey.index, &reached);
+        if let Some(pool) = self.known(&fingerprint).filter(|_| survey.complete) {
+            return Loaded { pool, index: survey.index };
         }
-        let pool = Pool::make(bytes, sources, report, texts);
+        let pool = Pool::make(files, &survey, reached, sources, report, texts);
         if pool.is_complete() {
             self.keep(&pool);
         }
-        pool
+        Loaded { pool, index: survey.index }
     }
 
     fn known(&self, fingerprint: &Fingerprint) -> Option<Pool> {
@@ -91,40 +88,33 @@ impl Pools {
 impl Pool {
     /// The gateway's own descriptors. Decodes them anew: the composition root calls this once.
     pub fn own() -> Pool {
-        let pool = Pool::make(source::compiled_in(OWN), &[], &mut Report::default(), &mut Sources::default());
+        let pool = Pool::compiled_in(OWN);
         assert!(pool.is_complete(), "the build compiled these descriptors");
         pool
     }
 
     /// What every service may add to a failure, whatever its own descriptors hold: google.rpc's details. Decoded when the first is told.
     pub(super) fn of_details() -> &'static Pool {
-        static POOL: LazyLock<Pool> = LazyLock::new(|| {
-            let set = source::compiled_in(tonic_types::pb::FILE_DESCRIPTOR_SET);
-            Pool::make(set, &[], &mut Report::default(), &mut Sources::default())
-        });
+        static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::compiled_in(tonic_types::pb::FILE_DESCRIPTOR_SET));
         &POOL
     }
 
+    fn compiled_in(set: &[u8]) -> Pool {
+        let survey = survey::compiled_in(set);
+        let reached = survey.index.reached(&Wanted::everything());
+        Pool::make(&Files::in_memory(&[]), &survey, reached, &[], &mut Report::default(), &mut Sources::default())
+    }
+
     /// The method `pkg.Service/Method`.
-    pub fn method(&self, name: &str) -> Result<Method, Missing> {
-        let Some((service, method)) = name.split_once('/') else {
-            return Err(Missing { what: format!("`{name}` is not of the form `package.Service/Method`"), known: self.methods() });
-        };
-        let Some(found) = self.0.descriptors.get_service_by_name(service) else {
-            return Err(Missing { what: format!("service `{service}` does not exist"), known: self.methods() });
-        };
-        match found.methods().find(|known| known.name() == method) {
-            Some(method) => Ok(Method::new(self, &method)),
-            None => Err(Missing {
-                what: format!("service `{service}` has no method `{method}`"),
-                known: found.methods().map(|known| format!("{service}/{}", known.name())).collect(),
-            }),
-        }
+    pub fn method(&self, name: &str) -> Option<Method> {
+        let (service, method) = name.split_once('/')?;
+        let found = self.0.descriptors.get_service_by_name(service)?.methods().find(|known| known.name() == method)?;
+        Some(Method::new(self, &found))
     }
 
     /// The message type `pkg.Message`.
-    pub fn message(&self, name: &str) -> Result<MessageType, Missing> {
-        self.find_message(name).ok_or_else(|| Missing { what: format!("message `{name}` does not exist"), known: self.messages() })
+    pub fn message(&self, name: &str) -> Option<MessageType> {
+        self.0.descriptors.get_message_by_name(name).map(|message| MessageType::new(self, message))
     }
 
     /// One hash over everything this pool was made from.
@@ -135,11 +125,6 @@ impl Pool {
     /// False when a source was reported broken: then a missing name may be a consequence and is not worth a word.
     pub fn is_complete(&self) -> bool {
         self.0.complete
-    }
-
-    /// The same without an explanation, for names that come from messages rather than from people.
-    pub(super) fn find_message(&self, name: &str) -> Option<MessageType> {
-        self.0.descriptors.get_message_by_name(name).map(|message| MessageType::new(self, message))
     }
 
     /// What its file says of something, by its full name.
@@ -160,12 +145,17 @@ impl Pool {
         self.0.rules.get_or_init(|| Arc::new(Rules::compile(&self.0.descriptors, &self.0.options)))
     }
 
-    fn make(bytes: Bytes, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Pool {
-        let (fingerprint, read) = (bytes.fingerprint, bytes.complete);
-        let mut parsed = source::parse(bytes, sources, report, texts);
-        let comments = std::mem::take(&mut parsed.comments);
-        let linked = link::link(parsed, sources, report, texts);
-        let complete = read && linked.complete;
+    fn make(
+        files: &Files,
+        survey: &Survey,
+        reached: Vec<usize>,
+        sources: &[DescriptorSource],
+        report: &mut Report,
+        texts: &mut Sources,
+    ) -> Pool {
+        let mut parsed = source::parse(files, survey, reached, sources, report, texts);
+        let (fingerprint, comments) = (parsed.fingerprint(&survey.index), std::mem::take(&mut parsed.comments));
+        let linked = link::link(files, parsed, sources, report, texts);
         Pool(Arc::new(Content {
             descriptors: linked.pool,
             redacted: linked.redacted,
@@ -174,17 +164,11 @@ impl Pool {
             shapes: OnceLock::new(),
             rules: OnceLock::new(),
             fingerprint,
-            complete,
+            complete: survey.complete && linked.complete,
         }))
     }
 
-    fn methods(&self) -> Vec<String> {
-        let services = self.0.descriptors.services();
-        services
-            .flat_map(|service| service.methods().map(|method| format!("{}/{}", service.full_name(), method.name())).collect::<Vec<_>>())
-            .collect()
-    }
-
+    #[cfg(test)]
     pub(super) fn messages(&self) -> Vec<String> {
         self.0.descriptors.all_messages().filter(|message| !message.is_map_entry()).map(|message| message.full_name().to_owned()).collect()
     }

@@ -69,7 +69,7 @@ impl<'a> Printed<'a> {
 
     /// The message that an `Any` holds; none when its type is not in the pool, it is not of its type, or it is too deep.
     fn unpack(&self, url: &str, bytes: &[u8]) -> Option<DynamicMessage> {
-        let kind = self.pool.find_message(url.rsplit_once('/')?.1).filter(|_| self.any_depth > 0)?;
+        let kind = self.pool.message(url.rsplit_once('/')?.1).filter(|_| self.any_depth > 0)?;
         Walk::for_printing(&kind).run(bytes, &mut Values::new()).ok()?;
         DynamicMessage::decode(kind.descriptor().clone(), bytes).ok()
     }

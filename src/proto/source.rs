@@ -1,10 +1,9 @@
 //! Where descriptors come from: folders of .proto files, and sets that protoc or buf wrote.
 //!
-//! Reading is in two steps, so that descriptors which did not change are not parsed again: [`read`] takes the bytes and their hash,
-//! [`parse`] makes files of them. Promise: every problem of every file is reported, and the others go on without it.
+//! `survey` has looked at all of them before; here files that are needed are read and parsed. Promise: every problem of each of those is
+//! reported, and the others go on without it.
 
-use std::collections::HashSet;
-use std::io;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
@@ -13,9 +12,12 @@ use prost_types::FileDescriptorProto;
 use sha2::{Digest, Sha256};
 
 use super::comments::Comments;
+use super::index::{Index, IndexedFile, Place};
+use super::parallel::in_parallel;
+use super::survey::{Survey, no_set, unreadable};
 use super::{blame, read};
 use crate::diagnostic::{Diagnostic, Report, Rule, Sources, Span};
-use crate::files::{self, Files, Fingerprint};
+use crate::files::{Files, Fingerprint};
 
 /// One entry of `descriptors:`, and where it is written.
 #[derive(Clone)]
@@ -28,31 +30,18 @@ pub enum DescriptorSource {
     Lock { file: PathBuf, span: Span },
 }
 
-/// The bytes of all sources.
-pub(super) struct Bytes {
-    pub fingerprint: Fingerprint,
-    pub complete: bool,
-    files: Vec<Unparsed>,
-}
-
-struct Unparsed {
-    source: usize,
-    path: PathBuf,
-    /// The name that imports use; a set has none.
-    name: Option<String>,
-    bytes: Vec<u8>,
-}
-
-/// The files of all sources.
+/// The files that are needed.
 #[derive(Default)]
 pub(super) struct Parsed {
     pub files: Vec<Unlinked>,
     /// Names of files that exist and were reported: who imports them is not to blame.
     pub broken: HashSet<String>,
-    /// A whole set was reported.
+    /// A whole source was reported.
     pub incomplete: bool,
     /// Of the files that are text.
     pub comments: Comments,
+    /// The hash of each file's bytes, by its place in the index.
+    hashes: BTreeMap<usize, [u8; 32]>,
 }
 
 /// One file whose imports and names are not resolved yet.
@@ -63,22 +52,25 @@ pub(super) struct Unlinked {
 }
 
 pub(super) enum Origin {
-    Text {
-        path: PathBuf,
-        text: String,
-    },
+    /// It is read again where something has to be shown of it.
+    Text { path: PathBuf },
     /// The bytes, because the options in them are more than `proto` can hold.
-    Set {
-        encoded: Vec<u8>,
-    },
+    Set { encoded: Vec<u8> },
 }
 
-struct Parser<'a> {
-    sources: &'a [DescriptorSource],
-    report: &'a mut Report,
-    texts: &'a mut Sources,
-    bundled: DescriptorPool,
-    parsed: Parsed,
+/// What became of one file.
+struct Attempt {
+    hash: [u8; 32],
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Parsed { file: Unlinked, comments: Comments },
+    /// Its text, and what is wrong with it.
+    Broken { path: PathBuf, text: String, error: Box<protox::Error> },
+    Refused(Diagnostic),
+    /// The whole source is no descriptor set.
+    NoSet,
 }
 
 /// The number of `source_code_info` in a `FileDescriptorProto`: comments and positions, most of its bytes, and of no use at run time.
@@ -103,13 +95,6 @@ impl DescriptorSource {
             | DescriptorSource::Lock { file: path, .. } => path,
         }
     }
-
-    /// The name by which a file of this source is imported, with `/` on every system.
-    fn file_name(&self, path: &Path) -> Option<String> {
-        let DescriptorSource::Proto { folder, .. } = self else { return None };
-        let name = path.strip_prefix(crate::files::normal(folder)).unwrap_or(path);
-        Some(name.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/"))
-    }
 }
 
 // === impl Unlinked ===
@@ -120,130 +105,119 @@ impl Unlinked {
     }
 }
 
-/// Reads every source.
-pub(super) fn read(files: &Files, sources: &[DescriptorSource], report: &mut Report) -> Bytes {
-    let mut bytes = Bytes { fingerprint: Fingerprint([0; 32]), complete: true, files: Vec::new() };
-    for (index, source) in sources.iter().enumerate() {
-        let paths = match source {
-            DescriptorSource::Set { file, .. } | DescriptorSource::Lock { file, .. } => Ok(vec![file.clone()]),
-            DescriptorSource::Proto { folder, .. } => files.walk(folder, "proto"),
-        };
-        let found = paths.map_err(|error| (source.path().to_owned(), error)).and_then(|paths| {
-            let read = |path: PathBuf| match files.read(&path) {
-                Ok(bytes) => Ok(Unparsed { source: index, name: source.file_name(&path), path, bytes }),
-                Err(error) => Err((path, error)),
-            };
-            paths.into_iter().map(read).collect::<Result<Vec<_>, _>>()
-        });
-        match found {
-            Ok(found) if found.is_empty() => {
-                bytes.complete = false;
-                let message = format!("folder `{}` holds no .proto file", files::normal(source.path()).display());
-                report.push(Diagnostic::new(Rule::ProtoSource, source.span(), message));
-            }
-            Ok(found) => bytes.files.extend(found),
-            Err((path, error)) => {
-                bytes.complete = false;
-                report.push(unreadable(source, &path, &error));
-            }
+/// Reads and parses the files at these places, and what they turn out to import besides.
+pub(super) fn parse(
+    files: &Files,
+    survey: &Survey,
+    reached: Vec<usize>,
+    sources: &[DescriptorSource],
+    report: &mut Report,
+    texts: &mut Sources,
+) -> Parsed {
+    let mut parsed = Parsed::default();
+    let by_name = survey.index.by_name();
+    let (mut known, mut open) = (reached.iter().copied().collect::<HashSet<usize>>(), reached);
+    while !open.is_empty() {
+        let attempts = in_parallel(open, |at| (at, attempt(files, survey, survey.index.file(at), sources)));
+        let first = parsed.files.len();
+        for (at, attempt) in attempts {
+            parsed.hashes.insert(at, attempt.hash);
+            parsed.take(survey.index.file(at), attempt.outcome, sources, report, texts);
         }
+        // What a file imports was known before; but it may have been written again since, and then it is as it is now.
+        let imports = parsed.files[first..].iter().flat_map(|file| &file.proto.dependency);
+        open = imports.filter_map(|import| by_name.get(import.as_str())).flatten().copied().filter(|at| known.insert(*at)).collect();
+        open.sort_unstable();
     }
-    bytes.fingerprint = fingerprint(&bytes.files);
-    bytes
+    parsed
 }
 
-fn unreadable(source: &DescriptorSource, path: &Path, error: &io::Error) -> Diagnostic {
-    let shown = files::normal(path);
-    match source {
-        DescriptorSource::Lock { span, .. } if error.kind() == io::ErrorKind::NotFound => {
-            Diagnostic::new(Rule::MissingLock, *span, format!("the lock `{}` is not there", shown.display()))
-                .help("run `protogate lock` while the backend is running; it asks the backend and writes this file")
-        }
-        _ => {
-            let what = format!("`{}` cannot be read: {}", shown.display(), files::reason(error));
-            Diagnostic::new(Rule::Unreadable, source.span(), what)
-        }
-    }
+/// The hash of what a pool would be made from, as far as it is known before anything is parsed.
+pub(super) fn fingerprint(index: &Index, reached: &[usize]) -> Fingerprint {
+    hash_of(index, reached.iter().map(|at| (*at, index.file(*at).hash)))
 }
 
-/// One set that is compiled into the program.
-pub(super) fn compiled_in(set: &[u8]) -> Bytes {
-    let files = vec![Unparsed { source: 0, path: PathBuf::new(), name: None, bytes: set.to_vec() }];
-    Bytes { fingerprint: fingerprint(&files), complete: true, files }
+fn hash_of(index: &Index, files: impl Iterator<Item = (usize, [u8; 32])>) -> Fingerprint {
+    let mut hash = Sha256::new();
+    for (at, content) in files {
+        let file = index.file(at);
+        hash.update((file.source as u64).to_le_bytes());
+        hash.update((file.name.len() as u64).to_le_bytes());
+        hash.update(&file.name);
+        hash.update(content);
+    }
+    Fingerprint(hash.finalize().into())
 }
 
-/// Makes files of the bytes; what cannot be parsed is reported.
-pub(super) fn parse(bytes: Bytes, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Parsed {
-    let mut parser = Parser { sources, report, texts, bundled: DescriptorPool::global(), parsed: Parsed::default() };
-    for file in bytes.files {
-        match &file.name {
-            Some(name) if parser.is_bundled(name) => {}
-            Some(name) => parser.text(name.clone(), file),
-            None => parser.set(&file),
-        }
-    }
-    parser.parsed
-}
-
-// === impl Parser ===
-
-impl Parser<'_> {
-    /// The well-known types are part of this program: a source's own copies may be newer than what protox parses, and are left alone.
-    fn is_bundled(&self, name: &str) -> bool {
-        is_bundled(&self.bundled, name)
-    }
-
-    fn text(&mut self, name: String, file: Unparsed) {
-        let Unparsed { source, path, bytes, .. } = file;
-        let Ok(text) = String::from_utf8(bytes) else {
-            let message = format!("`{}` is not UTF-8 text", path.display());
-            self.report.push(Diagnostic::new(Rule::ProtoSource, self.sources[source].span(), message));
-            self.parsed.broken.insert(name);
-            return;
-        };
-        match protox::file::File::from_source(&name, &text) {
-            Ok(file) => {
-                let mut proto = FileDescriptorProto::from(file);
-                self.parsed.comments.note(&proto);
-                proto.source_code_info = None;
-                self.parsed.files.push(Unlinked { source, proto, origin: Origin::Text { path, text } });
-            }
-            Err(error) => {
-                let edition = edition(&text);
-                let file = self.texts.add(path, text);
-                match edition {
-                    Some((start, end)) => self.report.push(editions(Span { file, start, end }, format!("file `{name}`"))),
-                    None => blame::report(&error, file, self.texts, self.report),
+fn attempt(files: &Files, survey: &Survey, file: &IndexedFile, sources: &[DescriptorSource]) -> Attempt {
+    match &file.place {
+        Place::Text(path) => match files.read_hashed(path) {
+            Ok((bytes, hash)) => Attempt { hash, outcome: text(file, path, bytes, sources) },
+            Err(error) => Attempt { hash: [0; 32], outcome: Outcome::Refused(unreadable(&sources[file.source], path, &error)) },
+        },
+        Place::Set(range) => {
+            let bytes = &survey.sets[&file.source][range.clone()];
+            let outcome = match set_file(file.source, bytes) {
+                Err(read::Malformed) => Outcome::NoSet,
+                Ok(found) if found.proto.syntax() == "editions" => {
+                    let source = &sources[file.source];
+                    Outcome::Refused(editions(source.span(), format!("file `{}` in `{}`", file.name, source.path().display())))
                 }
-                self.parsed.broken.insert(name);
-            }
+                Ok(found) => Outcome::Parsed { file: found, comments: Comments::default() },
+            };
+            Attempt { hash: file.hash, outcome }
         }
     }
+}
 
-    fn set(&mut self, set: &Unparsed) {
-        let files = read::fields(&set.bytes).map(|field| match field? {
-            field if field.number == SET_FILE && field.wire == read::Wire::Len => set_file(set.source, &set.bytes[field.body]),
-            _ => Err(read::Malformed),
-        });
-        let files: Result<Vec<Unlinked>, read::Malformed> = files.collect();
-        let Some(files) = files.ok().filter(|files| !files.is_empty()) else {
-            self.parsed.incomplete = true;
-            let message = format!("`{}` is not a descriptor set", set.path.display());
-            let help = match self.sources[set.source] {
-                DescriptorSource::Lock { .. } => "write it with `protogate lock`, and nothing else",
-                _ => "write it with `protoc --include_imports --descriptor_set_out=FILE` or `buf build -o FILE`",
-            };
-            return self.report.push(Diagnostic::new(Rule::DescriptorSet, self.sources[set.source].span(), message).help(help));
-        };
-        for file in files {
-            if file.proto.syntax() == "editions" {
-                let message = format!("file `{}` in `{}`", file.name(), set.path.display());
-                self.report.push(editions(self.sources[set.source].span(), message));
-                self.parsed.broken.insert(file.name().to_owned());
-            } else if !self.is_bundled(file.name()) {
-                self.parsed.files.push(file);
-            }
+fn text(file: &IndexedFile, path: &Path, bytes: Vec<u8>, sources: &[DescriptorSource]) -> Outcome {
+    let Ok(text) = String::from_utf8(bytes) else {
+        let message = format!("`{}` is not UTF-8 text", path.display());
+        return Outcome::Refused(Diagnostic::new(Rule::ProtoSource, sources[file.source].span(), message));
+    };
+    match protox::file::File::from_source(&file.name, &text) {
+        Ok(found) => {
+            let (mut proto, mut comments) = (FileDescriptorProto::from(found), Comments::default());
+            comments.note(&proto);
+            proto.source_code_info = None;
+            let origin = Origin::Text { path: path.to_owned() };
+            Outcome::Parsed { file: Unlinked { source: file.source, proto, origin }, comments }
         }
+        Err(error) => Outcome::Broken { path: path.to_owned(), text, error: Box::new(error) },
+    }
+}
+
+// === impl Parsed ===
+
+impl Parsed {
+    /// One hash over everything that was parsed.
+    pub fn fingerprint(&self, index: &Index) -> Fingerprint {
+        hash_of(index, self.hashes.iter().map(|(at, hash)| (*at, *hash)))
+    }
+
+    fn take(&mut self, file: &IndexedFile, outcome: Outcome, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) {
+        match outcome {
+            Outcome::Parsed { file, comments } => {
+                self.comments.extend(comments);
+                return self.files.push(file);
+            }
+            Outcome::Broken { path, text, error } => {
+                let edition = edition(&text);
+                let place = texts.add(path, text);
+                match edition {
+                    Some((start, end)) => report.push(editions(Span { file: place, start, end }, format!("file `{}`", file.name))),
+                    None => blame::report(&*error, place, texts, report),
+                }
+            }
+            Outcome::Refused(finding) => report.push(finding),
+            // Once is enough: it is about the whole set.
+            Outcome::NoSet if !self.incomplete => {
+                self.incomplete = true;
+                report.push(no_set(&sources[file.source]));
+            }
+            Outcome::NoSet => {}
+        }
+        self.broken.insert(file.name.clone());
     }
 }
 
@@ -279,16 +253,4 @@ fn edition(text: &str) -> Option<(usize, usize)> {
     let start = text.len() - rest.len();
     let after = rest.strip_prefix("edition")?;
     after.trim_start().starts_with('=').then_some((start, start + rest.find(';').map_or("edition".len(), |end| end)))
-}
-
-fn fingerprint(files: &[Unparsed]) -> Fingerprint {
-    let mut hash = Sha256::new();
-    for file in files {
-        hash.update((file.source as u64).to_le_bytes());
-        for part in [file.name.as_deref().unwrap_or_default().as_bytes(), &file.bytes] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-    }
-    Fingerprint(hash.finalize().into())
 }

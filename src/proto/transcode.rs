@@ -29,8 +29,8 @@ pub fn detail_to_json(any: &Any) -> Option<String> {
 }
 
 fn in_pool(pool: &Pool, any: &Any) -> Option<String> {
-    pool.find_message(any.type_url.rsplit('/').next()?)?;
-    let kind = pool.find_message("google.protobuf.Any")?;
+    pool.message(any.type_url.rsplit('/').next()?)?;
+    let kind = pool.message("google.protobuf.Any")?;
     let mut json = Vec::new();
     to_json(&kind, &any.encode_to_vec(), &mut json).ok()?;
     String::from_utf8(json).ok()

@@ -25,7 +25,7 @@ pub use failing::{FailureCode, Idempotent, Share};
 pub use keys::{KeyHash, KeySetPlace};
 pub use names::{
     FieldPathText, HashKey, HeaderKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName,
-    PermissionPattern, RedactPath, ResponsePath, RouteName, ServiceName,
+    PermissionPattern, RedactPath, ResponsePath, RouteName, ServiceName, TypePattern,
 };
 pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use percent::Percent;
@@ -185,6 +185,7 @@ mod tests {
         check::<PermissionName>(&["a", "a.b"], &["*", "a.*", ""]);
         check::<PermissionPattern>(&["*", "**", "a.*.b", "*.b", "a.**"], &["", "a*", "**.a", "a.***", "a..b"]);
         check::<MethodName>(&["S/M", "a.b.S/M"], &["", "a.b.S", "/a.S/M", "a.S/", "a.S/M/N", "a..S/M", "a.1S/M", "a-b.S/M"]);
+        check::<TypePattern>(&["M", "a.b.M", "a.*"], &["", "*", ".a.M", "a*", "a.*.b", "a.**"]);
         check::<MessageName>(&["M", "a.b.M"], &["", ".a.M", "a.", "a/M"]);
         check::<FieldPathText>(&["request.a", "request.a.b_c"], &["request", "request.", "a.b", "response.a", "request.a[0]"]);
         check::<RedactPath>(&["request.a", "response.a.b_c"], &["request", "response.", "a.b", "metadata.a", "request.a[0]", "reply.a"]);

@@ -60,6 +60,9 @@ names! {
     ServiceName: "a service", "`game.v1.GameService`", r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", check_message;
     /// A message type: `package.Message`.
     MessageName: "a message type", "`game.v1.JoinRoomRequest`", r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", check_message;
+    /// Types, one or all whose names begin alike: `game.v1.*`.
+    TypePattern: "a type, or the types of a package", "`game.v1.RoomFull` or `game.v1.*`",
+        r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(\.\*)?", check_types;
     /// A field of the request: `request.room.id`.
     FieldPathText: "a field of the request", "`request.room.id`", r"request(\.[A-Za-z_][A-Za-z0-9_]*)+", check_field;
     /// A field of the request or of the reply: `request.password`.
@@ -249,6 +252,10 @@ fn check_message(text: &str) -> Result<(), Problem> {
         return Err(Problem::new("begins with a dot").help("write the full name without a dot before it"));
     }
     text.split('.').try_for_each(check_identifier)
+}
+
+fn check_types(text: &str) -> Result<(), Problem> {
+    check_message(text.strip_suffix(".*").unwrap_or(text))
 }
 
 fn check_field(text: &str) -> Result<(), Problem> {

@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 
 use prost_reflect::{DynamicMessage, Value as Reflected};
 
-use super::{DescriptorSource, FieldPath, MessageType, Pool, Pools};
+use super::{DescriptorSource, FieldPath, MessageType, Pool, Pools, Wanted};
 use crate::diagnostic::{Report, Sources, Span};
 use crate::files::Files;
 
@@ -42,7 +42,7 @@ fn load(paths: &[PathBuf]) -> (Pool, Report, Sources) {
             }
         })
         .collect();
-    let pool = Pools::new().load(&Files::on_disk(), &sources, &mut report, &mut texts);
+    let pool = Pools::new().load(&Files::on_disk(), &sources, &Wanted::everything(), &mut report, &mut texts).pool;
     (pool, report, texts)
 }
 

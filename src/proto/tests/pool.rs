@@ -9,7 +9,7 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use super::{POOL, load, message_type};
 use crate::diagnostic::{Report, Sources, Span};
 use crate::files::Files;
-use crate::proto::{DescriptorSource, FieldPath, Kind, Pool, Pools, closure_hash};
+use crate::proto::{DescriptorSource, FieldPath, Kind, Pool, Pools, Wanted, closure_hash};
 
 struct Folder(tempfile::TempDir);
 
@@ -52,21 +52,26 @@ fn lines((_, report, texts): &(Pool, Report, Sources)) -> Vec<String> {
 
 #[test]
 fn methods_have_a_path_types_and_a_kind() {
-    let kinds = ["Get", "Watch", "Send", "Talk"].map(|name| POOL.method(&format!("test.v1.Store/{name}")).ok().unwrap().kind);
+    let kinds = ["Get", "Watch", "Send", "Talk"].map(|name| POOL.method(&format!("test.v1.Store/{name}")).unwrap().kind);
     assert_eq!(kinds, [Kind::Unary, Kind::ServerStream, Kind::ClientStream, Kind::Bidi]);
-    let method = POOL.method("test.v1.Store/Talk").ok().unwrap();
+    let method = POOL.method("test.v1.Store/Talk").unwrap();
     assert_eq!(method.path, "/test.v1.Store/Talk");
     assert_eq!((method.input.name(), method.output.name(), method.deprecated), ("test.v1.Kinds", "test.v1.Inner", true));
 }
 
 #[test]
 fn a_missing_name_says_what_there_is() {
-    let missing = POOL.method("test.v1.Store/Gte").err().unwrap();
-    assert_eq!(missing.what, "service `test.v1.Store` has no method `Gte`");
-    assert!(missing.known.contains(&"test.v1.Store/Get".to_owned()));
-    assert_eq!(POOL.method("test.v1.Shop/Get").err().unwrap().what, "service `test.v1.Shop` does not exist");
-    assert_eq!(POOL.method("Get").err().unwrap().what, "`Get` is not of the form `package.Service/Method`");
-    assert!(POOL.message("test.v1.Inne").err().unwrap().known.contains(&"test.v1.Inner".to_owned()));
+    let folder = Folder::with(&[("p/shop.proto", "syntax = \"proto3\"; package shop; service Shop { rpc Buy(Order) returns (Order); } message Order {}")]);
+    let (mut report, mut texts) = (Report::default(), Sources::default());
+    let span = Span::start_of(texts.add("routes.yaml", String::new()));
+    let sources = [DescriptorSource::Proto { folder: folder.path("p"), span }];
+    let loaded = Pools::new().load(&Files::on_disk(), &sources, &Wanted::default(), &mut report, &mut texts);
+    let missing = loaded.method("shop.Shop/Buyy").err().unwrap();
+    assert_eq!(missing.what, "service `shop.Shop` has no method `Buyy`");
+    assert_eq!(missing.known, ["shop.Shop/Buy"]);
+    assert_eq!(loaded.method("shop.Store/Buy").err().unwrap().what, "service `shop.Store` does not exist");
+    assert_eq!(loaded.method("Buy").err().unwrap().what, "`Buy` is not of the form `package.Service/Method`");
+    assert_eq!(loaded.message("shop.Oder").err().unwrap().known, ["shop.Order"]);
 }
 
 #[test]
@@ -83,8 +88,8 @@ fn paths_say_what_is_wrong_with_them() {
 fn the_gateways_own_messages_are_compiled_in() {
     let own = Pool::own();
     assert!(own.is_complete());
-    assert!(own.message("protogate.wire.v1.Envelope").is_ok());
-    assert!(own.method("protogate.echo.v1.EchoService/Echo").is_ok());
+    assert!(own.message("protogate.wire.v1.Envelope").is_some());
+    assert!(own.method("protogate.echo.v1.EchoService/Echo").is_some());
 }
 
 #[test]
@@ -98,7 +103,7 @@ fn imports_are_found_in_other_sources() {
         folder.set("c.binpb", vec![parsed("c.proto", "syntax = \"proto3\"; package c; import \"d.proto\"; message C { d.D d = 1; }")]);
     let loaded = load(&[folder.path("a"), folder.path("b"), set, folder.path("d")]);
     assert_eq!(lines(&loaded), Vec::<String>::new());
-    assert!(loaded.0.is_complete() && loaded.0.message("a.A").is_ok());
+    assert!(loaded.0.is_complete() && loaded.0.message("a.A").is_some());
 }
 
 #[test]
@@ -128,7 +133,7 @@ fn every_broken_file_is_reported_in_its_place_and_the_others_are_used() {
         ]
     );
     assert!(!loaded.0.is_complete());
-    assert!(loaded.0.message("Good").is_ok() && loaded.0.message("Above").is_err());
+    assert!(loaded.0.message("Good").is_some() && loaded.0.message("Above").is_none());
 }
 
 #[test]
@@ -160,7 +165,7 @@ fn identical_copies_are_one() {
     for order in [[folder.path("a"), folder.path("b"), set.clone()], [set, folder.path("b"), folder.path("a")]] {
         let loaded = load(&order);
         assert_eq!(lines(&loaded), Vec::<String>::new());
-        assert!(loaded.0.is_complete() && loaded.0.message("s.S").is_ok());
+        assert!(loaded.0.is_complete() && loaded.0.message("s.S").is_some());
     }
 }
 
@@ -178,7 +183,7 @@ fn sources_that_disagree_are_both_named() {
     };
     assert!(found[0].starts_with("PG032 routes.yaml:2:1") && named(&found[0], "file `s.proto`", "a", "b"), "{found:?}");
     assert!(found[1].starts_with("PG032 routes.yaml:3:1") && named(&found[1], "`s.S`", "a", "c"), "{found:?}");
-    assert!(loaded.0.message("s.S").is_ok() && !loaded.0.is_complete());
+    assert!(loaded.0.message("s.S").is_some() && !loaded.0.is_complete());
 }
 
 #[test]
@@ -190,7 +195,7 @@ fn a_folder_may_carry_its_own_well_known_types() {
     ]);
     let loaded = load(&[folder.path("p")]);
     assert_eq!(lines(&loaded), Vec::<String>::new());
-    assert!(loaded.0.message("M").is_ok());
+    assert!(loaded.0.message("M").is_some());
 }
 
 #[test]
@@ -207,11 +212,11 @@ fn equal_bytes_share_a_pool_while_it_is_used() {
     let (pools, mut report, mut texts) = (Pools::new(), Report::default(), Sources::default());
     let span = Span::start_of(texts.add("routes.yaml", String::new()));
     let sources = [DescriptorSource::Proto { folder: folder.path("p"), span }];
-    let mut load = || pools.load(&Files::on_disk(), &sources, &mut report, &mut texts);
+    let mut load = || pools.load(&Files::on_disk(), &sources, &Wanted::everything(), &mut report, &mut texts).pool;
     let first = load();
     assert!(std::sync::Arc::ptr_eq(first.shapes(), load().shapes()));
     fs::write(folder.path("p/m.proto"), "syntax = \"proto3\"; message M {} message N {}").unwrap();
-    assert!(load().message("N").is_ok());
+    assert!(load().message("N").is_some());
     drop(first);
 }
 
@@ -221,14 +226,14 @@ fn the_shipped_files_load_without_a_disk() {
     let (mut report, mut texts) = (Report::default(), Sources::default());
     let span = Span::start_of(texts.add("routes.yaml", String::new()));
     let sources = [DescriptorSource::Proto { folder: "routes/../proto".into(), span }];
-    assert!(Pools::new().load(&files, &sources, &mut report, &mut texts).message("A").is_ok());
+    assert!(Pools::new().load(&files, &sources, &Wanted::everything(), &mut report, &mut texts).message("A").is_ok());
 }
 
 #[test]
 fn the_closure_hash_is_of_what_clients_see() {
     let hash = |text: &str| {
         let folder = Folder::with(&[("p/m.proto", text)]);
-        closure_hash(&[load(&[folder.path("p")]).0.message("M").ok().unwrap()]).0
+        closure_hash(&[load(&[folder.path("p")]).0.message("M").unwrap()]).0
     };
     let base = "syntax = \"proto3\"; message M { int32 a = 1; N n = 2; } message N { string b = 1; } message Other {}";
     assert_eq!(

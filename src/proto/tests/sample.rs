@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::comments::COMMENT_BYTES_MAX;
-use super::super::{DescriptorSource, Field, Pool, Pools, Sample, from_json};
+use super::super::{DescriptorSource, Field, Pool, Pools, Sample, Wanted, from_json};
 use super::POOL;
 use crate::diagnostic::{Report, Sources, Span};
 use crate::files::Files;
@@ -15,7 +15,7 @@ fn pool(text: &str) -> Pool {
     let (mut report, mut texts) = (Report::default(), Sources::default());
     let yaml = texts.add("routes.yaml", String::new());
     let source = DescriptorSource::Proto { folder: folder.path().to_owned(), span: Span { file: yaml, start: 0, end: 0 } };
-    let pool = Pools::new().load(&Files::on_disk(), &[source], &mut report, &mut texts);
+    let pool = Pools::new().load(&Files::on_disk(), &[source], &Wanted::everything(), &mut report, &mut texts).pool;
     assert!(report.is_empty(), "{report:?}");
     pool
 }

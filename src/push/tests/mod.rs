@@ -97,7 +97,7 @@ fn rules() -> Rules {
         Arc::new(PushPlan {
             number: Protocol(number),
             name: format!("push {number}").into(),
-            message: Pool::own().message("protogate.wire.v1.Goodbye").ok().unwrap(),
+            message: Pool::own().message("protogate.wire.v1.Goodbye").unwrap(),
             delivery,
         })
     };

@@ -1,4 +1,4 @@
-//! `descriptors:` of every group: the pool of what they define, and the locks of what backends tell.
+//! `descriptors:` of every group: what they declare, compiled as far as something refers to it, and the locks of what backends tell.
 //!
 //! A lock is a file like a set: the backend that is named beside it is asked by `protogate lock` and by nobody who compiles.
 
@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::backends::Backends;
-use super::{items, missing};
+use super::routes::edited;
+use super::{entries, items, missing};
 use crate::backend::SpecKind;
 use crate::config::Document;
-use crate::config::document::Descriptor;
-use crate::config::value::{FilePath, Name};
+use crate::config::document::{Descriptor, Policy};
+use crate::config::value::{FilePath, Name, TypePattern};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::files::{Files, normal};
-use crate::proto::{DescriptorSource, Pool, Pools};
+use crate::proto::{DescriptorSource, Loaded, Missing, Pattern, Pools, Wanted};
 use crate::table::plan::LockPlan;
 
 /// How often a lock is compared with what its backend tells, where nothing is said: seldom enough to cost nothing, and often enough for
@@ -26,20 +27,69 @@ const REFRESH_MIN: Duration = Duration::from_secs(1);
 /// The keys of a source, of which it has exactly one.
 const KEYS: [&str; 3] = ["proto", "set", "reflection"];
 
-/// The pool of every group's descriptors.
-pub fn pool(document: &mut Document, files: &Files, pools: &Pools, report: &mut Report) -> Pool {
-    let (mut sources, mut paths) = (Vec::new(), Vec::new());
+/// The descriptors of every group, and of them all that something in the document refers to.
+pub fn load(document: &mut Document, files: &Files, pools: &Pools, report: &mut Report) -> Loaded {
+    let (mut sources, mut paths, mut types) = (Vec::new(), Vec::new(), Vec::new());
+    let mut wanted = wanted(document);
     for (path, descriptor) in written(document) {
         if let Some((source, key)) = source(descriptor, &path, report) {
             paths.push((source.span(), format!("{path}.{key}")));
+            for written in items(&descriptor.types) {
+                let pattern = Pattern::new(written.as_str());
+                wanted.pattern(sources.len(), pattern.clone());
+                types.push((sources.len(), pattern, written.clone(), format!("{path}.types")));
+            }
             sources.push(source);
         }
     }
     let mut findings = Report::default();
-    let pool = pools.load(files, &sources, &mut findings, &mut document.sources);
+    let loaded = pools.load(files, &sources, &wanted, &mut findings, &mut document.sources);
     findings.complete_paths(|finding| paths.iter().find(|(span, _)| *span == finding.label.span).map(|(_, path)| path.clone()));
     report.extend(findings);
-    pool
+    for (source, pattern, written, path) in types {
+        if loaded.is_complete() && !loaded.index.has(source, &pattern) {
+            report.push(no_such_type(&written, &loaded).path(path));
+        }
+    }
+    loaded
+}
+
+/// Whatever is referred to by a name of protobuf. What is written in vain is reported where it is compiled.
+fn wanted(document: &Document) -> Wanted {
+    let mut wanted = Wanted::default();
+    let policy = |policy: &Policy, wanted: &mut Wanted| {
+        edited(&policy.guards).iter().filter_map(|guard| guard.rpc.as_ref()).for_each(|rpc| wanted.method(rpc.as_str()));
+    };
+    for group in &document.groups {
+        group.routes.defaults.iter().for_each(|defaults| policy(defaults, &mut wanted));
+        for (_, route) in entries(&group.routes.routes) {
+            route.rpc.iter().for_each(|rpc| wanted.method(rpc.as_str()));
+            policy(&route.policy, &mut wanted);
+        }
+        for (_, push) in entries(&group.routes.pushes) {
+            push.message.iter().for_each(|message| wanted.name(message.as_str()));
+        }
+    }
+    wanted
+}
+
+fn no_such_type(written: &Spanned<TypePattern>, loaded: &Loaded) -> Diagnostic {
+    let what = match written.as_str().strip_suffix(".*") {
+        Some(package) => format!("no type of this source has a name that begins with `{package}.`"),
+        None => format!("this source declares no type `{}`", written.as_str()),
+    };
+    let finding = Diagnostic::new(Rule::UnknownMessage, written.span, what);
+    suggest(finding, written.as_str(), &loaded.index.missing_message(written.as_str()))
+}
+
+/// Adds to a finding what may have been meant by a name that is not there.
+pub fn suggest(finding: Diagnostic, written: &str, missing: &Missing) -> Diagnostic {
+    let mut finding = finding.did_you_mean(written, missing.known.iter().map(String::as_str));
+    if let Some(file) = &missing.doubtful {
+        let said = finding.help.take().map(|help| format!("{help}; ")).unwrap_or_default();
+        finding = finding.help(format!("{said}it may be in `{file}`, of which a part makes no sense"));
+    }
+    finding
 }
 
 /// The locks that make sense, whether their files are there or not.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::backends::Backends;
+use super::descriptors::suggest;
 use super::routes::edited;
 use crate::config::document::{Guard, Policy, WhenUnavailable as Written};
 use crate::config::value::MethodName;
 use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
-use crate::proto::{Kind, Method, Pool};
+use crate::proto::{Kind, Loaded, Method};
 use crate::table::plan::{GuardPlan, WhenUnavailable};
 
 /// How long a guard may take where nothing is said: a decision is a look-up, and every call of the route waits for it.
@@ -18,13 +19,13 @@ const REQUEST: &str = "protogate.guard.v1.CheckRequest";
 const RESPONSE: &str = "protogate.guard.v1.CheckResponse";
 
 /// The guards of a route, in the order in which they are asked. Those that make no sense are reported and left out.
-pub fn compile(policy: &Policy, pool: &Pool, backends: &Backends, at: &str, report: &mut Report) -> Vec<GuardPlan> {
+pub fn compile(policy: &Policy, descriptors: &Loaded, backends: &Backends, at: &str, report: &mut Report) -> Vec<GuardPlan> {
     let guards = edited(&policy.guards).iter().enumerate();
-    guards.filter_map(|(index, guard)| self::guard(guard, policy, pool, backends, &format!("{at}.guards[{index}]"), report)).collect()
+    guards.filter_map(|(index, guard)| self::guard(guard, policy, descriptors, backends, &format!("{at}.guards[{index}]"), report)).collect()
 }
 
-fn guard(guard: &Spanned<Guard>, policy: &Policy, pool: &Pool, backends: &Backends, at: &str, report: &mut Report) -> Option<GuardPlan> {
-    let method = guard.rpc.as_ref().and_then(|rpc| method(rpc, pool, at, report));
+fn guard(guard: &Spanned<Guard>, policy: &Policy, descriptors: &Loaded, backends: &Backends, at: &str, report: &mut Report) -> Option<GuardPlan> {
+    let method = guard.rpc.as_ref().and_then(|rpc| method(rpc, descriptors, at, report));
     let backend = guard.backend.as_ref().and_then(|backend| backends.find(backend, &format!("{at}.backend"), report));
     let metadata = guard.metadata.as_ref().map(|list| list.value.as_slice()).unwrap_or_default();
     for key in metadata {
@@ -51,14 +52,14 @@ fn guard(guard: &Spanned<Guard>, policy: &Policy, pool: &Pool, backends: &Backen
 }
 
 /// The method, if it exists and is a guard's.
-fn method(rpc: &Spanned<MethodName>, pool: &Pool, at: &str, report: &mut Report) -> Option<Method> {
+fn method(rpc: &Spanned<MethodName>, descriptors: &Loaded, at: &str, report: &mut Report) -> Option<Method> {
     let at = format!("{at}.rpc");
-    let method = match pool.method(rpc.as_str()) {
+    let method = match descriptors.method(rpc.as_str()) {
         Ok(method) => method,
         Err(missing) => {
-            if pool.is_complete() {
-                let finding = Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what);
-                report.push(finding.did_you_mean(rpc.as_str(), missing.known.iter().map(String::as_str)).path(at));
+            if descriptors.is_complete() {
+                let finding = Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what.as_str());
+                report.push(suggest(finding, rpc.as_str(), &missing).path(at));
             }
             return None;
         }

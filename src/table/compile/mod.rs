@@ -93,7 +93,7 @@ pub fn compile(
     report: &mut Report,
 ) -> Compiled {
     let whole = document.complete && !report.has_errors();
-    let pool = descriptors::pool(document, files, pools, report);
+    let loaded = descriptors::load(document, files, pools, report);
     let process = process::compile(document, files, context, running, report);
     if let Some(running) = running {
         restart::needs_restart(document, &process, running, report);
@@ -107,7 +107,7 @@ pub fn compile(
     let topics = topics::declare(document, report);
     let scope = routes::Scope {
         topics: &topics,
-        pool: &pool,
+        descriptors: &loaded,
         backends: &backends,
         limits: &limits,
         gateway: &document.gateway,

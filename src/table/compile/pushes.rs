@@ -1,5 +1,6 @@
 //! `pushes:` of every group to push plans.
 
+use super::descriptors::suggest;
 use super::entries;
 use super::numbers::{Taken, in_range};
 use crate::config::Document;
@@ -8,26 +9,23 @@ use crate::config::grammar::WordOr;
 use crate::config::value::{MessagePath, ProtocolNumber};
 use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
 use crate::id::Protocol;
-use crate::proto::{FieldPath, MessageType, Pool};
+use crate::proto::{FieldPath, Loaded, MessageType};
 use crate::push::rules::{Conflation, Delivery, PushPlan};
 use crate::session::OnSlow;
 
 /// Every sound push, by number.
-pub fn compile<'a>(document: &'a Document, pool: &Pool, taken: &mut Taken<'a>, report: &mut Report) -> Vec<PushPlan> {
+pub fn compile<'a>(document: &'a Document, descriptors: &Loaded, taken: &mut Taken<'a>, report: &mut Report) -> Vec<PushPlan> {
     let mut found = Vec::new();
     for group in &document.groups {
         for (number, push) in entries(&group.routes.pushes) {
             let (ProtocolNumber(value), path) = (number.value, format!("pushes.{}", number.value.0));
             in_range(group, value, number.span, &path, report);
             let first = taken.take(value, number.span, push.name.as_ref(), &path, report);
-            let message = push.message.as_ref().and_then(|message| match pool.message(message.as_str()) {
+            let message = push.message.as_ref().and_then(|message| match descriptors.message(message.as_str()) {
                 Ok(kind) => Some(kind),
-                Err(missing) if pool.is_complete() => {
-                    report.push(
-                        Diagnostic::new(Rule::UnknownMessage, message.span, missing.what)
-                            .did_you_mean(message.as_str(), missing.known.iter().map(String::as_str))
-                            .path(format!("{path}.message")),
-                    );
+                Err(missing) if descriptors.is_complete() => {
+                    let finding = Diagnostic::new(Rule::UnknownMessage, message.span, missing.what.as_str());
+                    report.push(suggest(finding, message.as_str(), &missing).path(format!("{path}.message")));
                     None
                 }
                 Err(_) => None,

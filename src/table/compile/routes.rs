@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::backends::Backends;
+use super::descriptors::suggest;
 use super::explain::{Explaining, Noted};
 use super::limits::Limits;
 use super::numbers::{Taken, in_range};
@@ -18,7 +19,7 @@ use crate::config::value::{ByteSize, MessageName, PermissionName, ProtocolNumber
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
 use crate::id::Protocol;
 use crate::pipeline::permission::PermissionId;
-use crate::proto::{MessageType, Method, Pool, RuleProblem};
+use crate::proto::{Loaded, MessageType, Method, RuleProblem};
 use crate::push::rules::PushPlan;
 use crate::table::plan::{Access, LogPayload, LogPlan, RoutePlan};
 use crate::table::settings::{ENVELOPE_BYTES, Settings};
@@ -37,7 +38,7 @@ pub(super) mod built_in {
 
 /// What a route may refer to.
 pub struct Scope<'a> {
-    pub pool: &'a Pool,
+    pub descriptors: &'a Loaded,
     pub backends: &'a Backends,
     pub limits: &'a Limits,
     pub topics: &'a Declared<'a>,
@@ -118,7 +119,7 @@ pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> (
     let mut explaining = Explaining::new(document);
     let mut taken = Taken::default();
     let collected = collect(document, &mut taken, report);
-    routes.pushes = pushes::compile(document, scope.pool, &mut taken, report);
+    routes.pushes = pushes::compile(document, scope.descriptors, &mut taken, report);
     for written in collected {
         if let Some(plan) = route(&written, scope, &mut routes, report)
             && !written.again
@@ -154,7 +155,7 @@ fn collect<'a>(document: &'a Document, taken: &mut Taken<'a>, report: &mut Repor
 
 fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: &mut Report) -> Option<RoutePlan> {
     let Written { number, route, policy, path, .. } = written;
-    let method = method(written, scope.pool, report);
+    let method = method(written, scope.descriptors, report);
     let backends = targets::backends(written, scope, report);
     let hash = backends.as_ref().and_then(|backends| targets::hash(written, backends, scope, report));
     let access = match policy.access.as_ref().map(|access| access.value) {
@@ -168,7 +169,7 @@ fn route(written: &Written<'_>, scope: &Scope<'_>, routes: &mut Routes, report: 
     let reply_bytes_max = size(&policy.reply_bytes_max, built_in::REPLY_BYTES_MAX);
     bounds(written, request_bytes_max, reply_bytes_max, scope, report);
 
-    let guards = guards::compile(policy, scope.pool, scope.backends, path, report);
+    let guards = guards::compile(policy, scope.descriptors, scope.backends, path, report);
     let method = method?;
     streams::fits(&method, route, path, report);
     if policy.validate.as_ref().is_none_or(|validate| validate.value) {
@@ -228,19 +229,19 @@ fn size(written: &Option<Spanned<ByteSize>>, built_in: usize) -> usize {
 }
 
 /// The method, if it exists and has the types that the route states.
-fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Method> {
+fn method(written: &Written<'_>, descriptors: &Loaded, report: &mut Report) -> Option<Method> {
     let route = written.route;
     let rpc = route.rpc.as_ref()?;
-    let method = match pool.method(rpc.as_str()) {
+    let method = match descriptors.method(rpc.as_str()) {
         Ok(method) => method,
         Err(missing) => {
             // With a source broken, the method may be in it: that has been said once already.
-            if pool.is_complete() {
-                let finding = Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what).path(format!("{}.rpc", written.path));
+            if descriptors.is_complete() {
+                let finding = Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what.as_str()).path(format!("{}.rpc", written.path));
                 report.push(if missing.known.is_empty() {
                     finding.help("name the .proto files or the descriptor set of the service under `descriptors`")
                 } else {
-                    finding.did_you_mean(rpc.as_str(), missing.known.iter().map(String::as_str))
+                    suggest(finding, rpc.as_str(), &missing)
                 });
             }
             return None;
@@ -252,8 +253,8 @@ fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Met
         if stated.as_str() == actual.name() {
             return;
         }
-        let (rule, what) = match pool.message(stated.as_str()) {
-            Ok(_) => (rule, format!("`{}` {side} `{}`, not `{}`", rpc.as_str(), actual.name(), stated.as_str())),
+        let (rule, what) = match descriptors.has_message(stated.as_str()) {
+            Ok(()) => (rule, format!("`{}` {side} `{}`, not `{}`", rpc.as_str(), actual.name(), stated.as_str())),
             Err(missing) => (Rule::UnknownMessage, missing.what),
         };
         report.push(

@@ -9,7 +9,7 @@ use std::fs;
 
 use crate::diagnostic::{Report, Sources, Span};
 use crate::files::Files;
-use crate::proto::{DescriptorSource, MessageType, Pool, Pools, Values, Walk, WalkOptions, WalkProblem, from_json};
+use crate::proto::{DescriptorSource, MessageType, Pool, Pools, Values, Walk, WalkOptions, WalkProblem, Wanted, from_json};
 
 /// A pool of one file that imports the rules, which nobody has vendored.
 fn pool(messages: &str) -> Pool {
@@ -36,7 +36,7 @@ fn load(texts: &[(&str, &str)]) -> (Pool, Report) {
     let (mut report, mut sources) = (Report::default(), Sources::default());
     let span = Span::start_of(sources.add("routes.yaml", String::new()));
     let source = DescriptorSource::Proto { folder: folder.path().to_owned(), span };
-    let pool = Pools::new().load(&Files::on_disk(), &[source], &mut report, &mut sources);
+    let pool = Pools::new().load(&Files::on_disk(), &[source], &Wanted::everything(), &mut report, &mut sources).pool;
     (pool, report)
 }
 
