@@ -40,6 +40,9 @@ mod slow_streams;
 // Rules that stand in descriptors.
 mod validate;
 
+// Far more descriptors than routes need.
+mod descriptors;
+
 // Topics: who hears them, and what is said to whom that comes back.
 mod topics;
 

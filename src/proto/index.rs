@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::declared::{Declared, DeclaredService};
 use super::wanted::{Pattern, Wanted};
-use super::{Missing, source};
+use super::{DescriptorSource, Missing, source, survey};
+use crate::diagnostic::Report;
+use crate::files::Files;
 
 /// Every file of every source, in their order. Cheap to clone.
 #[derive(Clone, Default)]
@@ -41,6 +43,11 @@ pub(super) enum Place {
 // === impl Index ===
 
 impl Index {
+    /// Looks at every source without compiling any of it.
+    pub fn of(files: &Files, sources: &[DescriptorSource], report: &mut Report) -> Index {
+        survey::survey(files, sources, report).index
+    }
+
     pub(super) fn new(files: Vec<IndexedFile>) -> Index {
         let bundled = prost_reflect::DescriptorPool::global();
         Index { files: Arc::new(files.into_iter().filter(|file| !source::is_bundled(&bundled, &file.name)).collect()) }

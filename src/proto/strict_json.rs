@@ -174,6 +174,10 @@ impl<'a> Node<'a> {
         }
         let url = values.iter().find(|(key, _)| key == "@type").and_then(|(_, value)| serde_json::from_str::<String>(value.get()).ok());
         let kind = url.as_deref().and_then(|url| any.parent_pool().get_message_by_name(url.rsplit_once('/')?.1));
+        if kind.is_none() && url.as_deref().is_some_and(|url| url.contains('/')) {
+            // Whoever sent it may have misspelt it, or the operator has to name it: the place in the documents is under that word.
+            return Err(self.refuse("`@type` is none of the types that are reached here, nor named under `types`".to_owned()));
+        }
         let mut seen = HashSet::new();
         for (key, value) in values.iter().filter(|(key, _)| key != "@type") {
             let expect = match &kind {

@@ -6,6 +6,7 @@ mod pool;
 mod redact;
 mod rules;
 mod sample;
+mod scan;
 mod stamp;
 mod submessage;
 mod walk;
