@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write as _};
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -37,6 +38,17 @@ enum Origin {
 /// What was read: one hash over every path and content.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
+
+/// What can be read at any place.
+trait Bytes: Read + Seek {}
+
+impl<T: Read + Seek> Bytes for T {}
+
+/// Hashes what is read.
+struct Hashed<R> {
+    file: R,
+    hash: Sha256,
+}
 
 // === impl Fingerprint ===
 
@@ -108,6 +120,30 @@ impl Files {
         read
     }
 
+    /// Hands over a file from its beginning to its end without holding all of it. It is recorded as one that was read.
+    pub fn read_through<T>(&self, path: &Path, work: impl FnOnce(&mut dyn Read) -> io::Result<T>) -> io::Result<T> {
+        let path = normal(path);
+        let read = self.open(&path).and_then(|file| {
+            let mut file = Hashed { file, hash: Sha256::new() };
+            let worked = work(&mut file)?;
+            // What was of no interest counts as well.
+            io::copy(&mut file, &mut io::sink())?;
+            Ok((worked, file.hash.finalize().into()))
+        });
+        let hash = read.as_ref().ok().map(|(_, hash)| *hash);
+        self.seen.lock().expect("no holder of this lock panics").insert(path, hash);
+        read.map(|(worked, _)| worked)
+    }
+
+    /// Some bytes of a file that was handed over before.
+    pub fn read_part(&self, path: &Path, part: Range<u64>) -> io::Result<Vec<u8>> {
+        let mut file = self.open(&normal(path))?;
+        file.seek(SeekFrom::Start(part.start))?;
+        let mut bytes = Vec::new();
+        file.take(part.end.saturating_sub(part.start)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// A file's bytes, where no table depends on them: whoever uses the file follows it by itself.
     pub fn read_apart(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.read_unrecorded(&normal(path))
@@ -158,21 +194,48 @@ impl Files {
     fn read_unrecorded(&self, path: &Path) -> io::Result<Vec<u8>> {
         match &self.origin {
             Origin::Disk => {
-                let metadata = std::fs::metadata(path)?;
-                if !metadata.is_file() {
-                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-                }
-                if metadata.len() > FILE_BYTES_MAX {
-                    return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", FILE_BYTES_MAX >> 20)));
-                }
+                check(path)?;
                 std::fs::read(path)
             }
-            Origin::Memory(files) => match files.get(path) {
-                Some(bytes) => Ok(bytes.to_vec()),
-                None => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
-            },
+            Origin::Memory(files) => Ok(held(files, path)?.to_vec()),
         }
     }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Bytes + '_>> {
+        match &self.origin {
+            Origin::Disk => {
+                check(path)?;
+                Ok(Box::new(std::fs::File::open(path)?))
+            }
+            Origin::Memory(files) => Ok(Box::new(Cursor::new(held(files, path)?))),
+        }
+    }
+}
+
+// === impl Hashed ===
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(into)?;
+        self.hash.update(&into[..count]);
+        Ok(count)
+    }
+}
+
+/// Whether a file of this machine may be read.
+fn check(path: &Path) -> io::Result<()> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", FILE_BYTES_MAX >> 20)));
+    }
+    Ok(())
+}
+
+fn held<'f>(files: &'f BTreeMap<PathBuf, Cow<'static, [u8]>>, path: &Path) -> io::Result<&'f [u8]> {
+    files.get(path).map(|bytes| &**bytes).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
 }
 
 /// Puts `bytes` in the place of a file, or makes it: whoever reads it sees all of the old ones or all of the new ones.

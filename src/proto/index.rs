@@ -37,7 +37,7 @@ pub struct IndexedFile {
 pub(super) enum Place {
     Text(PathBuf),
     /// In the set of its source.
-    Set(Range<usize>),
+    Set(Range<u64>),
 }
 
 // === impl Index ===
@@ -45,7 +45,7 @@ pub(super) enum Place {
 impl Index {
     /// Looks at every source without compiling any of it.
     pub fn of(files: &Files, sources: &[DescriptorSource], report: &mut Report) -> Index {
-        survey::survey(files, sources, report).index
+        survey::survey(files, sources, &Index::default(), report).index
     }
 
     pub(super) fn new(files: Vec<IndexedFile>) -> Index {

@@ -45,20 +45,20 @@ struct Waiting {
 }
 
 /// Links what can be linked and reports the rest.
-pub(super) fn link(files: &Files, parsed: Parsed, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Linked {
+pub(super) fn link(files: &Files, mut parsed: Parsed, sources: &[DescriptorSource], report: &mut Report, texts: &mut Sources) -> Linked {
     let complete = parsed.broken.is_empty() && !parsed.incomplete;
     let linked = Linked { pool: DescriptorPool::global(), redacted: HashSet::new(), rules: Options::default(), complete };
     let mut linker = Linker { files, sources, report, texts, linked, owners: HashMap::new() };
-    let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, file) in parsed.files.iter().enumerate() {
-        by_name.entry(file.name()).or_default().push(index);
+        by_name.entry(file.name.clone()).or_default().push(index);
     }
     // A copy in the sources wins, also one that is broken.
     let missing = |import: &&String| !by_name.contains_key(import.as_str()) && !parsed.broken.contains(*import);
     let imports = parsed.files.iter().flat_map(|file| &file.proto.dependency);
     rules::add_import(&mut linker.linked.pool, imports.filter(missing));
-    let first: HashMap<&str, usize> = by_name.iter().map(|(name, indices)| (*name, indices[0])).collect();
-    linker.link_in_order(&parsed, &first);
+    let first: HashMap<&str, usize> = by_name.iter().map(|(name, indices)| (name.as_str(), indices[0])).collect();
+    linker.link_in_order(&mut parsed, &first);
     for indices in by_name.values() {
         indices[1..].iter().for_each(|copy| linker.compare(&parsed.files, indices[0], *copy));
     }
@@ -69,7 +69,7 @@ pub(super) fn link(files: &Files, parsed: Parsed, sources: &[DescriptorSource], 
 
 impl Linker<'_> {
     /// Links each file when its last import is. What is left over in the end imports itself.
-    fn link_in_order(&mut self, parsed: &Parsed, first: &HashMap<&str, usize>) {
+    fn link_in_order(&mut self, parsed: &mut Parsed, first: &HashMap<&str, usize>) {
         let mut waiting: BTreeMap<usize, Waiting> =
             first.values().map(|index| (*index, Waiting { imports: 0, importers: Vec::new(), broken: false })).collect();
         let order: Vec<usize> = waiting.keys().copied().collect();
@@ -94,7 +94,7 @@ impl Linker<'_> {
         let mut ready: VecDeque<usize> = order.into_iter().filter(|index| waiting[index].imports == 0).collect();
         while let Some(index) = ready.pop_front() {
             let file = waiting.remove(&index).expect("a file is ready once");
-            let broken = file.broken || !self.add(&parsed.files, index);
+            let broken = file.broken || !self.add(&mut parsed.files, index);
             self.linked.complete &= !broken;
             for importer in file.importers {
                 let importer_waiting = waiting.get_mut(&importer).expect("an importer waits for all its imports");
@@ -108,8 +108,8 @@ impl Linker<'_> {
         self.report_cycles(parsed, first, waiting.into_keys().collect());
     }
 
-    /// Adds a file to the pool; false when it was reported instead.
-    fn add(&mut self, files: &[Unlinked], index: usize) -> bool {
+    /// Adds a file to the pool, which takes its content over; false when it was reported instead.
+    fn add(&mut self, files: &mut [Unlinked], index: usize) -> bool {
         let file = &files[index];
         for name in top_level_names(&file.proto) {
             let owner = *self.owners.entry(name.clone()).or_insert(index);
@@ -118,9 +118,11 @@ impl Linker<'_> {
                 return false;
             }
         }
-        match add_to(&mut self.linked.pool, file) {
+        let added = add_to(&mut self.linked.pool, &mut files[index]);
+        let file = &files[index];
+        match added {
             Ok(()) => {
-                let found = self.linked.pool.get_file_by_name(file.name()).expect("it was just added");
+                let found = self.linked.pool.get_file_by_name(&file.name).expect("it was just added");
                 let well_formed = found.messages().all(|message| note_options(&message, &mut self.linked));
                 self.linked.rules.note_extensions(found.extensions());
                 found.extensions().for_each(|field| note_redacted(field.full_name(), &field.options(), &mut self.linked));
@@ -139,18 +141,18 @@ impl Linker<'_> {
     /// Reports a copy of a linked file that says something else.
     fn compare(&mut self, files: &[Unlinked], first: usize, copy: usize) {
         let (first, copy) = (&files[first], &files[copy]);
-        let Some(linked) = self.linked.pool.get_file_by_name(first.name()) else { return };
+        let Some(linked) = self.linked.pool.get_file_by_name(&first.name) else { return };
         // The copy is linked beside the imports of the first, because only then do two ways of writing a name become the same.
-        let mut beside = DescriptorPool::global();
+        let (mut beside, mut copied) = (DescriptorPool::global(), copy.clone());
         let mut imports = Vec::new();
         collect_imports(&linked, &mut HashSet::new(), &mut imports);
         let same = beside.add_file_descriptor_protos(imports).is_ok()
-            && add_to(&mut beside, copy).is_ok()
+            && add_to(&mut beside, &mut copied).is_ok()
             && beside
-                .get_file_by_name(copy.name())
+                .get_file_by_name(&copy.name)
                 .is_some_and(|copy| comparable(copy.file_descriptor_proto()) == comparable(linked.file_descriptor_proto()));
         if !same {
-            self.report_conflict(&format!("file `{}`", copy.name()), first, copy);
+            self.report_conflict(&format!("file `{}`", copy.name), first, copy);
             self.linked.complete = false;
         }
     }
@@ -161,8 +163,8 @@ impl Linker<'_> {
             format!("{what} is defined differently by `{}` and `{}`", normal(one.path()).display(), normal(other.path()).display());
         let mut diagnostic =
             Diagnostic::new(Rule::DescriptorConflict, other.span(), message).related(one.span(), "the other definition comes from here");
-        if first.name() != second.name() {
-            diagnostic = diagnostic.label(format!("in `{}`; the other is in `{}`", second.name(), first.name()));
+        if first.name != second.name {
+            diagnostic = diagnostic.label(format!("in `{}`; the other is in `{}`", second.name, first.name));
         }
         self.report.push(diagnostic.help("keep one of the two, or bring both to the same version"));
     }
@@ -172,7 +174,7 @@ impl Linker<'_> {
             return self.report_set(file, &error.to_string().replace('\'', "`"));
         };
         // Positions are kept out of the pool for their size; they are asked for only when there is something to point at.
-        let again = protox::file::File::from_source(file.name(), &text).ok().map(|file| self.linked.pool.add_file_descriptor_proto(file.into()));
+        let again = protox::file::File::from_source(&file.name, &text).ok().map(|file| self.linked.pool.add_file_descriptor_proto(file.into()));
         match again {
             Some(Err(error)) => blame::report(&error.with_source_code(&text), place, self.texts, self.report),
             // It was written again meanwhile, and says something else now.
@@ -189,7 +191,7 @@ impl Linker<'_> {
 
     fn report_set(&mut self, file: &Unlinked, what: &str) {
         let source = &self.sources[file.source];
-        let message = format!("file `{}` in `{}` is broken: {what}", file.name(), normal(source.path()).display());
+        let message = format!("file `{}` in `{}` is broken: {what}", file.name, normal(source.path()).display());
         self.report.push(Diagnostic::new(Rule::DescriptorSet, source.span(), message));
     }
 
@@ -206,7 +208,7 @@ impl Linker<'_> {
             }
             None => {
                 let source = &self.sources[file.source];
-                let message = format!("{message}: file `{}` in `{}`", file.name(), normal(source.path()).display());
+                let message = format!("{message}: file `{}` in `{}`", file.name, normal(source.path()).display());
                 Diagnostic::new(Rule::DescriptorSet, source.span(), message)
                     .help("write the set with its imports (`protoc --include_imports`)")
             }
@@ -228,7 +230,7 @@ impl Linker<'_> {
                 next = imports.find(|import| left.contains(*import)).copied();
             }
             if let Some(begin) = next.and_then(|index| ring.iter().position(|known| *known == index)) {
-                let names: Vec<&str> = ring[begin..].iter().chain([&ring[begin]]).map(|index| parsed.files[*index].name()).collect();
+                let names: Vec<&str> = ring[begin..].iter().chain([&ring[begin]]).map(|index| parsed.files[*index].name.as_str()).collect();
                 self.report_import(&parsed.files[ring[begin]], names[1], format!("files import each other: `{}`", names.join("` → `")));
             }
         }
@@ -236,10 +238,11 @@ impl Linker<'_> {
     }
 }
 
-fn add_to(pool: &mut DescriptorPool, file: &Unlinked) -> Result<(), DescriptorError> {
-    match &file.origin {
-        Origin::Set { encoded } => pool.decode_file_descriptor_proto(encoded.as_slice()),
-        Origin::Text { .. } => pool.add_file_descriptor_proto(file.proto.clone()),
+fn add_to(pool: &mut DescriptorPool, file: &mut Unlinked) -> Result<(), DescriptorError> {
+    let proto = std::mem::take(&mut file.proto);
+    match &mut file.origin {
+        Origin::Set { encoded } => pool.decode_file_descriptor_proto(std::mem::take(encoded).as_slice()),
+        Origin::Text { .. } => pool.add_file_descriptor_proto(proto),
     }
 }
 

@@ -13,8 +13,8 @@ use super::rules::{Options, Rules};
 use super::source::{self, DescriptorSource};
 use super::survey::{self, Survey};
 use super::wanted::Wanted;
-use super::{MessageType, Method};
-use crate::diagnostic::{Report, Sources};
+use super::{Index, MessageType, Method};
+use crate::diagnostic::{Report, Sources, Span};
 use crate::files::{Files, Fingerprint};
 
 /// The gateway's own services and wire messages, compiled in.
@@ -30,6 +30,8 @@ pub struct Pool(Arc<Content>);
 #[derive(Default)]
 pub struct Pools {
     known: Mutex<HashMap<Fingerprint, Weak<Content>>>,
+    /// What the sources declared when they were loaded last.
+    last: Mutex<Index>,
 }
 
 struct Content {
@@ -58,7 +60,9 @@ impl Pools {
     ///
     /// `texts` gets the .proto files that diagnostics point into.
     pub fn load(&self, files: &Files, sources: &[DescriptorSource], wanted: &Wanted, report: &mut Report, texts: &mut Sources) -> Loaded {
-        let survey = survey::survey(files, sources, report);
+        let last = self.last.lock().expect("no holder of this lock panics").clone();
+        let survey = survey::survey(files, sources, &last, report);
+        *self.last.lock().expect("no holder of this lock panics") = survey.index.clone();
         let reached = survey.index.reached(wanted);
         let fingerprint = source::fingerprint(&survey.index, &reached);
         if let Some(pool) = self.known(&fingerprint).filter(|_| survey.complete) {
@@ -100,9 +104,9 @@ impl Pool {
     }
 
     fn compiled_in(set: &[u8]) -> Pool {
-        let survey = survey::compiled_in(set);
-        let reached = survey.index.reached(&Wanted::everything());
-        Pool::make(&Files::in_memory(&[]), &survey, reached, &[], &mut Report::default(), &mut Sources::default())
+        let (files, mut report, mut texts) = (Files::in_memory(&[]).with("set", set.to_vec()), Report::default(), Sources::default());
+        let sources = [DescriptorSource::Set { file: "set".into(), span: Span::start_of(texts.add("build", String::new())) }];
+        Pools::new().load(&files, &sources, &Wanted::everything(), &mut report, &mut texts).pool
     }
 
     /// The method `pkg.Service/Method`.

@@ -141,7 +141,7 @@ impl<'t> Scanner<'t> {
                     }
                 }
                 Token::Sign(b'[') => {
-                    self.skip();
+                    self.skip(*b"[]");
                     continue;
                 }
                 token => {
@@ -156,13 +156,13 @@ impl<'t> Scanner<'t> {
         self.draft.declared.doubtful |= !self.statement.is_empty() || !self.around.is_empty();
     }
 
-    /// Passes by what the bracket that was just read holds, and by the one that ends it.
-    fn skip(&mut self) {
+    /// Passes by what the bracket that was just read holds, and by the one that ends it. Others do not count: a value may have one too many.
+    fn skip(&mut self, [opens, ends]: [u8; 2]) {
         let mut open = 1usize;
         for token in self.tokens.by_ref() {
             match token {
-                Token::Sign(b'{' | b'[' | b'(') => open += 1,
-                Token::Sign(b'}' | b']' | b')') => open -= 1,
+                Token::Sign(sign) if sign == opens => open += 1,
+                Token::Sign(sign) if sign == ends => open -= 1,
                 _ => {}
             }
             if open == 0 {
@@ -221,7 +221,7 @@ impl<'t> Scanner<'t> {
             (Some(Room::Message), [Word("enum"), ..]) | (_, [Word("option"), ..]) => {}
             _ => self.draft.declared.doubtful = true,
         }
-        self.skip();
+        self.skip(*b"{}");
     }
 
     fn enter_message(&mut self, name: &str) {
@@ -237,7 +237,7 @@ impl<'t> Scanner<'t> {
         }
         self.draft.declared.doubtful = true;
         self.scope.truncate(outside);
-        self.skip();
+        self.skip(*b"{}");
     }
 
     /// `rpc Name (stream A) returns (stream B)`.

@@ -45,12 +45,15 @@ pub(super) struct Parsed {
 }
 
 /// One file whose imports and names are not resolved yet.
+#[derive(Clone)]
 pub(super) struct Unlinked {
     pub source: usize,
+    pub name: String,
     pub proto: FileDescriptorProto,
     pub origin: Origin,
 }
 
+#[derive(Clone)]
 pub(super) enum Origin {
     /// It is read again where something has to be shown of it.
     Text { path: PathBuf },
@@ -97,14 +100,6 @@ impl DescriptorSource {
     }
 }
 
-// === impl Unlinked ===
-
-impl Unlinked {
-    pub fn name(&self) -> &str {
-        self.proto.name()
-    }
-}
-
 /// Reads and parses the files at these places, and what they turn out to import besides.
 pub(super) fn parse(
     files: &Files,
@@ -118,7 +113,7 @@ pub(super) fn parse(
     let by_name = survey.index.by_name();
     let (mut known, mut open) = (reached.iter().copied().collect::<HashSet<usize>>(), reached);
     while !open.is_empty() {
-        let attempts = in_parallel(open, |at| (at, attempt(files, survey, survey.index.file(at), sources)));
+        let attempts = in_parallel(open, |at| (at, attempt(files, survey.index.file(at), sources)));
         let first = parsed.files.len();
         for (at, attempt) in attempts {
             parsed.hashes.insert(at, attempt.hash);
@@ -149,24 +144,29 @@ fn hash_of(index: &Index, files: impl Iterator<Item = (usize, [u8; 32])>) -> Fin
     Fingerprint(hash.finalize().into())
 }
 
-fn attempt(files: &Files, survey: &Survey, file: &IndexedFile, sources: &[DescriptorSource]) -> Attempt {
+fn attempt(files: &Files, file: &IndexedFile, sources: &[DescriptorSource]) -> Attempt {
     match &file.place {
         Place::Text(path) => match files.read_hashed(path) {
             Ok((bytes, hash)) => Attempt { hash, outcome: text(file, path, bytes, sources) },
             Err(error) => Attempt { hash: [0; 32], outcome: Outcome::Refused(unreadable(&sources[file.source], path, &error)) },
         },
-        Place::Set(range) => {
-            let bytes = &survey.sets[&file.source][range.clone()];
-            let outcome = match set_file(file.source, bytes) {
-                Err(read::Malformed) => Outcome::NoSet,
-                Ok(found) if found.proto.syntax() == "editions" => {
-                    let source = &sources[file.source];
-                    Outcome::Refused(editions(source.span(), format!("file `{}` in `{}`", file.name, source.path().display())))
-                }
-                Ok(found) => Outcome::Parsed { file: found, comments: Comments::default() },
-            };
-            Attempt { hash: file.hash, outcome }
+        Place::Set(part) => match files.read_part(sources[file.source].path(), part.clone()) {
+            Ok(bytes) => Attempt { hash: Sha256::digest(&bytes).into(), outcome: compiled(file, &bytes, &sources[file.source]) },
+            Err(error) => {
+                let source = &sources[file.source];
+                Attempt { hash: [0; 32], outcome: Outcome::Refused(unreadable(source, source.path(), &error)) }
+            }
+        },
+    }
+}
+
+fn compiled(file: &IndexedFile, bytes: &[u8], source: &DescriptorSource) -> Outcome {
+    match set_file(file.source, bytes) {
+        Err(read::Malformed) => Outcome::NoSet,
+        Ok(found) if found.proto.syntax() == "editions" => {
+            Outcome::Refused(editions(source.span(), format!("file `{}` in `{}`", file.name, source.path().display())))
         }
+        Ok(found) => Outcome::Parsed { file: found, comments: Comments::default() },
     }
 }
 
@@ -181,7 +181,7 @@ fn text(file: &IndexedFile, path: &Path, bytes: Vec<u8>, sources: &[DescriptorSo
             comments.note(&proto);
             proto.source_code_info = None;
             let origin = Origin::Text { path: path.to_owned() };
-            Outcome::Parsed { file: Unlinked { source: file.source, proto, origin }, comments }
+            Outcome::Parsed { file: Unlinked { source: file.source, name: file.name.clone(), proto, origin }, comments }
         }
         Err(error) => Outcome::Broken { path: path.to_owned(), text, error: Box::new(error) },
     }
@@ -231,7 +231,8 @@ fn set_file(source: usize, bytes: &[u8]) -> Result<Unlinked, read::Malformed> {
     let mut encoded = Vec::with_capacity(bytes.len());
     read::copy_without(bytes, |number| number == SOURCE_CODE_INFO, &mut encoded)?;
     let proto = FileDescriptorProto::decode(encoded.as_slice()).map_err(|_| read::Malformed)?;
-    if proto.name().is_empty() { Err(read::Malformed) } else { Ok(Unlinked { source, proto, origin: Origin::Set { encoded } }) }
+    let name = proto.name().to_owned();
+    if name.is_empty() { Err(read::Malformed) } else { Ok(Unlinked { source, name, proto, origin: Origin::Set { encoded } }) }
 }
 
 fn editions(span: Span, file: String) -> Diagnostic {

@@ -1,9 +1,10 @@
-//! Reads every source once: what its files declare is kept, their texts are not.
+//! Reads every source once: what its files declare is kept, their bytes are not.
 //!
-//! Promise: a source that cannot be read is reported, and the others go on without it.
+//! Promises: a source that cannot be read is reported, and the others go on without it; a file that was looked at before, by its hash, is
+//! not looked into again.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,57 +13,61 @@ use sha2::{Digest, Sha256};
 use super::declared::Declared;
 use super::index::{Index, IndexedFile, Place};
 use super::parallel::in_parallel;
-use super::read::{self, Malformed, Wire};
+use super::read::{Malformed, Wire};
 use super::scan::scan;
 use super::source::{DescriptorSource, SET_FILE};
 use crate::diagnostic::{Diagnostic, Report, Rule};
-use crate::files::{self, Files};
+use crate::files::{self, FILE_BYTES_MAX, Files};
+
+/// The key of every file in a `FileDescriptorSet`, which holds nothing else.
+const SET_FILE_KEY: u64 = (SET_FILE as u64) << 3 | Wire::Len as u64;
+
+/// How much of a set is read at a time.
+const READ_BYTES: usize = 64 << 10;
 
 /// All sources, as far as they were looked at.
 #[derive(Default)]
 pub(super) struct Survey {
     pub index: Index,
-    /// The bytes of sets, by the place of their source.
-    pub sets: HashMap<usize, Vec<u8>>,
     /// Nothing was reported.
     pub complete: bool,
 }
 
-/// Looks at every source.
-pub(super) fn survey(files: &Files, sources: &[DescriptorSource], report: &mut Report) -> Survey {
-    let mut survey = Survey { complete: true, ..Survey::default() };
-    let mut found = Vec::new();
+/// What is known of files by the hash of their bytes.
+type Known<'l> = HashMap<[u8; 32], &'l IndexedFile>;
+
+/// Looks at every source. What the last index has is taken from there.
+pub(super) fn survey(files: &Files, sources: &[DescriptorSource], last: &Index, report: &mut Report) -> Survey {
+    let known: Known<'_> = last.files().map(|file| (file.hash, file)).collect();
+    let (mut found, mut complete) = (Vec::new(), true);
     for (at, source) in sources.iter().enumerate() {
         let looked = match source {
-            DescriptorSource::Proto { folder, .. } => look_into(files, at, source, folder),
-            DescriptorSource::Set { file, .. } | DescriptorSource::Lock { file, .. } => match files.read(file) {
-                Err(error) => Err(unreadable(source, file, &error)),
-                Ok(bytes) => {
-                    let looked = set(at, &bytes).ok().filter(|files| !files.is_empty()).ok_or_else(|| no_set(source));
-                    survey.sets.insert(at, bytes);
-                    looked
+            DescriptorSource::Proto { folder, .. } => look_into(files, at, source, folder, &known),
+            DescriptorSource::Set { file, .. } | DescriptorSource::Lock { file, .. } => {
+                match files.read_through(file, |bytes| set(at, bytes, &known)) {
+                    Err(error) => Err(unreadable(source, file, &error)),
+                    Ok(looked) => looked.ok().filter(|files| !files.is_empty()).ok_or_else(|| no_set(source)),
                 }
-            },
+            }
         };
         match looked {
             Ok(looked) => found.extend(looked),
             Err(finding) => {
-                survey.complete = false;
+                complete = false;
                 report.push(finding);
             }
         }
     }
-    survey.index = Index::new(found);
-    survey
+    Survey { index: Index::new(found), complete }
 }
 
-/// One set that is compiled into the program.
-pub(super) fn compiled_in(bytes: &[u8]) -> Survey {
-    let files = set(0, bytes).expect("the build made this set");
-    Survey { index: Index::new(files), sets: HashMap::from([(0, bytes.to_vec())]), complete: true }
-}
-
-fn look_into(files: &Files, at: usize, source: &DescriptorSource, folder: &Path) -> Result<Vec<IndexedFile>, Diagnostic> {
+fn look_into(
+    files: &Files,
+    at: usize,
+    source: &DescriptorSource,
+    folder: &Path,
+    known: &Known<'_>,
+) -> Result<Vec<IndexedFile>, Diagnostic> {
     let paths = files.walk(folder, "proto").map_err(|error| unreadable(source, folder, &error))?;
     if paths.is_empty() {
         let message = format!("folder `{}` holds no .proto file", files::normal(folder).display());
@@ -70,25 +75,56 @@ fn look_into(files: &Files, at: usize, source: &DescriptorSource, folder: &Path)
     }
     let looked = in_parallel(paths, |path: PathBuf| match files.read_hashed(&path) {
         Ok((text, hash)) => {
-            let name = file_name(folder, &path);
-            Ok(IndexedFile { source: at, name, declared: Arc::new(scan(&text)), place: Place::Text(path), hash })
+            let declared = known.get(&hash).map_or_else(|| Arc::new(scan(&text)), |file| Arc::clone(&file.declared));
+            Ok(IndexedFile { source: at, name: file_name(folder, &path), declared, place: Place::Text(path), hash })
         }
         Err(error) => Err(unreadable(source, &path, &error)),
     });
     looked.into_iter().collect()
 }
 
-fn set(source: usize, bytes: &[u8]) -> Result<Vec<IndexedFile>, Malformed> {
-    let files = read::fields(bytes).map(|field| {
-        let field = field?;
-        if field.number != SET_FILE || field.wire != Wire::Len {
-            return Err(Malformed);
+/// Looks at the files of a set, one after the other.
+fn set(source: usize, bytes: &mut dyn Read, known: &Known<'_>) -> io::Result<Result<Vec<IndexedFile>, Malformed>> {
+    let mut bytes = BufReader::with_capacity(READ_BYTES, bytes);
+    let (mut found, mut at, mut file) = (Vec::new(), 0, Vec::new());
+    while !bytes.fill_buf()?.is_empty() {
+        let (Some(SET_FILE_KEY), Some(len @ ..FILE_BYTES_MAX)) = (varint(&mut bytes, &mut at)?, varint(&mut bytes, &mut at)?) else {
+            return Ok(Err(Malformed));
+        };
+        file.clear();
+        bytes.by_ref().take(len).read_to_end(&mut file)?;
+        if file.len() as u64 != len {
+            return Ok(Err(Malformed));
         }
-        let file = &bytes[field.body.clone()];
-        let (name, declared) = Declared::of_compiled(file)?;
-        Ok(IndexedFile { source, name, declared: Arc::new(declared), place: Place::Set(field.body), hash: Sha256::digest(file).into() })
-    });
-    files.collect()
+        let hash = Sha256::digest(&file).into();
+        let (name, declared) = match known.get(&hash) {
+            Some(known) => (known.name.clone(), Arc::clone(&known.declared)),
+            None => match Declared::of_compiled(&file) {
+                Ok((name, declared)) => (name, Arc::new(declared)),
+                Err(Malformed) => return Ok(Err(Malformed)),
+            },
+        };
+        found.push(IndexedFile { source, name, declared, place: Place::Set(at..at + len), hash });
+        at += len;
+    }
+    Ok(Ok(found))
+}
+
+/// A varint, where one is; `at` is moved by what was read.
+fn varint(bytes: &mut impl Read, at: &mut u64) -> io::Result<Option<u64>> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let mut byte = [0];
+        if bytes.read(&mut byte)? == 0 {
+            return Ok(None);
+        }
+        *at += 1;
+        value |= u64::from(byte[0] & 0x7f) << shift;
+        if byte[0] < 0x80 {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
 }
 
 /// The name by which a file of a folder is imported, with `/` on every system.

@@ -73,7 +73,7 @@ fn field(label: &'static str) -> impl Strategy<Value = String> {
 
 fn enumeration() -> impl Strategy<Value = String> {
     (name(), name(), option()).prop_map(|(name, value, option)| {
-        format!("enum{GAP} {name}{GAP}{{{option} {value} = 0{GAP}; message = 1; reserved 5 to max; reserved \"{{\"; }}")
+        format!("enum{GAP} {name}{GAP}{{{option} {value} = 0{GAP}; message = 1; reserved 5 to max; reserved \"a\"; }}")
     })
 }
 
@@ -90,7 +90,7 @@ fn body() -> impl Strategy<Value = String> {
         Just(format!("repeated{GAP} map{GAP} x = 7;")),
         Just(format!("map{GAP}<{GAP}string{GAP},{GAP}.A.B{GAP}>{GAP}entries = 9;")),
         Just("extensions 100 to 200, 300;".to_owned()),
-        Just("reserved 1, 2 to 5; reserved \"}\";".to_owned()),
+        Just("reserved 1, 2 to 5; reserved \"b\";".to_owned()),
         Just(";".to_owned()),
     ];
     let none = Just(String::new());
