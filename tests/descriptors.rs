@@ -168,11 +168,18 @@ fn a_mistake_is_reported_where_something_needs_the_file() {
     for form in [Form::Folder, Form::Set] {
         let aside = Case::new(form, SEVENTEEN).with("p200/f.proto", broken).check();
         assert!(aside.report.is_empty(), "{form:?} {}", aside.said());
-        for routes in ["routes: { 2001: { name: a, rpc: p200.Service200/Call } }", "routes: { 2001: { name: a, rpc: p195.Service195/Call } }"] {
+        for routes in
+            ["routes: { 2001: { name: a, rpc: p200.Service200/Call } }", "routes: { 2001: { name: a, rpc: p195.Service195/Call } }"]
+        {
             let reached = Case::new(form, routes).with("p200/f.proto", broken);
             // The second reaches it by an import of a file that it imports.
-            let reached = reached.with("p199/f.proto", "syntax = \"proto3\"; package p199; import \"p200/f.proto\"; message Ask { }").check();
-            assert!(reached.said().contains("`Nothing` is not defined") || reached.said().contains("is broken"), "{form:?} {}", reached.said());
+            let reached =
+                reached.with("p199/f.proto", "syntax = \"proto3\"; package p199; import \"p200/f.proto\"; message Ask { }").check();
+            assert!(
+                reached.said().contains("`Nothing` is not defined") || reached.said().contains("is broken"),
+                "{form:?} {}",
+                reached.said()
+            );
             assert_eq!(reached.report.errors(), if form == Form::Folder { 2 } else { 1 }, "{}", reached.said());
         }
     }

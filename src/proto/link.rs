@@ -174,7 +174,8 @@ impl Linker<'_> {
             return self.report_set(file, &error.to_string().replace('\'', "`"));
         };
         // Positions are kept out of the pool for their size; they are asked for only when there is something to point at.
-        let again = protox::file::File::from_source(&file.name, &text).ok().map(|file| self.linked.pool.add_file_descriptor_proto(file.into()));
+        let again =
+            protox::file::File::from_source(&file.name, &text).ok().map(|file| self.linked.pool.add_file_descriptor_proto(file.into()));
         match again {
             Some(Err(error)) => blame::report(&error.with_source_code(&text), place, self.texts, self.report),
             // It was written again meanwhile, and says something else now.

@@ -68,9 +68,16 @@ struct Attempt {
 }
 
 enum Outcome {
-    Parsed { file: Unlinked, comments: Comments },
+    Parsed {
+        file: Unlinked,
+        comments: Comments,
+    },
     /// Its text, and what is wrong with it.
-    Broken { path: PathBuf, text: String, error: Box<protox::Error> },
+    Broken {
+        path: PathBuf,
+        text: String,
+        error: Box<protox::Error>,
+    },
     Refused(Diagnostic),
     /// The whole source is no descriptor set.
     NoSet,

@@ -61,7 +61,10 @@ fn methods_have_a_path_types_and_a_kind() {
 
 #[test]
 fn a_missing_name_says_what_there_is() {
-    let folder = Folder::with(&[("p/shop.proto", "syntax = \"proto3\"; package shop; service Shop { rpc Buy(Order) returns (Order); } message Order {}")]);
+    let folder = Folder::with(&[(
+        "p/shop.proto",
+        "syntax = \"proto3\"; package shop; service Shop { rpc Buy(Order) returns (Order); } message Order {}",
+    )]);
     let (mut report, mut texts) = (Report::default(), Sources::default());
     let span = Span::start_of(texts.add("routes.yaml", String::new()));
     let sources = [DescriptorSource::Proto { folder: folder.path("p"), span }];

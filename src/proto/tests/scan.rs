@@ -13,9 +13,8 @@ use crate::proto::scan::scan;
 const GAP: char = '\u{1}';
 
 /// Words that begin statements, and are names as well.
-const KEYWORDS: [&str; 15] = [
-    "message", "enum", "group", "stream", "rpc", "option", "service", "extend", "oneof", "map", "returns", "package", "import", "to", "m",
-];
+const KEYWORDS: [&str; 15] =
+    ["message", "enum", "group", "stream", "rpc", "option", "service", "extend", "oneof", "map", "returns", "package", "import", "to", "m"];
 
 const GAPS: [&str; 7] = [" ", "\n", "\t", "// } \" {\n", "/* ' ; */", " /**/ ", "\r\n // import \"no.proto\";\n"];
 
@@ -139,7 +138,11 @@ fn file() -> impl Strategy<Value = String> {
         items.insert(at.index(items.len() + 1), package);
         let mut gaps = gaps.iter().cycle();
         let text: String = items.join("\u{1}").chars().fold(String::new(), |mut text, c| {
-            if c == GAP { text.push_str(gaps.next().expect("it never ends")) } else { text.push(c) }
+            if c == GAP {
+                text.push_str(gaps.next().expect("it never ends"))
+            } else {
+                text.push(c)
+            }
             text
         });
         format!("syntax = \"proto2\";{text}")

@@ -21,10 +21,19 @@ const RESPONSE: &str = "protogate.guard.v1.CheckResponse";
 /// The guards of a route, in the order in which they are asked. Those that make no sense are reported and left out.
 pub fn compile(policy: &Policy, descriptors: &Loaded, backends: &Backends, at: &str, report: &mut Report) -> Vec<GuardPlan> {
     let guards = edited(&policy.guards).iter().enumerate();
-    guards.filter_map(|(index, guard)| self::guard(guard, policy, descriptors, backends, &format!("{at}.guards[{index}]"), report)).collect()
+    guards
+        .filter_map(|(index, guard)| self::guard(guard, policy, descriptors, backends, &format!("{at}.guards[{index}]"), report))
+        .collect()
 }
 
-fn guard(guard: &Spanned<Guard>, policy: &Policy, descriptors: &Loaded, backends: &Backends, at: &str, report: &mut Report) -> Option<GuardPlan> {
+fn guard(
+    guard: &Spanned<Guard>,
+    policy: &Policy,
+    descriptors: &Loaded,
+    backends: &Backends,
+    at: &str,
+    report: &mut Report,
+) -> Option<GuardPlan> {
     let method = guard.rpc.as_ref().and_then(|rpc| method(rpc, descriptors, at, report));
     let backend = guard.backend.as_ref().and_then(|backend| backends.find(backend, &format!("{at}.backend"), report));
     let metadata = guard.metadata.as_ref().map(|list| list.value.as_slice()).unwrap_or_default();
