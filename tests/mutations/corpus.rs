@@ -1,5 +1,6 @@
 //! What is mutated: whole configurations that are right, in memory, every place of them with what the grammar says may stand there.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -113,9 +114,16 @@ impl Corpus {
         self.in_memory.iter()
     }
 
-    /// Every value of every file, outermost first.
+    /// Every value of every file, outermost first, that is what it comes to: what an overlay replaces is read by nobody.
     pub fn places(&self) -> Vec<Place<'_>> {
-        self.files.iter().flat_map(File::places).collect()
+        let places: Vec<Place<'_>> = self.files.iter().flat_map(File::places).collect();
+        let over = |file: &File| format!("{}.{}.yaml", file.path.trim_end_matches(".yaml"), self.environment.name());
+        let replaced: BTreeSet<(String, String)> = places
+            .iter()
+            .filter(|place| place.file.is_overlay() && place.node.scalar().is_some())
+            .map(|place| (place.file.path.to_owned(), place.path.clone()))
+            .collect();
+        places.into_iter().filter(|place| !replaced.contains(&(over(place.file), place.path.clone()))).collect()
     }
 
     /// Every place whose value is text that the grammar calls so, such as `a duration`.

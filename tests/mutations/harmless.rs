@@ -111,8 +111,8 @@ fn flow_or_block_style_changes_nothing() {
         blocks.step_by(2).filter_map(mutant).collect()
     };
     both("one part in one line", 10, flowing);
-    both("twice the indentation", 3, |corpus| {
-        let wider = |line: &str| format!("{}{line}\n", " ".repeat(line.len() - line.trim_start().len()));
+    both("all of it four spaces in", 3, |corpus| {
+        let wider = |line: &str| format!("    {line}\n");
         of_files(corpus, "wider", |file| file.text.lines().map(wider).collect())
     });
 }

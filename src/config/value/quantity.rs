@@ -148,6 +148,10 @@ impl Value for ProtocolNumber {
             Err(_) => Err(Problem::new("larger than 4294967295")),
         }
     }
+
+    fn shape() -> Shape {
+        Shape::Integer { min: 1000, max: u32::MAX }
+    }
 }
 
 // === impl NumberRange ===

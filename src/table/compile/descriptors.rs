@@ -42,6 +42,11 @@ pub fn pool(document: &mut Document, files: &Files, pools: &Pools, report: &mut 
     pool
 }
 
+/// Whether a name that the pool does not have is nowhere: with a source broken or left out, it may be in there, and that was said once.
+pub fn are_known(pool: &Pool, report: &Report) -> bool {
+    pool.is_complete() && !report.speaks_of_part("descriptors")
+}
+
 /// The locks that make sense, whether their files are there or not.
 pub fn locks(document: &Document, backends: &Backends, report: &mut Report) -> Vec<LockPlan> {
     let (mut locks, mut taken) = (Vec::new(), BTreeMap::new());

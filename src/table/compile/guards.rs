@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::backends::Backends;
+use super::descriptors;
 use super::routes::edited;
 use crate::config::document::{Guard, Policy, WhenUnavailable as Written};
 use crate::config::value::MethodName;
@@ -56,7 +57,7 @@ fn method(rpc: &Spanned<MethodName>, pool: &Pool, at: &str, report: &mut Report)
     let method = match pool.method(rpc.as_str()) {
         Ok(method) => method,
         Err(missing) => {
-            if pool.is_complete() {
+            if descriptors::are_known(pool, report) {
                 let finding = Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what);
                 report.push(finding.did_you_mean(rpc.as_str(), missing.known.iter().map(String::as_str)).path(at));
             }

@@ -1,6 +1,6 @@
 //! `pushes:` of every group to push plans.
 
-use super::entries;
+use super::{descriptors, entries};
 use super::numbers::{Taken, in_range};
 use crate::config::Document;
 use crate::config::document::{self, Push, SlowRule};
@@ -22,7 +22,7 @@ pub fn compile<'a>(document: &'a Document, pool: &Pool, taken: &mut Taken<'a>, r
             let first = taken.take(value, number.span, push.name.as_ref(), &path, report);
             let message = push.message.as_ref().and_then(|message| match pool.message(message.as_str()) {
                 Ok(kind) => Some(kind),
-                Err(missing) if pool.is_complete() => {
+                Err(missing) if descriptors::are_known(pool, report) => {
                     report.push(
                         Diagnostic::new(Rule::UnknownMessage, message.span, missing.what)
                             .did_you_mean(message.as_str(), missing.known.iter().map(String::as_str))
@@ -30,7 +30,10 @@ pub fn compile<'a>(document: &'a Document, pool: &Pool, taken: &mut Taken<'a>, r
                     );
                     None
                 }
-                Err(_) => None,
+                Err(_) => {
+                    report.doubt(path.clone());
+                    None
+                }
             });
             let delivery = delivery(push, message.as_ref(), &path, report);
             let (Some(name), Some(message), Some(delivery), true) = (&push.name, message, delivery, first) else { continue };

@@ -9,7 +9,7 @@ use super::limits::Limits;
 use super::numbers::{Taken, in_range};
 use super::process::bytes;
 use super::topics::Declared;
-use super::{effects, entries, guards, pushes, request, retry, size as shown, streams, targets, tracing};
+use super::{descriptors, effects, entries, guards, pushes, request, retry, size as shown, streams, targets, tracing};
 use crate::config::Document;
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
@@ -235,7 +235,7 @@ fn method(written: &Written<'_>, pool: &Pool, report: &mut Report) -> Option<Met
         Ok(method) => method,
         Err(missing) => {
             // With a source broken, the method may be in it: that has been said once already.
-            if pool.is_complete() {
+            if descriptors::are_known(pool, report) {
                 let finding = Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what).path(format!("{}.rpc", written.path));
                 report.push(if missing.known.is_empty() {
                     finding.help("name the .proto files or the descriptor set of the service under `descriptors`")

@@ -11,7 +11,7 @@ kinds! {
     a_path_that_goes_on_below_a_value_is_refused, 50;
     a_path_to_a_whole_message_is_refused_where_a_value_is_meant, 4;
     a_path_to_several_values_is_refused_where_one_is_meant, 2;
-    a_path_of_the_other_side_is_refused, 50;
+    a_path_of_the_other_side_is_refused, 45;
     a_path_that_does_not_say_of_what_is_refused, 50;
     a_field_that_cannot_be_written_is_refused, 15;
     a_value_that_no_session_has_is_refused, 20;

@@ -20,7 +20,7 @@ kinds! {
     a_list_that_says_both_is_refused, 15;
     a_folder_of_descriptors_that_is_not_there_is_told, 6, 2;
     a_source_of_descriptors_that_says_nothing_is_told, 2, 2;
-    a_broken_line_of_a_proto_file_is_told, 60;
+    a_broken_line_of_a_proto_file_is_told, 60, 2;
     a_type_that_no_proto_file_has_is_told, 20;
     a_number_that_two_fields_have_is_told, 10;
     a_request_that_fits_into_no_message_is_told, 5, 6;

@@ -15,7 +15,7 @@ kinds! {
     a_key_of_nobody_is_unknown, 100;
     a_key_that_must_be_there_is_missed, 90, 2;
     a_key_that_stands_twice_is_told_at_the_second, 300;
-    a_key_of_another_section_is_unknown, 200, 3;
+    a_key_of_another_section_is_unknown, 200, 9;
     a_key_without_its_colon_is_no_yaml_or_no_map, 150, 3;
 }
 

@@ -16,15 +16,15 @@ kinds! {
     a_misspelt_service_is_told, 90;
     a_misspelt_package_is_told, 90;
     a_method_without_its_service_is_refused, 100;
-    a_method_of_another_service_does_not_have_the_fields, 15, 4;
+    a_method_of_another_service_does_not_have_the_fields, 15, 7;
     a_misspelt_message_is_told_with_the_one_that_was_meant, 15;
     a_message_of_another_method_is_refused, 2;
     a_topic_that_nobody_declares_is_told, 8;
-    a_push_that_nobody_declares_is_told, 8;
-    a_variable_that_nobody_declares_is_told, 8, 2;
+    a_push_that_nobody_declares_is_told, 8, 2;
+    a_variable_that_nobody_declares_is_told, 6, 2;
     a_variable_that_is_half_written_is_refused, 20;
     a_name_in_another_alphabet_is_refused, 200;
-    a_declaration_that_lost_its_name_is_missed_where_it_is_used, 20, 9;
+    a_declaration_that_lost_its_name_is_missed_where_it_is_used, 15, 9;
 }
 
 /// Names of this kind of declaration.
@@ -138,7 +138,13 @@ fn a_method_of_another_service_does_not_have_the_fields(corpus: &Corpus) -> Vec<
 
 fn a_misspelt_message_is_told_with_the_one_that_was_meant(corpus: &Corpus) -> Vec<Mutant> {
     let pushes = corpus.texts_of("a message type").into_iter().filter(|place| place.path.starts_with("pushes."));
-    misspelt(&pushes.collect::<Vec<_>>(), Rule::UnknownMessage)
+    let mutants = |place: Place<'_>| {
+        let written = place.node.scalar().unwrap().to_owned();
+        let (package, name) = written.rsplit_once('.').unwrap();
+        let mutant = |typo: String| Mutant::value(&place, &format!("{package}.{typo}"), Rule::UnknownMessage).says(format!("did you mean `{written}`?"));
+        typos(name).into_iter().map(mutant).collect::<Vec<_>>()
+    };
+    pushes.flat_map(mutants).collect()
 }
 
 fn a_message_of_another_method_is_refused(corpus: &Corpus) -> Vec<Mutant> {
@@ -181,7 +187,9 @@ fn a_name_in_another_alphabet_is_refused(corpus: &Corpus) -> Vec<Mutant> {
 /// A backend, a limit or a push under another name: whoever used it is told, or nobody can use it.
 fn a_declaration_that_lost_its_name_is_missed_where_it_is_used(corpus: &Corpus) -> Vec<Mutant> {
     let declared = corpus.places().into_iter().filter(|place| {
-        let is_one = ["backends.", "rate_limits."].iter().any(|section| place.path.strip_prefix(section).is_some_and(|rest| !rest.contains('.')));
+        // What an overlay changes is missed there.
+        let is_changed = place.path == "rate_limits.per_name";
+        let is_one = !is_changed && ["backends.", "rate_limits."].iter().any(|section| place.path.strip_prefix(section).is_some_and(|rest| !rest.contains('.')));
         is_one && place.entry.is_some() && !place.file.is_overlay()
     });
     let mutant = |place: Place<'_>| {

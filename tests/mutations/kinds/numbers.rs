@@ -6,13 +6,13 @@ use super::{Mutant, kinds};
 use crate::mutations::corpus::{Corpus, Place};
 
 kinds! {
-    a_number_outside_the_range_of_its_file_is_told, 30, 2;
-    a_number_of_the_gateways_own_is_refused, 60, 2;
-    a_number_that_no_envelope_can_hold_is_refused, 60, 2;
-    a_number_that_is_not_written_plainly_is_refused, 150, 2;
-    a_number_of_another_route_is_told_at_the_second, 30, 2;
-    a_number_of_another_file_is_told_at_the_second, 3, 3;
-    a_name_of_another_route_is_told_at_the_second, 30;
+    a_number_outside_the_range_of_its_file_is_told, 30, 3;
+    a_number_of_the_gateways_own_is_refused, 60, 3;
+    a_number_that_no_envelope_can_hold_is_refused, 60, 3;
+    a_number_that_is_not_written_plainly_is_refused, 150, 3;
+    a_number_of_another_route_is_told_at_the_second, 30, 3;
+    a_number_of_another_file_is_told_at_the_second, 30, 4;
+    a_name_of_another_route_is_told_at_the_second, 30, 2;
     a_whole_route_that_stands_twice_is_told_at_the_second, 30;
     a_range_that_is_none_is_refused, 30;
     a_range_that_leaves_a_route_out_is_told_there, 5, 16;

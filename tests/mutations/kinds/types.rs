@@ -17,11 +17,11 @@ kinds! {
     true_in_the_place_of_text_is_refused, 200;
     a_number_in_the_place_of_text_is_refused, 200;
     a_list_of_lists_is_refused, 50;
-    text_in_the_place_of_a_whole_number_is_refused, 40;
-    a_quoted_number_in_the_place_of_a_whole_number_is_refused, 40;
-    a_fraction_in_the_place_of_a_whole_number_is_refused, 40;
-    a_negative_number_is_refused, 40;
-    a_number_beyond_all_bounds_is_refused, 40;
+    text_in_the_place_of_a_whole_number_is_refused, 30;
+    a_quoted_number_in_the_place_of_a_whole_number_is_refused, 30;
+    a_fraction_in_the_place_of_a_whole_number_is_refused, 30;
+    a_negative_number_is_refused, 30;
+    a_number_beyond_all_bounds_is_refused, 30;
     a_number_as_programs_write_them_is_refused, 150;
     a_number_in_the_place_of_true_or_false_is_refused, 10;
     text_in_the_place_of_true_or_false_is_refused, 10;
@@ -42,10 +42,6 @@ fn may_be_several(place: &Place<'_>) -> bool {
     let Some(entry) = place.entry else { return false };
     let Some(Shape::Section { keys, .. }) = &place.parent_shape else { return false };
     keys.iter().any(|key| key.name == entry.key && matches!(key.shape, Shape::Either(..)))
-}
-
-fn each(places: Vec<Place<'_>>, value: &str, rule: Rule) -> Vec<Mutant> {
-    places.iter().map(|place| Mutant::value(place, value, rule)).collect()
 }
 
 /// What stands inside of a value begins at its first line; what replaces a block stands behind its key.
@@ -95,7 +91,7 @@ fn true_in_the_place_of_text_is_refused(corpus: &Corpus) -> Vec<Mutant> {
 
 fn a_number_in_the_place_of_text_is_refused(corpus: &Corpus) -> Vec<Mutant> {
     let texts = of(corpus, |shape| matches!(shape, Shape::Text { .. } | Shape::Choice { .. }));
-    texts.iter().map(|place| Mutant::value(place, "12", Rule::WrongType).or(Rule::BadValue)).collect()
+    texts.iter().map(|place| Mutant::value(place, "12", Rule::WrongType).or(Rule::BadValue).or(Rule::NumberRange)).collect()
 }
 
 fn a_list_of_lists_is_refused(corpus: &Corpus) -> Vec<Mutant> {
@@ -135,12 +131,12 @@ fn a_number_as_programs_write_them_is_refused(corpus: &Corpus) -> Vec<Mutant> {
 }
 
 fn a_number_in_the_place_of_true_or_false_is_refused(corpus: &Corpus) -> Vec<Mutant> {
-    each(of(corpus, |shape| matches!(shape, Shape::Bool)), "1", Rule::WrongType)
+    of(corpus, |shape| matches!(shape, Shape::Bool)).iter().map(|place| Mutant::value(place, "1", Rule::WrongType).or(Rule::BadValue)).collect()
 }
 
 fn text_in_the_place_of_true_or_false_is_refused(corpus: &Corpus) -> Vec<Mutant> {
     let bools = of(corpus, |shape| matches!(shape, Shape::Bool));
-    bools.iter().flat_map(|place| ["\"true\"", "sure", "tru", "TrUe"].map(|text| Mutant::value(place, text, Rule::WrongType))).collect()
+    bools.iter().flat_map(|place| ["\"true\"", "sure", "tru", "TrUe"].map(|text| Mutant::value(place, text, Rule::WrongType).or(Rule::BadValue))).collect()
 }
 
 fn a_word_of_older_yaml_is_refused(corpus: &Corpus) -> Vec<Mutant> {

@@ -9,18 +9,18 @@ use crate::mutations::corpus::{Corpus, Place};
 kinds! {
     a_misspelt_word_of_a_choice_is_told_with_the_one_that_was_meant, 50;
     a_word_that_no_choice_has_is_refused, 30;
-    a_duration_without_its_unit_is_refused, 40;
+    a_duration_without_its_unit_is_refused, 30;
     a_duration_with_a_unit_of_nobody_is_refused, 100;
-    a_fraction_of_a_duration_is_refused, 40;
-    a_negative_duration_is_refused, 40;
-    a_duration_of_more_than_ten_years_is_refused, 40;
+    a_fraction_of_a_duration_is_refused, 30, 2;
+    a_negative_duration_is_refused, 30;
+    a_duration_of_more_than_ten_years_is_refused, 30;
     a_size_without_its_unit_is_refused, 15;
     a_size_with_a_unit_of_nobody_is_refused, 60;
     a_size_beyond_all_bounds_is_refused, 15;
     a_rate_of_nothing_is_refused, 10;
     a_rate_that_does_not_say_per_what_is_refused, 30;
     a_part_of_many_that_is_no_percentage_is_refused, 8;
-    values_of_two_keys_that_changed_places_are_refused, 300, 3;
+    values_of_two_keys_that_changed_places_are_refused, 60, 3;
 }
 
 fn each(places: &[Place<'_>], values: &[&str], rule: Rule) -> Vec<Mutant> {
