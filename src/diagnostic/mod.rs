@@ -5,6 +5,7 @@
 //!
 //! - `rule`: the table of codes
 //! - `span`: places and the texts they point into
+//! - `secrets`: what nobody is shown, whatever else is wrong
 //! - `render`: people read carets; programs read `json`, `sarif` or `github`
 
 mod github;
@@ -12,8 +13,10 @@ mod json;
 pub mod render;
 pub mod rule;
 mod sarif;
+mod secrets;
 pub mod span;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use rule::{Rule, Severity};
@@ -109,10 +112,24 @@ impl Diagnostic {
     }
 }
 
+impl Diagnostic {
+    fn without_secrets(mut self) -> Diagnostic {
+        let texts = [&mut self.message, &mut self.label.text, &mut self.path].into_iter().chain(&mut self.help);
+        for text in texts.chain(self.related.iter_mut().map(|label| &mut label.text)) {
+            if let Cow::Owned(hidden) = secrets::without(text) {
+                *text = hidden;
+            }
+        }
+        self
+    }
+}
+
 // === impl Report ===
 
 impl Report {
+    /// Whatever looks like a secret is hidden in what is said, as it is in the files.
     pub fn push(&mut self, diagnostic: Diagnostic) {
+        let diagnostic = diagnostic.without_secrets();
         if diagnostic.rule.severity() == Severity::Error {
             self.wrong.extend(diagnostic.meant.iter().chain([&diagnostic.path]).filter(|path| !path.is_empty()).cloned());
         }
