@@ -9,4 +9,5 @@ mod harmful;
 mod harmless;
 mod kinds;
 mod secrets;
+mod valid;
 mod yaml;

@@ -31,7 +31,7 @@ const WORDS: &[(&str, usize)] = &[
 const KEYS: [&str; 5] = ["api", "private", "secret", "access", "shared"];
 
 /// What stands under such a key and is none: what a variable is made of, fields of messages, and words.
-const HARMLESS_KEYS: [&str; 3] = ["env", "type", "secret"];
+const HARMLESS_KEYS: [&str; 2] = ["env", "type"];
 const HARMLESS_HEADS: [&str; 6] = ["request.", "response.", "session.", "peer.", "message.", "claims."];
 const HARMLESS_WORDS: [&str; 9] = ["", "true", "false", "yes", "no", "on", "off", "null", "~"];
 
@@ -43,14 +43,16 @@ const AROUND: usize = 2048;
 
 /// A key, and where its value begins; at the start of a line also without its colon.
 static KEY: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?m)(?:^|[\s{,\[(])["']?([A-Za-z_][A-Za-z0-9_.-]*)["']?(?:[ \t]*[:=]|[ \t]*$)|^[ \t]*(?:- )?([A-Za-z_][A-Za-z0-9_-]*)[ \t]+"#)
-        .expect("it is constant, and the tests compile it")
+    Regex::new(
+        r#"(?m)(?:^|[\s{,\[(])["']?([A-Za-z_][A-Za-z0-9_.-]*)["']?(?:[ \t]*[:=]|[ \t]*$)|^[ \t]*(?:- )?([A-Za-z_][A-Za-z0-9_-]*)[ \t]+"#,
+    )
+    .expect("it is constant, and the tests compile it")
 });
 
 /// Whatever has the shape of a secret, or what stands before it and the secret behind.
 static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
     let shapes = [
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?<pem>[^-]*)",
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?<pem>[^-`]{6,})",
         r"[Bb](?:earer|asic)[ \t]+(?<bearer>[A-Za-z0-9_.~+/=-]{8,})",
         r"eyJ(?<jwt>[A-Za-z0-9_-]{14,}[A-Za-z0-9_.-]*)",
         r"pgk_(?<key>[A-Za-z0-9_-]{8,})",
@@ -94,7 +96,7 @@ pub fn masked(text: &str, parts: &[Range<usize>]) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for part in parts {
         // What a text is made of stays, so that a reader sees what it is.
-        let shown = |byte: &u8| byte.is_ascii_whitespace() || b"{}[],\"'".contains(byte);
+        let shown = |byte: &u8| byte.is_ascii_whitespace() || b"{}[],:=\"'".contains(byte);
         bytes[part.clone()].iter_mut().filter(|byte| !shown(byte)).for_each(|byte| *byte = b'*');
     }
     String::from_utf8(bytes).expect("whole characters were hidden")
@@ -112,6 +114,10 @@ fn is_secret(key: &str) -> bool {
 /// Whether a variable that is declared around this line says, more or less, that it is secret.
 fn is_of_a_secret(text: &str, line: usize) -> bool {
     const LINES: usize = 5;
+    let own = text[line..].lines().next().unwrap_or_default();
+    if own.len() < AROUND && own.contains('{') {
+        return KEY.captures_iter(own).any(|key| key.get(1).is_some_and(|name| is_secret(name.as_str())));
+    }
     let (near, far) = (text.floor_char_boundary(line.saturating_sub(AROUND)), text.floor_char_boundary((line + AROUND).min(text.len())));
     let start = text[near..line].match_indices('\n').rev().nth(LINES).map_or(near, |(at, _)| near + at);
     let end = text[line..far].match_indices('\n').nth(LINES).map_or(far, |(at, _)| line + at);
@@ -179,6 +185,9 @@ fn push(text: &str, part: Range<usize>, found: &mut Vec<Range<usize>>) {
     let mut from = 0;
     for key in KEY.captures_iter(value) {
         let Some(name) = key.get(1).filter(|_| value[..key.get(0).map_or(0, |whole| whole.end())].contains([':', '='])) else { continue };
+        if name.start() < from {
+            continue;
+        }
         push_one(value, from..name.start(), part.start, found);
         from = name.end();
         if HARMLESS_KEYS.contains(&name.as_str()) {
@@ -215,7 +224,15 @@ fn shapes(text: &str) -> Vec<Range<usize>> {
 
 /// Whether a long word was drawn rather than written: digits among letters, and the case changing as it never does in names.
 fn is_random(word: &str) -> bool {
-    let kind = |c: char| if c.is_ascii_digit() { 0 } else if c.is_ascii_uppercase() { 1 } else { 2 };
+    let kind = |c: char| {
+        if c.is_ascii_digit() {
+            0
+        } else if c.is_ascii_uppercase() {
+            1
+        } else {
+            2
+        }
+    };
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
     let is_hexadecimal = word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let changes = word.chars().zip(word.chars().skip(1)).filter(|(one, next)| kind(*one) != kind(*next)).count();
@@ -233,14 +250,45 @@ mod tests {
 
     #[test]
     fn a_secret_is_hidden_by_the_name_of_its_key_however_it_is_written() {
-        for key in ["token", "tokn", "tokens", "TOKEN", "admin_token", "admin-token", "passwrd", "pasword", "smtp_password", "secrt", "api_key", "headers", "Authorization"] {
-            for value in ["hunter2", "\"hunter2\"", "'hunter2'", "[hunter2]", "{ a: hunter2 }", "|\n    hunter2\n    hunter2", "\n  - hunter2", "\"hunter2", "hunter2 # as ever", "!t hunter2"] {
+        for key in [
+            "token",
+            "tokn",
+            "tokens",
+            "TOKEN",
+            "admin_token",
+            "admin-token",
+            "passwrd",
+            "pasword",
+            "smtp_password",
+            "secrt",
+            "api_key",
+            "headers",
+            "Authorization",
+        ] {
+            for value in [
+                "hunter2",
+                "\"hunter2\"",
+                "'hunter2'",
+                "[hunter2]",
+                "{ a: hunter2 }",
+                "|\n    hunter2\n    hunter2",
+                "\n  - hunter2",
+                "\"hunter2",
+                "hunter2 # as ever",
+                "!t hunter2",
+            ] {
                 let text = format!("a:\n  {key}: {value}\n  address: here\n");
                 let left = left(&text);
                 assert!(!left.contains("hunter2") && left.contains(key) && left.contains("address: here"), "{text}\n{left}");
                 assert_eq!(left.len(), text.len());
             }
-            for line in [format!("{key}:hunter2"), format!("{key} hunter2"), format!("{{ {key}: hunter2, address: here }}"), format!("\"{key}\": hunter2"), format!("\t{key}: hunter2")] {
+            for line in [
+                format!("{key}:hunter2"),
+                format!("{key} hunter2"),
+                format!("{{ {key}: hunter2, address: here }}"),
+                format!("\"{key}\": hunter2"),
+                format!("\t{key}: hunter2"),
+            ] {
                 assert!(!left(&line).contains("hunter2"), "{line}\n{}", left(&line));
             }
         }
@@ -279,7 +327,7 @@ mod tests {
             assert!(!left(&text).contains(&secret[secret.len().min(28)..]) || left(&text) != text, "{}", left(&text));
             assert!(matches!(without(&text), Cow::Owned(_)), "{text}");
         }
-        assert_eq!(left("url: redis://:hunter2@cache:6379"), "url: redis://********@cache:6379");
+        assert_eq!(left("url: redis://:hunter2@cache:6379"), "url: redis://:*******@cache:6379");
     }
 
     #[test]

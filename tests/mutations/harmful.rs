@@ -48,7 +48,8 @@ fn run(mutants: &[(&Kind, &Corpus, Mutant)]) -> Vec<Escape> {
         for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 while let Some((kind, corpus, mutant)) = mutants.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let verdict = catch_unwind(AssertUnwindSafe(|| judge(kind, corpus, mutant))).unwrap_or_else(|_| Some("it panicked".to_owned()));
+                    let verdict =
+                        catch_unwind(AssertUnwindSafe(|| judge(kind, corpus, mutant))).unwrap_or_else(|_| Some("it panicked".to_owned()));
                     if let Some(why) = verdict {
                         escapes.lock().unwrap().push((kind.promise, format!("{}\n        {why}", mutant.what)));
                     }
@@ -71,7 +72,12 @@ fn judge(kind: &Kind, corpus: &Corpus, mutant: &Mutant) -> Option<String> {
     }
     let here: Vec<&&Diagnostic> = findings.iter().filter(|finding| is_at(finding, mutant, &sources)).collect();
     let Some(found) = here.iter().find(|finding| mutant.rules.contains(&finding.rule)) else {
-        return Some(format!("expected {:?} at {:?}: {}", mutant.rules.iter().take(3).map(|rule| rule.code()).collect::<Vec<_>>(), mutant.at, said(&report, &sources)));
+        return Some(format!(
+            "expected {:?} at {:?}: {}",
+            mutant.rules.iter().take(3).map(|rule| rule.code()).collect::<Vec<_>>(),
+            mutant.at,
+            said(&report, &sources)
+        ));
     };
     if let Some(words) = &mutant.says
         && !found.help.as_ref().is_some_and(|help| help.contains(words.as_str()))

@@ -127,7 +127,9 @@ fn misquoted(scalar: &Scalar, shape: &Shape) -> Option<String> {
     let (takes_text, takes_others) = takes(shape);
     let plain = Scalar { style: Style::Plain, ..scalar.clone() }.to_value();
     match scalar.style {
-        Style::Plain if takes_text && !takes_others && plain.is_bool() => Some(format!("write `\"{0}\"` if the text {0} is meant", scalar.text)),
+        Style::Plain if takes_text && !takes_others && plain.is_bool() => {
+            Some(format!("write `\"{0}\"` if the text {0} is meant", scalar.text))
+        }
         // Most texts cannot be numbers, and say so better.
         Style::Plain if plain.is_number() && matches!(shape, Shape::Text { pattern: written::FREE, .. }) => {
             Some(format!("write `\"{}\"`", scalar.text))

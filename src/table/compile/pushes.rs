@@ -1,7 +1,7 @@
 //! `pushes:` of every group to push plans.
 
-use super::{descriptors, entries};
 use super::numbers::{Taken, in_range};
+use super::{descriptors, entries};
 use crate::config::Document;
 use crate::config::document::{self, Push, SlowRule};
 use crate::config::grammar::WordOr;

@@ -304,7 +304,7 @@ fn lint_unlimited(written: &Written<'_>, access: Access, report: &mut Report) {
 
 /// Whether what the route says under `key`, or what it would take from `defaults`, has been reported already.
 pub fn spoken_of(written: &Written<'_>, key: &str, report: &Report) -> bool {
-    report.speaks_of(&format!("{}.{key}", written.path)) || report.speaks_of(&format!("defaults.{key}"))
+    report.speaks_of_part(&format!("{}.{key}", written.path)) || report.speaks_of_part(&format!("defaults.{key}"))
 }
 
 /// The limits of a route, those that exist, each once.

@@ -51,6 +51,7 @@ impl Sources<'_> {
         };
         if let Some(declared) = declared
             && !super::items(&declared.pushes).iter().any(|listed| listed.value.0 == wanted)
+            && !report.speaks_of_part("topics")
         {
             let finding =
                 Diagnostic::new(Rule::UnknownPush, number.span, format!("`{}` does not list the push {wanted}", template.as_str()));

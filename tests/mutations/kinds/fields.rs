@@ -62,12 +62,14 @@ fn a_path_that_goes_on_below_a_value_is_refused(corpus: &Corpus) -> Vec<Mutant> 
 }
 
 fn a_path_to_a_whole_message_is_refused_where_a_value_is_meant(corpus: &Corpus) -> Vec<Mutant> {
-    let paths = paths(corpus).into_iter().filter(|(place, _, path)| path == "response.access_token" || place.path.ends_with("bind_session.user"));
+    let paths =
+        paths(corpus).into_iter().filter(|(place, _, path)| path == "response.access_token" || place.path.ends_with("bind_session.user"));
     paths.map(|(place, is_key, _)| other(&place, is_key, "response.user", Rule::FieldType)).collect()
 }
 
 fn a_path_to_several_values_is_refused_where_one_is_meant(corpus: &Corpus) -> Vec<Mutant> {
-    let paths = paths(corpus).into_iter().filter(|(place, _, path)| path == "response.access_token" || place.path.ends_with("bind_session.user"));
+    let paths =
+        paths(corpus).into_iter().filter(|(place, _, path)| path == "response.access_token" || place.path.ends_with("bind_session.user"));
     paths.map(|(place, is_key, _)| other(&place, is_key, "response.user.roles", Rule::FieldType)).collect()
 }
 
@@ -101,7 +103,9 @@ fn a_field_that_cannot_be_written_is_refused(corpus: &Corpus) -> Vec<Mutant> {
             path if path.ends_with("game.yaml") && ["2002", "2001"].contains(&route) => "request.metadata",
             _ => return None,
         };
-        let has = name == "request.invited" || place.file.text.contains("GameService/CreateRoom\n    set") && place.path.contains("2001") || route == "2002";
+        let has = name == "request.invited"
+            || place.file.text.contains("GameService/CreateRoom\n    set") && place.path.contains("2001")
+            || route == "2002";
         has.then_some(name)
     };
     let mut mutants: Vec<Mutant> =
@@ -113,5 +117,9 @@ fn a_field_that_cannot_be_written_is_refused(corpus: &Corpus) -> Vec<Mutant> {
 
 fn a_value_that_no_session_has_is_refused(corpus: &Corpus) -> Vec<Mutant> {
     let written = paths(corpus).into_iter().filter(|(place, is_key, _)| *is_key && place.path.contains(".set."));
-    written.flat_map(|(place, ..)| ["user", "session.users", "session.name", "request.user_id"].map(|text| Mutant::value(&place, text, Rule::BadValue))).collect()
+    written
+        .flat_map(|(place, ..)| {
+            ["user", "session.users", "session.name", "request.user_id"].map(|text| Mutant::value(&place, text, Rule::BadValue))
+        })
+        .collect()
 }

@@ -118,13 +118,16 @@ fn a_list_over_a_list_that_does_not_say_how_is_refused(corpus: &Corpus) -> Vec<M
 
 fn a_list_that_says_it_in_other_words_is_refused(corpus: &Corpus) -> Vec<Mutant> {
     let mutants = |(place, list): &(Place<'_>, &str)| {
-        ["apend", "add", "appends", "Append"].map(|word| Mutant::value(place, &format!("{{ {word}: {list} }}"), Rule::ListEdit).or(Rule::UnknownKey).or(Rule::WrongType))
+        ["apend", "add", "appends", "Append"]
+            .map(|word| Mutant::value(place, &format!("{{ {word}: {list} }}"), Rule::ListEdit).or(Rule::UnknownKey).or(Rule::WrongType))
     };
     edits(corpus).iter().flat_map(mutants).collect()
 }
 
 fn a_list_that_says_both_is_refused(corpus: &Corpus) -> Vec<Mutant> {
-    let both = |(place, list): &(Place<'_>, &str)| Mutant::value(place, &format!("{{ append: {list}, replace: {list} }}"), Rule::ListEdit).or(Rule::WrongType);
+    let both = |(place, list): &(Place<'_>, &str)| {
+        Mutant::value(place, &format!("{{ append: {list}, replace: {list} }}"), Rule::ListEdit).or(Rule::WrongType)
+    };
     edits(corpus).iter().map(both).collect()
 }
 
@@ -133,7 +136,13 @@ fn sources(corpus: &Corpus) -> Vec<Place<'_>> {
 }
 
 fn a_folder_of_descriptors_that_is_not_there_is_told(corpus: &Corpus) -> Vec<Mutant> {
-    sources(corpus).iter().flat_map(|place| ["../prot", "proto", "../proto/nowhere", "routes.yaml"].map(|path| Mutant::value(place, path, Rule::ProtoSource).or(Rule::Unreadable))).collect()
+    sources(corpus)
+        .iter()
+        .flat_map(|place| {
+            ["../prot", "proto", "../proto/nowhere", "routes.yaml"]
+                .map(|path| Mutant::value(place, path, Rule::ProtoSource).or(Rule::Unreadable))
+        })
+        .collect()
 }
 
 fn a_source_of_descriptors_that_says_nothing_is_told(corpus: &Corpus) -> Vec<Mutant> {
@@ -144,7 +153,9 @@ fn a_source_of_descriptors_that_says_nothing_is_told(corpus: &Corpus) -> Vec<Mut
 /// A .proto file with another line.
 fn proto(corpus: &Corpus, line: impl Fn(&str) -> Option<String>, least: usize) -> Vec<Mutant> {
     let mut mutants = Vec::new();
-    for (path, text) in corpus.texts().filter(|(path, _)| path.ends_with("echo.proto") || path.ends_with("guard.proto") || path.ends_with("notify.proto")) {
+    for (path, text) in
+        corpus.texts().filter(|(path, _)| path.ends_with("echo.proto") || path.ends_with("guard.proto") || path.ends_with("notify.proto"))
+    {
         let lines: Vec<&str> = text.lines().collect();
         for (index, written) in lines.iter().enumerate() {
             let Some(other) = line(written) else { continue };
@@ -165,7 +176,8 @@ fn proto(corpus: &Corpus, line: impl Fn(&str) -> Option<String>, least: usize) -
 }
 
 fn a_broken_line_of_a_proto_file_is_told(corpus: &Corpus) -> Vec<Mutant> {
-    let no_semicolon = |line: &str| (line.ends_with(';') && !line.trim_start().starts_with("//")).then(|| line.trim_end_matches(';').to_owned());
+    let no_semicolon =
+        |line: &str| (line.ends_with(';') && !line.trim_start().starts_with("//")).then(|| line.trim_end_matches(';').to_owned());
     // The parser may notice at the next word, behind comments.
     proto(corpus, no_semicolon, 6)
 }
@@ -179,7 +191,8 @@ fn a_number_that_two_fields_have_is_told(corpus: &Corpus) -> Vec<Mutant> {
 }
 
 fn sized(corpus: &Corpus, key: &str) -> Vec<Mutant> {
-    let sizes = corpus.texts_of("a size in bytes").into_iter().filter(|place| place.path.ends_with(key) && !place.path.starts_with("connections"));
+    let sizes =
+        corpus.texts_of("a size in bytes").into_iter().filter(|place| place.path.ends_with(key) && !place.path.starts_with("connections"));
     sizes.map(|place| Mutant::value(&place, "100MiB", Rule::Bounds)).collect()
 }
 
@@ -193,7 +206,10 @@ fn a_reply_that_fits_into_no_outbox_is_told(corpus: &Corpus) -> Vec<Mutant> {
 
 /// Told at the bound, or at each route that does not fit.
 fn a_bound_around_all_that_is_too_small_is_told(corpus: &Corpus) -> Vec<Mutant> {
-    let bounds = corpus.places().into_iter().filter(|place| ["connections.message_bytes_max", "connections.outbox_bytes_max"].contains(&place.path.as_str()));
+    let bounds = corpus
+        .places()
+        .into_iter()
+        .filter(|place| ["connections.message_bytes_max", "connections.outbox_bytes_max"].contains(&place.path.as_str()));
     let mutant = |place: Place<'_>| {
         let mut mutant = Mutant::value(&place, "4KiB", Rule::Bounds);
         mutant.at.extend(corpus.files.iter().map(|file| (file.path, 1..=usize::MAX)));

@@ -73,7 +73,8 @@ fn added(place: &Place<'_>, entry: &str, rule: Rule) -> Mutant {
     let is_flow = file.text[place.parent.at.clone()].starts_with('{');
     let column = at - file.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let text = if is_flow { format!("{entry}, ") } else { format!("{entry}\n{}", " ".repeat(column)) };
-    let text = if !is_flow && file.text[..at].ends_with("- ") || is_flow { text } else { format!("{entry}\n{}", &file.text[at - column..at]) };
+    let text =
+        if !is_flow && file.text[..at].ends_with("- ") || is_flow { text } else { format!("{entry}\n{}", &file.text[at - column..at]) };
     Mutant::new(file, file.with(&(at..at), &text), file.line(at), rule, format_args!("{entry} beside {}", place.path))
 }
 
@@ -107,7 +108,8 @@ fn a_key_that_must_be_there_is_missed(corpus: &Corpus) -> Vec<Mutant> {
         let (file, key) = (place.file, &place.entry.unwrap().key);
         // The section begins at its own key, or at its first.
         let first = file.line(place.parent.at.start);
-        let lines = first.saturating_sub(1).max(1)..=first + 1;
+        // What is missing at the top is missing from the beginning.
+        let lines = if key == "version" { 1..=first + 1 } else { first - 1..=first + 1 };
         let mutant = Mutant::new(file, without(&place), first, Rule::MissingKey, format_args!("without {}", place.path));
         mutant.or_at(file, lines).says(format!("add `{key}: …`"))
     };
@@ -148,7 +150,9 @@ fn a_key_without_its_colon_is_no_yaml_or_no_map(corpus: &Corpus) -> Vec<Mutant> 
         let text = file.with(&(entry.key_at.end..entry.key_at.end + 1), "");
         let line = file.line(entry.key_at.start);
         // A parser may notice it no sooner than at the next key.
-        Mutant::new(file, text, line, Rule::Syntax, format_args!("{} without its colon", place.path)).or(Rule::WrongType).or_at(file, line..=line + 4)
+        Mutant::new(file, text, line, Rule::Syntax, format_args!("{} without its colon", place.path))
+            .or(Rule::WrongType)
+            .or_at(file, line..=line + 4)
     };
     scalar.map(mutant).collect()
 }

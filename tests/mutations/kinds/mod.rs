@@ -65,7 +65,10 @@ use kinds;
 
 /// Every kind.
 pub fn all() -> Vec<&'static Kind> {
-    [keys::KINDS, types::KINDS, values::KINDS, names::KINDS, fields::KINDS, numbers::KINDS, text::KINDS, files::KINDS].into_iter().flatten().collect()
+    [keys::KINDS, types::KINDS, values::KINDS, names::KINDS, fields::KINDS, numbers::KINDS, text::KINDS, files::KINDS]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 // === impl Mutant ===

@@ -22,8 +22,8 @@ kinds! {
     a_topic_that_nobody_declares_is_told, 8;
     a_push_that_nobody_declares_is_told, 8, 2;
     a_variable_that_nobody_declares_is_told, 6, 2;
-    a_variable_that_is_half_written_is_refused, 20;
-    a_name_in_another_alphabet_is_refused, 200;
+    a_variable_that_is_half_written_is_refused, 20, 2;
+    a_name_in_another_alphabet_is_refused, 200, 2;
     a_declaration_that_lost_its_name_is_missed_where_it_is_used, 15, 9;
 }
 
@@ -33,7 +33,10 @@ fn named<'a>(corpus: &'a Corpus, is: impl Fn(&Place<'_>) -> bool) -> Vec<Place<'
 }
 
 fn under(place: &Place<'_>, key: &str) -> bool {
-    place.path.ends_with(key) || place.path.contains(&format!("{key}[")) || place.path.contains(&format!("{key}.append[")) || place.path.contains(&format!("{key}.replace["))
+    place.path.ends_with(key)
+        || place.path.contains(&format!("{key}["))
+        || place.path.contains(&format!("{key}.append["))
+        || place.path.contains(&format!("{key}.replace["))
 }
 
 fn misspelt(places: &[Place<'_>], rule: Rule) -> Vec<Mutant> {
@@ -66,10 +69,9 @@ fn a_misspelt_role_is_told_with_the_one_that_was_meant(corpus: &Corpus) -> Vec<M
 }
 
 fn a_permission_that_no_role_grants_is_told(corpus: &Corpus) -> Vec<Mutant> {
-    let permissions = named(corpus, |place| place.is_text("a permission") || under(place, ".join") && place.node.scalar() != Some("effect"));
-    let other = |place: &Place<'_>| {
-        ["x", "gmae.play"].map(|name| Mutant::value(place, name, Rule::UnreachableRoute))
-    };
+    let permissions =
+        named(corpus, |place| place.is_text("a permission") || under(place, ".join") && place.node.scalar() != Some("effect"));
+    let other = |place: &Place<'_>| ["x", "gmae.play"].map(|name| Mutant::value(place, name, Rule::UnreachableRoute));
     permissions.iter().flat_map(other).collect()
 }
 
@@ -85,7 +87,9 @@ fn a_misspelt_method_is_told_with_the_one_that_was_meant(corpus: &Corpus) -> Vec
     let mutants = |place: &Place<'_>| {
         let written = place.node.scalar().unwrap().to_owned();
         let (service, method) = written.split_once('/').unwrap();
-        let mutant = |typo: String| Mutant::value(place, &format!("{service}/{typo}"), Rule::UnknownMethod).says(format!("did you mean `{written}`?"));
+        let mutant = |typo: String| {
+            Mutant::value(place, &format!("{service}/{typo}"), Rule::UnknownMethod).says(format!("did you mean `{written}`?"))
+        };
         typos(method).into_iter().chain([method.to_lowercase()]).map(mutant).collect::<Vec<_>>()
     };
     methods(corpus).iter().flat_map(mutants).collect()
@@ -106,7 +110,9 @@ fn a_misspelt_service_is_told(corpus: &Corpus) -> Vec<Mutant> {
 }
 
 fn a_misspelt_package_is_told(corpus: &Corpus) -> Vec<Mutant> {
-    with_service(corpus, |service| vec![service.replace(".v1.", ".v2."), service.replace("protogate.", "protogte."), service.replace("protogate.", "")])
+    with_service(corpus, |service| {
+        vec![service.replace(".v1.", ".v2."), service.replace("protogate.", "protogte."), service.replace("protogate.", "")]
+    })
 }
 
 fn a_method_without_its_service_is_refused(corpus: &Corpus) -> Vec<Mutant> {
@@ -122,7 +128,9 @@ fn a_method_without_its_service_is_refused(corpus: &Corpus) -> Vec<Mutant> {
 /// Whatever a route reads or writes, `Echo` does not have it.
 fn a_method_of_another_service_does_not_have_the_fields(corpus: &Corpus) -> Vec<Mutant> {
     let routes = corpus.places().into_iter().filter(|place| {
-        place.path.starts_with("routes.") && place.path.matches('.').count() == 1 && place.node.get("rpc").is_some()
+        place.path.starts_with("routes.")
+            && place.path.matches('.').count() == 1
+            && place.node.get("rpc").is_some()
             && (place.node.get("set").is_some() || place.node.get("redact").is_some())
     });
     let mutant = |route: Place<'_>| {
@@ -141,7 +149,9 @@ fn a_misspelt_message_is_told_with_the_one_that_was_meant(corpus: &Corpus) -> Ve
     let mutants = |place: Place<'_>| {
         let written = place.node.scalar().unwrap().to_owned();
         let (package, name) = written.rsplit_once('.').unwrap();
-        let mutant = |typo: String| Mutant::value(&place, &format!("{package}.{typo}"), Rule::UnknownMessage).says(format!("did you mean `{written}`?"));
+        let mutant = |typo: String| {
+            Mutant::value(&place, &format!("{package}.{typo}"), Rule::UnknownMessage).says(format!("did you mean `{written}`?"))
+        };
         typos(name).into_iter().map(mutant).collect::<Vec<_>>()
     };
     pushes.flat_map(mutants).collect()
@@ -157,13 +167,17 @@ fn a_topic_that_nobody_declares_is_told(corpus: &Corpus) -> Vec<Mutant> {
     let mutant = |place: Place<'_>| {
         let written = place.node.scalar().unwrap();
         let (head, rest) = written.split_once('/').unwrap();
-        [format!("\"{head}s/{rest}\""), format!("\"{written}/more\""), format!("\"{rest}\"")].map(|other| Mutant::value(&place, &other, Rule::UnknownTopic))
+        [format!("\"{head}s/{rest}\""), format!("\"{written}/more\""), format!("\"{rest}\"")]
+            .map(|other| Mutant::value(&place, &other, Rule::UnknownTopic))
     };
     topics.flat_map(mutant).collect()
 }
 
 fn a_push_that_nobody_declares_is_told(corpus: &Corpus) -> Vec<Mutant> {
-    let pushes = named(corpus, |place| place.path.starts_with("topics.") && (place.path.contains("pushes[") || under(place, "presence_events")) || under(place, "publish.number"));
+    let pushes = named(corpus, |place| {
+        place.path.starts_with("topics.") && (place.path.contains("pushes[") || under(place, "presence_events"))
+            || under(place, "publish.number")
+    });
     pushes.iter().map(|place| Mutant::value(place, "9999", Rule::UnknownPush)).collect()
 }
 
@@ -173,15 +187,28 @@ fn a_variable_that_nobody_declares_is_told(corpus: &Corpus) -> Vec<Mutant> {
 }
 
 fn a_variable_that_is_half_written_is_refused(corpus: &Corpus) -> Vec<Mutant> {
-    let texts = corpus.places().into_iter().filter(|place| place.node.scalar().is_some() && place.shape.is_some() && !place.path.starts_with("vars"));
+    let texts = corpus
+        .places()
+        .into_iter()
+        .filter(|place| place.node.scalar().is_some() && place.shape.is_some() && !place.path.starts_with("vars"));
     let every_fifth = texts.enumerate().filter(|(index, _)| index % 5 == 0).map(|(_, place)| place);
-    every_fifth.flat_map(|place| ["\"${var.trusted_proxy\"", "\"${trusted_proxy}\"", "\"${env.HOME}\""].map(|text| Mutant::value(&place, text, Rule::Variable))).collect()
+    every_fifth
+        .flat_map(|place| {
+            ["\"${var.trusted_proxy\"", "\"${trusted_proxy}\"", "\"${env.HOME}\""]
+                .map(|text| Mutant::value(&place, text, Rule::Variable).or(Rule::Version))
+        })
+        .collect()
 }
 
 fn a_name_in_another_alphabet_is_refused(corpus: &Corpus) -> Vec<Mutant> {
     let named = ["a name", "a route name", "a permission", "a method", "a message type", "a field of the request"];
     let places = corpus.places().into_iter().filter(|place| named.iter().any(|what| place.is_text(what)));
-    places.flat_map(|place| ["Spiel", "räume", "a b", "\"\""].map(|text| Mutant::value(&place, text, Rule::BadValue).or(Rule::UnknownMethod).or(Rule::UnknownMessage))).collect()
+    places
+        .flat_map(|place| {
+            ["Spiel", "räume", "a b", "\"\""]
+                .map(|text| Mutant::value(&place, text, Rule::BadValue).or(Rule::UnknownMethod).or(Rule::UnknownMessage))
+        })
+        .collect()
 }
 
 /// A backend, a limit or a push under another name: whoever used it is told, or nobody can use it.
@@ -189,7 +216,8 @@ fn a_declaration_that_lost_its_name_is_missed_where_it_is_used(corpus: &Corpus) 
     let declared = corpus.places().into_iter().filter(|place| {
         // What an overlay changes is missed there.
         let is_changed = place.path == "rate_limits.per_name";
-        let is_one = !is_changed && ["backends.", "rate_limits."].iter().any(|section| place.path.strip_prefix(section).is_some_and(|rest| !rest.contains('.')));
+        let is_one = !is_changed
+            && ["backends.", "rate_limits."].iter().any(|section| place.path.strip_prefix(section).is_some_and(|rest| !rest.contains('.')));
         is_one && place.entry.is_some() && !place.file.is_overlay()
     });
     let mutant = |place: Place<'_>| {

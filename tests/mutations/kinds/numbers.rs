@@ -76,7 +76,13 @@ fn a_name_of_another_route_is_told_at_the_second(corpus: &Corpus) -> Vec<Mutant>
         let [first, second] = pair else { continue };
         let (name, other) = (second.node.get("name").unwrap(), first.node.get("name").unwrap().scalar().unwrap());
         let file = second.file;
-        let mutant = Mutant::new(file, file.with(&name.at, other), file.line(name.at.start), Rule::DuplicateName, format_args!("{} named {other}", second.path));
+        let mutant = Mutant::new(
+            file,
+            file.with(&name.at, other),
+            file.line(name.at.start),
+            Rule::DuplicateName,
+            format_args!("{} named {other}", second.path),
+        );
         // Which is the second is a matter of which file is read first.
         let first_line = first.file.line(first.node.get("name").unwrap().at.start);
         mutants.push(mutant.or_at(first.file, first_line..=first_line));
@@ -104,7 +110,11 @@ fn a_range_that_is_none_is_refused(corpus: &Corpus) -> Vec<Mutant> {
 fn a_range_that_leaves_a_route_out_is_told_there(corpus: &Corpus) -> Vec<Mutant> {
     let mutant = |place: &Place<'_>| {
         let mut mutant = Mutant::value(place, "8000..8999", Rule::NumberRange);
-        mutant.at = declared(corpus).iter().filter(|route| route.file.path == place.file.path).map(|route| (route.file.path, route.key_line()..=route.key_line())).collect();
+        mutant.at = declared(corpus)
+            .iter()
+            .filter(|route| route.file.path == place.file.path)
+            .map(|route| (route.file.path, route.key_line()..=route.key_line()))
+            .collect();
         mutant
     };
     corpus.texts_of("a range of protocol numbers").iter().map(mutant).collect()

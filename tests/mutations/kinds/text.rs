@@ -46,7 +46,8 @@ fn somewhere_from(mutant: Mutant, file: &File, line: usize) -> Mutant {
 fn a_tab_in_the_indentation_is_no_yaml(corpus: &Corpus) -> Vec<Mutant> {
     let mutant = |(place, line): (Place<'_>, usize)| {
         let (file, start) = (place.file, place.entry.unwrap().key_at.start);
-        let mutant = Mutant::new(file, file.with(&(line..start), "\t"), file.line(start), Rule::Syntax, format_args!("a tab before {}", place.path));
+        let mutant =
+            Mutant::new(file, file.with(&(line..start), "\t"), file.line(start), Rule::Syntax, format_args!("a tab before {}", place.path));
         mutant.says("indent with spaces").or_at(file, file.line(start) - 1..=file.line(start))
     };
     indented(corpus).into_iter().map(mutant).collect()
@@ -56,7 +57,8 @@ fn a_line_that_moved_right_is_told(corpus: &Corpus) -> Vec<Mutant> {
     let mutant = |(place, line): (Place<'_>, usize)| {
         let file = place.file;
         let number = file.line(line);
-        let mut mutant = Mutant::new(file, file.with(&(line..line), " "), number, Rule::Syntax, format_args!("one more space before {}", place.path));
+        let mut mutant =
+            Mutant::new(file, file.with(&(line..line), " "), number, Rule::Syntax, format_args!("one more space before {}", place.path));
         mutant.rules = Rule::ALL.to_vec();
         mutant.or_at(file, number.saturating_sub(1)..=number + 24)
     };
@@ -69,9 +71,21 @@ fn a_quote_that_is_not_closed_is_no_yaml(corpus: &Corpus) -> Vec<Mutant> {
     let quoted = corpus.places().into_iter().filter(|place| place.written().ends_with('"') && place.node.scalar().is_some());
     let mutant = |place: Place<'_>| {
         let (file, end) = (place.file, place.node.at.end);
-        let mutant = Mutant::new(file, file.with(&(end - 1..end), ""), place.line(), Rule::Syntax, format_args!("{} without its last quote", place.path));
+        let mutant = Mutant::new(
+            file,
+            file.with(&(end - 1..end), ""),
+            place.line(),
+            Rule::Syntax,
+            format_args!("{} without its last quote", place.path),
+        );
         // It may end at the next quote of the file, and what is there is wrong then.
-        let mutant = mutant.or(Rule::WrongType).or(Rule::BadValue).or(Rule::Variable).or(Rule::UnknownKey).or(Rule::MissingKey).or(Rule::UnknownTopic);
+        let mutant = mutant
+            .or(Rule::WrongType)
+            .or(Rule::BadValue)
+            .or(Rule::Variable)
+            .or(Rule::UnknownKey)
+            .or(Rule::MissingKey)
+            .or(Rule::UnknownTopic);
         somewhere_from(mutant, file, place.line())
     };
     quoted.map(mutant).collect()
@@ -85,7 +99,8 @@ fn a_bracket_that_is_not_closed_is_no_yaml(corpus: &Corpus) -> Vec<Mutant> {
     let mutant = |place: &Place<'_>| {
         let (file, end) = (place.file, place.node.at.end);
         let line = file.line(end - 1);
-        let mutant = Mutant::new(file, file.with(&(end - 1..end), ""), line, Rule::Syntax, format_args!("{} without its last bracket", place.path));
+        let mutant =
+            Mutant::new(file, file.with(&(end - 1..end), ""), line, Rule::Syntax, format_args!("{} without its last bracket", place.path));
         somewhere_from(mutant, file, line)
     };
     flows(corpus).iter().map(mutant).collect()
@@ -116,7 +131,10 @@ fn a_tag_is_refused(corpus: &Corpus) -> Vec<Mutant> {
 }
 
 fn a_merge_key_is_refused(corpus: &Corpus) -> Vec<Mutant> {
-    let maps = corpus.places().into_iter().filter(|place| place.node.scalar().is_none() && place.written().starts_with('{') && place.written().len() > 2);
+    let maps = corpus
+        .places()
+        .into_iter()
+        .filter(|place| place.node.scalar().is_none() && place.written().starts_with('{') && place.written().len() > 2);
     let mutant = |place: Place<'_>| {
         let (file, at) = (place.file, place.node.at.start + 1);
         Mutant::new(file, file.with(&(at..at), " <<: {},"), file.line(at), Rule::RefusedYaml, format_args!("a merge key in {}", place.path))
@@ -137,7 +155,10 @@ fn an_alias_of_nothing_is_no_yaml(corpus: &Corpus) -> Vec<Mutant> {
 }
 
 fn an_alias_inside_of_what_it_stands_for_is_refused(corpus: &Corpus) -> Vec<Mutant> {
-    on_a_line(corpus).filter(|place| place.node.scalar().is_none()).map(|place| Mutant::value(&place, "&around [*around]", Rule::RefusedYaml)).collect()
+    on_a_line(corpus)
+        .filter(|place| place.node.scalar().is_none())
+        .map(|place| Mutant::value(&place, "&around [*around]", Rule::RefusedYaml))
+        .collect()
 }
 
 fn aliases_that_multiply_are_refused(corpus: &Corpus) -> Vec<Mutant> {
@@ -154,7 +175,13 @@ fn aliases_that_multiply_are_refused(corpus: &Corpus) -> Vec<Mutant> {
 fn nests_without_end_are_refused(corpus: &Corpus) -> Vec<Mutant> {
     let mutant = |file: &File| {
         let line = file.line(file.text.len());
-        Mutant::new(file, format!("{}deep: {}{}\n", file.text, "[".repeat(200), "]".repeat(200)), line, Rule::RefusedYaml, "brackets in brackets")
+        Mutant::new(
+            file,
+            format!("{}deep: {}{}\n", file.text, "[".repeat(200), "]".repeat(200)),
+            line,
+            Rule::RefusedYaml,
+            "brackets in brackets",
+        )
     };
     // `deep` is a key that no file has, besides.
     files(corpus).map(mutant).collect()
@@ -184,7 +211,8 @@ fn a_missing_space_behind_a_colon_is_told(corpus: &Corpus) -> Vec<Mutant> {
     let mutant = |place: Place<'_>| {
         let (file, colon) = (place.file, place.entry.unwrap().key_at.end);
         let line = file.line(colon);
-        let mut mutant = Mutant::new(file, file.with(&(colon + 1..colon + 2), ""), line, Rule::Syntax, format_args!("no space in {}", place.path));
+        let mut mutant =
+            Mutant::new(file, file.with(&(colon + 1..colon + 2), ""), line, Rule::Syntax, format_args!("no space in {}", place.path));
         mutant.rules = vec![Rule::Syntax, Rule::WrongType, Rule::UnknownKey, Rule::MissingKey, Rule::Overlay];
         mutant.or_at(file, line.saturating_sub(2)..=line + 6)
     };

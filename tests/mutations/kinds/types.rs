@@ -14,8 +14,8 @@ kinds! {
     one_value_in_the_place_of_a_list_is_refused, 30, 2;
     a_map_in_the_place_of_a_list_is_refused, 30, 2;
     nothing_in_the_place_of_one_value_is_refused, 300;
-    true_in_the_place_of_text_is_refused, 200;
-    a_number_in_the_place_of_text_is_refused, 200;
+    true_in_the_place_of_text_is_refused, 200, 2;
+    a_number_in_the_place_of_text_is_refused, 200, 2;
     a_list_of_lists_is_refused, 50;
     text_in_the_place_of_a_whole_number_is_refused, 30;
     a_quoted_number_in_the_place_of_a_whole_number_is_refused, 30;
@@ -47,17 +47,28 @@ fn may_be_several(place: &Place<'_>) -> bool {
 /// What stands inside of a value begins at its first line; what replaces a block stands behind its key.
 fn instead(place: &Place<'_>, value: &str) -> Mutant {
     let file = place.file;
-    let Some(entry) = place.entry else { return Mutant::value(place, value, Rule::WrongType) };
+    let Some(entry) = place.entry else { return Mutant::value(place, value, Rule::WrongType).or(Rule::BadValue) };
     let text = file.with(&(entry.key_at.end..place.node.at.end), &format!(": {value}"));
-    Mutant::new(file, text, place.key_line(), Rule::WrongType, format_args!("{}: {value}", place.path)).or(Rule::Overlay).or(Rule::ListEdit)
+    Mutant::new(file, text, place.key_line(), Rule::WrongType, format_args!("{}: {value}", place.path))
+        .or(Rule::Overlay)
+        .or(Rule::ListEdit)
+        .or(Rule::BadValue)
 }
 
 fn a_list_in_the_place_of_one_value_is_refused(corpus: &Corpus) -> Vec<Mutant> {
-    scalars(corpus).iter().filter(|place| !may_be_several(place)).map(|place| Mutant::value(place, "[a, b]", Rule::WrongType).or(Rule::Overlay)).collect()
+    scalars(corpus)
+        .iter()
+        .filter(|place| !may_be_several(place))
+        .map(|place| Mutant::value(place, "[a, b]", Rule::WrongType).or(Rule::Overlay))
+        .collect()
 }
 
 fn a_map_in_the_place_of_one_value_is_refused(corpus: &Corpus) -> Vec<Mutant> {
-    scalars(corpus).iter().filter(|place| !may_be_several(place)).map(|place| Mutant::value(place, "{ a: b }", Rule::WrongType).or(Rule::Overlay)).collect()
+    scalars(corpus)
+        .iter()
+        .filter(|place| !may_be_several(place))
+        .map(|place| Mutant::value(place, "{ a: b }", Rule::WrongType).or(Rule::Overlay))
+        .collect()
 }
 
 fn one_value_in_the_place_of_a_map_is_refused(corpus: &Corpus) -> Vec<Mutant> {
@@ -81,7 +92,11 @@ fn a_map_in_the_place_of_a_list_is_refused(corpus: &Corpus) -> Vec<Mutant> {
 }
 
 fn nothing_in_the_place_of_one_value_is_refused(corpus: &Corpus) -> Vec<Mutant> {
-    scalars(corpus).iter().filter(|place| !may_be_several(place)).map(|place| Mutant::value(place, "~", Rule::WrongType).or(Rule::Overlay)).collect()
+    scalars(corpus)
+        .iter()
+        .filter(|place| !may_be_several(place))
+        .map(|place| Mutant::value(place, "~", Rule::WrongType).or(Rule::Overlay))
+        .collect()
 }
 
 fn true_in_the_place_of_text_is_refused(corpus: &Corpus) -> Vec<Mutant> {
@@ -91,7 +106,10 @@ fn true_in_the_place_of_text_is_refused(corpus: &Corpus) -> Vec<Mutant> {
 
 fn a_number_in_the_place_of_text_is_refused(corpus: &Corpus) -> Vec<Mutant> {
     let texts = of(corpus, |shape| matches!(shape, Shape::Text { .. } | Shape::Choice { .. }));
-    texts.iter().map(|place| Mutant::value(place, "12", Rule::WrongType).or(Rule::BadValue).or(Rule::NumberRange)).collect()
+    texts
+        .iter()
+        .map(|place| Mutant::value(place, "12", Rule::WrongType).or(Rule::BadValue).or(Rule::NumberRange).or(Rule::UnknownTopic))
+        .collect()
 }
 
 fn a_list_of_lists_is_refused(corpus: &Corpus) -> Vec<Mutant> {
@@ -131,15 +149,24 @@ fn a_number_as_programs_write_them_is_refused(corpus: &Corpus) -> Vec<Mutant> {
 }
 
 fn a_number_in_the_place_of_true_or_false_is_refused(corpus: &Corpus) -> Vec<Mutant> {
-    of(corpus, |shape| matches!(shape, Shape::Bool)).iter().map(|place| Mutant::value(place, "1", Rule::WrongType).or(Rule::BadValue)).collect()
+    of(corpus, |shape| matches!(shape, Shape::Bool))
+        .iter()
+        .map(|place| Mutant::value(place, "1", Rule::WrongType).or(Rule::BadValue))
+        .collect()
 }
 
 fn text_in_the_place_of_true_or_false_is_refused(corpus: &Corpus) -> Vec<Mutant> {
     let bools = of(corpus, |shape| matches!(shape, Shape::Bool));
-    bools.iter().flat_map(|place| ["\"true\"", "sure", "tru", "TrUe"].map(|text| Mutant::value(place, text, Rule::WrongType).or(Rule::BadValue))).collect()
+    bools
+        .iter()
+        .flat_map(|place| ["\"true\"", "sure", "tru", "TrUe"].map(|text| Mutant::value(place, text, Rule::WrongType).or(Rule::BadValue)))
+        .collect()
 }
 
 fn a_word_of_older_yaml_is_refused(corpus: &Corpus) -> Vec<Mutant> {
     let bools = of(corpus, |shape| matches!(shape, Shape::Bool));
-    bools.iter().flat_map(|place| ["yes", "no", "on", "off", "y", "N"].map(|text| Mutant::value(place, text, Rule::AmbiguousWord))).collect()
+    bools
+        .iter()
+        .flat_map(|place| ["yes", "no", "on", "off", "y", "N"].map(|text| Mutant::value(place, text, Rule::AmbiguousWord)))
+        .collect()
 }

@@ -11,7 +11,7 @@ kinds! {
     a_word_that_no_choice_has_is_refused, 30;
     a_duration_without_its_unit_is_refused, 30;
     a_duration_with_a_unit_of_nobody_is_refused, 100;
-    a_fraction_of_a_duration_is_refused, 30, 2;
+    a_fraction_of_a_duration_is_refused, 30, 3;
     a_negative_duration_is_refused, 30;
     a_duration_of_more_than_ten_years_is_refused, 30;
     a_size_without_its_unit_is_refused, 15;
@@ -121,7 +121,8 @@ fn values_of_two_keys_that_changed_places_are_refused(corpus: &Corpus) -> Vec<Mu
         let (file, between) = (first.file, &first.file.text[first.node.at.end..second.node.at.start]);
         let text = file.with(&(first.node.at.start..second.node.at.end), &format!("{}{between}{}", second.written(), first.written()));
         let (line, last) = (first.line(), second.line());
-        let mut mutant = Mutant::new(file, text, line, Rule::WrongType, format_args!("{} and {} changed", first.path, second.path)).or_at(file, line..=last);
+        let mut mutant = Mutant::new(file, text, line, Rule::WrongType, format_args!("{} and {} changed", first.path, second.path))
+            .or_at(file, line..=last);
         mutant.rules = Rule::ALL.to_vec();
         mutants.push(mutant);
     }
