@@ -1,11 +1,14 @@
 //! Properties of reading: whatever the text, there is an answer, and every place in it is a place in the text.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use protogate::config::{self, Environment, LoadOptions};
 use protogate::diagnostic::{Report, Sources, render};
 use protogate::files::Files;
+use protogate::proto::Pools;
+use protogate::table::compile::{Context, compile};
 
 const ROUTES: &str = include_str!("../routes/routes.yaml");
 const GATEWAY: &str = include_str!("../routes/gateway.yaml");
@@ -91,4 +94,34 @@ fn depth_and_aliases_are_bounded() {
     let laughs: String = (1..40).map(|i| format!("a{i}: &a{i} [{}]\n", format!("*a{}, ", i - 1).repeat(9))).collect();
     read(&format!("a0: &a0 [x]\n{laughs}"));
     read(&format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), "*a, ".repeat(2000)));
+}
+
+#[test]
+fn ten_thousand_mistakes_are_told_quickly_and_a_hundred_are_drawn() {
+    let began = Instant::now();
+    let wrong: String = (0..10_000).map(|at| format!("  {}: {{ nam: a{at}, rpc: b.C/D, timeout: 3, zzz: [1] }}\n", 1000 + at)).collect();
+    let files = vec![("routes/routes.yaml", &*format!("version: 1\nroutes:\n{wrong}").leak())];
+    let files = Files::in_memory(files.leak());
+    let options = LoadOptions { folder: PathBuf::from("routes"), environment: Environment::Development, variables: &|_| None };
+    let (mut document, mut report) = config::load(&files, &options);
+    compile(&mut document, &files, &Pools::default(), &Context::default(), None, &mut report);
+    let drawn = render::human(&report, &document.sources, render::Color::Plain);
+    assert!(report.errors() >= 30_000, "{}", report.errors());
+    assert!(drawn.matches("error[").count() == 100 && drawn.lines().count() < 1200, "{}", drawn.lines().count());
+    assert!(drawn.trim_end().ends_with(&format!("and {} more; `--format json` has all of them", report.sorted().len() - 100)), "{drawn}");
+    // Without optimisation, beside other tests; what is quadratic takes minutes.
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+#[test]
+fn one_long_line_of_secrets_is_hidden_quickly() {
+    let began = Instant::now();
+    for part in ["token: [", "{ token: a, default: b, ", "password: \"", "secret: |\n  x\n "] {
+        let text: &'static str = part.repeat(1_000_000 / part.len()).leak();
+        let mut sources = Sources::default();
+        sources.add("routes.yaml", text.to_owned());
+        sources.hide_secrets();
+        assert_eq!(sources.iter().map(|file| file.text.len()).collect::<Vec<_>>(), [text.len()]);
+    }
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }

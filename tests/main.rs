@@ -127,6 +127,9 @@ mod hostile;
 // Wrong configurations and what is said about each: `tests/cases/config`.
 mod cases;
 
+// Every mistake at every place of configurations that are right.
+mod mutations;
+
 // What a configuration comes to when nothing is wrong with it.
 mod plan;
 

@@ -7,7 +7,7 @@ use super::leaves::Expanded;
 use super::path::DocPath;
 use super::tree::{Entry, Kind, Node, Origin, Scalar, Style, shorten};
 use super::vars::{Declared, Variables};
-use crate::diagnostic::{Diagnostic, Report, Rule, Span};
+use crate::diagnostic::{Diagnostic, Report, Rule, Span, nearest};
 
 /// Where a variable begins in a text.
 const OPENING: &str = "${";
@@ -47,7 +47,11 @@ impl Expansion<'_> {
         match &mut node.kind {
             Kind::Scalar(scalar) if scalar.text.contains(OPENING) => {
                 let text = self.text(&scalar.text, node.span);
-                text.iter().for_each(|scalar| self.expanded.note(node.span, scalar));
+                match &text {
+                    Some(scalar) => self.expanded.note(node.span, scalar),
+                    // Something is written here, whatever it is.
+                    None => self.report.doubt(self.path.to_string()),
+                }
                 node.kind = text.map_or(Kind::Broken, Kind::Scalar);
             }
             Kind::List(items) => {
@@ -89,7 +93,8 @@ impl Expansion<'_> {
     /// Whether what stands behind `${` is known only when there is a call, where such may stand.
     fn is_of_a_call(&self, text: &str) -> bool {
         let of_a_call = ["request.", "response.", "session.", "peer."].iter().any(|source| text.starts_with(source));
-        of_a_call && self.path.to_string().contains(".on_success.")
+        // Also where that is misspelt, which is reported.
+        of_a_call && self.path.as_str().split('.').skip(2).any(|key| nearest(key, ["on_success"]).is_some())
     }
 
     /// The name that a text behind `${` begins with, and what follows the `}`.
@@ -109,6 +114,9 @@ impl Expansion<'_> {
     fn declared(&mut self, name: &str, span: Span) -> Option<&Declared> {
         let variables = self.variables;
         variables.get(name).or_else(|| {
+            if !variables.complete {
+                return None;
+            }
             let finding = Diagnostic::new(Rule::Variable, span, format!("the variable `{}` is not declared", shorten(name)));
             self.push(match variables.names().next() {
                 Some(_) => finding.did_you_mean(name, variables.names()),

@@ -10,7 +10,7 @@ use super::layers::Layers;
 pub use super::leaves::Leaves;
 use super::reader::Reader;
 use super::tree::{Entry, Node};
-use crate::diagnostic::{Diagnostic, Rule, Span, Spanned};
+use crate::diagnostic::{Diagnostic, Rule, Span, Spanned, nearest};
 
 /// Whatever may stand in a document.
 pub trait Read: Sized + Clone {
@@ -246,30 +246,35 @@ pub(crate) use choice;
 pub(super) fn read_section<S: Section>(node: &Node, reader: &mut Reader<'_>) -> Option<S> {
     let entries = reader.entries(node, "a map")?;
     let mut section = S::default();
+    let mut meant: Vec<&str> = Vec::new();
     for entry in entries {
         if !section.read_entry(entry, reader) {
-            unknown_key::<S>(entry, reader);
+            meant.extend(unknown_key::<S>(entry, entries, reader));
         }
     }
-    for (key, _) in S::KEYS.iter().filter(|(key, required)| *required && !entries.iter().any(|entry| entry.key.text == *key)) {
+    let is_there = |key: &str| meant.contains(&key) || entries.iter().any(|entry| entry.key.text == key);
+    for (key, _) in S::KEYS.iter().filter(|(key, required)| *required && !is_there(key)) {
         reader.push::<()>(Diagnostic::new(Rule::MissingKey, node.span, format!("`{key}` is missing")).help(format!("add `{key}: …`")));
     }
     Some(section)
 }
 
-fn unknown_key<S: Section>(entry: &Entry, reader: &mut Reader<'_>) {
+/// Reports a key, and is the one that was probably meant, if the section does not have that as well.
+fn unknown_key<S: Section>(entry: &Entry, entries: &[Entry], reader: &mut Reader<'_>) -> Option<&'static str> {
     let key = &entry.key;
     let keys = S::keys();
-    let known = keys.iter().map(|key| key.name);
+    let known = || keys.iter().map(|key| key.name);
+    let near = nearest(&key.text, known()).filter(|near| entries.iter().all(|entry| entry.key.text != *near));
     let finding = Diagnostic::new(Rule::UnknownKey, key.span, format!("unknown key `{}`", super::tree::shorten(&key.text)))
         .label("no such key here")
-        .did_you_mean(&key.text, known);
+        .did_you_mean(&key.text, known())
+        .meant(reader.path_of(near));
     reader.push_at_key(&key.text, finding);
+    near
 }
 
 pub(super) fn unknown_word<T>(node: &Node, words: &[(&'static str, &'static str)], reader: &mut Reader<'_>) -> Option<T> {
     let scalar = node.scalar()?;
     let finding = Diagnostic::new(Rule::BadValue, node.span, format!("{} is not a word that is known here", scalar.shown()));
-    let written = scalar.text.to_lowercase();
-    reader.push(finding.did_you_mean(&written, words.iter().map(|(word, _)| *word)))
+    reader.push(finding.did_you_mean(&scalar.text, words.iter().map(|(word, _)| *word)))
 }

@@ -142,6 +142,7 @@ impl Merge<'_> {
             return overlay;
         };
         let list = |items| Node { kind: Kind::List(items), span };
+        let below_span = base.as_ref().map_or(span, |base| base.span);
         match base {
             None if edit => overlay,
             None => list(items),
@@ -152,6 +153,8 @@ impl Merge<'_> {
                     entries[0].value = list(below.into_iter().chain(items).collect());
                     Node { kind: Kind::Map(entries), span }
                 }
+                // What an overlay cannot be appended to is wrong by itself, and the reader says so.
+                (_, None, kind @ (Kind::Scalar(_) | Kind::Map(_) | Kind::Broken)) => Node { kind, span: below_span },
                 _ => overlay,
             },
         }

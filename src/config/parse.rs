@@ -161,7 +161,7 @@ impl Builder<'_> {
     fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, span: Span) -> Result<(), Stop> {
         self.spend(Extent::of_text(text), span)?;
         let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
-        let span = self.settle(text, span);
+        let span = self.places.value(self.settle(text, span));
         let kind = if style == Style::Plain && is_ambiguous(text) {
             self.ambiguous(text, span);
             Kind::Broken

@@ -30,4 +30,35 @@ impl<'a> Places<'a> {
         let end = self.byte(place.end.index()).max(start);
         Span { file: self.file, start, end: start + self.text[start..end].trim_ascii_end().len() }
     }
+
+    /// Of a scalar what is its text: without the anchor and the tag before it, which the parser counts in, and of a quoted one without the
+    /// comment behind it.
+    pub fn value(&self, place: Span) -> Span {
+        let text = &self.text[place.start..place.end];
+        let mut rest = text;
+        while rest.starts_with(['&', '!']) {
+            rest = rest.find(char::is_whitespace).map_or("", |end| rest[end..].trim_ascii_start());
+        }
+        if rest.is_empty() {
+            return place;
+        }
+        let start = place.start + text.len() - rest.len();
+        Span { start, end: start + quoted(rest).unwrap_or(rest.len()), ..place }
+    }
+}
+
+/// How long the quoted text is that this begins with.
+fn quoted(text: &str) -> Option<usize> {
+    let quote = text.chars().next().filter(|first| matches!(first, '"' | '\''))?;
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' if quote == '"' => _ = chars.next(),
+            // Twice it is one of the text.
+            '\'' if quote == '\'' && chars.peek().is_some_and(|(_, next)| *next == '\'') => _ = chars.next(),
+            c if c == quote => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
 }

@@ -90,6 +90,15 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// The path of a key of the present map; with none, of the map itself, unless it is the whole file.
+    pub fn path_of(&self, key: Option<&str>) -> Option<String> {
+        let mut path = self.path.clone();
+        if let Some(key) = key {
+            path.enter_key(key);
+        }
+        Some(path.to_string()).filter(|path| !path.is_empty())
+    }
+
     /// Reports something about a key of the present map.
     pub fn push_at_key(&mut self, key: &str, diagnostic: Diagnostic) {
         let before = self.path.enter_key(key);

@@ -10,12 +10,13 @@ use super::grammar::{Map, Read};
 use super::reader::Reader;
 use super::tree::{Node, Origin, Scalar, Style};
 use super::value::{Name, VarValue};
-use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
+use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned, nearest};
 
 /// Every variable of the configuration by name.
-#[derive(Default)]
 pub struct Variables {
     declared: BTreeMap<String, Declared>,
+    /// False when `vars` of a file could not be read: what seems not to be declared may stand there.
+    pub complete: bool,
 }
 
 /// A variable that is declared, whatever became of it.
@@ -33,28 +34,38 @@ type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 impl Variables {
     /// Reads the `vars` of every file and gives each variable its value.
     pub fn declare(roots: &[&Node], lookup: Lookup<'_>, report: &mut Report) -> Variables {
-        let mut variables = Variables::default();
+        let is_misspelt = |key: &str| key != "vars" && nearest(key, ["vars"]).is_some();
+        let complete = !roots.iter().any(|root| root.entries().iter().any(|entry| is_misspelt(&entry.key.text)));
+        let mut variables = Variables { declared: BTreeMap::new(), complete };
         for section in roots.iter().filter_map(|root| root.get("vars")) {
             // What is wrong with a declaration is reported when its file is read.
-            let Some(map) = Map::<Name, Variable>::read(section, &mut Reader::new(&mut Report::default(), "".as_ref())) else { continue };
+            let Some(map) = Map::<Name, Variable>::read(section, &mut Reader::new(&mut Report::default(), "".as_ref())) else {
+                variables.complete = false;
+                continue;
+            };
             for name in map.broken() {
                 variables.declared.entry(name.to_string()).or_insert(Declared { span: section.span, value: None });
             }
             for (name, variable) in map.iter() {
-                variables.declare_one(name, variable, lookup, report);
+                variables.declare_one(name, variable, section.get(name.as_str()), lookup, report);
             }
         }
         variables
     }
 
-    fn declare_one(&mut self, name: &Spanned<Name>, variable: &Variable, lookup: Lookup<'_>, report: &mut Report) {
+    fn declare_one(&mut self, name: &Spanned<Name>, variable: &Variable, written: Option<&Node>, lookup: Lookup<'_>, report: &mut Report) {
         let path = format!("vars.{}", name.value);
         if let Some(first) = self.declared.get(name.as_str()) {
             let finding = Diagnostic::new(Rule::DuplicateName, name.span, format!("the variable `{}` is declared twice", name.value));
             return report.push(finding.label("and again here").related(first.span, "first here").path(path));
         }
         let value = value_of(variable, lookup).unwrap_or_else(|finding| {
-            report.push((*finding).path(path));
+            // A default that could not be read, or under a misspelt key, is reported when the file is read.
+            let entries = written.map(Node::entries).unwrap_or_default();
+            let has_other = entries.iter().any(|entry| !["env", "type", "secret"].contains(&entry.key.text.as_str()));
+            if variable.default.is_some() || !has_other {
+                report.push((*finding).path(path));
+            }
             None
         });
         self.declared.insert(name.to_string(), Declared { span: name.span, value });

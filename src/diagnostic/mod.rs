@@ -5,6 +5,7 @@
 //!
 //! - `rule`: the table of codes
 //! - `span`: places and the texts they point into
+//! - `secrets`: what nobody is shown, whatever else is wrong
 //! - `render`: people read carets; programs read `json`, `sarif` or `github`
 
 mod github;
@@ -12,9 +13,11 @@ mod json;
 pub mod render;
 pub mod rule;
 mod sarif;
+mod secrets;
 pub mod span;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use rule::{Rule, Severity};
 pub use span::{FileId, Position, Sources, Span, Spanned};
@@ -40,12 +43,16 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Where in the document, such as `routes.1001.timeout`; empty when the finding has no path.
     pub path: String,
+    /// Where what is written was probably meant to be, such as the same under the right key: it was written, and could not be used.
+    pub meant: Option<String>,
 }
 
 /// All findings of one run.
 #[derive(Clone, Default, Debug)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
+    /// The paths of errors, and what they were meant to be.
+    wrong: BTreeSet<String>,
 }
 
 // === impl Diagnostic ===
@@ -59,6 +66,7 @@ impl Diagnostic {
             related: Vec::new(),
             help: None,
             path: String::new(),
+            meant: None,
         }
     }
 
@@ -96,23 +104,55 @@ impl Diagnostic {
         self.path = path.into();
         self
     }
+
+    #[must_use]
+    pub fn meant(mut self, path: Option<String>) -> Diagnostic {
+        self.meant = path;
+        self
+    }
+}
+
+impl Diagnostic {
+    fn without_secrets(mut self) -> Diagnostic {
+        let texts = [&mut self.message, &mut self.label.text, &mut self.path].into_iter().chain(&mut self.help);
+        for text in texts.chain(self.related.iter_mut().map(|label| &mut label.text)) {
+            if let Cow::Owned(hidden) = secrets::without(text) {
+                *text = hidden;
+            }
+        }
+        self
+    }
 }
 
 // === impl Report ===
 
 impl Report {
+    /// Whatever looks like a secret is hidden in what is said, as it is in the files.
     pub fn push(&mut self, diagnostic: Diagnostic) {
+        let diagnostic = diagnostic.without_secrets();
+        if diagnostic.rule.severity() == Severity::Error {
+            self.wrong.extend(diagnostic.meant.iter().chain([&diagnostic.path]).filter(|path| !path.is_empty()).cloned());
+        }
         self.diagnostics.push(diagnostic);
     }
 
+    /// What is at `path` cannot be judged, because of something else that was reported.
+    pub fn doubt(&mut self, path: String) {
+        self.wrong.insert(path);
+    }
+
     pub fn extend(&mut self, other: Report) {
+        self.wrong.extend(other.wrong);
         self.diagnostics.extend(other.diagnostics);
     }
 
     /// Gives findings without a path the one that `path_of` knows.
     pub fn complete_paths(&mut self, path_of: impl Fn(&Diagnostic) -> Option<String>) {
-        for finding in self.diagnostics.iter_mut().filter(|finding| finding.path.is_empty()) {
-            finding.path = path_of(finding).unwrap_or_default();
+        for mut finding in std::mem::take(&mut self.diagnostics) {
+            if finding.path.is_empty() {
+                finding.path = path_of(&finding).unwrap_or_default();
+            }
+            self.push(finding);
         }
     }
 
@@ -123,10 +163,15 @@ impl Report {
 
     /// Whether something at `path`, or around it, was found wrong: what seems to be missing there was written and could not be used.
     pub fn speaks_of(&self, path: &str) -> bool {
-        let around = |found: &str| path.strip_prefix(found).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-        self.diagnostics
-            .iter()
-            .any(|finding| finding.rule.severity() == Severity::Error && !finding.path.is_empty() && around(&finding.path))
+        let around = path.match_indices(['.', '[']).map(|(end, _)| &path[..end]);
+        around.chain([path]).any(|path| self.wrong.contains(path))
+    }
+
+    /// The same, and whether something inside of it was found wrong: what is there is not all that was written.
+    pub fn speaks_of_part(&self, path: &str) -> bool {
+        let inside = |found: &&String| found.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']));
+        let from = |start: String| self.wrong.range(start..).next();
+        self.speaks_of(path) || [format!("{path}."), format!("{path}[")].into_iter().filter_map(from).any(|found| inside(&found))
     }
 
     pub fn errors(&self) -> usize {
@@ -167,19 +212,26 @@ impl Report {
     }
 }
 
+/// The name that was probably meant, if one is near: a name of other letters is farther than the same in another case, or with a dash.
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let plainly = plain(written);
+    let near = |name: &'a str| {
+        let far = (written.len().max(name.len()) / 3).max(1);
+        // Names of other lengths are far without being compared, which is slow.
+        if written.len().abs_diff(name.len()) > far {
+            return None;
+        }
+        let distance = strsim::damerau_levenshtein(written, name).min(strsim::damerau_levenshtein(&plainly, &plain(name)) + 1);
+        (distance <= far).then_some((distance, name))
+    };
+    known.into_iter().filter_map(near).min().map(|(_, name)| name)
+}
+
 /// `did you mean …`, or what there is to choose from when that fits a line.
 fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let mut known: Vec<&str> = known.into_iter().collect();
-    let near = known
-        .iter()
-        .map(|name| (*name, (written.len().max(name.len()) / 3).max(1)))
-        // Names of other lengths are far without being compared, which is slow.
-        .filter(|(name, far)| written.len().abs_diff(name.len()) <= *far)
-        .map(|(name, far)| (strsim::damerau_levenshtein(written, name), name, far))
-        .filter(|(distance, _, far)| distance <= far)
-        .map(|(distance, name, _)| (distance, name))
-        .min();
-    if let Some((_, name)) = near {
+    if let Some(name) = nearest(written, known.iter().copied()) {
         return Some(format!("did you mean `{name}`?"));
     }
     known.sort_unstable();

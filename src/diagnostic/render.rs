@@ -16,6 +16,9 @@ pub use super::github::github;
 pub use super::json::{Summary, json};
 pub use super::sarif::sarif;
 
+/// Most findings that are drawn. Whoever has more mends the first ones and looks again; most of the others will be gone.
+const DRAWN_MAX: usize = 100;
+
 /// Whether a terminal reads the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Color {
@@ -23,15 +26,18 @@ pub enum Color {
     Styled,
 }
 
-/// Every finding with the lines it is about; empty when there is none. The line that sums up is the caller's.
+/// The first findings with the lines they are about, and how many there are more; empty when there is none. The line that sums up is the caller's.
 pub fn human(report: &Report, sources: &Sources, color: Color) -> String {
     let renderer = match color {
         Color::Plain => Renderer::plain(),
         Color::Styled => Renderer::styled(),
     };
-    let mut text = String::new();
-    for finding in report.sorted() {
+    let (mut text, findings) = (String::new(), report.sorted());
+    for finding in findings.iter().take(DRAWN_MAX) {
         writeln!(text, "{}\n", draw(&renderer, finding, sources)).expect("writing to a String cannot fail");
+    }
+    if let Some(more @ 1..) = findings.len().checked_sub(DRAWN_MAX) {
+        writeln!(text, "and {more} more; `--format json` has all of them\n").expect("writing to a String cannot fail");
     }
     text
 }

@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::secrets;
+
 /// One of the files in [`Sources`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FileId(u32);
@@ -102,6 +104,18 @@ impl Sources {
             |(at, c): (usize, char)| if (place.start..place.end).contains(&at) && c != '\n' { "*".repeat(c.len_utf8()) } else { c.into() };
         let text = text.char_indices().map(masked).collect();
         self.files[place.file.0 as usize] = Arc::new(SourceFile { path: path.clone(), text, line_starts: line_starts.clone() });
+    }
+
+    /// Hides what looks like a secret in every file of configuration. Places stay what they are.
+    pub fn hide_secrets(&mut self) {
+        let is_yaml = |file: &&mut Arc<SourceFile>| file.path.extension().is_some_and(|extension| extension == "yaml");
+        for file in self.files.iter_mut().filter(is_yaml) {
+            let parts = secrets::places(&file.text);
+            if !parts.is_empty() {
+                let text = secrets::masked(&file.text, &parts);
+                *file = Arc::new(SourceFile { path: file.path.clone(), text, line_starts: file.line_starts.clone() });
+            }
+        }
     }
 
     /// The file that an id of these sources stands for.

@@ -35,7 +35,7 @@ pub use written::{FilePath, Secret, Text, VarValue};
 
 use super::grammar::{Read, Shape};
 use super::reader::Reader;
-use super::tree::{Node, Origin as Written};
+use super::tree::{Node, Origin as Written, Scalar, Style};
 use crate::diagnostic::{Diagnostic, Rule, Span};
 
 /// Text with a meaning.
@@ -104,6 +104,9 @@ impl<T: Value> Read for T {
             let help = "use it in a key that takes a secret, or declare the variable without `secret: true`; a key that takes a file takes its name, not what is in it";
             return reader.push(Diagnostic::new(Rule::BadValue, node.span, what).label("what is written here may be shown").help(help));
         }
+        if let Some(help) = misquoted(scalar, &<T as Value>::shape()) {
+            return reader.wrong_type(node, T::WHAT, Some(help));
+        }
         match T::parse(&scalar.text) {
             Ok(value) => Some(value),
             Err(problem) => reader.push(problem.finding(node.span, &scalar.shown(), T::WHAT, T::EXAMPLE)),
@@ -115,16 +118,53 @@ impl<T: Value> Read for T {
     }
 }
 
+/// What to do about quotes that make text of a number or of `true`, or that are missing where text is meant: what a value is to other
+/// readers of YAML, an editor among them, is decided by its quotes. Variables have types instead.
+fn misquoted(scalar: &Scalar, shape: &Shape) -> Option<String> {
+    if scalar.origin != Written::File {
+        return None;
+    }
+    let (takes_text, takes_others) = takes(shape);
+    let plain = Scalar { style: Style::Plain, ..scalar.clone() }.to_value();
+    match scalar.style {
+        Style::Plain if takes_text && !takes_others && plain.is_bool() => {
+            Some(format!("write `\"{0}\"` if the text {0} is meant", scalar.text))
+        }
+        // Most texts cannot be numbers, and say so better.
+        Style::Plain if plain.is_number() && matches!(shape, Shape::Text { pattern: written::FREE, .. }) => {
+            Some(format!("write `\"{}\"`", scalar.text))
+        }
+        Style::Quoted if takes_others && (plain.is_number() || plain.is_bool()) => Some(format!("write `{}` without quotes", scalar.text)),
+        _ => None,
+    }
+}
+
+/// Whether there may be text, and whether there may be numbers or truths.
+fn takes(shape: &Shape) -> (bool, bool) {
+    match shape {
+        Shape::Text { .. } | Shape::Choice { .. } => (true, false),
+        Shape::Integer { .. } | Shape::Bool => (false, true),
+        Shape::Either(one, other) => {
+            let ((text, others), (more_text, more_others)) = (takes(one), takes(other));
+            (text || more_text, others || more_others)
+        }
+        _ => (true, true),
+    }
+}
+
 impl Read for u32 {
+    /// Digits and nothing else, as everywhere here: YAML knows more ways to write a number, and readers of it disagree about them.
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<u32> {
         let scalar = reader.scalar(node, "a whole number")?;
-        if !scalar.to_value().is_number() {
+        let digits = scalar.text.trim_start_matches(['-', '+']);
+        if scalar.style == Style::Quoted || !digits.starts_with(|first: char| first.is_ascii_digit()) {
             return reader.wrong_type(node, "a whole number", Some("write digits without quotes, such as `40`".to_owned()));
         }
-        serde_yaml::from_value(scalar.to_value()).ok().or_else(|| {
+        let plain = scalar.text == "0" || !scalar.text.starts_with('0') && scalar.text.bytes().all(|byte| byte.is_ascii_digit());
+        scalar.text.parse().ok().filter(|_| plain).or_else(|| {
             let finding =
                 Diagnostic::new(Rule::BadValue, node.span, format!("{} is not a whole number from 0 to {}", scalar.shown(), u32::MAX));
-            reader.push(finding.help("write digits, such as `40`"))
+            reader.push(finding.help("write digits and nothing else, such as `40`"))
         })
     }
 

@@ -138,7 +138,7 @@ impl Value for ProtocolNumber {
     const PATTERN: &'static str = "[1-9][0-9]{3,9}";
 
     fn parse(text: &str) -> Result<ProtocolNumber, Problem> {
-        let number = decimal(text).map_err(|problem| problem.help("write a plain decimal from 1000 to 4294967295, such as `1001`"))?;
+        let number = digits(text).map_err(|problem| problem.help("write a plain decimal from 1000 to 4294967295, such as `1001`"))?;
         if text.starts_with('0') && text.len() > 1 {
             return Err(Problem::new("begins with a zero").help(format!("write `{number}`")));
         }
@@ -147,6 +147,10 @@ impl Value for ProtocolNumber {
             Ok(_) => Err(Problem::new("0-999 are the gateway's own").rule(Rule::NumberRange).help("use a number from 1000")),
             Err(_) => Err(Problem::new("larger than 4294967295")),
         }
+    }
+
+    fn shape() -> Shape {
+        Shape::Integer { min: 1000, max: u32::MAX }
     }
 }
 
@@ -209,8 +213,15 @@ fn with_unit(text: &str, units: Units) -> Result<u64, Problem> {
     number.checked_mul(*worth).ok_or_else(|| Problem::new("too large"))
 }
 
-/// Digits and nothing else: no sign, no underscore, no `0x`.
+/// Digits and nothing else: no sign, no underscore, no `0x`, and no zero before others, which some take for an octal number.
 pub(super) fn decimal(text: &str) -> Result<u64, Problem> {
+    match text.strip_prefix('0') {
+        Some(rest) if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()) => Err(Problem::new("begins with a zero")),
+        _ => digits(text),
+    }
+}
+
+fn digits(text: &str) -> Result<u64, Problem> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::new("not a plain decimal number"));
     }

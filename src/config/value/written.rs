@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use super::{Problem, Value};
 use crate::config::grammar::{Read, Shape};
 use crate::config::reader::Reader;
-use crate::config::tree::{Node, Origin};
+use crate::config::tree::{Node, Origin, Style};
+
+/// The pattern of text that may be anything.
+pub(super) const FREE: &str = ".+";
 
 /// Any text that is not empty.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -41,7 +44,7 @@ impl Text {
 impl Value for Text {
     const WHAT: &'static str = "text";
     const EXAMPLE: &'static str = "`abc`";
-    const PATTERN: &'static str = ".+";
+    const PATTERN: &'static str = FREE;
 
     fn parse(text: &str) -> Result<Text, Problem> {
         if text.is_empty() { Err(Problem::new("empty").help("write something, or leave the key out")) } else { Ok(Text(text.to_owned())) }
@@ -84,6 +87,10 @@ impl Secret {
 impl Read for Secret {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Secret> {
         let scalar = reader.scalar(node, "a secret")?;
+        let is_text = scalar.style == Style::Quoted || !(scalar.to_value().is_number() || scalar.to_value().is_bool());
+        if scalar.origin == Origin::File && !is_text {
+            return reader.wrong_type(node, "a secret", Some("put it into quotes, or better into a variable".to_owned()));
+        }
         Some(Secret { text: scalar.text.clone(), literal: scalar.origin == Origin::File })
     }
 

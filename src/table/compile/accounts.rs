@@ -60,6 +60,8 @@ fn server(written: &Spanned<document::SmtpServer>, report: &mut Report) -> Optio
     if let Some(password) = &written.password {
         lint_secret(password, "auth.mail.smtp.password", report);
     }
+    // Of a half that could not be read that is known, and it is not missed.
+    let spoken_of = ["user", "password"].iter().any(|key| report.speaks_of(&format!("auth.mail.smtp.{key}")));
     let mut bad = |finding: Diagnostic, key: &str| report.push(finding.path(format!("auth.mail.smtp.{key}")));
     let tls = match written.tls.as_ref().map(|tls| tls.value) {
         Some(document::SmtpTls::StartTls) | None => SmtpTls::StartTls,
@@ -81,6 +83,7 @@ fn server(written: &Spanned<document::SmtpServer>, report: &mut Report) -> Optio
     let login = match (&written.user, &written.password) {
         (Some(user), Some(password)) => Some((user.as_str().to_owned(), password.expose().to_owned())),
         (None, None) => None,
+        _ if spoken_of => None,
         (user, _) => {
             let (there, absent) = if user.is_some() { ("user", "password") } else { ("password", "user") };
             let help = "write both, or leave both out";

@@ -29,11 +29,12 @@ pub type Backends = Names<Spec>;
 
 /// Declares every backend of every group.
 pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backends {
-    let mut backends = Names::new("backend", Rule::UnknownBackend, document.complete);
+    let mut backends = Names::new("backend", Rule::UnknownBackend, document.complete && !report.speaks_of("backends"));
     for group in &document.groups {
         for (name, backend) in entries(&group.routes.backends) {
             let path = format!("backends.{}", name.as_str());
-            if discovery::is_broken(&path, report) {
+            let says_nothing = backend.builtin.is_none() && backend.grpc.is_none();
+            if discovery::is_broken(&path, report) || says_nothing && says_something(&path, report) {
                 backends.declare(name.as_str(), name.span, &path, None, report);
                 continue;
             }
@@ -55,6 +56,11 @@ pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backe
         broken(&group.routes.backends).iter().for_each(|name| backends.declare_broken(name.as_str()));
     }
     backends
+}
+
+/// Whether what the backend is was written, and could not be read.
+fn says_something(path: &str, report: &Report) -> bool {
+    ["builtin", "grpc"].iter().any(|key| report.speaks_of(&format!("{path}.{key}")))
 }
 
 fn kind(name: &str, backend: &Spanned<Backend>, document: &Document, files: &Files) -> Result<SpecKind, Diagnostic> {

@@ -92,6 +92,11 @@ pub fn suggest(finding: Diagnostic, written: &str, missing: &Missing) -> Diagnos
     finding
 }
 
+/// Whether a name that the pool does not have is nowhere: with a source broken or left out, it may be in there, and that was said once.
+pub fn are_known(descriptors: &Loaded, report: &Report) -> bool {
+    descriptors.is_complete() && !report.speaks_of_part("descriptors")
+}
+
 /// The locks that make sense, whether their files are there or not.
 pub fn locks(document: &Document, backends: &Backends, report: &mut Report) -> Vec<LockPlan> {
     let (mut locks, mut taken) = (Vec::new(), BTreeMap::new());

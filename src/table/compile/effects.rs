@@ -14,9 +14,6 @@ use super::{entries, missing};
 /// How long a session lasts that a service vouches for where nothing is said.
 const TTL: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
-/// What is sent, or heard, on success.
-const SENDINGS: [&str; 3] = ["subscribe", "unsubscribe", "publish"];
-
 /// What an effect may refer to.
 pub struct Scope<'a> {
     pub method: &'a Method,
@@ -58,7 +55,7 @@ pub fn compile(scope: &Scope<'_>, written: Option<&Spanned<OnSuccess>>, at: &str
         }
         (None, None) if sends => None,
         // One that could not be read was reported.
-        (None, None) if SENDINGS.iter().any(|key| report.speaks_of(&format!("{at}.{key}"))) => None,
+        (None, None) if report.speaks_of_part(&at) => None,
         (None, None) => {
             let help = "write `bind_session: { token: response.access_token }`, or `subscribe: \"room/${response.room.id}\"`";
             report.push(missing(written.span, "nothing happens on success", help).path(at.as_str()));
@@ -100,7 +97,7 @@ impl Reading<'_> {
                 Some(Bind::Fields { user: user?, roles: roles.flatten(), ttl })
             }
             // One that could not be read was reported.
-            (None, None) if ["token", "user"].iter().any(|key| report.speaks_of(&format!("{}.bind_session.{key}", self.at))) => None,
+            (None, None) if report.speaks_of_part(&format!("{}.bind_session", self.at)) => None,
             (None, None) => {
                 let help = "write `token: response.access_token`, or `user: response.user_id`";
                 report.push(missing(written.span, "a session needs a token or a user", help).path(format!("{}.bind_session", self.at)));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::backends::Backends;
-use super::descriptors::suggest;
+use super::descriptors::{self, suggest};
 use super::routes::edited;
 use crate::config::document::{Guard, Policy, WhenUnavailable as Written};
 use crate::config::value::MethodName;
@@ -66,7 +66,7 @@ fn method(rpc: &Spanned<MethodName>, descriptors: &Loaded, at: &str, report: &mu
     let method = match descriptors.method(rpc.as_str()) {
         Ok(method) => method,
         Err(missing) => {
-            if descriptors.is_complete() {
+            if descriptors::are_known(descriptors, report) {
                 let finding = Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what.as_str());
                 report.push(suggest(finding, rpc.as_str(), &missing).path(at));
             }

@@ -75,9 +75,10 @@ pub fn compile(
 
 fn spec(issuer: &Spanned<Issuer>, path: &str, open_urls: OpenUrls, files: &Files, report: &mut Report) -> Option<(IssuerSpec, Span)> {
     if let Some(audience) = issuer.audience.as_ref().filter(|audience| audience.is_empty()) {
-        report.push(
-            missing(audience.span, "an issuer needs at least one audience", "write `audience: [game]`").path(format!("{path}.audience")),
-        );
+        let path = format!("{path}.audience");
+        if !report.speaks_of_part(&path) {
+            report.push(missing(audience.span, "an issuer needs at least one audience", "write `audience: [game]`").path(path));
+        }
         return None;
     }
     if let Some(leeway) = issuer.leeway.as_ref().filter(|leeway| leeway.0 > LEEWAY_MAX) {

@@ -24,11 +24,16 @@ pub type Limits = Names<Limit>;
 
 /// Declares every limit of every group.
 pub fn compile(document: &Document, report: &mut Report) -> Limits {
-    let mut limits = Names::new("rate limit", Rule::UnknownLimit, document.complete);
+    let mut limits = Names::new("rate limit", Rule::UnknownLimit, document.complete && !report.speaks_of("rate_limits"));
     for group in &document.groups {
         for (name, written) in entries(&group.routes.rate_limits) {
             let path = format!("rate_limits.{}", name.as_str());
-            let limit = limit(name, written).map_err(|finding| finding.into_iter().for_each(|finding| report.push(finding))).ok();
+            let limit = limit(name, written).map_err(|finding| {
+                // A key whose only part could not be read was reported.
+                let finding = finding.filter(|finding| !report.speaks_of_part(&finding.path));
+                finding.into_iter().for_each(|finding| report.push(finding));
+            });
+            let limit = limit.ok();
             limits.declare(name.as_str(), name.span, &path, limit, report);
         }
         broken(&group.routes.rate_limits).iter().for_each(|name| limits.declare_broken(name.as_str()));

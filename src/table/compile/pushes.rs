@@ -1,6 +1,6 @@
 //! `pushes:` of every group to push plans.
 
-use super::descriptors::suggest;
+use super::descriptors::{self, suggest};
 use super::entries;
 use super::numbers::{Taken, in_range};
 use crate::config::Document;
@@ -23,12 +23,15 @@ pub fn compile<'a>(document: &'a Document, descriptors: &Loaded, taken: &mut Tak
             let first = taken.take(value, number.span, push.name.as_ref(), &path, report);
             let message = push.message.as_ref().and_then(|message| match descriptors.message(message.as_str()) {
                 Ok(kind) => Some(kind),
-                Err(missing) if descriptors.is_complete() => {
+                Err(missing) if descriptors::are_known(descriptors, report) => {
                     let finding = Diagnostic::new(Rule::UnknownMessage, message.span, missing.what.as_str());
                     report.push(suggest(finding, message.as_str(), &missing).path(format!("{path}.message")));
                     None
                 }
-                Err(_) => None,
+                Err(_) => {
+                    report.doubt(path.clone());
+                    None
+                }
             });
             let delivery = delivery(push, message.as_ref(), &path, report);
             let (Some(name), Some(message), Some(delivery), true) = (&push.name, message, delivery, first) else { continue };

@@ -24,7 +24,10 @@ pub fn compile(method: &Method, own: &Policy, policy: &Policy, path: &str, repor
         Some(Idempotent::ByKey) => Repeatable::ByKey,
         None if method.idempotent => Repeatable::Always,
         denied @ (Some(Idempotent::No) | None) => {
-            lint_without_leave(own, denied.is_some(), path, report);
+            let spoken_of = ["defaults", path].iter().any(|layer| report.speaks_of(&format!("{layer}.idempotent")));
+            if !spoken_of {
+                lint_without_leave(own, denied.is_some(), path, report);
+            }
             return Repeatable::Never;
         }
     };
@@ -60,6 +63,7 @@ fn lint_without_leave(own: &Policy, denied: bool, path: &str, report: &mut Repor
 
 fn read(retry: &Spanned<Retry>, path: &str, report: &mut Report) -> RetryPolicy {
     let built_in = RetryPolicy::default();
+    let codes_are_read = !report.speaks_of_part(&format!("{path}.codes"));
     let mut wrong = |span, key: &str, what: &str, help: &str| {
         report.push(Diagnostic::new(Rule::BadValue, span, what).help(help).path(format!("{path}.{key}")));
     };
@@ -67,7 +71,7 @@ fn read(retry: &Spanned<Retry>, path: &str, report: &mut Report) -> RetryPolicy 
         wrong(attempts.span, "attempts", "`attempts` is not from 1 to 5", "write `3`; 1 is no repetition at all");
     }
     let codes: Vec<_> = edited(&retry.codes).iter().map(|code| code.value.0).collect();
-    if let Some(written) = retry.codes.as_ref().filter(|_| codes.is_empty()) {
+    if let Some(written) = retry.codes.as_ref().filter(|_| codes.is_empty() && codes_are_read) {
         wrong(written.span, "codes", "`codes` names none", "name one, such as `[UNAVAILABLE]`, or say `attempts: 1`");
     }
     let backoff = retry.backoff.as_ref().map(|backoff| &backoff.value);

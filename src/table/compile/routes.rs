@@ -10,7 +10,7 @@ use super::limits::Limits;
 use super::numbers::{Taken, in_range};
 use super::process::bytes;
 use super::topics::Declared;
-use super::{effects, entries, guards, pushes, request, retry, size as shown, streams, targets, tracing};
+use super::{descriptors, effects, entries, guards, pushes, request, retry, size as shown, streams, targets, tracing};
 use crate::config::Document;
 use crate::config::document::{self, GatewayFile, Policy, Route};
 use crate::config::grammar::Edit;
@@ -236,7 +236,7 @@ fn method(written: &Written<'_>, descriptors: &Loaded, report: &mut Report) -> O
         Ok(method) => method,
         Err(missing) => {
             // With a source broken, the method may be in it: that has been said once already.
-            if descriptors.is_complete() {
+            if descriptors::are_known(descriptors, report) {
                 let finding = Diagnostic::new(Rule::UnknownMethod, rpc.span, missing.what.as_str()).path(format!("{}.rpc", written.path));
                 report.push(if missing.known.is_empty() {
                     finding.help("name the .proto files or the descriptor set of the service under `descriptors`")
@@ -305,7 +305,7 @@ fn lint_unlimited(written: &Written<'_>, access: Access, report: &mut Report) {
 
 /// Whether what the route says under `key`, or what it would take from `defaults`, has been reported already.
 pub fn spoken_of(written: &Written<'_>, key: &str, report: &Report) -> bool {
-    report.speaks_of(&format!("{}.{key}", written.path)) || report.speaks_of(&format!("defaults.{key}"))
+    report.speaks_of_part(&format!("{}.{key}", written.path)) || report.speaks_of_part(&format!("defaults.{key}"))
 }
 
 /// The limits of a route, those that exist, each once.

@@ -43,7 +43,7 @@ impl Sources<'_> {
         let declared = self.declared.find(template, &format!("{at}.topic"), report);
         let wanted = number.value.0;
         let Some(push) = self.pushes.iter().find(|push| push.number.0 == wanted) else {
-            if !report.speaks_of(&format!("pushes.{wanted}")) {
+            if !report.speaks_of_part(&format!("pushes.{wanted}")) {
                 let finding = Diagnostic::new(Rule::UnknownPush, number.span, format!("no push has the number {wanted}"));
                 report.push(finding.label("not declared").help("declare it under `pushes`").path(format!("{at}.number")));
             }
@@ -51,6 +51,7 @@ impl Sources<'_> {
         };
         if let Some(declared) = declared
             && !super::items(&declared.pushes).iter().any(|listed| listed.value.0 == wanted)
+            && !report.speaks_of_part("topics")
         {
             let finding =
                 Diagnostic::new(Rule::UnknownPush, number.span, format!("`{}` does not list the push {wanted}", template.as_str()));

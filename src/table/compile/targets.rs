@@ -62,6 +62,9 @@ pub fn hash<'w>(written: &'w Written<'_>, plan: &BackendsPlan, scope: &Scope<'_>
         }
         // In `defaults` it may be meant for other routes.
         (Some(hash), None) if written.route.policy.hash.is_some() => {
+            if backends().any(|backend| report.speaks_of_part(&format!("backends.{}.balance", backend.name))) {
+                return None;
+            }
             let names: Vec<_> = backends().map(|backend| format!("`{}`", backend.name)).collect();
             let what = format!("`hash` does nothing: {} does not choose endpoints by it", names.join(" or "));
             report.push(

@@ -124,7 +124,7 @@ fn bounds(history: &History, at: &str, report: &mut Report) -> Bounds {
 }
 
 fn unknown_push(number: u32, place: Span, path: String, report: &mut Report) {
-    if report.speaks_of(&format!("pushes.{number}")) {
+    if report.speaks_of_part(&format!("pushes.{number}")) {
         return;
     }
     let finding = Diagnostic::new(Rule::UnknownPush, place, format!("no push has the number {number}"));
@@ -139,7 +139,7 @@ impl Declared<'_> {
         let segments = template.segments();
         let segments: Vec<Option<&str>> = segments.iter().map(Option::as_deref).collect();
         let found = self.patterns.iter().find(|(pattern, ..)| pattern.takes(&segments));
-        if found.is_none() && !report.speaks_of("topics") {
+        if found.is_none() && !report.speaks_of_part("topics") {
             let finding =
                 Diagnostic::new(Rule::UnknownTopic, template.span, format!("no pattern under `topics` takes `{}`", template.as_str()));
             report.push(match self.patterns.is_empty() {

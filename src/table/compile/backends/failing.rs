@@ -42,11 +42,13 @@ impl Reading<'_> {
         if let Some(max) = open_max.filter(|max| max.value.0 < open_min) {
             self.wrong(max, "breaker.open_for.max", "`max` is shorter than `min`", "make it longer, or `min` shorter");
         }
-        if let (None, Some(window)) = (&written.success_min, &written.window) {
+        let spoken_of = self.report.speaks_of(&format!("{}.breaker.success_min", self.path));
+        let (window, requests) = (written.window.as_ref().filter(|_| !spoken_of), written.requests_min.as_ref().filter(|_| !spoken_of));
+        if let (None, Some(window)) = (&written.success_min, window) {
             let what = "`window` does nothing without `success_min`";
             self.wrong(window, "breaker.window", what, "say `success_min: 80%`, or remove it");
         }
-        if let (None, Some(requests)) = (&written.success_min, &written.requests_min) {
+        if let (None, Some(requests)) = (&written.success_min, requests) {
             let what = "`requests_min` does nothing without `success_min`";
             self.wrong(requests, "breaker.requests_min", what, "say `success_min: 80%`, or remove it");
         }
