@@ -8,8 +8,8 @@
 //! Types: [`Pools`] loads [`DescriptorSource`]s into a [`Pool`], which is asked for a [`Method`] or a [`MessageType`].
 //! - `source` reads the files, `link` makes one pool of them, `blame` finds the place of what is wrong
 //! - `set`: the files that a server tells, as a lock holds them
-//! - `method`, `path`: what routes refer to
-//! - `comments`, `sample`: what people are told of a message that they fill in
+//! - `service`: all of them; `method`, `path`: what routes refer to
+//! - `comments`, `sample`: what people are told of a message that they fill in; `describe`: of every type, in a reference
 //! - `closure`: a hash of everything reachable from some types
 //!
 //! Bytes:
@@ -26,6 +26,7 @@
 mod blame;
 mod closure;
 mod comments;
+mod describe;
 mod expectation;
 mod link;
 mod method;
@@ -38,6 +39,7 @@ mod redact;
 mod rules;
 mod sample;
 mod secret;
+mod service;
 mod set;
 mod source;
 mod stamp;
@@ -52,6 +54,7 @@ mod walk;
 mod tests;
 
 pub use closure::closure_hash;
+pub use describe::{Described, DescribedEnum, DescribedField, DescribedMessage, DescribedValue, describe};
 pub use expectation::{Expectation, Scalar};
 pub use method::{Kind, MessageType, Method};
 pub use path::{FieldKind, FieldPath, PathProblem};
@@ -59,6 +62,8 @@ pub use pool::{Missing, Pool, Pools};
 pub use redact::Redact;
 pub use rules::{RuleProblem, VIOLATIONS_MAX, Violation, Violations};
 pub use sample::{Field, Named, Sample};
+pub use secret::secret_paths;
+pub use service::Service;
 pub use set::{Change, Changed, FileSet, SetFile, is_bundled, is_full_name};
 pub use source::DescriptorSource;
 pub use stamp::{Stamp, Unconvertible, copy_stamped};

@@ -10,7 +10,7 @@ use super::link;
 use super::program::Shapes;
 use super::rules::{Options, Rules};
 use super::source::{self, Bytes, DescriptorSource};
-use super::{MessageType, Method};
+use super::{MessageType, Method, Service};
 use crate::diagnostic::{Report, Sources};
 use crate::files::{Files, Fingerprint};
 
@@ -120,6 +120,13 @@ impl Pool {
                 known: found.methods().map(|known| format!("{service}/{}", known.name())).collect(),
             }),
         }
+    }
+
+    /// Every service, by full name.
+    pub fn services(&self) -> Vec<Service> {
+        let mut services: Vec<Service> = self.0.descriptors.services().map(|service| Service::new(self, service)).collect();
+        services.sort_by(|a, b| a.full_name().cmp(b.full_name()));
+        services
     }
 
     /// The message type `pkg.Message`.
