@@ -41,6 +41,10 @@ pub struct Init {
     #[arg(long, requires = "from", value_enum, default_value = "development")]
     access: Access,
 
+    /// Route deprecated methods as well; otherwise only their numbers are kept.
+    #[arg(long, requires = "from")]
+    deprecated: bool,
+
     /// Print the files and write nothing.
     #[arg(long)]
     dry_run: bool,
@@ -87,6 +91,7 @@ impl Init {
                 Access::Anonymous => Opening::Anonymous,
                 Access::Authenticated => Opening::Authenticated,
             },
+            deprecated: self.deprecated,
         }))
     }
 

@@ -1,6 +1,6 @@
 //! Fields that hold secrets by what they are called, so that a password is hidden where nobody has thought of it.
 
-use prost_reflect::{Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use super::MessageType;
 
@@ -17,7 +17,8 @@ const WRAPPERS: [&str; 2] = ["google.protobuf.StringValue", "google.protobuf.Byt
 const DEPTH_MAX: usize = 4;
 const PATHS_MAX: usize = 32;
 
-/// The fields of a message that hold secrets, in it and in messages below it, as paths that routes write.
+/// The fields of a message that hold secrets, in it and in messages below it, as paths that routes write. Those that are deprecated are
+/// hidden like all of them, and not named.
 pub fn secret_paths(kind: &MessageType) -> Vec<String> {
     let mut found = Vec::new();
     collect(kind, kind.descriptor(), "", &mut Vec::new(), &mut found);
@@ -26,7 +27,8 @@ pub fn secret_paths(kind: &MessageType) -> Vec<String> {
 
 fn collect(root: &MessageType, message: &MessageDescriptor, before: &str, inside: &mut Vec<MessageDescriptor>, found: &mut Vec<String>) {
     inside.push(message.clone());
-    for field in message.fields() {
+    let is_old = |field: &FieldDescriptor| field.field_descriptor_proto().options.as_ref().is_some_and(|options| options.deprecated());
+    for field in message.fields().filter(|field| !is_old(field)) {
         if found.len() >= PATHS_MAX {
             break;
         }

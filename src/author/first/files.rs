@@ -55,7 +55,7 @@ pub fn write(services: &[Numbered], found: &Found, wish: &Wish) -> Vec<(String, 
             text.push_str(&backend(only, wish));
             common(services, wish, &mut text);
             defaults(&policy(only, wish), &mut text);
-            section_of_routes(only, &mut text);
+            section_of_routes(only, wish, &mut text);
             text
         }
         several => {
@@ -165,15 +165,15 @@ fn group(service: &Numbered, shared: bool, wish: &Wish) -> String {
     // That everybody may call is said once, for all.
     let own = policy(service, wish).into_iter().filter(|line| !line.starts_with("access:"));
     own.for_each(|line| text.push_str(&format!("  {line}\n")));
-    section_of_routes(service, &mut text);
+    section_of_routes(service, wish, &mut text);
     text
 }
 
-fn section_of_routes(service: &Numbered, text: &mut String) {
+fn section_of_routes(service: &Numbered, wish: &Wish, text: &mut String) {
     let streams = service.routes.iter().any(|route| route.method.kind != Kind::Unary);
     let hint = if streams { " `timeout` is for calls; streams have `stream: { idle: 5m, max_age: 1h }`." } else { "" };
     let _ = write!(text, "\n# One entry a protocol number.{hint}\nroutes:\n");
-    service.routes.iter().for_each(|route| routes::write(route, text));
+    service.routes.iter().for_each(|route| routes::write(route, wish.takes(&route.method), text));
 }
 
 /// A path as YAML reads it whatever it has in it.

@@ -46,10 +46,13 @@ pub fn find(wish: &Wish, pools: &Pools) -> Result<Found, Refused> {
             (load(&files, Path::new(LOCK), |path, span| DescriptorSource::Lock { file: path, span }, pools)?, Place::Lock(told))
         }
     };
-    let services: Vec<Service> = services(&pool);
-    match services.is_empty() {
-        true => Err(Refused::Because("there is no service with a method in it, so there is nothing to route".to_owned())),
-        false => Ok(Found { services, place }),
+    let services = services(&pool);
+    let has = |service: &Service| service.methods().iter().any(|method| wish.takes(method));
+    let chosen: Vec<Service> = services.iter().filter(|service| has(service)).cloned().collect();
+    match (services.is_empty(), chosen.is_empty()) {
+        (true, _) => Err(Refused::Because("there is no service with a method in it, so there is nothing to route".to_owned())),
+        (false, true) => Err(Refused::Because("every method in it is deprecated; `--deprecated` routes them all the same".to_owned())),
+        (false, false) => Ok(Found { services: chosen, place }),
     }
 }
 

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use crate::config::value::EndpointUrl;
 use crate::diagnostic::{Report, Sources};
 use crate::files::Files;
-use crate::proto::Pools;
+use crate::proto::{Method, Pools};
 use crate::reflection::Unanswered;
 
 pub use place::{Placed, place};
@@ -36,6 +36,8 @@ pub struct Wish {
     /// The first number of the first service.
     pub first: u32,
     pub access: Opening,
+    /// Whether methods that are deprecated are routed as well.
+    pub deprecated: bool,
 }
 
 /// Where descriptors come from.
@@ -93,7 +95,7 @@ pub fn draft(wish: &Wish, pools: &Pools) -> Result<Draft, Refused> {
     Ok(Draft {
         files,
         services: numbered.len(),
-        routes: numbered.iter().map(|service| service.routes.len()).sum(),
+        routes: numbered.iter().flat_map(|service| &service.routes).filter(|route| wish.takes(&route.method)).count(),
         call: routes::call(&numbered),
         lacks_endpoint: wish.endpoint().is_none(),
     })
@@ -109,6 +111,11 @@ pub fn shipped() -> Draft {
 // === impl Wish ===
 
 impl Wish {
+    /// Whether a method is routed, or only has its number kept.
+    fn takes(&self, method: &Method) -> bool {
+        self.deprecated || !method.deprecated
+    }
+
     /// Where the services listen: a server listens where it answered.
     fn endpoint(&self) -> Option<&EndpointUrl> {
         match (&self.endpoint, &self.from) {

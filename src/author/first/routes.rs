@@ -19,9 +19,13 @@ const CALLERS: [&str; 3] = ["user_id", "userId", "player_id"];
 /// A request longer than this is nothing to type.
 const CALL_CHARS_MAX: usize = 160;
 
-/// The entry under `routes:`.
-pub fn write(route: &Route, text: &mut String) {
+/// The entry under `routes:`, or one that is commented out.
+pub fn write(route: &Route, is_routed: bool, text: &mut String) {
     let Route { number, name, method } = route;
+    if !is_routed {
+        let _ = writeln!(text, "  # Deprecated, and not routed:\n  # {number}: {{ name: {name}, rpc: {} }}", method.name());
+        return;
+    }
     text.push_str(&comment(method.comment().unwrap_or_default(), "  "));
     notes(method).into_iter().for_each(|note| text.push_str(&comment(&note, "  ")));
     // Writing to a String cannot fail.
@@ -78,7 +82,7 @@ fn notes(method: &Method) -> Vec<String> {
     };
     let notes = [
         kind,
-        method.deprecated.then_some("Deprecated."),
+        method.deprecated.then_some("Deprecated by its .proto file."),
         (method.idempotent && method.kind == Kind::Unary).then_some("May be repeated, by its `idempotency_level`."),
         (method.input.has_rules() && method.input.rule_problems().is_empty()).then_some("The gateway enforces rules of buf.validate on its request."),
     ];
