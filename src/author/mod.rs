@@ -5,5 +5,8 @@
 //! - `saying`: what others wrote, made harmless for whoever reads it next
 
 pub mod first;
-// REF
+pub mod reference;
 mod saying;
+
+/// Why writing into a text is no matter of luck.
+const WRITTEN: &str = "a text takes what is written to it";

@@ -11,6 +11,23 @@ pub fn lines(text: &str) -> Vec<String> {
     lines.filter(|line| !line.is_empty()).collect()
 }
 
+/// The same as paragraphs: a line that ends a sentence ends one, and so does an empty line.
+pub fn paragraphs(text: &str) -> Vec<String> {
+    let mut paragraphs: Vec<String> = Vec::new();
+    for block in text.replace("\r\n", "\n").split("\n\n") {
+        let mut open = false;
+        for line in lines(block) {
+            let ends = line.ends_with(['.', ':', '!', '?']);
+            match paragraphs.last_mut().filter(|_| open) {
+                Some(last) => *last = format!("{last} {line}"),
+                None => paragraphs.push(line),
+            }
+            open = !ends;
+        }
+    }
+    paragraphs
+}
+
 /// The same in one line.
 pub fn line(text: &str) -> String {
     lines(text).join(" ")

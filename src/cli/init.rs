@@ -141,7 +141,10 @@ impl Init {
             }
             Refused::Exists(paths) => {
                 let listed: Vec<String> = paths.iter().map(|path| format!("  {}", path.display())).collect();
-                let text = format!("error: nothing is written, because these are there already:\n{}\n  help: name another folder with --out, or move them away", listed.join("\n"));
+                let text = format!(
+                    "error: nothing is written, because these are there already:\n{}\n  help: name another folder with --out, or move them away",
+                    listed.join("\n")
+                );
                 Exit::new(1, harmless(&text))
             }
             Refused::Because(why) => Exit::new(1, harmless(&format!("error: {why}"))),

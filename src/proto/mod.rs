@@ -9,7 +9,7 @@
 //! - `source` reads the files, `link` makes one pool of them, `blame` finds the place of what is wrong
 //! - `set`: the files that a server tells, as a lock holds them
 //! - `service`: all of them; `method`, `path`: what routes refer to
-//! - `comments`, `sample`: what people are told of a message that they fill in; `describe`: of every type, in a reference
+//! - `comments`, `sample`: what people are told of a message that they fill in; `describe`, `example`: in a reference
 //! - `closure`: a hash of everything reachable from some types
 //!
 //! Bytes:
@@ -27,6 +27,7 @@ mod blame;
 mod closure;
 mod comments;
 mod describe;
+mod example;
 mod expectation;
 mod link;
 mod method;
@@ -55,6 +56,7 @@ mod tests;
 
 pub use closure::closure_hash;
 pub use describe::{Described, DescribedEnum, DescribedField, DescribedMessage, DescribedValue, describe};
+pub use example::{Example, example};
 pub use expectation::{Expectation, Scalar};
 pub use method::{Kind, MessageType, Method};
 pub use path::{FieldKind, FieldPath, PathProblem};

@@ -13,7 +13,7 @@ use super::print_json::is_well_known;
 use super::{MessageType, Pool, Stamp};
 
 /// How deep messages in messages are described, and how many fields in all.
-const DEPTH_MAX: usize = 5;
+pub(super) const DEPTH_MAX: usize = 5;
 const FIELDS_MAX: usize = 500;
 
 /// Values of one enum that are told.

@@ -7,7 +7,7 @@ use super::found::{Found, LOCK, Place};
 use super::naming::written;
 use super::numbering::Numbered;
 use super::{Opening, ROLE, Wish, routes};
-use crate::author::saying;
+use crate::author::{WRITTEN, saying};
 use crate::proto::Kind;
 
 /// Without it there is no configuration.
@@ -112,7 +112,7 @@ fn head(first: &Numbered, found: &Found, include: &[String]) -> String {
             written(&first.backend)
         ),
     };
-    let _ = write!(text, "\n# Where message types and methods come from.\ndescriptors:\n{place}");
+    write!(text, "\n# Where message types and methods come from.\ndescriptors:\n{place}").expect(WRITTEN);
     text
 }
 
@@ -132,8 +132,10 @@ fn common(services: &[Numbered], wish: &Wish, text: &mut String) {
     if wish.access != Opening::Anonymous {
         let grants: BTreeSet<&str> = services.iter().filter_map(|service| service.permission.split('.').next()).collect();
         let grants: Vec<String> = grants.into_iter().map(|first| format!("\"{first}.**\"")).collect();
-        text.push_str("\n# Who may call: a route asks for a permission, a role grants it, and a token names roles.\npermissions:\n  roles:\n");
-        let _ = writeln!(text, "    {ROLE}: {{ grant: [{}] }}", grants.join(", "));
+        text.push_str(
+            "\n# Who may call: a route asks for a permission, a role grants it, and a token names roles.\npermissions:\n  roles:\n",
+        );
+        writeln!(text, "    {ROLE}: {{ grant: [{}] }}", grants.join(", ")).expect(WRITTEN);
     }
 }
 
@@ -157,7 +159,7 @@ fn policy(service: &Numbered, wish: &Wish) -> Vec<String> {
 fn group(service: &Numbered, shared: bool, wish: &Wish) -> String {
     let mut text = routes::comment(&format!("{}.", service.service.full_name()), "");
     text.push_str(&routes::comment(service.service.comment().unwrap_or_default(), ""));
-    let _ = writeln!(text, "numbers: {}..{}", service.first, service.last);
+    writeln!(text, "numbers: {}..{}", service.first, service.last).expect(WRITTEN);
     if !shared {
         text.push_str(&backend(service, wish));
     }
@@ -172,7 +174,7 @@ fn group(service: &Numbered, shared: bool, wish: &Wish) -> String {
 fn section_of_routes(service: &Numbered, wish: &Wish, text: &mut String) {
     let streams = service.routes.iter().any(|route| route.method.kind != Kind::Unary);
     let hint = if streams { " `timeout` is for calls; streams have `stream: { idle: 5m, max_age: 1h }`." } else { "" };
-    let _ = write!(text, "\n# One entry a protocol number.{hint}\nroutes:\n");
+    write!(text, "\n# One entry a protocol number.{hint}\nroutes:\n").expect(WRITTEN);
     service.routes.iter().for_each(|route| routes::write(route, wish.takes(&route.method), text));
 }
 

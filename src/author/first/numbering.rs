@@ -43,9 +43,8 @@ pub fn number(services: &[Service], wish: &Wish) -> Result<Vec<Numbered>, Refuse
     let mut numbered = Vec::with_capacity(services.len());
     for ((service, name), backend) in services.iter().zip(names).zip(backends) {
         let methods = service.methods();
-        let (first, last) = share(next, methods.len()).ok_or_else(|| {
-            Refused::Because("there are fewer numbers than methods; begin with a smaller one, by `--start`".to_owned())
-        })?;
+        let (first, last) = share(next, methods.len())
+            .ok_or_else(|| Refused::Because("there are fewer numbers than methods; begin with a smaller one, by `--start`".to_owned()))?;
         let numbers = if first.is_multiple_of(SHARE) { first + 1.. } else { first.. };
         let routes = methods.into_iter().zip(numbers).map(|(method, number)| {
             let own = method.name().rsplit('/').next().unwrap_or_default();

@@ -44,12 +44,7 @@ pub fn place(draft: &Draft, folder: &Path, pools: &Pools) -> Result<Placed, Refu
 
 fn inputs(folder: &Path) -> Inputs {
     let variables = Box::new(|_: &str| None);
-    Inputs {
-        origin: Origin::Folder(folder.to_owned()),
-        environment: Environment::Development,
-        variables,
-        context: Context::default(),
-    }
+    Inputs { origin: Origin::Folder(folder.to_owned()), environment: Environment::Development, variables, context: Context::default() }
 }
 
 /// Writes every file anew. When one cannot be, those that were written go again.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::numbering::{Numbered, Route};
-use crate::author::saying;
+use crate::author::{WRITTEN, saying};
 use crate::proto::{FieldKind, FieldPath, Kind, MessageType, Method, Sample, secret_paths};
 use crate::telemetry::line::is_harmless;
 
@@ -23,23 +23,23 @@ const CALL_CHARS_MAX: usize = 160;
 pub fn write(route: &Route, is_routed: bool, text: &mut String) {
     let Route { number, name, method } = route;
     if !is_routed {
-        let _ = writeln!(text, "  # Deprecated, and not routed:\n  # {number}: {{ name: {name}, rpc: {} }}", method.name());
+        writeln!(text, "  # Deprecated, and not routed:\n  # {number}: {{ name: {name}, rpc: {} }}", method.name()).expect(WRITTEN);
         return;
     }
     text.push_str(&comment(method.comment().unwrap_or_default(), "  "));
     notes(method).into_iter().for_each(|note| text.push_str(&comment(&note, "  ")));
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "  {number}:\n    name: {name}\n    rpc: {}", method.name());
+    writeln!(text, "  {number}:\n    name: {name}\n    rpc: {}", method.name()).expect(WRITTEN);
     let hidden = secret_paths(&method.input).into_iter().map(|path| format!("request.{path}"));
     let hidden: Vec<String> = hidden.chain(secret_paths(&method.output).into_iter().map(|path| format!("response.{path}"))).collect();
     if !hidden.is_empty() {
-        let _ = writeln!(text, "    redact: [{}]", hidden.join(", "));
+        writeln!(text, "    redact: [{}]", hidden.join(", ")).expect(WRITTEN);
     }
     if !method.input.rule_problems().is_empty() {
         text.push_str("    # Some rules of its messages are not supported here; the service checks them itself.\n    validate: false\n");
     }
     if let Some(field) = caller(&method.input) {
-        let _ = writeln!(text, "    # If `{field}` is who calls, let the gateway write it:\n    # set: {{ request.{field}: session.user }}");
+        writeln!(text, "    # If `{field}` is who calls, let the gateway write it:\n    # set: {{ request.{field}: session.user }}")
+            .expect(WRITTEN);
     }
 }
 
@@ -84,7 +84,8 @@ fn notes(method: &Method) -> Vec<String> {
         kind,
         method.deprecated.then_some("Deprecated by its .proto file."),
         (method.idempotent && method.kind == Kind::Unary).then_some("May be repeated, by its `idempotency_level`."),
-        (method.input.has_rules() && method.input.rule_problems().is_empty()).then_some("The gateway enforces rules of buf.validate on its request."),
+        (method.input.has_rules() && method.input.rule_problems().is_empty())
+            .then_some("The gateway enforces rules of buf.validate on its request."),
     ];
     notes.into_iter().flatten().map(str::to_owned).collect()
 }
