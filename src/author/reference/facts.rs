@@ -21,9 +21,9 @@ const EFFECT: &str = "on_success.";
 pub fn of_route(plan: &Plan, route: &RoutePlan) -> Vec<Fact> {
     let is_stream = route.method.kind != Kind::Unary;
     let limits = route.limits.iter().map(|used| &plan.limits[used.limit]).filter(|limit| limit.mode == Mode::Enforce);
-    let written = written(plan, route).into_iter().map(|(path, value)| format!("{}: {}", code(&path), whose(&value)));
+    let written = written(plan, route).into_iter().map(|(path, value)| format!("{}: {}", code(&in_json(&path)), whose(&value)));
     let metadata: Vec<String> = route.metadata.iter().map(|key| code(key)).collect();
-    let hidden = lines(plan, route, "redact").into_iter().map(|(_, path)| code(&path));
+    let hidden: Vec<String> = lines(plan, route, "redact").iter().map(|(_, path)| field(path)).collect();
     let facts = [
         ("Who may call", who(plan, route)),
         ("Limits", limits.map(limit).collect()),
@@ -33,7 +33,7 @@ pub fn of_route(plan: &Plan, route: &RoutePlan) -> Vec<Fact> {
         ("Written by the gateway", written.collect()),
         ("Metadata", if metadata.is_empty() { Vec::new() } else { vec![format!("may come with {}", metadata.join(", "))] }),
         ("Again", again(route)),
-        ("Never in a log", hidden.collect()),
+        ("Never in a log", if hidden.is_empty() { Vec::new() } else { vec![hidden.join(", ")] }),
     ];
     facts.into_iter().filter(|(_, says)| !says.is_empty()).map(|(about, says)| Fact { about, says }).collect()
 }
@@ -167,8 +167,8 @@ fn effects(plan: &Plan, route: &RoutePlan) -> Vec<String> {
         values.map(|(_, value)| topic(value)).collect::<Vec<_>>()
     };
     let mut says = Vec::new();
-    let bound = of("bind_session.token").map(|path| format!("of whom the token in {} names", code(below(path))));
-    let bound = bound.or_else(|| of("bind_session.user").map(|path| format!("of the user in {}", code(below(path)))));
+    let bound = of("bind_session.token").map(|path| format!("of whom the token in {} names", code(&in_json(below(path)))));
+    let bound = bound.or_else(|| of("bind_session.user").map(|path| format!("of the user in {}", code(&in_json(below(path))))));
     says.extend(bound.map(|who| format!("the connection is in a session {who}")));
     if of("unbind_session") == Some("true") {
         says.push("the connection is nobody's again, and its token is not believed any more".to_owned());
@@ -183,7 +183,7 @@ fn effects(plan: &Plan, route: &RoutePlan) -> Vec<String> {
     let when: Vec<String> = lines
         .iter()
         .filter_map(|(key, value)| Some((key.strip_prefix("on_success.when.")?, value)))
-        .map(|(path, value)| format!("{} is {}", code(below(path)), code(value)))
+        .map(|(path, value)| format!("{} is {}", code(&in_json(below(path))), code(value)))
         .collect();
     match when.is_empty() || says.is_empty() {
         true => says,
@@ -203,8 +203,42 @@ fn unquoted(text: &str) -> &str {
 
 /// `room/${response.room.id}` for people: a topic with the places that are filled in.
 fn topic(template: &str) -> String {
-    let filled = template.replace("${response.", "{reply ").replace("${request.", "{request ").replace("${session.user}", "{your user}");
-    code(&filled.replace("${", "{"))
+    let mut parts = template.split("${");
+    let mut name = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (value, rest) = part.split_once('}').unwrap_or((part, ""));
+        let filled = match value.split_once('.') {
+            Some(("response", path)) => format!("reply {}", in_json(path)),
+            Some(("request", path)) => format!("request {}", in_json(path)),
+            Some(("session", "user")) => "your user".to_owned(),
+            _ => value.to_owned(),
+        };
+        name.push_str(&format!("{{{filled}}}{rest}"));
+    }
+    code(&name)
+}
+
+/// A field of the request, or of the reply, which is said.
+fn field(path: &str) -> String {
+    let of = if path.starts_with("response.") { " of the reply" } else { "" };
+    format!("{}{of}", code(&in_json(below(path))))
+}
+
+/// A path as JSON has it: `user.created_ms` is `user.createdMs`.
+fn in_json(path: &str) -> String {
+    let mut name = String::with_capacity(path.len());
+    let mut begins = false;
+    for c in path.chars() {
+        match c {
+            '_' => begins = true,
+            c if begins => {
+                name.push(c.to_ascii_uppercase());
+                begins = false;
+            }
+            c => name.push(c),
+        }
+    }
+    name
 }
 
 /// A path without the word for its message.
@@ -252,7 +286,8 @@ mod tests {
 
     #[test]
     fn a_topic_shows_what_is_filled_in() {
-        assert_eq!(topic("room/${response.room.id}"), "`room/{reply room.id}`");
+        assert_eq!(topic("my_room/${response.room.room_id}"), "`my_room/{reply room.roomId}`");
+        assert_eq!(field("response.user.created_ms"), "`user.createdMs` of the reply");
         assert_eq!(topic("user/${session.user}"), "`user/{your user}`");
         assert_eq!(example_of("room/{id}"), "room/42");
     }

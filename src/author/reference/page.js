@@ -3,6 +3,7 @@
 
 const find = document.getElementById("find");
 const none = document.getElementById("none");
+const nav = document.querySelector("nav");
 const links = [...document.querySelectorAll("nav a")];
 const groups = [...document.querySelectorAll("nav section")];
 
@@ -42,6 +43,14 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// Moves the list alone: the page is where its reader wants it.
+function follow(link) {
+  if (link.closest("[hidden]")) return;
+  const [list, entry] = [nav.getBoundingClientRect(), link.getBoundingClientRect()];
+  if (entry.top < list.top) nav.scrollTop -= list.top - entry.top + 40;
+  else if (entry.bottom > list.bottom) nav.scrollTop += entry.bottom - list.bottom + 40;
+}
+
 const byTarget = new Map(links.map((link) => [link.hash.slice(1), link]));
 const watcher = new IntersectionObserver(
   (entries) => {
@@ -49,7 +58,7 @@ const watcher = new IntersectionObserver(
     if (!seen) return;
     for (const link of links) link.toggleAttribute("aria-current", link === seen);
     seen.setAttribute("aria-current", "true");
-    if (!seen.closest("[hidden]")) seen.scrollIntoView({ block: "nearest" });
+    follow(seen);
   },
   { rootMargin: "0px 0px -75% 0px" },
 );
