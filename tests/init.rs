@@ -142,7 +142,11 @@ fn a_set_serves_as_well_and_a_service_may_have_more_methods_than_a_share() {
 
 #[test]
 fn nothing_is_written_over_and_nothing_is_left_of_what_failed() {
-    let folder = folder_with(&[("protos/hello.proto", GREETER), ("broken/a.proto", "syntax = \"proto3\"; message {"), ("routes/routes.yaml", "mine")]);
+    let folder = folder_with(&[
+        ("protos/hello.proto", GREETER),
+        ("broken/a.proto", "syntax = \"proto3\"; message {"),
+        ("routes/routes.yaml", "mine"),
+    ]);
     let refused = protogate(folder.path(), &["init", "--from", "protos"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("these are there already:\n  routes/routes.yaml\n"), "{}", said(&refused));
@@ -161,7 +165,8 @@ fn nothing_is_written_over_and_nothing_is_left_of_what_failed() {
         assert_eq!(refused.status.code(), Some(code), "{}", said(&refused));
         assert!(said(&refused).contains(why), "{}", said(&refused));
     }
-    let mut left: Vec<String> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut left: Vec<String> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     left.retain(|name| name != "proto");
     left.sort();
     assert_eq!(left, ["broken", "protos", "routes"]);

@@ -65,8 +65,11 @@ impl Docs {
             Some(path) => files::replace(path, text.as_bytes()).map_err(|error| {
                 Exit::new(1, harmless(&format!("error: `{}` cannot be written: {}", path.display(), files::reason(&error))))
             }),
-            // A closed pipe (`docs | head`) is no fault of anybody's.
-            None => Ok(drop(std::io::stdout().lock().write_all(text.as_bytes()))),
+            None => {
+                // A closed pipe (`docs | head`) is no fault of anybody's.
+                let _ = std::io::stdout().lock().write_all(text.as_bytes());
+                Ok(())
+            }
         }
     }
 }

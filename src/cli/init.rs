@@ -18,10 +18,10 @@ use crate::reflection::Unanswered;
 /// numbers of its own, each method a route with what its .proto file says of it. In development everybody may call; elsewhere, only who has
 /// the role `user`, until you say otherwise.
 ///
-/// Example: protogate init --from http://127.0.0.1:50051
+/// Example: protogate init --from proto --out first
 #[derive(Args)]
 pub struct Init {
-    /// A folder of .proto files, a descriptor set, or the URL of a server that has reflection.
+    /// A folder of .proto files, a descriptor set, or the URL of a server that has reflection, such as `http://127.0.0.1:50051`.
     #[arg(long, value_name = "SOURCE")]
     from: Option<String>,
 

@@ -1,6 +1,7 @@
 """From a server that nobody changed for the gateway to an answer: `init` asks it by reflection, and what it writes is served as it is."""
 
 import pathlib
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -12,7 +13,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from gateway import BINARY, Gateway
+from gateway import BINARY, TOP, Gateway
 
 
 def declared():
@@ -120,6 +121,22 @@ class Init(unittest.TestCase):
         self.assertEqual((code, told.split("\n")[:3]), (0, ['{"text":"e4 0"}', '{"text":"e4 1"}', '{"text":"e4 2"}']))
         code, told = self.call(gateway, 2001, '{"square":"in"}')
         self.assertEqual((code, told.strip()), (0, '{"text":"somebody to in"}'))
+
+    def test_the_page_on_starting_is_as_it_says(self):
+        page = (TOP / "docs/starting.md").read_text()
+        commands = [shlex.split(line)[2:] for line in page.splitlines() if line.startswith("$ protogate ")]
+        self.assertGreaterEqual(len(commands), 6)
+        for command, *arguments in commands:
+            if command == "serve":
+                gateway = self.start()
+            elif command == "call":
+                code, told = self.call(gateway, *arguments)
+                self.assertEqual(code, 0, told)
+            else:
+                done = self.protogate(command, *[argument.replace("50051", str(self.server.port)) for argument in arguments])
+                self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("### 1001 chess.play", (self.folder / "reference.md").read_text())
+        self.assertIn("<title>Chess</title>", (self.folder / "reference.html").read_text())
 
     def test_only_in_development_everybody_may_call(self):
         self.init()

@@ -29,10 +29,8 @@ class Reference(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         (cls.folder / "protos").mkdir()
         (cls.folder / "protos/evil.proto").write_text(PROTO)
-        for arguments in (["init", "--from", "protos"], ["docs", "--format", "html", "--out", "evil.html"],
-                          ["docs", "--format", "html", "--config", "nowhere/../shipped", "--out", "shipped.html"]):
-            if "shipped.html" in arguments:
-                subprocess.run([BINARY, "init", "--out", "shipped"], check=True, cwd=cls.folder, capture_output=True)
+        for arguments in (["init", "--from", "protos"], ["docs", "--format", "html", "--out", "evil.html"], ["init", "--out", "shipped"],
+                          ["docs", "--format", "html", "--config", "shipped", "--out", "shipped.html"]):
             subprocess.run([BINARY, *arguments], check=True, cwd=cls.folder, capture_output=True)
         cls.browser = Browser()
         cls.addClassCleanup(cls.browser.close)
