@@ -87,6 +87,11 @@ impl Files {
         Files::in_memory(SHIPPED)
     }
 
+    /// Path and text of everything that is compiled into the program.
+    pub fn all_shipped() -> impl Iterator<Item = (&'static str, &'static str)> {
+        SHIPPED.iter().copied()
+    }
+
     /// The given texts and nothing else: path, and text.
     pub fn in_memory(files: &'static [(&'static str, &'static str)]) -> Files {
         let files = files.iter().map(|(path, text)| (PathBuf::from(path), Cow::Borrowed(text.as_bytes()))).collect();

@@ -180,6 +180,8 @@ fn every_help_text_has_an_example_that_works() {
         "",
         "serve",
         "check",
+        "init",
+        "docs",
         "lock",
         "reload",
         "routes",

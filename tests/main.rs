@@ -148,6 +148,12 @@ mod follow;
 // The operator's page, without a browser.
 mod dashboard;
 
+// A first configuration, out of descriptors.
+mod init;
+
+// The protocol reference, for those who write clients.
+mod reference;
+
 // The README, done as it says: its commands, its conversation, its first change.
 mod readme;
 

@@ -32,6 +32,7 @@ fn save(file: &Path, text: &str) {
 async fn the_first_minute_and_the_first_change_are_as_the_readme_says() {
     let folder = folder_with(&[]);
     copy(&top().join("routes"), &folder.path().join("routes"));
+    copy(&top().join("examples/greeter/proto"), &folder.path().join("examples/greeter/proto"));
     let routes = folder.path().join("routes/routes.yaml");
     let readme = fs::read_to_string(top().join("README.md")).unwrap();
     let mut reader = Reader::new(folder.path());

@@ -1,4 +1,4 @@
-//! What .proto files say of what they declare: the comments at messages, fields, values of enums and methods, by full name. They are for
+//! What .proto files say of what they declare: the comments at messages, fields, values of enums, services and methods, by full name. They are for
 //! people who fill in a request; of what else a file says of itself nothing is kept.
 //!
 //! Promise: a comment is plain text of at most [`COMMENT_BYTES_MAX`] bytes.
@@ -63,6 +63,7 @@ fn named(file: &FileDescriptorProto, path: &[i32]) -> Option<String> {
     match path {
         [FILE_MESSAGE, index, rest @ ..] => in_message(get(&file.message_type, *index)?, rest, package),
         [FILE_ENUM, index, rest @ ..] => in_enum(get(&file.enum_type, *index)?, rest, package),
+        [FILE_SERVICE, index] => Some(join(package, get(&file.service, *index)?.name())),
         [FILE_SERVICE, index, SERVICE_METHOD, method] => {
             let service = get(&file.service, *index)?;
             Some(join(&join(package, service.name()), get(&service.method, *method)?.name()))

@@ -66,6 +66,11 @@ impl MessageType {
         self.pool.rules().problems(&self.descriptor)
     }
 
+    /// Whether rules of `buf.validate` are asked of it, or of what it holds.
+    pub fn has_rules(&self) -> bool {
+        self.pool.rules().find(self.name()).is_some()
+    }
+
     /// What its .proto file says of it.
     pub fn comment(&self) -> Option<&str> {
         self.pool.comment(self.name())
@@ -104,9 +109,14 @@ impl Method {
         }
     }
 
+    /// `pkg.Service/Method`.
+    pub fn name(&self) -> &str {
+        self.path.path().trim_start_matches('/')
+    }
+
     /// What its .proto file says of it.
     pub fn comment(&self) -> Option<&str> {
-        let name = self.path.path().trim_start_matches('/').replace('/', ".");
+        let name = self.name().replace('/', ".");
         self.input.pool().comment(&name)
     }
 }

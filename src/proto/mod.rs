@@ -10,8 +10,8 @@
 //! - `wanted` says what somebody needs; of that and what it imports `source` parses the files, `link` makes one pool of them, and `blame`
 //!   finds the place of what is wrong. What came of it is [`Loaded`]; `parallel` does such work on a few threads
 //! - `set`: the files that a server tells, as a lock holds them
-//! - `method`, `path`: what routes refer to
-//! - `comments`, `sample`: what people are told of a message that they fill in
+//! - `service`: all of them; `method`, `path`: what routes refer to
+//! - `comments`, `sample`: what people are told of a message that they fill in; `describe`, `example`: in a reference
 //! - `closure`: a hash of everything reachable from some types
 //!
 //! Bytes:
@@ -29,6 +29,8 @@ mod blame;
 mod closure;
 mod comments;
 mod declared;
+mod describe;
+mod example;
 mod expectation;
 mod index;
 mod link;
@@ -45,6 +47,7 @@ mod rules;
 mod sample;
 mod scan;
 mod secret;
+mod service;
 mod set;
 mod source;
 mod stamp;
@@ -62,6 +65,8 @@ mod tests;
 
 pub use closure::closure_hash;
 pub use declared::{Declared, DeclaredMethod, DeclaredService, Extended};
+pub use describe::{Described, DescribedEnum, DescribedField, DescribedMessage, DescribedValue, describe};
+pub use example::{Example, example};
 pub use expectation::{Expectation, Scalar};
 pub use index::{Index, IndexedFile};
 pub use loaded::{Loaded, Missing};
@@ -71,6 +76,8 @@ pub use pool::{Pool, Pools};
 pub use redact::Redact;
 pub use rules::{RuleProblem, VIOLATIONS_MAX, Violation, Violations};
 pub use sample::{Field, Named, Sample};
+pub use secret::secret_paths;
+pub use service::Service;
 pub use set::{Change, Changed, FileSet, SetFile, is_bundled, is_full_name};
 pub use source::DescriptorSource;
 pub use stamp::{Stamp, Unconvertible, copy_stamped};

@@ -13,7 +13,7 @@ use super::rules::{Options, Rules};
 use super::source::{self, DescriptorSource};
 use super::survey::{self, Survey};
 use super::wanted::Wanted;
-use super::{Index, MessageType, Method};
+use super::{Index, MessageType, Method, Service};
 use crate::diagnostic::{Report, Sources, Span};
 use crate::files::{Files, Fingerprint};
 
@@ -114,6 +114,13 @@ impl Pool {
         let (service, method) = name.split_once('/')?;
         let found = self.0.descriptors.get_service_by_name(service)?.methods().find(|known| known.name() == method)?;
         Some(Method::new(self, &found))
+    }
+
+    /// Every service, by full name.
+    pub fn services(&self) -> Vec<Service> {
+        let mut services: Vec<Service> = self.0.descriptors.services().map(|service| Service::new(self, service)).collect();
+        services.sort_by(|a, b| a.full_name().cmp(b.full_name()));
+        services
     }
 
     /// The message type `pkg.Message`.

@@ -13,7 +13,7 @@ use super::print_json::is_well_known;
 use super::{MessageType, Pool, Stamp};
 
 /// How deep messages in messages are described, and how many fields in all.
-const DEPTH_MAX: usize = 5;
+pub(super) const DEPTH_MAX: usize = 5;
 const FIELDS_MAX: usize = 500;
 
 /// Values of one enum that are told.
@@ -175,7 +175,7 @@ impl Walker<'_> {
 }
 
 /// As they stand in the file, where those that belong together stand together.
-fn in_order(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
+pub(super) fn in_order(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
     let declared = &message.descriptor_proto().field;
     declared.iter().filter_map(|field| message.get_field(u32::try_from(field.number()).ok()?)).collect()
 }
@@ -214,7 +214,7 @@ fn well_known(name: &str) -> Option<Value> {
     Some(value)
 }
 
-fn type_of(field: &FieldDescriptor) -> String {
+pub(super) fn type_of(field: &FieldDescriptor) -> String {
     match field.kind() {
         Kind::Message(entry) if field.is_map() => {
             format!("map<{}, {}>", type_of(&entry.map_entry_key_field()), type_of(&entry.map_entry_value_field()))

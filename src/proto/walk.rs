@@ -116,6 +116,11 @@ impl Walk {
         Walk { unknown_max: ELEMENTS_MAX, ..Walk::compile(root, &[], WalkOptions::default()) }
     }
 
+    /// Whether messages are held against rules of `buf.validate`.
+    pub fn judges(&self) -> bool {
+        self.rules.is_some()
+    }
+
     /// Checks all of `message` and reads into `values`, which is overwritten; after a refusal it means nothing.
     pub fn run<'m>(&self, message: &'m [u8], values: &mut Values<'m>) -> Result<(), WalkProblem> {
         values.reset(self.extracts);

@@ -17,8 +17,7 @@ use crate::failure::{Code, Failure};
 use crate::proto::{FileSet, SetFile, is_bundled, is_full_name};
 
 /// Services that say nothing of what a backend is for. Every backend may have them, each in another version.
-pub(super) const COMMON: [&str; 3] =
-    ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection", "grpc.health.v1.Health"];
+pub const COMMON: [&str; 3] = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection", "grpc.health.v1.Health"];
 
 /// Names that a message about an unknown one lists.
 const NAMES_SHOWN_MAX: usize = 20;

@@ -19,6 +19,6 @@ mod question;
 #[cfg(test)]
 mod tests;
 
-pub use asking::{Bounds, Unanswered, ask};
+pub use asking::{Bounds, COMMON, Unanswered, ask};
 pub use drift::{Agreement, Drift, Looked};
 pub use lock::{Locked, lock};

@@ -9,6 +9,7 @@
 //! - `compile`, `field`, `types`: makes programs of them, and says which cannot be enforced
 //! - `check`, `constant`, `pattern`, `formats`, `uri`: what is asked of one value
 //! - `judge`: runs a program; `violations`: what it found
+//! - `words`: what is asked, before anybody breaks it
 
 mod check;
 mod compile;
@@ -21,6 +22,7 @@ mod pattern;
 mod types;
 mod uri;
 mod violations;
+mod words;
 
 pub(super) use compile::Rules;
 pub(super) use judge::judge;
