@@ -84,6 +84,11 @@ impl Permissions {
         granted
     }
 
+    /// The roles that are declared.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.roles.keys().map(|name| &**name)
+    }
+
     /// What somebody without a token may do.
     pub fn anonymous(&self) -> &Grants {
         &self.anonymous
