@@ -95,7 +95,8 @@ impl Judge<'_> {
         if let Some(wait) = &expect.retry_after {
             let told = Duration::from_millis(said.status.retry_after_ms.into());
             if told != wait.value.0 {
-                self.differs(wait.span, format!("expected that the client is told to wait {:?}, and it is {told:?}", wait.value.0));
+                let told = if told.is_zero() { "not".to_owned() } else { format!("{told:?}") };
+                self.differs(wait.span, format!("expected that the client is told to wait {:?}, and it is {told}", wait.value.0));
             }
         }
         if let Some(expected) = &expect.violations {
@@ -172,8 +173,11 @@ impl Judge<'_> {
             }
         }
         if let Some(expected) = expected.ttl.as_ref().filter(|expected| expected.value.0.abs_diff(*ttl) > TTL_SLACK) {
-            let what =
-                format!("expected that the session lasts {:?}, and it is {:?}", expected.value.0, Duration::from_secs(ttl.as_secs()));
+            let what = format!(
+                "expected that the session lasts {:?}, and it is {:?}",
+                expected.value.0,
+                Duration::from_secs_f64(ttl.as_secs_f64().round())
+            );
             self.differs(expected.span, what);
         }
     }

@@ -37,7 +37,8 @@ pub fn difference(kind: &MessageType, written: &Value, found: &Value) -> Option<
 }
 
 fn compare(path: String, written: &Value, meant: Option<&Value>, found: Option<&Value>) -> Option<Difference> {
-    let differs = || Difference { path: path.clone(), expected: shown(meant), found: shown(found) };
+    let expected = || meant.map_or_else(|| format!("`{written}`, the default"), |meant| shown(Some(meant)));
+    let differs = || Difference { path: path.clone(), expected: expected(), found: shown(found) };
     match (written, meant, found) {
         (Value::Object(fields), Some(Value::Object(meant)), Some(Value::Object(found))) => fields.iter().find_map(|(key, value)| {
             let name = if meant.contains_key(key) || found.contains_key(key) { key.clone() } else { camel(key) };
@@ -55,7 +56,7 @@ fn compare(path: String, written: &Value, meant: Option<&Value>, found: Option<&
 }
 
 fn shown(value: Option<&Value>) -> String {
-    let text = value.map_or_else(|| "not there".to_owned(), |value| format!("`{value}`"));
+    let text = value.map_or_else(|| "none".to_owned(), |value| format!("`{value}`"));
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -83,8 +84,12 @@ mod tests {
         assert_eq!(differs(&json!({}), &found), None);
         assert_eq!(differs(&json!({"at": {"offset": 7}}), &found), None, "a 64-bit number, however it is written");
         assert_eq!(differs(&json!({"replayed": 0}), &found), None, "a default is absent");
-        assert_eq!(differs(&json!({"members": 0}), &found).as_deref(), Some("members: not there / `3`"), "and what is there is none");
+        assert_eq!(
+            differs(&json!({"members": 0}), &found).as_deref(),
+            Some("members: `0`, the default / `3`"),
+            "and what is there is none"
+        );
         assert_eq!(differs(&json!({"at": {"epoch": "f"}}), &found).as_deref(), Some("at.epoch: `\"f\"` / `\"e\"`"));
-        assert_eq!(differs(&json!({"recovered": true}), &found).as_deref(), Some("recovered: `true` / not there"));
+        assert_eq!(differs(&json!({"recovered": true}), &found).as_deref(), Some("recovered: `true` / none"));
     }
 }

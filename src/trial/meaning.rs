@@ -18,7 +18,7 @@ use crate::config::value::{Called, Json, Name, Text};
 use crate::diagnostic::{Diagnostic, FileId, Report, Rule, Span, Spanned};
 use crate::dispatch::guard::v1::CheckResponse;
 use crate::failure::Code;
-use crate::proto::{FieldPath, MessageType, from_json};
+use crate::proto::{MessageType, from_json};
 use crate::table::plan::{Plan, PushPlan, RoutePlan};
 
 /// What stands in a reply where a token belongs.
@@ -111,6 +111,10 @@ impl<'a> Meaning<'a> {
                 (self.pushed(&step, push, number.span)?, number.span)
             }
             (None, None, Some(wait)) => (Doing::Wait(wait.value.0), wait.span),
+            // One of them is there, and was said to be wrong.
+            (None, None, None) if ["call", "push", "wait"].iter().any(|key| self.report.speaks_of(&format!("{}.{key}", self.at))) => {
+                return None;
+            }
             _ => {
                 let finding = Diagnostic::new(Rule::TestStep, span, "a step is either a `call`, or a `push`, or a `wait`");
                 return self.push(finding.help("make steps of them, one after the other"));
@@ -232,8 +236,8 @@ impl<'a> Meaning<'a> {
     fn guards(&mut self, step: &TestStep, route: &RoutePlan) -> Vec<(String, Answer)> {
         let said: &[Spanned<MockGuard>] = step.guards.as_ref().map_or(&[], |guards| &guards.value);
         if let Some(one) = said.get(route.guards.len()) {
-            let what = format!("`{}` has {} guards", route.name, route.guards.len());
-            self.push::<()>(Diagnostic::new(Rule::TestStep, one.span, what));
+            let what = format!("`{}` has {} guards, and this is one more", route.name, route.guards.len());
+            self.push::<()>(Diagnostic::new(Rule::TestStep, one.span, what).help("remove it"));
         }
         let answer = |index: usize| said.get(index).map_or_else(allowing, |guard| guard_answer(&guard.value));
         route.guards.iter().enumerate().map(|(index, guard)| (guard.path.path().to_owned(), answer(index))).collect()
@@ -264,20 +268,17 @@ impl<'a> Meaning<'a> {
         let written = json.value.value();
         let text = if written.is_null() { "{}".to_owned() } else { written.to_string() };
         let Err(problem) = from_json(kind, &text, &mut bytes) else { return Some(bytes.into()) };
-        let (path, _) = problem.strip_prefix('`').and_then(|rest| rest.split_once('`')).unwrap_or_default();
-        let unknown = problem.split_once("unrecognized field name '").and_then(|(_, rest)| rest.split_once('\'')).map(|(name, _)| name);
-        let place = unknown.and_then(|name| json.value.place_of_key(name)).unwrap_or_else(|| json.value.place(path));
+        let problem = without_position(&problem);
+        let (path, said) = problem.strip_prefix('`').and_then(|rest| rest.split_once("`: ")).unwrap_or(("", problem));
+        let unknown = said.split_once(" has no field `").and_then(|(_, rest)| rest.split_once('`')).map(|(name, _)| name);
+        let place = match unknown {
+            Some(name) => json.value.place_of_key(path, name),
+            None => json.value.place(path),
+        };
         let finding = Diagnostic::new(Rule::TestMessage, place, format!("this is no `{}`: {problem}", kind.name()));
         self.push(match unknown {
+            Some(name) => finding.did_you_mean(name, said.rsplit("; it has ").next().unwrap_or_default().split('`').skip(1).step_by(2)),
             None => finding,
-            Some(name) => {
-                let whole =
-                    path.split('.').filter(|step| !step.is_empty() && *step != name).map(|step| step.split('[').next().unwrap_or(step));
-                let before: Vec<&str> = whole.collect();
-                let known = FieldPath::resolve(kind, &before.iter().copied().chain([name]).collect::<Vec<_>>().join("."));
-                let known = known.err().map(|problem| problem.known).unwrap_or_default();
-                finding.did_you_mean(name, known.iter().map(|known| known.rsplit('.').next().unwrap_or(known)))
-            }
         })
     }
 
@@ -330,6 +331,11 @@ impl<'a> Meaning<'a> {
         };
         route.or_else(|| self.unknown(called.span, "route", &written, known.iter().map(String::as_str)))
     }
+}
+
+/// Where in its JSON something is wrong says nothing to who writes YAML.
+fn without_position(problem: &str) -> &str {
+    problem.rfind(" at line ").map_or(problem, |at| &problem[..at])
 }
 
 /// A guard says yes.

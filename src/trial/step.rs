@@ -23,7 +23,8 @@ use crate::failure::{Code, Failure, Reason, Source};
 use crate::pipeline::Identity;
 use crate::proto::{Kind, from_json};
 use crate::session::Admitted;
-use crate::table::Route;
+use crate::table::{Route, Table};
+use crate::telemetry::errors::Told;
 use crate::wire::{self, Codec, Envelope};
 
 /// How long a token of a reply is good.
@@ -55,6 +56,8 @@ pub struct Said {
     pub outcome: Outcome,
     pub status: wire::Status,
     pub limit: Option<String>,
+    /// What clients are not told, and who writes the route has to know.
+    pub cause: Option<String>,
 }
 
 /// Makes a call.
@@ -98,7 +101,7 @@ pub async fn call(world: &mut World, call: &Call) -> Got {
             match answer.result {
                 Ok(Reply::Json(text)) => got.reply = serde_json::from_str(&text).ok(),
                 Ok(Reply::Proto(bytes)) => got.reply = canonical(&route.method.output, &bytes),
-                Err(status) => got.failure = Some(Said::by_status(status)),
+                Err(status) => got.failure = Some(Said { cause: cause(&table, &status), ..Said::by_status(status) }),
             }
             if let Some(effect) = answer.effect {
                 commit(world, effect, &mut got);
@@ -175,17 +178,18 @@ fn bound(identity: &Arc<Identity>) -> (Arc<Identity>, Duration) {
 
 impl Said {
     fn of(failure: &Failure) -> Said {
-        Said { limit: failure.limit().map(str::to_owned), ..Said::by_status(failure.into()) }
+        Said { limit: failure.limit().map(str::to_owned), cause: failure.cause().map(str::to_owned), ..Said::by_status(failure.into()) }
     }
 
     fn by_status(status: wire::Status) -> Said {
-        Said { outcome: outcome(&status), status, limit: None }
+        Said { outcome: outcome(&status), status, limit: None, cause: None }
     }
 
     /// What it says, for people.
     pub fn text(&self) -> String {
         let code = Code::from_number(self.status.code).name();
-        format!("{code} {}: {}", self.status.reason, self.status.message)
+        let cause = self.cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
+        format!("{code} {}: {}{cause}", self.status.reason, self.status.message)
     }
 
     /// The fields that break rules, where it says so.
@@ -196,6 +200,13 @@ impl Said {
         let read = details.filter_map(|detail| BadRequest::decode(&*detail.any.value).ok());
         read.flat_map(|bad| bad.field_violations).map(|violation| violation.field).collect()
     }
+}
+
+/// Why a call failed, as the book of errors has it. It holds examples: of the first failure of a kind for certain.
+fn cause(table: &Table, status: &wire::Status) -> Option<String> {
+    let is_it = |told: &Told| told.source == status.source && told.code.number() == status.code && *told.reason == *status.reason;
+    let told = table.observers.errors.told().into_iter().find(is_it).filter(|told| told.count == 1)?;
+    told.examples.into_iter().next()?.cause
 }
 
 /// The word for a failure. What a service says is a failure of its own, whatever its code.

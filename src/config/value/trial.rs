@@ -34,14 +34,29 @@ impl Json {
 
     /// Where a part of it stands, by a path such as `room.members[0].id`; of what is not there, what is around it.
     pub fn place(&self, path: &str) -> Span {
-        let mut node = &self.0;
-        let mut key_span = None;
+        let (node, key) = self.find(path);
+        match (&node.kind, key) {
+            // A whole map under a caret says less than its key.
+            (Kind::Map(_) | Kind::List(_), Some(key)) => key,
+            _ => node.span,
+        }
+    }
+
+    /// Where a key stands of what is at a path.
+    pub fn place_of_key(&self, path: &str, key: &str) -> Span {
+        let (node, _) = self.find(path);
+        node.entries().iter().find(|entry| entry.key.text == key).map_or_else(|| self.place(path), |entry| entry.key.span)
+    }
+
+    /// What is at a path, or around it, and the last key on the way there.
+    fn find(&self, path: &str) -> (&Node, Option<Span>) {
+        let (mut node, mut key) = (&self.0, None);
         for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
             let next = match (&node.kind, step.strip_suffix(']').map(str::parse::<usize>)) {
                 (Kind::List(items), Some(Ok(index))) => items.get(index),
                 (Kind::Map(entries), _) => {
                     let entry = entries.iter().find(|entry| entry.key.text == step || camel(&entry.key.text) == step);
-                    key_span = entry.map(|entry| entry.key.span).or(key_span);
+                    key = entry.map(|entry| entry.key.span).or(key);
                     entry.map(|entry| &entry.value)
                 }
                 _ => None,
@@ -51,26 +66,7 @@ impl Json {
                 None => break,
             }
         }
-        match (&node.kind, key_span) {
-            // A whole map under a caret says less than its key.
-            (Kind::Map(_) | Kind::List(_), Some(key)) => key,
-            _ => node.span,
-        }
-    }
-
-    /// Where a key with this name stands, wherever it is.
-    pub fn place_of_key(&self, name: &str) -> Option<Span> {
-        fn find(node: &Node, name: &str) -> Option<Span> {
-            match &node.kind {
-                Kind::Map(entries) => {
-                    let here = entries.iter().find(|entry| entry.key.text == name).map(|entry| entry.key.span);
-                    here.or_else(|| entries.iter().find_map(|entry| find(&entry.value, name)))
-                }
-                Kind::List(items) => items.iter().find_map(|item| find(item, name)),
-                _ => None,
-            }
-        }
-        find(&self.0, name)
+        (node, key)
     }
 }
 
