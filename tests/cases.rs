@@ -56,7 +56,7 @@ fn check(files: &Files, case: &Case) -> (Report, Sources) {
 
 /// What is said about the tests of routes below `routes`: their mistakes, or what is not as they expect.
 fn test(files: &Files, plan: &Plan, options: &LoadOptions<'_>) -> (Report, Sources) {
-    let paths = trial::files_of(files, &[options.folder.clone()]).unwrap();
+    let paths = trial::files_of(files, std::slice::from_ref(&options.folder)).unwrap();
     let suite = Suite::read(files, &paths, plan);
     if suite.report.has_errors() {
         return (suite.report, suite.sources);

@@ -7,16 +7,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::check::{error_code, summary};
-use super::{Config, Exit, UNREADABLE, harmless};
+use super::{Config, Exit, TESTS_FAILED, UNREADABLE, harmless};
 use crate::diagnostic::render::{self, Color};
 use crate::files::{self, Files};
 use crate::proto::Pools;
 use crate::reload;
 use crate::table::compile::Context;
 use crate::trial::{self, Coverage, Results, Seen, Suite, Test as Written};
-
-/// What tests end with that fail, or that cover too little.
-const FAILED: u8 = 3;
 
 /// Run the tests of routes: files named `*.test.yaml`, of what a session may call, and what comes of it.
 ///
@@ -112,9 +109,9 @@ impl Test {
     fn verdict(&self, results: &Results) -> Result<(), Exit> {
         let percent = results.coverage.percent();
         match self.fail_under.map(usize::from) {
-            _ if results.failed() > 0 => Err(Exit::new(FAILED, "")),
+            _ if results.failed() > 0 => Err(Exit::new(TESTS_FAILED, "")),
             Some(least) if percent < least => {
-                Err(Exit::new(FAILED, format!("error: {percent} % of the routes are covered, which is less than {least} %")))
+                Err(Exit::new(TESTS_FAILED, format!("error: {percent} % of the routes are covered, which is less than {least} %")))
             }
             _ => Ok(()),
         }

@@ -54,7 +54,7 @@ impl Coverage {
     /// The same in percent, rounded down: 100 is all of them.
     pub fn percent(&self) -> usize {
         let (covered, all) = self.covered();
-        if all == 0 { 100 } else { covered * 100 / all }
+        (covered * 100).checked_div(all).unwrap_or(100)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether what a test expects can come about at all: names that exist, messages of their types. Looked at before anything runs.
 
 use super::meaning::Meaning;
-use crate::config::document::trial::{Expect, Published};
+use crate::config::document::trial::{Expect, Outcome, Published};
 use crate::config::grammar::List;
 use crate::diagnostic::{Diagnostic, Rule, Spanned};
 use crate::table::plan::RoutePlan;
@@ -12,6 +12,7 @@ impl Meaning<'_> {
     /// What is expected of a call of this route, or of a push.
     pub(super) fn expectation(&mut self, expect: &Expect, route: Option<&RoutePlan>) {
         let plan = self.plan;
+        self.only_of_failures(expect);
         if let Some(limit) = expect.limit.as_ref().filter(|limit| plan.limits.iter().all(|known| *known.name != *limit.as_str())) {
             self.unknown::<()>(limit.span, "rate limit", limit.as_str(), plan.limits.iter().map(|known| &*known.name));
         }
@@ -50,6 +51,28 @@ impl Meaning<'_> {
             }
             if let Some(message) = &push.message {
                 self.message(&plan.message, message);
+            }
+        }
+    }
+
+    /// What succeeds says nothing that only a failure says; it would never be looked at.
+    fn only_of_failures(&mut self, expect: &Expect) {
+        if expect.outcome.as_ref().is_none_or(|outcome| outcome.value != Outcome::Ok) {
+            return;
+        }
+        let keys = [
+            ("code", expect.code.as_ref().map(|key| key.span)),
+            ("reason", expect.reason.as_ref().map(|key| key.span)),
+            ("message", expect.message.as_ref().map(|key| key.span)),
+            ("permission", expect.permission.as_ref().map(|key| key.span)),
+            ("limit", expect.limit.as_ref().map(|key| key.span)),
+            ("retry_after", expect.retry_after.as_ref().map(|key| key.span)),
+            ("violations", expect.violations.as_ref().map(|key| key.span)),
+        ];
+        for (key, span) in keys {
+            if let Some(span) = span {
+                let finding = Diagnostic::new(Rule::TestStep, span, format!("what succeeds has no `{key}`"));
+                self.push::<()>(finding.help("remove it, or say how the call fails"));
             }
         }
     }

@@ -88,7 +88,8 @@ impl Judge<'_> {
             self.differs(words.span, format!("the message does not say so: {}", said.status.message));
         }
         if let Some(permission) = &expect.permission
-            && !said.status.message.contains(&format!("needs the permission `{}`", permission.as_str()))
+            && (said.outcome != Outcome::Denied
+                || !said.status.message.contains(&format!("needs the permission `{}`", permission.as_str())))
         {
             self.differs(permission.span, format!("it is not refused for want of this permission: {}", said.text()));
         }

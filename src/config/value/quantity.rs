@@ -148,6 +148,12 @@ impl Value for ProtocolNumber {
             Err(_) => Err(Problem::new("larger than 4294967295")),
         }
     }
+
+    /// As a value it is mostly written without quotes.
+    fn shape() -> Shape {
+        let text = Shape::Text { what: Self::WHAT, pattern: Self::PATTERN, example: Self::EXAMPLE };
+        Shape::Either(Box::new(Shape::Integer { min: 1000, max: u32::MAX }), Box::new(text))
+    }
 }
 
 // === impl NumberRange ===
