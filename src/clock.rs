@@ -22,7 +22,6 @@ impl Clock {
     }
 
     /// One that stands still until it is moved.
-    #[cfg(test)]
     pub fn by_hand(now: SystemTime) -> Clock {
         Clock { by_hand: Some(Arc::new(AtomicU64::new(to_millis(now)))) }
     }
@@ -40,7 +39,6 @@ impl Clock {
     }
 
     /// Moves a clock that was made [`by_hand`](Clock::by_hand); the system's goes by itself.
-    #[cfg(test)]
     pub fn advance(&self, by: Duration) {
         if let Some(millis) = &self.by_hand {
             millis.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);

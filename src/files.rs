@@ -295,7 +295,9 @@ fn walk_memory<'a>(files: impl Iterator<Item = &'a PathBuf>, extension: &str) ->
 
 fn walk_disk(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut waiting = vec![folder.to_path_buf()];
+    // What `.` is without its dot.
+    let here = folder.as_os_str().is_empty();
+    let mut waiting = vec![if here { PathBuf::from(".") } else { folder.to_path_buf() }];
     while let Some(folder) = waiting.pop() {
         for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();
@@ -306,7 +308,7 @@ fn walk_disk(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
             if path.is_dir() {
                 waiting.push(path);
             } else if has_extension(&path, extension) {
-                found.push(path);
+                found.push(if here { normal(&path) } else { path });
             }
             if found.len() + waiting.len() > FOLDER_FILES_MAX {
                 return Err(io::Error::other(format!("more than {FOLDER_FILES_MAX} files below it")));

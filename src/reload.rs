@@ -157,7 +157,8 @@ impl Origin {
         }
     }
 
-    fn files(&self) -> Files {
+    /// The files themselves.
+    pub fn files(&self) -> Files {
         match self {
             Origin::Folder(_) => Files::on_disk(),
             Origin::Shipped => Files::shipped(),

@@ -10,7 +10,7 @@
 //! A line `# path.yaml` begins a file; so does one that ends in `.proto`, `.pem` or `.json`. A line `# set.binpb <- folder/file.proto`
 //! is a descriptor set of a file of the case, compiled without its imports. Lines before the first file say how to load it:
 //! `env: production`, `set: NAME=value`, `running: LISTEN ADMIN WORKERS` for a reload of a gateway that was started so, `only: read`
-//! for a case of the grammar alone.
+//! for a case of the grammar alone. Where there is a file `*.test.yaml`, what is said is about the tests in it.
 //! `UPDATE=1 cargo test` rewrites what stands below the dashes; read the difference before you commit it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,8 @@ use protogate::proto::Pools;
 use protogate::store::StoreSpec;
 use protogate::table::Fixed;
 use protogate::table::compile::{Context, compile};
+use protogate::table::plan::Plan;
+use protogate::trial::{self, Suite};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
 const FOLDER: &str = "tests/cases/config";
@@ -44,9 +46,28 @@ fn check(files: &Files, case: &Case) -> (Report, Sources) {
     let options = LoadOptions { folder: PathBuf::from("routes"), environment: case.environment, variables: &lookup };
     let (mut document, mut report) = config::load(files, &options);
     if case.until == Until::Compiled {
-        compile(&mut document, files, &Pools::default(), &Context::default(), case.running.as_ref(), &mut report);
+        let compiled = compile(&mut document, files, &Pools::default(), &Context::default(), case.running.as_ref(), &mut report);
+        if case.files.iter().any(|(path, _)| path.ends_with(".test.yaml")) {
+            return test(files, &compiled.plan.expect("tests are of a configuration that is sound"), &options);
+        }
     }
     (report, document.sources)
+}
+
+/// What is said about the tests of routes below `routes`: their mistakes, or what is not as they expect.
+fn test(files: &Files, plan: &Plan, options: &LoadOptions<'_>) -> (Report, Sources) {
+    let paths = trial::files_of(files, std::slice::from_ref(&options.folder)).unwrap();
+    let suite = Suite::read(files, &paths, plan);
+    if suite.report.has_errors() {
+        return (suite.report, suite.sources);
+    }
+    let again = || {
+        let (mut document, mut report) = config::load(files, options);
+        compile(&mut document, files, &Pools::default(), &Context::default(), None, &mut report).plan
+    };
+    let mut report = Report::default();
+    suite.run(|_| true, again, 0).unwrap().tests.into_iter().for_each(|ran| report.extend(ran.report));
+    (report, suite.sources)
 }
 
 struct Case {

@@ -31,6 +31,9 @@ mod effects;
 // Other services that decide whether a call may happen.
 mod guards;
 
+// Tests of routes: those that are shipped, and what is said about any.
+mod trial;
+
 // Messages both ways by one id.
 mod streams;
 

@@ -26,6 +26,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::discovery::Directory;
 use super::outcome::{self, Answer, Fault};
+use super::stage::Network;
 use super::{Reply, Request};
 use crate::failure::{Failure, Reason, Result};
 
@@ -39,6 +40,7 @@ pub struct Builtins {
     runtime: Handle,
     services: BTreeMap<&'static str, Builtin>,
     directory: Directory,
+    network: Network,
 }
 
 /// One of them. Clones share its bound on calls.
@@ -64,7 +66,13 @@ struct Answered {
 impl Builtins {
     /// No services yet. Those that are added run on `runtime`.
     pub fn new(runtime: Handle) -> Builtins {
-        Builtins { runtime, services: BTreeMap::new(), directory: Directory::default() }
+        Builtins { runtime, services: BTreeMap::new(), directory: Directory::default(), network: Network::default() }
+    }
+
+    /// The same, and other backends are reached through this network.
+    #[must_use]
+    pub fn reaching(self, network: Network) -> Builtins {
+        Builtins { network, ..self }
     }
 
     /// Adds a service, such as tonic generates.
@@ -86,6 +94,11 @@ impl Builtins {
     /// Where backends hear which endpoints have registered for them.
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// How the endpoints of other backends are reached.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Their names, in order.

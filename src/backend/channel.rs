@@ -115,6 +115,7 @@ pub(super) async fn connect(target: &Target, purpose: Purpose) -> std::result::R
     match target.dial().await? {
         Transport::Plain(io) => handshake(io, purpose).await,
         Transport::Tls(io) => handshake(io, purpose).await,
+        Transport::Inside(io) => handshake(io, purpose).await,
     }
 }
 

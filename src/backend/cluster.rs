@@ -22,6 +22,7 @@ use super::health;
 use super::pick::Pick;
 use super::retry::{Attempts, Decision, Tried};
 use super::spec::{BalancePolicy, EndpointSpec, GrpcSpec, Source};
+use super::stage::Network;
 use super::status::BackendStatus;
 use super::stream::{self, Receiving, Sending};
 use super::tls::{Connector, TlsSpec};
@@ -37,6 +38,7 @@ pub(super) struct Cluster {
     spec: GrpcSpec,
     workers: usize,
     connector: Option<Connector>,
+    network: Network,
     set: ArcSwap<Set>,
     /// Told whenever there is another set.
     changed: Arc<Notify>,
@@ -67,6 +69,7 @@ impl Cluster {
         spec: GrpcSpec,
         workers: usize,
         runtime: &Handle,
+        network: &Network,
         before: Option<&Cluster>,
     ) -> std::result::Result<Arc<Cluster>, String> {
         let traffic = before.map(|before| Arc::clone(&before.traffic)).unwrap_or_default();
@@ -88,6 +91,7 @@ impl Cluster {
             spec,
             workers,
             connector,
+            network: network.clone(),
             set: ArcSwap::from_pointee(empty),
             changed: Arc::default(),
             discovered: SetOnce::new(),
@@ -189,13 +193,13 @@ impl Cluster {
                 Ok(Arc::clone(alive))
             }
             None => {
-                let target = target(spec, &self.spec, self.connector.as_ref())?;
+                let target = target(spec, &self.spec, self.connector.as_ref())?.of(&self.name, &self.network);
                 let breaker = Breaker::new(&self.spec.breaker, &self.ejections);
                 Ok(Arc::new(Endpoint::new(spec.clone(), target, &self.spec.connections, breaker, &self.traffic, self.workers)))
             }
         };
         let endpoints = specs.iter().map(endpoint).collect::<std::result::Result<Vec<_>, String>>()?;
-        let balancer = Balancer::new(self.spec.balance, &endpoints, self.workers);
+        let balancer = Balancer::new(self.spec.balance, &endpoints, self.workers).beginning_with(self.network.first_turn());
         self.keep_share(&old.endpoints, &endpoints);
         self.set.store(Arc::new(Set { endpoints, balancer }));
         self.changed.notify_one();

@@ -1,13 +1,16 @@
 //! Reaching an endpoint: TCP, and TLS where it has a certificate.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
+use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::spec::EndpointSpec;
+use super::stage::Network;
 use super::tls::Connector;
 
 /// How long the kernel may wait for an acknowledgement before it gives the connection up. Without it, calls on a connection whose
@@ -24,12 +27,17 @@ pub(super) struct Target {
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
     pub(super) connect_timeout: Duration,
+    network: Network,
+    /// Whose endpoint it is.
+    backend: Arc<str>,
 }
 
 /// A connected byte stream.
 pub(super) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// To whoever plays the endpoint, in this process.
+    Inside(DuplexStream),
 }
 
 // === impl Target ===
@@ -55,11 +63,20 @@ impl Target {
             None => None,
         };
         let scheme = if endpoint.tls { Scheme::HTTPS } else { Scheme::HTTP };
-        Ok(Target { host: host.to_owned(), port, tls, scheme, authority, connect_timeout })
+        Ok(Target { host: host.to_owned(), port, tls, scheme, authority, connect_timeout, network: Network::default(), backend: "".into() })
+    }
+
+    /// The same, as an endpoint of this backend, reached through this network.
+    #[must_use]
+    pub(super) fn of(self, backend: &Arc<str>, network: &Network) -> Target {
+        Target { backend: Arc::clone(backend), network: network.clone(), ..self }
     }
 
     /// Connects. The time this may take is the caller's to bound.
     pub(super) async fn dial(&self) -> Result<Transport, String> {
+        if let Some(inside) = self.network.connect(&self.backend, self.authority.as_str()) {
+            return Ok(Transport::Inside(inside));
+        }
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
         // Small requests must not wait for the acknowledgement of the one before. Both settings fail only on a socket that is already gone.
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;

@@ -16,6 +16,7 @@
 //! - `health`, `jitter` — asking endpoints how they are
 //! - `status`, `journey` — what operators are told; where a call has been
 //! - `dial`, `tls`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
+//! - `stage` — endpoints that are played in this process, for tests of routes
 //! - `stream` — calls of many messages: server, client and bidirectional streaming
 //! - `builtin` — services of this process
 //! - `outcome`, `message`, `trailers`, `timeout` — gRPC
@@ -40,6 +41,7 @@ mod rendezvous;
 mod reset;
 mod retry;
 mod spec;
+mod stage;
 mod status;
 mod stream;
 mod timeout;
@@ -71,6 +73,7 @@ pub use retry::RetryPolicy;
 pub use spec::{
     BalancePolicy, BreakerSpec, BudgetSpec, ConnectionsSpec, EndpointSpec, GrpcSpec, HealthSpec, LimitsSpec, Source, Spec, SpecKind,
 };
+pub use stage::{Network, Stage};
 pub use status::{BackendStatus, EndpointState, EndpointStatus};
 pub use stream::{Closed, Opening, Receiving, Sending};
 pub use tls::{TlsPart, TlsPems, TlsPlace, TlsProblem, TlsSpec};
@@ -143,7 +146,8 @@ impl Backend {
                     Services::Remote(cluster) => Some(&**cluster),
                     Services::Inside(_) => None,
                 });
-                let cluster = Cluster::open(Arc::clone(&spec.name), GrpcSpec::clone(grpc), workers, builtins.runtime(), before)?;
+                let cluster =
+                    Cluster::open(Arc::clone(&spec.name), GrpcSpec::clone(grpc), workers, builtins.runtime(), builtins.network(), before)?;
                 cluster.discover(builtins.runtime(), builtins.directory());
                 Services::Remote(cluster)
             }

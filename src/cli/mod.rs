@@ -58,6 +58,7 @@ use crate::reload::{Inputs, Origin};
 use crate::table::compile::Context;
 use crate::telemetry::line::is_harmless;
 
+const TESTS_FAILED: u8 = 3;
 const USAGE: u8 = 64;
 const UNREADABLE: u8 = 66;
 const UNREACHABLE: u8 = 69;

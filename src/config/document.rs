@@ -8,6 +8,7 @@
 //! - `backend`: what `backends` may say
 //! - `gateway`: `gateway.yaml`
 //! - `tracing`: which calls are traced, and where to, for both
+//! - `trial`: tests of routes, which are no part of a configuration
 //!
 //! To add a key: write it here or there with its sentence, give it a value type from `value/`, and read it in `table/compile`.
 
@@ -15,6 +16,7 @@ mod backend;
 mod gateway;
 mod route;
 mod tracing;
+pub mod trial;
 
 pub use backend::*;
 pub use gateway::*;

@@ -88,6 +88,8 @@ pub enum Shape {
     Bool,
     /// Text, a whole number, or true or false.
     Any,
+    /// A map whose keys the type of a message knows.
+    Message,
 }
 
 /// One key of a section.

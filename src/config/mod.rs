@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, FileId, Report, Rule, Sources, Span, Spanned};
 use crate::files::{Files, reason};
+use document::trial::TestFile;
 use document::{GatewayFile, MainFile, RoutesFile};
 use grammar::{List, Read};
 use leaves::Expanded;
@@ -272,6 +273,20 @@ impl Loader<'_> {
         let folder = self.sources.folder(tree.file).to_path_buf();
         T::read(&tree.root, &mut Reader::new(&mut self.report, &folder))
     }
+}
+
+/// Reads files that are no part of the configuration: tests of its routes. One that cannot be used is left out, and said why.
+pub fn read_tests(files: &Files, paths: &[PathBuf], sources: &mut Sources, report: &mut Report) -> Vec<(FileId, TestFile)> {
+    let mut tests = Vec::new();
+    for path in paths {
+        let options = LoadOptions { folder: PathBuf::new(), environment: Environment::Development, variables: &|_| None };
+        let mut loader =
+            Loader { files, options: &options, sources: std::mem::take(sources), report: std::mem::take(report), complete: true };
+        let tree = loader.parse(path, files.read(path)).filter(|tree| loader.speaks(tree));
+        tests.extend(tree.and_then(|tree| Some((tree.file, loader.read::<TestFile>(&tree)?))));
+        (*sources, *report) = (loader.sources, loader.report);
+    }
+    tests
 }
 
 /// The text of a file without its byte order mark.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::document::trial::TestFile;
 use super::document::{GatewayFile, MainFile, RoutesFile};
 use super::grammar::{KeyShape, Read, Shape};
 
@@ -18,6 +19,7 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("group.schema.json", text("a file that routes.yaml includes", &RoutesFile::shape(), Form::Whole)),
         ("gateway.schema.json", text("gateway.yaml", &GatewayFile::shape(), Form::Whole)),
         ("routes-overlay.schema.json", text("an overlay of a file of routes", &MainFile::shape(), Form::Overlay)),
+        ("test.schema.json", text("tests of routes, `*.test.yaml`", &TestFile::shape(), Form::Whole)),
         ("gateway-overlay.schema.json", text("an overlay of gateway.yaml", &GatewayFile::shape(), Form::Overlay)),
     ]
 }
@@ -82,6 +84,7 @@ impl Writer {
             Shape::Either(one, other) => json!({"anyOf": [self.schema(one), self.schema(other)]}),
             Shape::Bool => json!({"anyOf": [{"type": "boolean"}, variable()]}),
             Shape::Any => json!({"type": ["string", "integer", "boolean"]}),
+            Shape::Message => json!({"type": ["object", "null"]}),
         }
     }
 

@@ -147,6 +147,16 @@ rules! {
     /// A guard whose method does not take a question and answer with a decision.
     Guard = "PG070", Error;
 
+    // Tests of routes.
+    /// A test of routes names what does not exist.
+    TestName = "PG150", Error;
+    /// A message in a test of routes is not of its type.
+    TestMessage = "PG151", Error;
+    /// A step of a test of routes that cannot be taken.
+    TestStep = "PG152", Error;
+    /// What happens is not what a test of routes expects.
+    TestFailed = "PG153", Error;
+
     // Lints.
     /// Something is declared and never used.
     Unused = "PG080", Warning;

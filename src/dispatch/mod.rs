@@ -201,6 +201,13 @@ impl Call {
         self.record.id
     }
 
+    /// The same, with all of its time from `begun` on: for whoever admits calls at moments of a clock of its own, and runs them now.
+    #[must_use]
+    pub fn begun(mut self, begun: Instant) -> Call {
+        self.request.deadline = begun + self.request.deadline.saturating_duration_since(self.record.began);
+        self
+    }
+
     /// Waits for the backend. Never fails and never panics: whatever happens is an answer. Dropping it cancels the call.
     pub async fn run(self) -> Answer {
         let Call { codec, mut request, worker, question, after, mut record } = self;

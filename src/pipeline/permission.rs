@@ -84,9 +84,9 @@ impl Permissions {
         granted
     }
 
-    /// Every role that is declared, in no order.
-    pub fn roles(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.roles.keys()
+    /// The roles that are declared.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.roles.keys().map(|name| &**name)
     }
 
     /// What somebody without a token may do.

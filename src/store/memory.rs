@@ -1,4 +1,4 @@
-//! A store in memory, for tests: what the other engines must behave like, in as few lines as that takes.
+//! A store in memory, for tests of routes and for our own: what the other engines must behave like, in as few lines as that takes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -47,14 +47,20 @@ impl Memory {
         Memory { clock, state: Mutex::default() }
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing that holds the state panics")
+    }
+
     /// From now on nothing succeeds, or everything does again.
+    #[cfg(test)]
     pub fn set_broken(&self, broken: bool) {
-        self.state.lock().unwrap().broken = broken;
+        self.lock().broken = broken;
     }
 
     /// As a server that was started again without persistence.
+    #[cfg(test)]
     pub fn forget_everything(&self) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.lock();
         let listeners = std::mem::take(&mut state.listeners);
         *state = State { listeners, ..State::default() };
     }
@@ -62,7 +68,7 @@ impl Memory {
     /// The state, without what has expired.
     fn now(&self) -> Result<(MutexGuard<'_, State>, u64)> {
         let now = self.clock.now_ms();
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.lock();
         if state.broken {
             return Err(StoreError::Unavailable("broken by a test".to_owned()));
         }

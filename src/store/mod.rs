@@ -14,7 +14,6 @@
 mod announce;
 pub mod embedded;
 mod listeners;
-#[cfg(test)]
 pub mod memory;
 mod open;
 pub mod redis;

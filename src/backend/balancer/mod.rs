@@ -76,6 +76,16 @@ impl Balancer {
         Balancer { policy, turns: Turns::new(workers) }
     }
 
+    /// The same, beginning with this turn where one is given, and not anywhere.
+    pub(super) fn beginning_with(self, first: Option<u64>) -> Balancer {
+        let Balancer { policy, turns } = self;
+        let turns = match first {
+            Some(first) => turns.beginning_with(first),
+            None => turns,
+        };
+        Balancer { policy, turns }
+    }
+
     /// The endpoint for this call among those of the set it was made for that are `usable`.
     pub(super) fn pick<'e>(
         &self,

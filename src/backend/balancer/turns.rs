@@ -22,6 +22,12 @@ impl Turns {
         Turns((0..=workers).map(|_| Turn(AtomicU64::new(anywhere()))).collect())
     }
 
+    /// The same, every worker beginning with this number.
+    pub(super) fn beginning_with(self, first: u64) -> Turns {
+        self.0.iter().for_each(|Turn(turn)| turn.store(first, Ordering::Relaxed));
+        self
+    }
+
     /// The next of this worker's numbers, which follow one another.
     pub(super) fn next(&self, worker: WorkerId) -> u64 {
         let Turn(turn) = &self.0[worker.0];

@@ -78,7 +78,7 @@ mod tests {
         let refresh = Duration::from_secs(10);
         let source = Source::Dns { host: "game.svc".to_owned(), port: 50051, tls: false, refresh };
         let spec = GrpcSpec { source, ..GrpcSpec::at(Vec::new()) };
-        let cluster = Cluster::open(Arc::from("game"), spec, 1, &Handle::current(), None).unwrap();
+        let cluster = Cluster::open(Arc::from("game"), spec, 1, &Handle::current(), &Default::default(), None).unwrap();
         let answer = Answer::default();
         let look_up = {
             let answer = Arc::clone(&answer);

@@ -25,7 +25,8 @@ use super::{call, open, said};
 /// A cluster of one worker that follows this source.
 fn follow(source: Source, directory: &Directory, before: Option<&Cluster>) -> Arc<Cluster> {
     let spec = GrpcSpec { source, ..GrpcSpec::at(Vec::new()) };
-    let cluster = Cluster::open(Arc::from("game"), spec, 1, &Handle::current(), before).expect("a cluster that can be opened");
+    let cluster =
+        Cluster::open(Arc::from("game"), spec, 1, &Handle::current(), &Default::default(), before).expect("a cluster that can be opened");
     cluster.discover(&Handle::current(), directory);
     cluster
 }

@@ -10,6 +10,7 @@
 //! - `keys`: where keys are found, and what is kept of them
 //! - `topics`: what declares topics, names them, and is published to them
 //! - `failing`: codes, shares, and whether a call may be repeated
+//! - `trial`: what tests of routes are written in
 //! - `written`: text, files, secrets, and defaults of variables
 
 mod failing;
@@ -19,6 +20,7 @@ mod net;
 mod percent;
 mod quantity;
 mod topics;
+mod trial;
 mod written;
 
 pub use failing::{FailureCode, Idempotent, Share};
@@ -31,6 +33,7 @@ pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
 pub use percent::Percent;
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
 pub use topics::{CallMessage, Join, Part, TopicPattern, TopicTemplate};
+pub use trial::{Called, Json, PeerIp, camel};
 pub use written::{FilePath, Secret, Text, VarValue};
 
 use super::grammar::{Read, Shape};
