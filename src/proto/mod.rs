@@ -10,7 +10,7 @@
 //! - `set`: the files that a server tells, as a lock holds them
 //! - `method`, `path`: what routes refer to
 //! - `comments`, `sample`: what people are told of a message that they fill in
-//! - `closure`: a hash of everything reachable from some types
+//! - `closure`: a hash of everything reachable from some types; `reached`: the files that declare it
 //!
 //! Bytes:
 //! - `read`: the wire format itself
@@ -33,6 +33,7 @@ mod path;
 mod pool;
 mod print_json;
 mod program;
+mod reached;
 mod read;
 mod redact;
 mod rules;
@@ -56,6 +57,7 @@ pub use expectation::{Expectation, Scalar};
 pub use method::{Kind, MessageType, Method};
 pub use path::{FieldKind, FieldPath, PathProblem};
 pub use pool::{Missing, Pool, Pools};
+pub use reached::Reached;
 pub use redact::Redact;
 pub use rules::{RuleProblem, VIOLATIONS_MAX, Violation, Violations};
 pub use sample::{Field, Named, Sample};
