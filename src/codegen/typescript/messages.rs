@@ -96,8 +96,7 @@ impl<'a> Writer<'a> {
 
     fn message(&mut self, message: &DescriptorProto, scope: &str, path: &str) -> Result<(), Problem> {
         let full = join(scope, message.name(), '.');
-        let is_entry = message.options.as_ref().is_some_and(|options| options.map_entry());
-        if self.reached.has(&full) && !is_entry {
+        if self.reached.has(&full) {
             let Names { shape, schema } = self.place.declared.names[&full].clone();
             let deprecated = message.options.as_ref().is_some_and(|options| options.deprecated());
             let members = self.members(message, &full)?;
@@ -108,7 +107,7 @@ impl<'a> Writer<'a> {
             let file = &self.place.declared.file;
             self.out += &format!("export const {schema}: $.GenMessage<{shape}> = /*@__PURE__*/ $.messageDesc({file}, {path});\n");
         }
-        for (index, inner) in message.nested_type.iter().enumerate() {
+        for (index, inner) in own_types(message).enumerate() {
             self.message(inner, &full, &format!("{path}, {index}"))?;
         }
         for (index, kind) in message.enum_type.iter().enumerate() {
@@ -203,9 +202,14 @@ fn embedded(file: &FileDescriptorProto) -> FileDescriptorProto {
     file
 }
 
+/// The messages in a message. What maps are made of is nobody's, and the runtime does not count it.
+fn own_types(message: &DescriptorProto) -> impl Iterator<Item = &DescriptorProto> {
+    message.nested_type.iter().filter(|inner| !inner.options.as_ref().is_some_and(|options| options.map_entry()))
+}
+
 fn names_in(message: &DescriptorProto, scope: &str, outer: &str, all: &mut Vec<(String, String)>) {
     let (full, local) = (join(scope, message.name(), '.'), join(outer, message.name(), '_'));
-    message.nested_type.iter().for_each(|inner| names_in(inner, &full, &local, all));
+    own_types(message).for_each(|inner| names_in(inner, &full, &local, all));
     message.enum_type.iter().for_each(|kind| all.push((join(&full, kind.name(), '.'), join(&local, kind.name(), '_'))));
     all.push((full, local));
 }

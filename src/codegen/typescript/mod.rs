@@ -87,7 +87,7 @@ fn types(plan: &Plan) -> Vec<MessageType> {
 /// The client itself, and the messages of the gateway's own.
 fn runtime(files: &mut BTreeMap<String, String>) -> Result<(), Problem> {
     let own = Pool::own();
-    let names = ["Envelope", "Hello", "Authenticate", "Ready", "Resume", "Resumed", "Ping", "RefreshToken", "TokenExpiring"];
+    let names = ["Envelope", "Hello", "Authenticate", "Ready", "Resume", "Resumed", "Ping", "Pong", "RefreshToken", "TokenExpiring"];
     let names = names.into_iter().chain(["Reconnect", "Goodbye", "Subscribe", "Subscribed", "Unsubscribe", "Cancel"]);
     let message = |name| own.message(&format!("protogate.wire.v1.{name}")).expect("the contract has it");
     let reached = Reached::from(&names.map(message).collect::<Vec<_>>());

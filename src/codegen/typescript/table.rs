@@ -10,8 +10,7 @@ use super::names::{camel, identifier, key, quoted, unused};
 use super::places::{Place, Places};
 use crate::codegen::typescript::MARK;
 use crate::proto::{Kind, Reached};
-use crate::push::rules::PushPlan;
-use crate::table::plan::{EffectKind, Plan, RoutePlan};
+use crate::table::plan::{EffectKind, Plan, PushPlan, RoutePlan};
 
 /// What every client has by itself, and what every object has. A test compares the first with the runtime.
 const TAKEN: &[&str] = &[

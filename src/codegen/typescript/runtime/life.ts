@@ -133,9 +133,9 @@ export class Life {
     for (;;) {
       const connection = await this.#establish(life, url);
       if (life !== this.#life) {
-        if (connection instanceof Connection) connection.lose(1000, "the client was closed");
-        else this.#give(connection);
-        return;
+        if (!(connection instanceof Connection)) return this.#give(connection);
+        connection.lose(1000, "the client was closed");
+        return this.#give(await connection.ended);
       }
       url = undefined;
       let lost: Lost;
@@ -356,8 +356,9 @@ export class Life {
     const [token, connection] = [await this.#token(), this.#current];
     if (token instanceof Error) throw token;
     if (token === undefined || connection === undefined) return;
-    const route = this.standing.session === undefined ? control.authenticate : control.refresh;
-    await ask(connection, route, { token }, { clock: this.clock, timeoutMs: this.#timeoutMs });
+    const patience = { clock: this.clock, timeoutMs: this.#timeoutMs };
+    if (this.standing.session === undefined) await ask(connection, control.authenticate, { token }, patience);
+    else await ask(connection, control.refresh, { token }, patience);
   }
 
   /** What the program says who it is. It may take only so long. */
