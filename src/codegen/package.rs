@@ -57,9 +57,12 @@ impl Package {
         for part in path.split('/') {
             place.push(part);
             match fs::symlink_metadata(&place) {
-                Ok(found) if found.is_symlink() => return Err(Problem::new(format!("`{}` is a link; nothing is written through it", place.display()))),
+                Ok(found) if found.is_symlink() => {
+                    return Err(Problem::new(format!("`{}` is a link; nothing is written through it", place.display())));
+                }
                 Ok(found) if found.is_file() && !self.is_marked(&place).map_err(|error| cannot("be read", &place, &error))? => {
-                    let what = format!("`{}` is there and was not generated; it is left as it is, and nothing was written", place.display());
+                    let what =
+                        format!("`{}` is there and was not generated; it is left as it is, and nothing was written", place.display());
                     return Err(Problem::new(what));
                 }
                 Ok(_) => {}

@@ -313,6 +313,16 @@ class Generated(unittest.TestCase):
                   "console.log(Object.keys(all.pushes).join(), CountSchema.typeName)")
         self.assertEqual(run("node", "--input-type=module", "-e", script).strip(), "default$,nastyEvent nasty.v1.Count")
 
+    def test_the_document_compiles_with_the_types_of_browsers(self):
+        text = (TOP / "docs" / "clients.md").read_text()
+        block = re.search(r"```ts\n(import .*?)```", text, re.S).group(1)
+        before = "declare const password: string;\ndeclare function show(event: unknown): void;\ndeclare function readEverythingAgain(): void;\n"
+        after = "\nnew Client({ url: 'wss://x/ws', webSocket: WebSocket }).echo({}, { signal: new AbortController().signal }).catch((error) => error instanceof ProtogateError);\nexport { room };\n"
+        (GENERATED / "document.ts").write_text(before + block.replace('"game-client"', '"./shipped/src/index.js"') + after)
+        options = {"lib": ["ES2022", "DOM"], "types": [], "rootDir": "."}
+        (GENERATED / "tsconfig.json").write_text(json.dumps({"extends": "../tsconfig.json", "compilerOptions": options, "include": ["document.ts"]}))
+        run(HERE / "node_modules/.bin/tsc", "-p", GENERATED)
+
     def test_what_clients_cannot_reach_is_in_no_file(self):
         texts = {path: path.read_text() for path in (GENERATED / "nasty").rglob("*.ts") if "dist" not in path.parts}
         self.assertGreater(len(texts), 20)

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{MARK, Named};
 
-/// The version of the runtime whose generated code ours is like.
-const PROTOBUF: &str = "^2.2.0";
+/// The first version of the runtime that the sources were checked with.
+const PROTOBUF: &str = "^2.6.0";
 
-/// The compilers that the sources were checked with begin here.
-const TYPESCRIPT: &str = ">=5.4";
+/// The first compiler that the sources were checked with.
+const TYPESCRIPT: &str = ">=5.7";
 
 /// Whether npm takes this as a name of a package.
 pub fn is_package_name(name: &str) -> bool {
@@ -28,8 +28,11 @@ pub fn is_package_name(name: &str) -> bool {
 pub fn is_version(version: &str) -> bool {
     let (numbers, rest) = version.split_at(version.find(['-', '+']).unwrap_or(version.len()));
     let parts: Vec<&str> = numbers.split('.').collect();
-    let is_number = |part: &&str| !part.is_empty() && part.len() < 16 && part.chars().all(|c| c.is_ascii_digit()) && (*part == "0" || !part.starts_with('0'));
-    let is_plain = rest.is_empty() || (rest.len() > 1 && rest.len() < 100 && rest.chars().all(|c| c.is_ascii_alphanumeric() || "-+.".contains(c)));
+    let is_number = |part: &&str| {
+        !part.is_empty() && part.len() < 16 && part.chars().all(|c| c.is_ascii_digit()) && (*part == "0" || !part.starts_with('0'))
+    };
+    let is_plain =
+        rest.is_empty() || (rest.len() > 1 && rest.len() < 100 && rest.chars().all(|c| c.is_ascii_alphanumeric() || "-+.".contains(c)));
     parts.len() == 3 && parts.iter().all(is_number) && is_plain
 }
 
@@ -51,6 +54,8 @@ mod tests {
         assert!(["game-client", "@acme/game.client", "a1~b"].into_iter().all(is_package_name));
         assert!(["0.1.0", "1.20.3-beta.1", "1.0.0+build"].into_iter().all(is_version));
         assert!(!["", "1", "1.0", "01.0.0", "1.0.0-", "1.0.0\"", "v1.0.0", "1.0.0 "].into_iter().any(is_version));
-        assert!(!["", "Game", "../x", "@acme", "@/x", "@a/b/c", ".x", "_x", "a b", "a\"b", "node_modules"].into_iter().any(is_package_name));
+        assert!(
+            !["", "Game", "../x", "@acme", "@/x", "@a/b/c", ".x", "_x", "a b", "a\"b", "node_modules"].into_iter().any(is_package_name)
+        );
     }
 }

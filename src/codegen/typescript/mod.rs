@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 
 use self::messages::Writer;
 use self::places::Places;
-use super::package::Package;
 use super::Problem;
+use super::package::Package;
 use crate::proto::{MessageType, Pool, Reached};
 use crate::table::plan::Plan;
 
@@ -42,6 +42,7 @@ const RUNTIME: &[(&str, &str)] = &[
     ("events", include_str!("runtime/events.ts")),
     ("failure", include_str!("runtime/failure.ts")),
     ("gateway", include_str!("runtime/gateway.ts")),
+    ("hearing", include_str!("runtime/hearing.ts")),
     ("index", include_str!("runtime/index.ts")),
     ("life", include_str!("runtime/life.ts")),
     ("methods", include_str!("runtime/methods.ts")),

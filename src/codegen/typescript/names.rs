@@ -6,12 +6,73 @@ use std::collections::BTreeSet;
 
 /// No identifier may be one of these.
 const RESERVED: &[&str] = &[
-    "break", "case", "catch", "class", "const", "continue", "debugger", "default", "delete", "do", "else", "export", "extends", "false",
-    "finally", "for", "function", "if", "import", "in", "instanceof", "new", "null", "return", "super", "switch", "this", "throw", "true",
-    "try", "typeof", "var", "void", "while", "with", "yield", "enum", "implements", "interface", "let", "package", "private", "protected",
-    "public", "static", "Object", "bigint", "number", "boolean", "string", "object", "globalThis", "Uint8Array", "Partial",
+    "break",
+    "case",
+    "catch",
+    "class",
+    "const",
+    "continue",
+    "debugger",
+    "default",
+    "delete",
+    "do",
+    "else",
+    "export",
+    "extends",
+    "false",
+    "finally",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "instanceof",
+    "new",
+    "null",
+    "return",
+    "super",
+    "switch",
+    "this",
+    "throw",
+    "true",
+    "try",
+    "typeof",
+    "var",
+    "void",
+    "while",
+    "with",
+    "yield",
+    "enum",
+    "implements",
+    "interface",
+    "let",
+    "package",
+    "private",
+    "protected",
+    "public",
+    "static",
+    "Object",
+    "bigint",
+    "number",
+    "boolean",
+    "string",
+    "object",
+    "globalThis",
+    "Uint8Array",
+    "Partial",
     // Beyond those of protobuf-es: what a module in strict mode cannot declare, and names of types that are built in.
-    "any", "arguments", "async", "await", "eval", "never", "symbol", "undefined", "unknown", "NaN", "Infinity", "then",
+    "any",
+    "arguments",
+    "async",
+    "await",
+    "eval",
+    "never",
+    "symbol",
+    "undefined",
+    "unknown",
+    "NaN",
+    "Infinity",
+    "then",
 ];
 
 /// Properties that every object has. protobuf-es escapes these four and no others.
@@ -59,7 +120,9 @@ pub fn shared_prefix<'n>(kind: &str, values: impl IntoIterator<Item = &'n str>) 
     }
     prefix.push('_');
     let short = |value: &str| value.to_ascii_lowercase().strip_prefix(&prefix).map(str::to_owned);
-    let all = values.into_iter().all(|value| short(value).is_some_and(|short| !short.is_empty() && !short.starts_with(|c: char| c.is_ascii_digit())));
+    let all = values
+        .into_iter()
+        .all(|value| short(value).is_some_and(|short| !short.is_empty() && !short.starts_with(|c: char| c.is_ascii_digit())));
     if all { prefix.len() } else { 0 }
 }
 
@@ -101,7 +164,10 @@ mod tests {
         let names = ["room_id", "__proto__", "constructor", "to_string", "a__b", "x_1_y", "HTTPServer", "_1st"];
         let found: Vec<String> = names.iter().map(|name| property(&camel(name))).collect();
         assert_eq!(found, ["roomId", "Proto", "constructor$", "toString$", "aB", "x1Y", "HTTPServer", "1st"]);
-        assert_eq!((key("1st"), key("roomId"), key("__proto__"), key("")), ("\"1st\"".into(), "roomId".into(), "\"__proto__\"".into(), "\"\"".into()));
+        assert_eq!(
+            (key("1st"), key("roomId"), key("__proto__"), key("")),
+            ("\"1st\"".into(), "roomId".into(), "\"__proto__\"".into(), "\"\"".into())
+        );
     }
 
     #[test]

@@ -14,8 +14,30 @@ use crate::table::plan::{EffectKind, Plan, PushPlan, RoutePlan};
 
 /// What every client has by itself, and what every object has. A test compares the first with the runtime.
 const TAKEN: &[&str] = &[
-    "call", "catalogue", "close", "connect", "hello", "on", "open", "position", "refresh", "session", "state", "subscribe", "tell", "unsubscribe",
-    "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "prototype", "then", "toJSON", "toLocaleString", "toString", "valueOf",
+    "call",
+    "catalogue",
+    "close",
+    "connect",
+    "hello",
+    "on",
+    "open",
+    "position",
+    "refresh",
+    "session",
+    "state",
+    "subscribe",
+    "tell",
+    "unsubscribe",
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "prototype",
+    "then",
+    "toJSON",
+    "toLocaleString",
+    "toString",
+    "valueOf",
 ];
 
 /// One module as it grows.
@@ -127,7 +149,8 @@ fn client(methods: &[Method<'_>], catalogue: &str) -> String {
     for (name, method) in alone {
         text += "\n";
         text += &said("  ", method);
-        writeln!(text, "  readonly {} = method(this, routes.{});", key(&unused(camel(name), &mut taken)), method.constant).expect("as above");
+        writeln!(text, "  readonly {} = method(this, routes.{});", key(&unused(camel(name), &mut taken)), method.constant)
+            .expect("as above");
     }
     text + "}\n"
 }
@@ -176,7 +199,8 @@ mod tests {
         let gateway = include_str!("runtime/gateway.ts");
         let body = gateway.split_once("export class Gateway {").expect("the class is there").1;
         let mut members = BTreeSet::new();
-        for line in body.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with([' ', '#', '/', '*', '}', '@'])) {
+        for line in body.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with([' ', '#', '/', '*', '}', '@']))
+        {
             let line = line.trim_start_matches("readonly ").trim_start_matches("async ").trim_start_matches("get ");
             let name: String = line.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
             members.insert(name);

@@ -80,7 +80,7 @@ assert.ok(told.back !== undefined && equals(EverythingSchema, told.back, sent), 
 const python = JSON.parse(told.json) as Record<string, unknown>;
 assert.equal(python["anInt64"], "-9223372036854775808");
 assert.equal(python["aString"], "naïve 🦀 \u2028 */ `");
-assert.equal(python["__proto__"] ?? python["Proto"], "p");
+assert.equal(python["Proto"], "p");
 assert.equal(python["@renamed \"so\""], "r");
 assert.deepEqual((python["old"] as Record<string, unknown>)["table"], { legs: 4 });
 assert.deepEqual(python["await"], { text: "inner" });
@@ -153,7 +153,7 @@ for (let passed = 0; errors.length === 0 && passed < 10_000; passed += 20) await
 assert.ok(errors.length === 1 && errors[0] instanceof ProtogateError && errors[0].code === 9, String(errors));
 
 // Names of routes that the client has itself.
-assert.deepEqual(await client.nothing({}), { nothing: "but" });
+assert.equal((await client.nothing({})).fields["nothing"]?.kind.value, "but");
 assert.equal(typeof client.call$, "function");
 assert.equal(typeof client.close$.then$, "function");
 assert.equal(typeof client.constructor$, "function");

@@ -54,6 +54,8 @@ const MALFORMED = 1002;
 const ID_MAX = 2 ** 32 - 1;
 
 export class Connection {
+  /** Whether the gateway has said Hello, or it ended before. */
+  readonly greeted: Promise<boolean>;
   readonly ended: Promise<Lost>;
   hello!: Hello;
   goodbye: Goodbye | undefined;
@@ -69,19 +71,11 @@ export class Connection {
   readonly #socket: Socket;
   readonly #door: Door;
   #end!: (lost: Lost) => void;
-  #greeted!: (connection: Connection | undefined) => void;
+  #greet!: (isThere: boolean) => void;
 
-  /** Resolves when the gateway has said Hello; and to how it went if that never came. */
-  static open(door: Door): Promise<Connection | Lost> {
-    return new Promise((resolve) => {
-      const connection = new Connection(door);
-      connection.#greeted = (greeted) => greeted && resolve(greeted);
-      void connection.ended.then(resolve);
-    });
-  }
-
-  private constructor(door: Door) {
+  constructor(door: Door) {
     this.#door = door;
+    this.greeted = new Promise((resolve) => (this.#greet = resolve));
     this.ended = new Promise((resolve) => (this.#end = resolve));
     this.#heardAt = door.clock.now();
     this.#undoTimer = door.clock.after(door.timeoutMs, () => this.lose(LOST, "no Hello in time"));
@@ -154,6 +148,7 @@ export class Connection {
     if (!this.#open) return;
     this.#open = false;
     this.#undoTimer();
+    this.#greet(false);
     drop(this.#socket, code === LOST);
     const asked = [...this.#asked.values()];
     this.#asked.clear();
@@ -187,7 +182,7 @@ export class Connection {
       case number.HELLO:
         this.hello = read(pb.HelloSchema, envelope.payload);
         this.#watch();
-        this.#greeted(this);
+        this.#greet(true);
         return true;
       case number.PING:
         this.say({ protocol: number.PONG, id: envelope.id, payload: payload(pb.PongSchema, { timeMs: read(pb.PingSchema, envelope.payload).timeMs }) });

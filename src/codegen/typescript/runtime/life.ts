@@ -9,28 +9,20 @@ import { Backoff } from "./backoff.js";
 import { realClock, type Clock } from "./clock.js";
 import { Connection, type Lost } from "./connection.js";
 import { ask, enter } from "./entry.js";
-import type { Events, State } from "./events.js";
-import { Code, late, local, ProtogateError } from "./failure.js";
+import type { State } from "./events.js";
+import { Code, late, local, type ProtogateError } from "./failure.js";
+import { Hearing, type Witness } from "./hearing.js";
 import type { Options } from "./options.js";
-import type { Envelope, Hello, Reconnect } from "./protogate/wire/v1/wire_pb.js";
+import type { Hello, Reconnect } from "./protogate/wire/v1/wire_pb.js";
 import type { Queue } from "./queue.js";
 import { Refresh } from "./refresh.js";
 import { hostSocket, isAsSafe } from "./socket.js";
-import { Standing } from "./standing.js";
-import { Topics, type At } from "./topics.js";
+import type { Standing } from "./standing.js";
+import type { Topics } from "./topics.js";
 import { verdict } from "./verdict.js";
-import { control, number, pb, read } from "./wire.js";
-
-/** Whom a life tells of what happens. */
-export interface Witness {
-  tell<K extends keyof Events>(name: K, value: Events[K]): void;
-  push(envelope: Envelope): void;
-  again(topic: string, from: At | undefined): void;
-}
+import { control } from "./wire.js";
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** How long what came may go without being acknowledged, in the hope that something is said anyway. */
-const ACKNOWLEDGE_MS = 200;
 /** A connection that lasted so long was good, and the next pause is the first again. */
 const GOOD_MS = 5_000;
 /** How long the old connection's calls may keep a session from being resumed. Gateways give those that go about as long. */
@@ -39,19 +31,19 @@ const ANSWERS_MS = 15_000;
 const BAD_TOKEN = 4500;
 
 export class Life {
-  readonly standing = new Standing();
-  readonly topics = new Topics();
+  readonly standing: Standing;
+  readonly topics: Topics;
   readonly clock: Clock;
   state: State = "idle";
   hello: Hello | undefined;
   /** Counts lives: what belongs to an earlier one does nothing. */
   #life = 0;
+  #opening: Connection | undefined;
   #current: Connection | undefined;
   readonly #leaving = new Set<Connection>();
   #ended: Lost | undefined;
   #hurry: (() => void) | undefined;
   #ready: { resolve(): void; reject(error: unknown): void }[] = [];
-  #undoAcknowledge: (() => void) | undefined;
   #slot: { readonly connection: Connection; readonly asked: Reconnect; due(): void } | undefined;
   #onSlot: (() => void) | undefined;
   /** Whether the last connection was told who the client is. */
@@ -61,6 +53,7 @@ export class Life {
   readonly #witness: Witness;
   readonly #backoff: Backoff;
   readonly #refresh: Refresh;
+  readonly #hearing: Hearing;
   readonly #timeoutMs: number;
 
   constructor(options: Options, queue: Queue, witness: Witness) {
@@ -68,6 +61,13 @@ export class Life {
     this.#queue = queue;
     this.#witness = witness;
     this.clock = options.clock ?? realClock;
+    this.#hearing = new Hearing(this.clock, witness, {
+      say: (protocol) => this.#current?.say({ protocol }),
+      expiring: (expiresMs) => this.#expiring(expiresMs),
+      reconnect: (from, asked) => this.#reconnect(from, asked),
+    });
+    this.standing = this.#hearing.standing;
+    this.topics = this.#hearing.topics;
     const pauses = { firstMs: options.firstMs ?? 500, capMs: options.capMs ?? 15_000 };
     this.#backoff = new Backoff(this.clock, pauses);
     this.#refresh = new Refresh(this.clock, new Backoff(this.clock, pauses), () => this.#renew());
@@ -96,13 +96,13 @@ export class Life {
   close(): void {
     this.#life += 1;
     this.#ended = { code: 1000, why: "the client was closed", goodbye: undefined, again: [] };
-    const all = [this.#current, ...this.#leaving];
-    this.#current = undefined;
+    const all = [this.#opening, this.#current, ...this.#leaving];
+    this.#opening = this.#current = undefined;
     this.#leaving.clear();
     for (const connection of all) connection?.lose(1000, "the client was closed");
     this.#hurry?.();
     this.#onSlot?.();
-    this.#nobody();
+    this.#hearing.nobody();
     this.#finish("closed");
   }
 
@@ -120,7 +120,7 @@ export class Life {
 
   /** A call has ended the session. */
   left(): void {
-    this.#nobody();
+    this.#hearing.nobody();
   }
 
   refresh(): Promise<void> {
@@ -171,21 +171,22 @@ export class Life {
     // What the gateway named may be gone with it.
     const other = named ?? (this.#backoff.tries % 2 === 0 ? this.standing.resumeUrl : undefined);
     const url = other !== undefined && isAsSafe(other, own) ? other : own;
-    let connection: Connection | Lost;
+    let connection: Connection;
     try {
       const webSocket = this.#options.webSocket ?? hostSocket();
       const door = { url, webSocket, clock: this.clock, timeoutMs: this.#timeoutMs };
-      connection = await Connection.open({
+      connection = this.#opening = new Connection({
         ...door,
-        acknowledge: () => this.#acknowledge(),
-        hear: (envelope, from) => this.#hear(envelope, from),
+        acknowledge: () => this.#hearing.acknowledge(),
+        hear: (envelope, from) => this.#hearing.hear(envelope, from),
         freed: (from) => from === this.#current && this.#queue.flow(from),
       });
     } catch (error) {
       // Such an address, or such a constructor, will not do the next time either.
       return { ...failed(String(error)), code: 0 };
     }
-    if (!(connection instanceof Connection) || life !== this.#life) return connection;
+    if (!(await connection.greeted)) return connection.ended;
+    if (life !== this.#life) return connection;
     this.hello = connection.hello;
     this.#hasShown = token !== undefined || this.standing.resumable;
     await this.#answered();
@@ -244,7 +245,7 @@ export class Life {
       if (isIdle && (!this.#queue.isEmpty || this.#ready.length > 0)) this.wake();
       return false;
     }
-    if (goodbye?.canResume === false && this.standing.resumable) this.#nobody();
+    if (goodbye?.canResume === false && this.standing.resumable) this.#hearing.nobody();
     if (this.#backoff.tries === 0 && (what === "at once" || what === "fresh token") && !goodbye?.retryAfterMs) {
       this.#backoff.skip();
       return true;
@@ -262,74 +263,12 @@ export class Life {
     return life === this.#life;
   }
 
-  /** What is no answer; and what the gateway says of the session, before whoever asked hears of it. */
-  #hear(envelope: Envelope, from: Connection): void {
-    const { protocol, payload, status } = envelope;
-    if (status !== undefined && status.code !== 0) {
-      if (protocol === number.UNSUBSCRIBE && envelope.id === 0) this.#unsubscribed(read(pb.UnsubscribeSchema, payload).topic, status.reason);
-      else if (envelope.id === 0) this.#witness.push(envelope);
-      return;
-    }
-    switch (protocol) {
-      case number.READY:
-      case number.REFRESH_TOKEN:
-        this.#entered((standing) => standing.ready(read(pb.ReadySchema, payload)));
-        break;
-      case number.RESUMED: {
-        const resumed = read(pb.ResumedSchema, payload);
-        this.#entered((standing) => standing.resumed(resumed));
-        if (!resumed.recovered) this.#witness.tell("gap", { of: "session" });
-        for (const topic of resumed.lostTopics) this.#witness.tell("gap", { of: "topic", topic });
-        break;
-      }
-      case number.TOKEN_EXPIRING:
-        if (this.#options.token === undefined) this.#witness.tell("expiring", { expiresMs: Number(read(pb.TokenExpiringSchema, payload).expiresMs) });
-        else this.refresh().catch((error: unknown) => this.#witness.tell("error", error));
-        break;
-      case number.RECONNECT:
-        this.#reconnect(from, read(pb.ReconnectSchema, payload));
-        break;
-      case number.SUBSCRIBE:
-        this.standing.subscribed(read(pb.SubscribedSchema, payload));
-        break;
-      case number.UNSUBSCRIBE:
-        if (envelope.id === 0) this.#unsubscribed(read(pb.UnsubscribeSchema, payload).topic, "");
-        break;
-      default:
-        if (envelope.id === 0 && this.standing.isNew(envelope)) {
-          this.#owe();
-          this.#witness.push(envelope);
-        }
-    }
-  }
-
-  #entered(how: (standing: Standing) => boolean): void {
-    // Another session has no positions of this one's topics.
-    this.topics.note((topic) => this.standing.position(topic));
-    const isAnother = how(this.standing);
-    this.#witness.tell("session", this.standing.session);
-    if (isAnother) for (const { topic, from } of this.topics.again()) this.#witness.again(topic, from);
-  }
-
-  #nobody(): void {
-    const was = this.standing.session;
-    this.topics.note((topic) => this.standing.position(topic));
-    this.standing.forget();
-    if (was !== undefined) this.#witness.tell("session", undefined);
-  }
-
-  #unsubscribed(topic: string, reason: string): void {
-    this.standing.unsubscribed(topic);
-    this.topics.leave(topic);
-    this.#witness.tell("unsubscribed", { topic, reason });
-  }
-
   /** The gateway goes away, and says when this client's turn is. Until then everything goes on. */
   #reconnect(connection: Connection, asked: Reconnect): void {
     if (connection !== this.#current || this.#slot?.connection === connection) return;
     const due = () => {
       if (this.#slot?.connection !== connection || this.#current !== connection) return;
-      if (!asked.canResume && this.standing.resumable) this.#nobody();
+      if (!asked.canResume && this.standing.resumable) this.#hearing.nobody();
       this.#onSlot?.();
     };
     this.#slot = { connection, asked, due };
@@ -337,19 +276,9 @@ export class Life {
     void connection.ended.then(undo);
   }
 
-  #owe(): void {
-    if (!this.standing.owes || this.#undoAcknowledge !== undefined) return;
-    this.#undoAcknowledge = this.clock.after(ACKNOWLEDGE_MS, () => {
-      this.#undoAcknowledge = undefined;
-      // A Pong is not answered.
-      if (this.standing.owes) this.#current?.say({ protocol: number.PONG });
-    });
-  }
-
-  #acknowledge(): number {
-    this.#undoAcknowledge?.();
-    this.#undoAcknowledge = undefined;
-    return this.standing.acknowledge();
+  #expiring(expiresMs: number): void {
+    if (this.#options.token === undefined) this.#witness.tell("expiring", { expiresMs });
+    else this.refresh().catch((error: unknown) => this.#witness.tell("error", error));
   }
 
   async #renew(): Promise<void> {
@@ -377,8 +306,7 @@ export class Life {
   }
 
   #finish(state: "idle" | "closed"): void {
-    this.#undoAcknowledge?.();
-    this.#undoAcknowledge = undefined;
+    this.#hearing.quiet();
     this.#become(state);
     if (state === "idle") return;
     for (const { reject } of this.#ready.splice(0)) reject(this.over());

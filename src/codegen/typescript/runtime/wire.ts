@@ -37,8 +37,10 @@ export const control = {
   unsubscribe: { number: 13, name: "unsubscribe", kind: "unary", input: pb.UnsubscribeSchema, output: pb.UnsubscribeSchema, idempotent: true } as const,
 } satisfies Record<string, Route<DescMessage, DescMessage, "unary">>;
 
-export function encode(said: EnvelopeInit): Uint8Array {
-  return toBinary(pb.EnvelopeSchema, create(pb.EnvelopeSchema, said as MessageInitShape<typeof pb.EnvelopeSchema>));
+export function encode(said: EnvelopeInit): Uint8Array<ArrayBuffer> {
+  const bytes = toBinary(pb.EnvelopeSchema, create(pb.EnvelopeSchema, said as MessageInitShape<typeof pb.EnvelopeSchema>));
+  // Nobody shares what was just made, although not every version of the runtime says so.
+  return bytes as Uint8Array<ArrayBuffer>;
 }
 
 export function decode(bytes: Uint8Array): pb.Envelope {
