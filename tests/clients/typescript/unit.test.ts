@@ -513,3 +513,36 @@ test("close ends everything, and connect begins anew", async () => {
   assert.deepEqual([gateway.lines.length, gateway.line.of(2).length, gateway.line.of(4).length], [2, 1, 0]);
   client.close();
 });
+
+test("what Goodbye says is done: how long to wait, and whether the session is still there", async () => {
+  const { client, gateway, clock } = meet({ token: () => "t" });
+  clock.chance = 1;
+  await client.connect();
+  gateway.line.end(4005, { code: 4005, reason: "OVERLOADED", reconnect: true, canResume: false, retryAfterMs: 3000 });
+  await clock.pass(3499);
+  assert.deepEqual([gateway.lines.length, client.state, client.session], [1, "waiting", undefined]);
+  await clock.pass(1);
+  assert.deepEqual([gateway.line.of(4).length, gateway.line.of(2).length, client.state], [0, 1, "ready"]);
+  client.close();
+});
+
+test("a program that says how often is tried so often", async () => {
+  const { client, gateway, clock } = meet({ triesMax: 3, connectTimeoutMs: 100 });
+  gateway.greets = false;
+  const never = assert.rejects(client.connect(), ProtogateError);
+  await clock.pass(60_000);
+  await never;
+  assert.deepEqual([gateway.lines.length, client.state], [4, "closed"]);
+});
+
+test("while it pauses, whoever asks it to connects at once", async () => {
+  const { client, gateway, clock } = meet();
+  clock.chance = 1;
+  await client.connect();
+  gateway.line.end(1006);
+  await settled();
+  assert.deepEqual([client.state, gateway.lines.length], ["waiting", 1]);
+  await client.connect();
+  assert.deepEqual([client.state, gateway.lines.length], ["ready", 2]);
+  client.close();
+});
