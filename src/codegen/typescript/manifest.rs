@@ -39,7 +39,7 @@ pub fn is_version(version: &str) -> bool {
 pub fn write(named: &Named<'_>, files: &mut BTreeMap<String, String>) {
     let Named { package, version } = named;
     let manifest = include_str!("package.json.template").replace("PROTOBUF", PROTOBUF).replace("TYPESCRIPT", TYPESCRIPT);
-    let manifest = manifest.replace("MARK", MARK).replace("VERSION", version).replace("PACKAGE", package);
+    let manifest = manifest.replace("MARK", MARK).replace("PACKAGE", package).replace("VERSION", version);
     files.insert("package.json".to_owned(), manifest);
     files.insert("tsconfig.json".to_owned(), format!("// {MARK}\n{}", include_str!("tsconfig.json")));
     files.insert("README.md".to_owned(), format!("<!-- {MARK} -->\n{}", include_str!("README.md").replace("PACKAGE", package)));

@@ -116,10 +116,7 @@ mod tests {
         let names =
             ["../../etc/passwd.proto", "/root/x.proto", "a\\..\\b.proto", "a/./b.proto", "a b\n.proto", "C:/x.proto", "é.proto", ""];
         let found = names.map(tame);
-        assert_eq!(
-            found,
-            ["__/__/etc/passwd_pb", "root/x_pb", "a/__/b_pb", "a/_/b_pb", "a_b__pb", "C_/x_pb", "__pb".replace("__", "_").as_str(), "_pb"]
-        );
+        assert_eq!(found, ["__/__/etc/passwd_pb", "root/x_pb", "a/__/b_pb", "a/_/b_pb", "a_b__pb", "C_/x_pb", "__pb", "_pb"]);
         assert!(found.iter().all(|path| !path.contains('.') && !path.starts_with('/')));
     }
 
