@@ -145,6 +145,9 @@ mod schemas;
 // What a person types.
 mod cli;
 
+// Clients that the program writes.
+mod codegen;
+
 // What a person sees who stays.
 mod follow;
 

@@ -12,7 +12,7 @@
 //! - `set`: the files that a server tells, as a lock holds them
 //! - `service`: all of them; `method`, `path`: what routes refer to
 //! - `comments`, `sample`: what people are told of a message that they fill in; `describe`, `example`: in a reference
-//! - `closure`: a hash of everything reachable from some types
+//! - `closure`: a hash of everything reachable from some types; `reached`: the files that declare it
 //!
 //! Bytes:
 //! - `read`: the wire format itself
@@ -41,6 +41,7 @@ mod path;
 mod pool;
 mod print_json;
 mod program;
+mod reached;
 mod read;
 mod redact;
 mod rules;
@@ -73,6 +74,7 @@ pub use loaded::{Loaded, Missing};
 pub use method::{Kind, MessageType, Method};
 pub use path::{FieldKind, FieldPath, PathProblem};
 pub use pool::{Pool, Pools};
+pub use reached::Reached;
 pub use redact::Redact;
 pub use rules::{RuleProblem, VIOLATIONS_MAX, Violation, Violations};
 pub use sample::{Field, Named, Sample};
