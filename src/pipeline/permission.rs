@@ -84,6 +84,11 @@ impl Permissions {
         granted
     }
 
+    /// Every role that is declared, in no order.
+    pub fn roles(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.roles.keys()
+    }
+
     /// What somebody without a token may do.
     pub fn anonymous(&self) -> &Grants {
         &self.anonymous

@@ -10,10 +10,12 @@
 //! - `keys`: where keys are found, and what is kept of them
 //! - `topics`: what declares topics, names them, and is published to them
 //! - `failing`: codes, shares, and whether a call may be repeated
+//! - `lints`: which warnings are not given, and why
 //! - `written`: text, files, secrets, and defaults of variables
 
 mod failing;
 mod keys;
+mod lints;
 mod names;
 mod net;
 mod percent;
@@ -23,6 +25,7 @@ mod written;
 
 pub use failing::{FailureCode, Idempotent, Share};
 pub use keys::{KeyHash, KeySetPlace};
+pub use lints::{LintCode, Reason};
 pub use names::{
     FieldPathText, HashKey, HeaderKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName,
     PermissionPattern, RedactPath, ResponsePath, RouteName, ServiceName,
