@@ -124,6 +124,12 @@ mod hostile;
 // Wrong configurations and what is said about each: `tests/cases/config`.
 mod cases;
 
+// Every diagnostic has a page, and what it shows is so.
+mod diagnostics;
+
+// What the program explains: routes and diagnostics.
+mod explain;
+
 // What a configuration comes to when nothing is wrong with it.
 mod plan;
 
