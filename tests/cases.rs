@@ -204,15 +204,7 @@ impl Case {
             self.variables.push((name.to_owned(), value.to_owned()));
         } else if let Some(running) = word.strip_prefix("running: ") {
             let [listen, admin, workers] = running.split(' ').collect::<Vec<_>>()[..] else { panic!("three words") };
-            self.running = Some(Fixed {
-                listen: listen.parse().unwrap(),
-                admin: admin.parse().unwrap(),
-                workers: workers.parse().unwrap(),
-                admin_token: None,
-                store: StoreSpec::Embedded,
-                push: None,
-                log_json: false,
-            });
+            self.running = Some(running_at(listen, admin, workers.parse().unwrap()));
         } else {
             assert!(word.is_empty() || word.starts_with("//"), "{}: `{word}` is not understood", self.path.display());
         }
@@ -221,10 +213,28 @@ impl Case {
     fn set(&self, proto: &str) -> Vec<u8> {
         let (folder, name) = proto.split_once('/').expect("a .proto file of a set lies in a folder");
         let below = self.files.iter().filter_map(|(path, text)| Some((path.strip_prefix(folder)?.strip_prefix('/')?, text)));
-        let mut resolver = ChainFileResolver::new();
-        resolver.add(Protos(below.map(|(name, text)| (name.to_owned(), text.clone())).collect()));
-        resolver.add(GoogleFileResolver::new());
-        protox::Compiler::with_file_resolver(resolver).open_file(name).unwrap().encode_file_descriptor_set()
+        set_of(name, below.map(|(name, text)| (name.to_owned(), text.clone())).collect())
+    }
+}
+
+/// A set of one .proto file alone, which imports others by their names.
+pub fn set_of(name: &str, texts: BTreeMap<String, String>) -> Vec<u8> {
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(Protos(texts));
+    resolver.add(GoogleFileResolver::new());
+    protox::Compiler::with_file_resolver(resolver).open_file(name).unwrap().encode_file_descriptor_set()
+}
+
+/// The fixed part of a gateway that was started so.
+pub fn running_at(listen: &str, admin: &str, workers: usize) -> Fixed {
+    Fixed {
+        listen: listen.parse().unwrap(),
+        admin: admin.parse().unwrap(),
+        workers,
+        admin_token: None,
+        store: StoreSpec::Embedded,
+        push: None,
+        log_json: false,
     }
 }
 

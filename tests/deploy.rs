@@ -125,7 +125,13 @@ fn the_image_is_made_of_what_is_there() {
         assert!(top().join(name).exists(), "{name}");
     }
     // The sources include nothing from elsewhere.
-    assert!(copied.contains("src") && copied.contains("proto") && copied.contains("routes") && copied.contains("build.rs"));
+    assert!(
+        copied.contains("docs/diagnostics")
+            && copied.contains("src")
+            && copied.contains("proto")
+            && copied.contains("routes")
+            && copied.contains("build.rs")
+    );
 
     let from = instructions("FROM");
     let manifest = fs::read_to_string(top().join("Cargo.toml")).unwrap();

@@ -132,6 +132,11 @@ mod cases;
 
 // Every mistake at every place of configurations that are right.
 mod mutations;
+// Every diagnostic has a page, and what it shows is so.
+mod diagnostics;
+
+// What the program explains: routes and diagnostics.
+mod explain;
 
 // What a configuration comes to when nothing is wrong with it.
 mod plan;

@@ -215,6 +215,7 @@ fn endpoints_and_routes_say_how_calls_are_shared() {
         r#"game: { grpc: { endpoints: ["http://a:1", { url: "https://b:2", weight: 3, zone: west, version: "7" }] } }
   game_v2: { grpc: { endpoints: ["http://c:3"] }, balance: { policy: consistent_hash } }"#,
     );
+    let routes = routes.replace("  game_host: { env: GAME_HOST, default: \"127.0.0.1:50051\" }\n", "");
     let game = GAME.replace("  backend: game\n", "  split: { game: 90, game_v2: 10 }\n  hash: request.room.id\n").replace(
         "  2001: { name: game.leave, rpc: game.v1.Game/Leave }",
         "  2001: { name: game.leave, rpc: game.v1.Game/Leave, backend: auth }",

@@ -16,10 +16,14 @@ const SHAPES: &[(&str, &str)] = &[
     ),
     (
         "RouteInFull",
-        "{number: whole, name: text, rpc: text, kind: Kind, request: text, response: text, access: Access, permissions: [text], limits: [text], calls: whole, failures: whole, latency: Latency, backends: [text], policy: [Line], template: any, fields: [Field]}",
+        "{number: whole, name: text, rpc: text, kind: Kind, request: text, response: text, access: Access, permissions: [text], limits: [text], calls: whole, failures: whole, latency: Latency, backends: [text], policy: [Line], meaning: Meaning, template: any, fields: [Field]}",
     ),
     ("Kind", r#""unary"|"server_stream"|"client_stream"|"bidi""#),
     ("Access", r#""anonymous"|"authenticated""#),
+    (
+        "Meaning",
+        "{takes: text, answers: text, callers: text, roles: [text], other_roles: [text], limits: [text], backends: [text], repeated: text}",
+    ),
     ("Line", r#"{key: text, value: text, layer: "built-in"|"defaults"|"group"|"route"|"overlay", file?: text, line?: whole}"#),
     ("Push", r#"{number: whole, name: text, message: text, delivery: "best_effort"|"session"|"durable"}"#),
     (

@@ -8,6 +8,7 @@ use super::statistics::latency;
 use super::{Admin, Reply, error, reply};
 use crate::proto::Sample;
 use crate::table::explain::Line;
+use crate::table::meaning::Meaning;
 use crate::table::{Route, Table};
 
 /// `GET /api/v1/routes?search=…`: the routes in which the text is found, by number.
@@ -41,6 +42,7 @@ fn in_full(table: &Table, route: &Route) -> Value {
     let mut shown = shown(route);
     let policy = table.explained.route(route.number.0).unwrap_or_default();
     shown["policy"] = policy.iter().map(line).collect();
+    shown["meaning"] = json!(Meaning::of_table(table, route));
     let sample = Sample::of(&route.method.input, route.stamps.iter().map(|(stamp, _)| stamp));
     shown["template"] = sample.template;
     shown["fields"] = json!(sample.fields);

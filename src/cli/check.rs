@@ -4,12 +4,13 @@ use std::io::{IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
 
-use super::{Config, Exit, UNREADABLE};
+use super::{Config, Exit, UNREADABLE, harmless};
 use crate::diagnostic::render::{self, Color};
 use crate::diagnostic::{Report, Rule, Severity};
 use crate::proto::Pools;
-use crate::reload::{self, Checked};
+use crate::reload::{self, Checked, Inputs};
 use crate::table::compile::Context;
+use crate::table::plan::Plan;
 
 /// Read the configuration and say everything that is wrong with it.
 ///
@@ -36,6 +37,9 @@ enum Format {
     Github,
 }
 
+/// Codes that are named beside the first.
+const PAGES_MAX: usize = 7;
+
 // === impl Check ===
 
 impl Check {
@@ -55,7 +59,7 @@ impl Check {
     fn rendered(&self, checked: &Checked, color: Color) -> String {
         let Checked { report, sources, summary: counts, .. } = checked;
         match self.format {
-            Format::Human => format!("{}{}", render::human(report, sources, color), summary(checked)),
+            Format::Human => format!("{}{}{}", render::human(report, sources, color), pages(report), summary(checked)),
             Format::Json => render::json(report, sources, *counts),
             Format::Sarif => render::sarif(report, sources),
             Format::Github => render::github(report, sources),
@@ -73,6 +77,31 @@ pub fn summary(checked: &Checked) -> String {
         count(checked.summary.files, "file"),
     ];
     format!("check: {}", parts.join(", "))
+}
+
+/// Where there is more about what was found: a line, once a run, errors first.
+fn pages(report: &Report) -> String {
+    let mut rules: Vec<Rule> = report.sorted().iter().map(|finding| finding.rule).collect();
+    rules.sort_unstable_by_key(|rule| (rule.severity() == Severity::Warning, *rule));
+    rules.dedup();
+    let more = rules.iter().skip(1).take(PAGES_MAX).map(|rule| rule.code()).collect::<Vec<_>>().join(", ");
+    match rules.first() {
+        Some(first) if more.is_empty() => format!("explain: protogate explain {}\n", first.code()),
+        Some(first) => format!("explain: protogate explain {} (or {more})\n", first.code()),
+        None => String::new(),
+    }
+}
+
+/// What the files mean, for a command that needs it; where they have errors these are what it ends with, as `check` does.
+pub fn plan(inputs: &Inputs) -> Result<Plan, Exit> {
+    let checked = reload::check(inputs, None, &Pools::default());
+    match checked.plan {
+        Some(plan) => Ok(plan),
+        None => {
+            let said = render::human(&checked.report, &checked.sources, Color::Plain);
+            Err(Exit::new(error_code(&checked.report), harmless(&format!("{said}{}", summary(&checked)))))
+        }
+    }
 }
 
 /// 66 when a file could not be read at all, else 1.

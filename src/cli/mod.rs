@@ -1,7 +1,7 @@
 //! What a person types.
 //!
 //! One file a command. `call` has more, since it is a whole client: `client` and `dictionary`, and where it stays `follow`, `hearing`,
-//! `returning`, `typing`, `standing` and `lines`.
+//! `returning`, `typing`, `standing` and `lines`. `explain` and `routes` show a route by `in_full`, and a page by `markdown`.
 //!
 //! Exit codes: 0 fine, 1 the configuration or the call is at fault, 2 warnings under `--deny-warnings`, 3 tests of routes that fail, 4 and 5 what `diff` found, 64 the command line is wrong, 66 a
 //! file cannot be read, 69 the gateway, or a backend that is asked, cannot be reached, 70 it could not start. What a program may read goes to standard output; everything else to standard error.
@@ -21,10 +21,12 @@ mod explain;
 mod fmt;
 mod follow;
 mod hearing;
+mod in_full;
 mod init;
 mod kick;
 mod lines;
 mod lock;
+mod markdown;
 mod notify;
 mod push;
 mod register;

@@ -1,16 +1,13 @@
 //! `protogate routes`: what is routed, and what holds for a route and why; by a running gateway, or by the files without one.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::admin_client::{AdminClient, Door, escaped};
+use super::in_full::{aligned, cell, shown, told, told_in_full};
 use super::{Exit, check, harmless};
-use crate::diagnostic::render::{self, Color};
-use crate::proto::Pools;
-use crate::reload;
 use crate::table::compile::Context;
-use crate::table::explain::Line;
-use crate::table::plan::{Plan, RoutePlan};
+use crate::table::plan::Plan;
 
 /// Show the routes, or all that holds for one of them and where that is written.
 ///
@@ -55,11 +52,11 @@ const COLUMNS: [(&str, &str); 7] = [
 impl Routes {
     pub fn run(self) -> Result<(), Exit> {
         let place = if self.files { Place::of_files(&self.door)? } else { Place::Gateway(AdminClient::of(self.door)?) };
-        let shown = match self.number {
-            Some(number) => in_full(&place.route(number)?),
+        let text = match self.number {
+            Some(number) => shown(&place.route(number)?),
             None => table(&place.routes(&self.search.unwrap_or_default())?),
         };
-        print!("{}", harmless(&shown));
+        print!("{}", harmless(&text));
         Ok(())
     }
 }
@@ -68,12 +65,7 @@ impl Routes {
 
 impl Place {
     fn of_files(door: &Door) -> Result<Place, Exit> {
-        let checked = reload::check(&door.inputs(Context::default()), None, &Pools::default());
-        let report = &checked.report;
-        match checked.plan {
-            Some(plan) => Ok(Place::Files(Box::new(plan))),
-            None => Err(Exit::new(check::error_code(report), render::human(report, &checked.sources, Color::Plain))),
-        }
+        Ok(Place::Files(Box::new(check::plan(&door.inputs(Context::default()))?)))
     }
 
     fn routes(&self, search: &str) -> Result<Vec<Value>, Exit> {
@@ -105,11 +97,9 @@ impl Place {
     fn route(&self, number: u32) -> Result<Value, Exit> {
         match self {
             Place::Files(plan) => {
-                let found = plan.routes.iter().find(|route| route.number.0 == number).zip(plan.explained.route(number));
-                let (route, policy) = found.ok_or_else(|| Exit::new(1, "error: there is no route of this number"))?;
-                let mut told = told(plan, route);
-                told["policy"] = policy.iter().map(line).collect();
-                Ok(told)
+                let found = plan.routes.iter().find(|route| route.number.0 == number);
+                let route = found.ok_or_else(|| Exit::new(1, "error: there is no route of this number"))?;
+                Ok(told_in_full(plan, route))
             }
             Place::Gateway(gateway) => {
                 let answer = gateway.get(&format!("/api/v1/routes/{number}"))?;
@@ -119,27 +109,6 @@ impl Place {
     }
 }
 
-/// A route of the files as the gateway would tell it.
-fn told(plan: &Plan, route: &RoutePlan) -> Value {
-    let path = route.method.path.as_str();
-    json!({
-        "number": route.number.0,
-        "name": *route.name,
-        "rpc": path.strip_prefix('/').unwrap_or(path),
-        "request": route.method.input.name(),
-        "response": route.method.output.name(),
-        "access": route.access.name(),
-        "permissions": route.permissions.iter().map(|(_, name)| &**name).collect::<Vec<_>>(),
-        "limits": route.limits.iter().map(|used| &*plan.limits[used.limit].name).collect::<Vec<_>>(),
-        "backends": route.backends.all().map(|backend| &*plan.backends[backend].name).collect::<Vec<_>>(),
-    })
-}
-
-fn line(line: &Line) -> Value {
-    let (file, number) = line.place.clone().unzip();
-    json!({ "key": line.key, "value": line.value, "layer": line.layer.name(), "file": file, "line": number })
-}
-
 fn table(routes: &[Value]) -> String {
     let heads = COLUMNS.map(|(head, _)| head.to_owned()).to_vec();
     let rows = routes.iter().map(|route| COLUMNS.map(|(_, key)| cell(&route[key])).to_vec());
@@ -147,54 +116,12 @@ fn table(routes: &[Value]) -> String {
     aligned(std::iter::once(heads).chain(rows).collect()) + &count
 }
 
-fn in_full(route: &Value) -> String {
-    let head = format!("{} {}: {}\n", cell(&route["number"]), cell(&route["name"]), cell(&route["rpc"]));
-    let lines = route["policy"].as_array().into_iter().flatten().map(|line| {
-        let written = match line["file"].as_str() {
-            Some(file) => format!("{}  {file}:{}", cell(&line["layer"]), line["line"]),
-            None => cell(&line["layer"]),
-        };
-        vec![format!("  {}:", cell(&line["key"])), cell(&line["value"]), written]
-    });
-    head + &aligned(lines.collect())
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) if items.is_empty() => "-".to_owned(),
-        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
-    }
-}
-
-/// Rows of as many cells, each as wide as its column.
-fn aligned(rows: Vec<Vec<String>>) -> String {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_is_shown_with_where_it_is_written() {
-        let route = json!({
-            "number": 9001, "name": "echo", "rpc": "a.B/C",
-            "policy": [
-                { "key": "timeout", "value": "3s", "layer": "route", "file": "routes.yaml", "line": 7 },
-                { "key": "access", "value": "authenticated", "layer": "built-in" },
-            ],
-        });
-        let expected = "9001 echo: a.B/C\n  timeout:  3s             route  routes.yaml:7\n  access:   authenticated  built-in\n";
-        assert_eq!(in_full(&route), expected);
+    fn an_empty_table_says_that_it_is() {
         assert!(table(&[]).ends_with("0 routes\n"));
     }
 }

@@ -4,6 +4,7 @@
 //! (see `grammar.rs`), and the first sentence over a key is what an editor shows. Promises: every field is optional here, no default is
 //! applied, everything remembers where it stands, and a key marked `[required]` that is not there was reported.
 //!
+//! - `allow`: which warnings are not given
 //! - `route`: what `defaults` and `routes` may say
 //! - `backend`: what `backends` may say
 //! - `gateway`: `gateway.yaml`
@@ -12,12 +13,14 @@
 //!
 //! To add a key: write it here or there with its sentence, give it a value type from `value/`, and read it in `table/compile`.
 
+mod allow;
 mod backend;
 mod gateway;
 mod route;
 mod tracing;
 pub mod trial;
 
+pub use allow::*;
 pub use backend::*;
 pub use gateway::*;
 pub use route::*;
@@ -162,6 +165,8 @@ section! {
         deny: List<PermissionPattern>,
         /// Roles whose grants and denials it takes over.
         inherit: List<Name>,
+        /// Warnings about it that are not given, each with a reason.
+        allow: List<Allowed>,
     }
 }
 
@@ -176,6 +181,8 @@ section! {
         burst: u32,
         /// What happens when it is empty.
         mode: LimitMode,
+        /// Warnings about it that are not given, each with a reason.
+        allow: List<Allowed>,
     }
 }
 
@@ -192,6 +199,8 @@ section! {
         presence_events: ProtocolNumber,
         /// The pushes that may be sent to them.
         pushes: List<ProtocolNumber> [required],
+        /// Warnings about them that are not given, each with a reason.
+        allow: List<Allowed>,
     }
 }
 

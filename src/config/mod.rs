@@ -76,6 +76,8 @@ pub struct Document {
     pub sources: Sources,
     /// What texts with variables in them are.
     pub expanded: Expanded,
+    /// Variables that are declared and stand nowhere.
+    pub unused_variables: Vec<Spanned<String>>,
     /// False when a file could not be read to its end: what seems not to be declared may stand in the part that is missing.
     pub complete: bool,
 }
@@ -153,6 +155,7 @@ impl Loader<'_> {
             groups,
             sources: std::mem::take(&mut self.sources),
             expanded,
+            unused_variables: variables.unused(),
             complete: self.complete,
         }
     }

@@ -3,6 +3,7 @@
 //! `vars` of every file declares them, in one set of names; each gets its value here, of its type. `expand.rs` puts values into documents.
 //! Promise: what comes from a secret variable is marked, and no finding shows it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::document::{VarType, Variable};
@@ -24,6 +25,7 @@ pub struct Declared {
     span: Span,
     /// None when it has no value, which was reported.
     pub value: Option<Scalar>,
+    used: Cell<bool>,
 }
 
 /// Looks up environment variables.
@@ -44,7 +46,7 @@ impl Variables {
                 continue;
             };
             for name in map.broken() {
-                variables.declared.entry(name.to_string()).or_insert(Declared { span: section.span, value: None });
+                variables.declared.entry(name.to_string()).or_insert(Declared::new(section.span, None, true));
             }
             for (name, variable) in map.iter() {
                 variables.declare_one(name, variable, section.get(name.as_str()), lookup, report);
@@ -68,16 +70,31 @@ impl Variables {
             }
             None
         });
-        self.declared.insert(name.to_string(), Declared { span: name.span, value });
+        self.declared.insert(name.to_string(), Declared::new(name.span, value, false));
     }
 
+    /// Whoever looks a variable up uses it.
     pub fn get(&self, name: &str) -> Option<&Declared> {
-        self.declared.get(name)
+        self.declared.get(name).inspect(|declared| declared.used.set(true))
+    }
+
+    /// What nobody has looked up: names, and where they are declared.
+    pub fn unused(&self) -> Vec<Spanned<String>> {
+        let unused = self.declared.iter().filter(|(_, declared)| !declared.used.get());
+        unused.map(|(name, declared)| Spanned::new(name.clone(), declared.span)).collect()
     }
 
     /// Every name, for remedies.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.declared.keys().map(String::as_str)
+    }
+}
+
+// === impl Declared ===
+
+impl Declared {
+    fn new(span: Span, value: Option<Scalar>, used: bool) -> Declared {
+        Declared { span, value, used: Cell::new(used) }
     }
 }
 

@@ -156,6 +156,11 @@ impl Report {
         }
     }
 
+    /// Takes out the warnings that `is_allowed`; errors stay.
+    pub fn silence(&mut self, mut is_allowed: impl FnMut(&Diagnostic) -> bool) {
+        self.diagnostics.retain(|finding| finding.rule.severity() == Severity::Error || !is_allowed(finding));
+    }
+
     /// Where a rule is broken.
     pub fn places_of(&self, rule: Rule) -> Vec<Span> {
         self.diagnostics.iter().filter(|finding| finding.rule == rule).map(|finding| finding.label.span).collect()
@@ -229,7 +234,7 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
 }
 
 /// `did you mean …`, or what there is to choose from when that fits a line.
-fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let mut known: Vec<&str> = known.into_iter().collect();
     if let Some(name) = nearest(written, known.iter().copied()) {
         return Some(format!("did you mean `{name}`?"));
@@ -238,4 +243,17 @@ fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Op
     known.dedup();
     let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     (!known.is_empty() && list.len() <= 120).then(|| format!("there is {list}"))
+}
+
+/// Which of `known` could have been meant, if one of them is near.
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known
+        .into_iter()
+        .map(|name| (name, (written.len().max(name.len()) / 3).max(1)))
+        // Names of other lengths are far without being compared, which is slow.
+        .filter(|(name, far)| written.len().abs_diff(name.len()) <= *far)
+        .map(|(name, far)| (strsim::damerau_levenshtein(written, name), name, far))
+        .filter(|(distance, _, far)| distance <= far)
+        .map(|(distance, name, _)| (distance, name));
+    near.min().map(|(_, name)| name)
 }

@@ -1,6 +1,7 @@
 //! The table of everything that can be wrong with a configuration.
 //!
-//! A code never changes its meaning and is never used again. Every rule has at least one case in `tests/cases/config`.
+//! A code never changes its meaning and is never used again. Every rule has at least one case in `tests/cases/config`, and a page in
+//! `docs/diagnostics`.
 
 /// How much a finding matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -33,6 +34,11 @@ macro_rules! rules {
             /// What the rule is about, in one sentence.
             pub fn summary(self) -> &'static str {
                 match self { $(Rule::$name => concat!($($doc),+).trim_ascii(),)+ }
+            }
+
+            /// What it means and why it matters, an example that is wrong and one that is right, and what to do: Markdown.
+            pub fn page(self) -> &'static str {
+                match self { $(Rule::$name => include_str!(concat!("../../docs/diagnostics/", $code, ".md")),)+ }
             }
         }
     };
@@ -170,8 +176,39 @@ rules! {
     Unkeyed = "PG084", Warning;
     /// A certificate outside its dates, which peers will refuse.
     CertificateDates = "PG085", Warning;
+    /// An `allow` without a reason, or of what cannot be allowed.
+    BadAllow = "PG086", Error;
+    /// An `allow` that silences nothing.
+    IdleAllow = "PG087", Warning;
     /// A choice of calls to trace where spans are exported nowhere.
     TracedNowhere = "PG088", Warning;
+    /// A grant or a denial that covers nothing, and is nearly a permission that something needs.
+    IdleGrant = "PG089", Warning;
+    /// A route without any rate limit beside others that have one.
+    Unlimited = "PG090", Warning;
+    /// A time that another one keeps from ever being reached.
+    TimesDoNotNest = "PG091", Warning;
+    /// A method or a field that its .proto file calls deprecated.
+    Deprecated = "PG092", Warning;
+    /// Calls in clear text to an address of the open network.
+    ClearText = "PG093", Warning;
+    /// A rate limit whose buckets an anonymous caller chooses.
+    ChosenKey = "PG094", Warning;
+    /// A breaker that may leave every endpoint alone at once.
+    EjectsAll = "PG095", Warning;
+    /// Forgotten passwords are routed, and no mail can be sent.
+    NoMail = "PG096", Warning;
+    /// A route for anonymous clients that needs what they may not do.
+    ClosedAnonymous = "PG097", Warning;
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// The rule of a code, `PG001`.
+    pub fn of_code(code: &str) -> Option<Rule> {
+        Rule::ALL.iter().copied().find(|rule| rule.code() == code)
+    }
 }
 
 // === impl Severity ===

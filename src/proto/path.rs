@@ -125,6 +125,11 @@ impl FieldPath {
         }
     }
 
+    /// Its .proto file advises against it.
+    pub fn is_deprecated(&self) -> bool {
+        self.leaf.field_descriptor_proto().options.as_ref().is_some_and(|options| options.deprecated())
+    }
+
     pub(super) fn leaf(&self) -> &FieldDescriptor {
         &self.leaf
     }

@@ -6,7 +6,7 @@
 //! - `settings`: the hot part of `gateway.yaml`, and the fixed part beside it
 //! - `plan`: what compiling yields, plain data without sockets or tasks
 //! - `compile`: the passes, in order
-//! - `explain`: what holds for a route, and where it is written
+//! - `explain`: what holds for a route, and where it is written; `meaning`: what that comes to, in words
 //! - `index`: number to route
 //! - `target`: which backend and which endpoint a route's calls go to
 //! - `link`: plan and living parts to table
@@ -17,6 +17,7 @@ pub mod explain;
 pub mod index;
 pub mod link;
 pub mod live;
+pub mod meaning;
 pub mod plan;
 pub mod settings;
 mod target;

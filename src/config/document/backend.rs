@@ -2,6 +2,7 @@
 
 use super::super::grammar::{List, WordOr, choice, section};
 use super::super::value::{Cidr, Duration, EndpointUrl, FailureCode, FilePath, Name, Secret, Share, Text};
+use super::Allowed;
 
 choice! {
     /// How a backend's endpoints share the calls.
@@ -32,6 +33,8 @@ section! {
         limits: BackendLimits,
         /// How many of the calls in flight may be repetitions.
         retry_budget: RetryBudget,
+        /// Warnings about it that are not given, each with a reason.
+        allow: List<Allowed>,
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::grammar::{List, Map, choice, section};
 use super::super::value::{
     Address, ByteSize, Cidr, Duration, FilePath, KeyHash, KeySetPlace, Name, Origin, Secret, SocketUrl, Text, UrlPath, Version, Workers,
 };
-use super::{Otlp, Variable};
+use super::{Allowed, Otlp, Variable};
 
 choice! {
     /// How tokens of an issuer are signed.
@@ -95,6 +95,8 @@ section! {
         reload: Reload,
         /// How the gateway goes when it is asked to end.
         drain: Drain,
+        /// Warnings about this file that are not given, each with a reason.
+        allow: List<Allowed>,
     }
 }
 

@@ -5,7 +5,7 @@ use super::super::value::{
     ByteSize, CallMessage, Duration, FailureCode, FieldPathText, HashKey, Idempotent, MessageName, MetadataKey, MethodName, Name, Percent,
     PermissionName, ProtocolNumber, RedactPath, ResponsePath, RouteName, TopicTemplate, VarValue,
 };
-use super::TracePolicy;
+use super::{Allowed, TracePolicy};
 
 choice! {
     /// Who may call a route.
@@ -126,6 +126,8 @@ section! {
         retry: Retry,
         /// How long a stream of a streaming method may last.
         stream: StreamPolicy,
+        /// Warnings that are not given, such as `{ code: PG081, reason: "the lobby is public" }`.
+        allow: Edit<Allowed>,
     }
 }
 

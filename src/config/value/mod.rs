@@ -11,10 +11,12 @@
 //! - `topics`: what declares topics, names them, and is published to them
 //! - `failing`: codes, shares, and whether a call may be repeated
 //! - `trial`: what tests of routes are written in
+//! - `lints`: which warnings are not given, and why
 //! - `written`: text, files, secrets, and defaults of variables
 
 mod failing;
 mod keys;
+mod lints;
 mod names;
 mod net;
 mod percent;
@@ -25,6 +27,7 @@ mod written;
 
 pub use failing::{FailureCode, Idempotent, Share};
 pub use keys::{KeyHash, KeySetPlace};
+pub use lints::{LintCode, Reason};
 pub use names::{
     FieldPathText, HashKey, HeaderKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName,
     PermissionPattern, RedactPath, ResponsePath, RouteName, ServiceName, TypePattern,

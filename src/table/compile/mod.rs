@@ -17,8 +17,10 @@
 //! - `streams`: how long a stream may last, and what a route with streams cannot say
 //! - `topics`: which there may be, and `sendings`: what routes do about them
 //! - `catalogue`: what clients are told
+//! - `lints`: what is no error and probably not meant; `allow`: which of that somebody wants no more
 
 mod accounts;
+mod allow;
 mod api_keys;
 mod backends;
 mod balance;
@@ -30,6 +32,7 @@ mod explain;
 mod guards;
 mod issuers;
 mod limits;
+mod lints;
 mod names;
 mod numbers;
 mod process;
@@ -114,7 +117,7 @@ pub fn compile(
         settings: &process.settings,
         sound: routes::Around::of(report),
     };
-    let (mut routes, noted) = routes::compile(document, &scope, report);
+    let (mut routes, noted, written) = routes::compile(document, &scope, report);
     let topics = topics::compile(&topics, &mut routes, report);
     if !report.has_errors() {
         // With errors about, what seems unused may be what a misspelt name meant.
@@ -128,9 +131,18 @@ pub fn compile(
     tracing::lint_nowhere(document, report);
     process::somebody_can_authenticate(document, &process, &routes.routes, report);
 
+    if !report.has_errors() {
+        let settings = &process.settings;
+        let scope =
+            lints::Scope { document, settings, backends: &backends, limits: &limits, roles: &roles, written: &written, routes: &routes };
+        lints::run(&scope, report);
+    }
+    let allowances = allow::Allowances::of(document, &written);
+    // An allowed secret is a secret.
     for place in report.places_of(Rule::SecretInFile) {
         document.sources.mask(place);
     }
+    allowances.apply(whole, report);
 
     let explained = noted.explained(document, process.settings.shortcuts);
     if !report.is_empty() {

@@ -113,22 +113,22 @@ impl Routes {
     }
 }
 
-/// Compiles every route of every group, and notes where each is written.
-pub fn compile(document: &Document, scope: &Scope<'_>, report: &mut Report) -> (Routes, Noted) {
+/// Compiles every route of every group, and notes where each is written; with the routes as they are written, for who looks at both.
+pub fn compile<'a>(document: &'a Document, scope: &Scope<'_>, report: &mut Report) -> (Routes, Noted, Vec<Written<'a>>) {
     let mut routes = Routes::default();
     let mut explaining = Explaining::new(document);
     let mut taken = Taken::default();
     let collected = collect(document, &mut taken, report);
     routes.pushes = pushes::compile(document, scope.descriptors, &mut taken, report);
-    for written in collected {
-        if let Some(plan) = route(&written, scope, &mut routes, report)
+    for written in &collected {
+        if let Some(plan) = route(written, scope, &mut routes, report)
             && !written.again
         {
-            explaining.route(&written, &plan);
+            explaining.route(written, &plan);
             routes.routes.push(plan);
         }
     }
-    (routes, explaining.end())
+    (routes, explaining.end(), collected)
 }
 
 /// Every route, by number; what is declared twice or out of range is reported.
