@@ -11,6 +11,7 @@
 //! - `method`, `path`: what routes refer to
 //! - `comments`, `sample`: what people are told of a message that they fill in
 //! - `closure`: a hash of everything reachable from some types
+//! - `compatibility`: whether what one version of a message wrote is read by another
 //!
 //! Bytes:
 //! - `read`: the wire format itself
@@ -26,6 +27,7 @@
 mod blame;
 mod closure;
 mod comments;
+mod compatibility;
 mod expectation;
 mod link;
 mod method;
@@ -52,6 +54,7 @@ mod walk;
 mod tests;
 
 pub use closure::closure_hash;
+pub use compatibility::{Alteration, Codec, Compatibility, VALIDATION, Verdict, Way};
 pub use expectation::{Expectation, Scalar};
 pub use method::{Kind, MessageType, Method};
 pub use path::{FieldKind, FieldPath, PathProblem};

@@ -9,6 +9,7 @@
 //! - `compile`, `field`, `types`: makes programs of them, and says which cannot be enforced
 //! - `check`, `constant`, `pattern`, `formats`, `uri`: what is asked of one value
 //! - `judge`: runs a program; `violations`: what it found
+//! - `told`: the rules in words, for whoever compares two versions of a message
 
 mod check;
 mod compile;
@@ -18,6 +19,7 @@ mod formats;
 mod judge;
 mod options;
 mod pattern;
+mod told;
 mod types;
 mod uri;
 mod violations;
