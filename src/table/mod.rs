@@ -6,7 +6,7 @@
 //! - `settings`: the hot part of `gateway.yaml`, and the fixed part beside it
 //! - `plan`: what compiling yields, plain data without sockets or tasks
 //! - `compile`: the passes, in order
-//! - `explain`: what holds for a route, and where it is written
+//! - `explain`: what holds for a route, and where it is written; `places`: where that is
 //! - `index`: number to route
 //! - `target`: which backend and which endpoint a route's calls go to
 //! - `link`: plan and living parts to table
@@ -17,6 +17,7 @@ pub mod explain;
 pub mod index;
 pub mod link;
 pub mod live;
+mod places;
 pub mod plan;
 pub mod settings;
 mod target;
@@ -195,6 +196,11 @@ impl Table {
     /// What holds for a topic. Nothing: no pattern declares it, so that it does not exist.
     pub fn topic(&self, name: &str) -> Option<&TopicPlan> {
         self.topics.iter().find(|topic| topic.rule.pattern.matches(name))
+    }
+
+    /// Every topic that may be, in no order.
+    pub fn topics(&self) -> &[TopicPlan] {
+        &self.topics
     }
 
     /// Every push, by number.
