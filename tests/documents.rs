@@ -180,6 +180,7 @@ fn every_help_text_has_an_example_that_works() {
         "",
         "serve",
         "check",
+        "diff",
         "lock",
         "reload",
         "routes",
