@@ -33,6 +33,16 @@ pub struct Files {
 enum Origin {
     Disk,
     Memory(BTreeMap<PathBuf, Cow<'static, [u8]>>),
+    Lent(Box<dyn Lender>),
+}
+
+/// Whoever has files that lie neither on the disk nor in the program, such as those of an old revision.
+pub trait Lender: Send + Sync {
+    /// A file's bytes.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// Every file below a folder whose name ends in `.{extension}`, in any order. They are about to be read.
+    fn walk(&self, folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>>;
 }
 
 /// What was read: one hash over every path and content.
@@ -98,12 +108,17 @@ impl Files {
         Files { origin: Origin::Memory(files), seen: Mutex::default() }
     }
 
+    /// What somebody else has. Paths are asked for without `.` and, where it can be told, `..`.
+    pub fn lent(lender: Box<dyn Lender>) -> Files {
+        Files { origin: Origin::Lent(lender), seen: Mutex::default() }
+    }
+
     /// These and one more file in memory, which need not be text, such as a descriptor set.
     #[must_use]
     pub fn with(mut self, path: &str, bytes: Vec<u8>) -> Files {
         match &mut self.origin {
             Origin::Memory(files) => drop(files.insert(path.into(), bytes.into())),
-            Origin::Disk => unreachable!("files are added to those in memory alone"),
+            Origin::Disk | Origin::Lent(_) => unreachable!("files are added to those in memory alone"),
         }
         self
     }
@@ -171,6 +186,7 @@ impl Files {
         let mut found = match &self.origin {
             Origin::Disk => walk_disk(&folder, extension)?,
             Origin::Memory(files) => walk_memory(files.keys().filter(|path| path.starts_with(&folder)), extension)?,
+            Origin::Lent(lender) => lender.walk(&folder, extension)?,
         };
         found.sort();
         self.seen.lock().expect("no holder of this lock panics").insert(folder, None);
@@ -202,6 +218,7 @@ impl Files {
                 check(path)?;
                 std::fs::read(path)
             }
+            Origin::Lent(lender) => lender.read(path),
             Origin::Memory(files) => Ok(held(files, path)?.to_vec()),
         }
     }
@@ -212,6 +229,7 @@ impl Files {
                 check(path)?;
                 Ok(Box::new(std::fs::File::open(path)?))
             }
+            Origin::Lent(lender) => Ok(Box::new(Cursor::new(lender.read(path)?))),
             Origin::Memory(files) => Ok(Box::new(Cursor::new(held(files, path)?))),
         }
     }

@@ -39,7 +39,7 @@ use crate::push::{self, Hub};
 use crate::reflection::{Bounds, Drift};
 use crate::registry::Registry;
 use crate::reload::history::Cause;
-use crate::reload::{self, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
+use crate::reload::{self, Breaking, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
 use crate::services::notify::sender::Sender;
 use crate::services::pusher::Pusher;
@@ -218,6 +218,7 @@ impl Gateway {
             Some(side) => Some(push_side::open(side, inherited_push, hub.clone(), registry, &reader, &room, &tasks)?),
         };
         tasks.spawn(&back_room.handle(), watch::watch(Arc::clone(&reloader)));
+        tasks.spawn(&back_room.handle(), reload::recent::follow(Arc::clone(&reloader)));
         tasks.spawn(&back_room.handle(), drift.watch(reader.clone(), builtins, Bounds::default()));
         tasks.spawn(&back_room.handle(), follow_log_settings(log, reader, verbosity));
 
@@ -257,7 +258,7 @@ impl Gateway {
 
     /// Reads the files again, as SIGHUP does. Blocks while it compiles.
     pub fn reload(&self) -> Outcome {
-        self.reloader.reload(Cause::Signal, None)
+        self.reloader.reload(Cause::Signal, None, Breaking::AsConfigured)
     }
 
     /// Reads the certificates again, and them alone, as happens by itself when their files change.

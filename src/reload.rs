@@ -1,9 +1,16 @@
 //! load → compile → link → swap: the one way in which a table comes to be, at the start and at every reload.
 //!
 //! Promises: all that can fail comes before `link`; on any error the old table stays, untouched; what is byte for byte the same is not
-//! compiled again; one reload runs at a time, and it alone holds the `TableWriter`.
+//! compiled again; one reload runs at a time, and it alone holds the `TableWriter`; what breaks clients is not made live unless somebody says
+//! that it may be.
+//!
+//! - `breaking`: what would break clients, and who may have it all the same
+//! - `history`: what became of the last attempts
+//! - `recent`: how often routes were called lately
 
+mod breaking;
 pub mod history;
+pub mod recent;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,8 +21,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+pub use self::breaking::{Breaking, Looked};
 use self::history::{Attempt, Cause, History};
+use self::recent::Recent;
 use crate::clock::Clock;
+use crate::compare::{Comparison, View, compare};
 use crate::config::{self, Environment, LoadOptions};
 use crate::diagnostic::render::{self, Summary};
 use crate::diagnostic::{Report, Sources};
@@ -110,6 +120,7 @@ pub struct Reloader {
     counters: ReloadCounters,
     state: Mutex<State>,
     history: History,
+    recent: Recent,
 }
 
 struct State {
@@ -120,7 +131,12 @@ struct State {
 
 /// The first half: reads and compiles, opens no socket, changes nothing.
 pub fn check(inputs: &Inputs, running: Option<&Fixed>, pools: &Pools) -> Checked {
-    let (files, began) = (inputs.origin.files(), Instant::now());
+    check_in(&inputs.origin.files(), inputs, running, pools)
+}
+
+/// The same where the files of the folder are not those of this machine.
+pub fn check_in(files: &Files, inputs: &Inputs, running: Option<&Fixed>, pools: &Pools) -> Checked {
+    let began = Instant::now();
     let looked_up = Mutex::new(BTreeMap::new());
     let variables = |name: &str| {
         let value = (inputs.variables)(name);
@@ -128,8 +144,8 @@ pub fn check(inputs: &Inputs, running: Option<&Fixed>, pools: &Pools) -> Checked
         value
     };
     let options = LoadOptions { folder: inputs.origin.folder().to_path_buf(), environment: inputs.environment, variables: &variables };
-    let (mut document, mut report) = config::load(&files, &options);
-    let compiled = compile::compile(&mut document, &files, pools, &inputs.context, running, &mut report);
+    let (mut document, mut report) = config::load(files, &options);
+    let compiled = compile::compile(&mut document, files, pools, &inputs.context, running, &mut report);
     Checked {
         fingerprint: files.fingerprint(format!("{:?}", looked_up.into_inner().expect("looking up does not panic")).as_bytes()),
         seen: files.seen(),
@@ -187,15 +203,15 @@ impl Reloader {
         let (writer, reader) = live(Arc::new(table));
         living.tell();
         let state = Mutex::new(State { living, seen: std::mem::take(&mut checked.seen) });
-        Reloader { inputs, fixed, pools, writer, reader, counters: ReloadCounters::begin(), state, history }
+        Reloader { inputs, fixed, pools, writer, reader, counters: ReloadCounters::begin(), state, history, recent: Recent::default() }
     }
 
     /// Reads everything again, and makes it live if it is sound. Blocks while it compiles: call it from the back room.
     ///
     /// `expected`: refuse as stale unless this is what is live (`If-Match`).
-    pub fn reload(&self, cause: Cause, expected: Option<Fingerprint>) -> Outcome {
+    pub fn reload(&self, cause: Cause, expected: Option<Fingerprint>, breaking: Breaking) -> Outcome {
         let (began, at_ms) = (Instant::now(), Clock::system().now_ms());
-        let outcome = self.reload_unnoted(expected, began);
+        let outcome = self.reload_unnoted(expected, breaking, began);
         self.counters.note(outcome.label(), outcome.report());
         let live = self.reader.load();
         // Whoever watches looks often, and mostly for nothing.
@@ -213,25 +229,25 @@ impl Reloader {
         outcome
     }
 
-    /// What the files are as they stand, and nothing is changed. Nothing: compiling panicked. Blocks as a reload does, and waits for one.
-    pub fn look(&self) -> Option<Checked> {
-        let _state = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
-        catch_unwind(AssertUnwindSafe(|| check(&self.inputs, Some(&self.fixed), &self.pools))).ok()
-    }
-
     /// What became of the last attempts, newest first.
     pub fn history(&self) -> Vec<Attempt> {
         self.history.all()
     }
 
-    fn reload_unnoted(&self, expected: Option<Fingerprint>, began: Instant) -> Outcome {
+    fn reload_unnoted(&self, expected: Option<Fingerprint>, breaking: Breaking, began: Instant) -> Outcome {
         let mut state = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
         let live = self.reader.load();
         if expected.is_some_and(|expected| expected != live.fingerprint) {
             return Outcome::Stale { live: live.fingerprint };
         }
         // Nothing in a file may end the process that serves by the old one, not even a mistake of ours.
-        let Ok(mut checked) = catch_unwind(AssertUnwindSafe(|| check(&self.inputs, Some(&self.fixed), &self.pools))) else {
+        let read = || {
+            let checked = check(&self.inputs, Some(&self.fixed), &self.pools);
+            let other = checked.plan.as_ref().filter(|_| checked.fingerprint != live.fingerprint);
+            let comparison = other.map(|plan| compare(&View::from(&*live), &View::from(plan)));
+            (checked, comparison.filter(Comparison::is_breaking))
+        };
+        let Ok((mut checked, broken)) = catch_unwind(AssertUnwindSafe(read)) else {
             error!("reload failed: compiling panicked, the old table stays; this is a defect, please report it with the files");
             return Outcome::Failed;
         };
@@ -244,6 +260,17 @@ impl Reloader {
         if checked.fingerprint == live.fingerprint {
             debug!(generation = live.generation.0, "nothing has changed");
             return Outcome::Unchanged(Swapped::new(live.generation, checked, began));
+        }
+        if let Some(broken) = broken {
+            let count = broken.breaks().count();
+            if !breaking.is_allowed(&plan) {
+                checked.report.extend(self.findings(&broken, &live, &plan));
+                let what_to_do = "see `protogate diff --against running`, then mend it or `protogate reload --allow-breaking`";
+                warn!(breaks = count, what_to_do, "reload refused, it would break clients; the old table stays");
+                log_findings(&checked);
+                return Outcome::Refused { report: checked.report, sources: checked.sources, summary: checked.summary };
+            }
+            warn!(breaks = count, "this reload breaks clients, which is allowed");
         }
         let generation = Generation(live.generation.0 + 1);
         log_findings(&checked);

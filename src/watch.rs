@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
 use crate::reload::history::Cause;
-use crate::reload::{Outcome, Reloader};
+use crate::reload::{Breaking, Outcome, Reloader};
 
 /// How often files are looked at without an event.
 const LOOK: Duration = Duration::from_secs(2);
@@ -69,7 +69,8 @@ async fn read_again(reloader: &Arc<Reloader>) {
     let reloader = Arc::clone(reloader);
     let read = move || {
         let whole = reloader.reader().load().settings.watch;
-        if !whole || matches!(reloader.reload(Cause::Watch, None), Outcome::Refused { .. } | Outcome::Unchanged(_)) {
+        if !whole || matches!(reloader.reload(Cause::Watch, None, Breaking::AsConfigured), Outcome::Refused { .. } | Outcome::Unchanged(_))
+        {
             reloader.renew_certificates();
         }
     };

@@ -10,13 +10,15 @@
 //! A line `# path.yaml` begins a file; so does one that ends in `.proto`, `.pem` or `.json`. A line `# set.binpb <- folder/file.proto`
 //! is a descriptor set of a file of the case, compiled without its imports. Lines before the first file say how to load it:
 //! `env: production`, `set: NAME=value`, `running: LISTEN ADMIN WORKERS` for a reload of a gateway that was started so, `only: read`
-//! for a case of the grammar alone. Where there is a file `*.test.yaml`, what is said is about the tests in it.
+//! for a case of the grammar alone. Where there is a file `*.test.yaml`, what is said is about the tests in it. Files below `before/` are
+//! what is live: then what a reload would refuse is said as well.
 //! `UPDATE=1 cargo test` rewrites what stands below the dashes; read the difference before you commit it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use protogate::compare::{View, compare};
 use protogate::config::{self, Environment, LoadOptions};
 use protogate::diagnostic::{Report, Rule, Sources, render};
 use protogate::files::Files;
@@ -49,6 +51,14 @@ fn check(files: &Files, case: &Case) -> (Report, Sources) {
         let compiled = compile(&mut document, files, &Pools::default(), &Context::default(), case.running.as_ref(), &mut report);
         if case.files.iter().any(|(path, _)| path.ends_with(".test.yaml")) {
             return test(files, &compiled.plan.expect("tests are of a configuration that is sound"), &options);
+        }
+        if case.files.iter().any(|(path, _)| path.starts_with("before/")) {
+            let options = LoadOptions { folder: PathBuf::from("before/routes"), ..options };
+            let (mut live, mut sound) = config::load(files, &options);
+            let live = compile(&mut live, files, &Pools::default(), &Context::default(), None, &mut sound).plan;
+            let (live, plan) = (live.expect("what is live is sound"), compiled.plan.expect("and so is what comes"));
+            let comparison = compare(&View::from(&live), &View::from(&plan));
+            report.extend(comparison.report(&plan.explained, &|route| Some(u64::from(route.number))));
         }
     }
     (report, document.sources)

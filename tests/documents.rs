@@ -183,6 +183,7 @@ fn every_help_text_has_an_example_that_works() {
         "init",
         "docs",
         "explain",
+        "diff",
         "lock",
         "reload",
         "routes",

@@ -7,6 +7,9 @@ mod support;
 // A reload changes what the next message meets, and nothing else.
 mod reload;
 
+// What a reload would change, and that it breaks no client unasked.
+mod changes;
+
 // What a client that keeps the rules meets.
 mod conversation;
 

@@ -36,6 +36,11 @@ pub async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, 
     whole(request).await.and_then(|body| parse(&body))
 }
 
+/// The same where there need be none.
+pub async fn read_if_any<T: DeserializeOwned + Default>(request: Request<Incoming>) -> Result<T, Box<Reply>> {
+    whole(request).await.and_then(|body| if body.trim_ascii().is_empty() { Ok(T::default()) } else { parse(&body) })
+}
+
 /// The same, of bytes that are there, and may be kept.
 pub fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Box<Reply>> {
     serde_json::from_slice(body).map_err(|problem| Box::new(error(StatusCode::BAD_REQUEST, &format!("the body is wrong: {problem}"))))

@@ -175,8 +175,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post(
         "/api/v1/reload",
         Asked::Reload,
-        "reads the files again, and makes them live if they are sound",
-        "{}",
+        "reads the files again, and makes them live if they are sound and break no client",
+        "{allow_breaking?: bool}",
         r#"{outcome: "swapped"|"unchanged", generation: whole, hash: text, took_ms: whole, check: Check}"#,
     )
     .also(&[(412, r#"{outcome: "stale", hash: text, error: text}"#), (422, r#"{outcome: "refused", check: Check}"#)]),
@@ -185,7 +185,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/reloads", Asked::Reloads, "what became of the last attempts to read the files", "{reloads: [Attempt]}"),
     post("/api/v1/check", Asked::Check, "what is wrong with the files as they are now; nothing is changed", "{}", "{check: Check}")
         .unaudited(),
-    get("/api/v1/diff", Asked::Diff, "which routes a reload would change, and how", "Difference")
+    get("/api/v1/diff", Asked::Diff, "what a reload would change, and whether clients would break", "Difference")
         .also(&[(422, "{error: text, check: Check}")]),
     get("/api/v1/log", Asked::Log, "how much the log says", "Verbosity"),
     post("/api/v1/log", Asked::SetLog, "changes how much the log says, for now", "{level: Level|null}", "Verbosity"),
@@ -342,7 +342,7 @@ impl Asked {
         match self {
             Asked::Alive => health::alive(),
             Asked::Ready => health::ready(admin.ready.is_set()),
-            Asked::Reload => reloads::reload(admin, &request, audit).await,
+            Asked::Reload => reloads::reload(admin, request, audit).await,
             Asked::Reloads => reloads::list(admin),
             Asked::Check => reloads::look(admin).await,
             Asked::Diff => reloads::diff(admin).await,

@@ -103,8 +103,14 @@ const SHAPES: &[(&str, &str)] = &[
     ),
     (
         "Difference",
-        "{same: bool, routes: {added: [Named], removed: [Named], changed: [Changed]}, counts: {added: whole, removed: whole, changed: whole}}",
+        "{version: whole, same: bool, breaking: bool, allowed: bool, changes: [Alteration], effects: Effects, routes: {added: [Named], removed: [Named], changed: [Changed]}, counts: {added: whole, removed: whole, changed: whole}}",
     ),
+    (
+        "Alteration",
+        r#"{effect: "breaks"|"opens"|"loosens"|"closes"|"tightens"|"changes", code?: text, codec?: "proto"|"json", what: text, routes: [Concerned], routes_in_all: whole, place?: {file: text, line: whole}, key?: {name: text, from: text|null, to: text|null}}"#,
+    ),
+    ("Concerned", "{number: whole, name: text, calls_last_hour?: whole}"),
+    ("Effects", "{breaks: whole, opens: whole, loosens: whole, closes: whole, tightens: whole, changes: whole}"),
     ("Draining", "{draining: bool, connections: whole}"),
     ("Named", "{number: whole, name: text}"),
     ("Changed", "{number: whole, name: text, changes: [{key: text, from: text|null, to: text|null}]}"),

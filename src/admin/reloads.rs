@@ -7,29 +7,47 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use super::audit::Audit;
+use super::body;
 use super::{Admin, Reply, error, reply};
 use crate::files::Fingerprint;
 use crate::reload::history::{Attempt, Cause, check};
-use crate::reload::{Checked, Outcome};
+use crate::reload::{Breaking, Looked, Outcome};
 use crate::table::explain::ChangedRoute;
 
 /// Routes of each kind that an answer shows of what differs; it counts them all.
 const DIFFERENT_MAX: usize = 500;
 
+/// What is said with a reload. Nothing said is all as it is configured.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Asked {
+    /// Take over what breaks clients.
+    allow_breaking: bool,
+}
+
 /// `POST /api/v1/reload`, with `If-Match: "HASH"` only if that is the live table.
-pub async fn reload(admin: &Arc<Admin>, request: &Request<Incoming>, audit: &Audit) -> Reply {
+pub async fn reload(admin: &Arc<Admin>, request: Request<Incoming>, audit: &Audit) -> Reply {
     let expected = match request.headers().get(header::IF_MATCH).map(expected_table) {
         None => None,
         Some(Ok(expected)) => Some(expected),
         Some(Err(())) => return error(StatusCode::BAD_REQUEST, "`If-Match` must be the hash of a table in double quotes"),
     };
-    audit.what("the configuration");
+    let asked: Asked = match body::read_if_any(request).await {
+        Ok(asked) => asked,
+        Err(refusal) => return *refusal,
+    };
+    let (breaking, what) = match asked.allow_breaking {
+        true => (Breaking::Allowed, "the configuration, and clients may break"),
+        false => (Breaking::AsConfigured, "the configuration"),
+    };
+    audit.what(what);
     let reloader = Arc::clone(&admin.reloader);
-    let reloaded = spawn_blocking(move || reloader.reload(Cause::Operator, expected)).await;
+    let reloaded = spawn_blocking(move || reloader.reload(Cause::Operator, expected, breaking)).await;
     let outcome = reloaded.expect("a reload does not panic and is not aborted");
     let name = outcome.name();
     match &outcome {
@@ -61,43 +79,47 @@ pub fn list(admin: &Admin) -> Reply {
 /// `POST /api/v1/check`: what is wrong with the files as they are now.
 pub async fn look(admin: &Admin) -> Reply {
     match looked(admin).await {
-        Some(checked) => reply(StatusCode::OK, &json!({ "check": check(&checked.report, &checked.sources, checked.summary) })),
+        Some(Looked { checked, .. }) => {
+            reply(StatusCode::OK, &json!({ "check": check(&checked.report, &checked.sources, checked.summary) }))
+        }
         None => failed(),
     }
 }
 
-/// `GET /api/v1/diff`: which routes a reload would change, and how.
+/// `GET /api/v1/diff`: what a reload would change, and whether clients would break.
 pub async fn diff(admin: &Admin) -> Reply {
-    let Some(checked) = looked(admin).await else { return failed() };
-    let Some(plan) = &checked.plan else {
+    let Some(Looked { checked, comparison, allowed, live }) = looked(admin).await else { return failed() };
+    let Some((plan, comparison)) = checked.plan.as_ref().zip(comparison) else {
         let body = json!({
             "error": "the files have errors, so that nothing can be said about what they would change",
             "check": check(&checked.report, &checked.sources, checked.summary),
         });
         return reply(StatusCode::UNPROCESSABLE_ENTITY, &body);
     };
-    let live = admin.reloader.reader().load();
+    let place = |span| plan.explained.file_and_line(span);
+    let told = comparison.told(&place, &|route| admin.reloader.calls_lately(&live, route));
+    let mut body = serde_json::to_value(told).expect("text and numbers always become JSON");
+    // No reload would do anything where not a byte is another.
+    body["same"] = (live.fingerprint == checked.fingerprint).into();
+    body["allowed"] = allowed.into();
     let difference = live.explained.difference(&plan.explained);
     let named = |routes: &[(u32, String)]| -> Vec<Value> {
         routes.iter().take(DIFFERENT_MAX).map(|(number, name)| json!({ "number": number, "name": name })).collect()
     };
     let changed: Vec<Value> = difference.changed.iter().take(DIFFERENT_MAX).map(changed).collect();
-    let body = json!({
-        "same": live.fingerprint == checked.fingerprint,
-        "routes": { "added": named(&difference.added), "removed": named(&difference.removed), "changed": changed },
-        "counts": { "added": difference.added.len(), "removed": difference.removed.len(), "changed": difference.changed.len() },
-    });
+    body["routes"] = json!({ "added": named(&difference.added), "removed": named(&difference.removed), "changed": changed });
+    body["counts"] = json!({ "added": difference.added.len(), "removed": difference.removed.len(), "changed": difference.changed.len() });
     reply(StatusCode::OK, &body)
-}
-
-async fn looked(admin: &Admin) -> Option<Checked> {
-    let reloader = Arc::clone(&admin.reloader);
-    spawn_blocking(move || reloader.look()).await.expect("looking at the files does not panic and is not aborted")
 }
 
 fn changed(route: &ChangedRoute) -> Value {
     let changes = route.changes.iter().map(|change| json!({ "key": change.key, "from": change.from, "to": change.to }));
     json!({ "number": route.number, "name": route.name, "changes": changes.collect::<Vec<_>>() })
+}
+
+async fn looked(admin: &Admin) -> Option<Looked> {
+    let reloader = Arc::clone(&admin.reloader);
+    spawn_blocking(move || reloader.look()).await.expect("looking at the files does not panic and is not aborted")
 }
 
 fn shown(attempt: &Attempt) -> Value {

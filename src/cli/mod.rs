@@ -61,6 +61,8 @@ use crate::table::compile::Context;
 use crate::telemetry::line::is_harmless;
 
 const TESTS_FAILED: u8 = 3;
+const COMPATIBLE: u8 = 4;
+const BREAKING: u8 = 5;
 const USAGE: u8 = 64;
 const UNREADABLE: u8 = 66;
 const UNREACHABLE: u8 = 69;

@@ -11,6 +11,10 @@ use super::{Exit, harmless};
 /// Example: protogate reload --config routes
 #[derive(Args)]
 pub struct Reload {
+    /// Take over what breaks clients, whatever `reload.allow_breaking` says.
+    #[arg(long)]
+    allow_breaking: bool,
+
     #[command(flatten)]
     door: Door,
 }
@@ -19,12 +23,12 @@ pub struct Reload {
 
 impl Reload {
     pub fn run(self) -> Result<(), Exit> {
-        let answer = AdminClient::of(self.door)?.post("/api/v1/reload", &json!({}))?;
+        let answer = AdminClient::of(self.door)?.post("/api/v1/reload", &json!({ "allow_breaking": self.allow_breaking }))?;
         let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
         match text("outcome").as_str() {
             "swapped" => println!("reloaded: generation {}, {}, {} ms", answer["generation"], routes(&answer), answer["took_ms"]),
             "unchanged" => println!("unchanged: generation {}, {}", answer["generation"], routes(&answer)),
-            "refused" => return Err(Exit::new(1, refusal(&answer["check"]))),
+            "refused" => return Err(Exit::new(1, refusal(&answer["check"]) + "error: not reloaded, the old table stays")),
             _ => return Err(Exit::new(1, format!("error: the gateway answered: {answer}"))),
         }
         Ok(())
@@ -36,7 +40,8 @@ fn routes(answer: &Value) -> String {
     format!("{routes} route{}", if routes == 1 { "" } else { "s" })
 }
 
-fn refusal(check: &Value) -> String {
+/// The findings of a gateway, as `check` would say them.
+pub fn refusal(check: &Value) -> String {
     let mut told = String::new();
     for found in check["diagnostics"].as_array().into_iter().flatten() {
         let text = |key: &str| found[key].as_str().unwrap_or_default();
@@ -53,5 +58,5 @@ fn refusal(check: &Value) -> String {
             told += &format!("  help: {}\n", text("help"));
         }
     }
-    harmless(&told) + "error: not reloaded, the old table stays"
+    harmless(&told)
 }

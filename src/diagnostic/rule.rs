@@ -153,6 +153,20 @@ rules! {
     /// A guard whose method does not take a question and answer with a decision.
     Guard = "PG070", Error;
 
+    // What clients do not survive: a reload is refused, unless it may break them.
+    /// A route that clients call is gone, or has another number.
+    RouteGone = "PG120", Error;
+    /// A route streams otherwise than before, or answers no longer.
+    RouteSpeaks = "PG121", Error;
+    /// A message is no longer read as clients write it, or no longer written as they read it.
+    MessageBroken = "PG122", Error;
+    /// A push is gone, or has another number.
+    PushGone = "PG123", Error;
+    /// Clients would have to connect at another path.
+    DoorMoved = "PG124", Error;
+    /// A topic that clients may ask for is gone.
+    TopicGone = "PG125", Error;
+
     // Tests of routes.
     /// A test of routes names what does not exist.
     TestName = "PG150", Error;

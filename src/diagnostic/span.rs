@@ -128,6 +128,11 @@ impl Sources {
         self.file(id).path.parent().unwrap_or(Path::new("."))
     }
 
+    /// The id of every file, in reading order.
+    pub fn ids(&self) -> impl Iterator<Item = FileId> + use<> {
+        (0..u32::try_from(self.files.len()).expect("a configuration has fewer than 2^32 files")).map(FileId)
+    }
+
     /// Every file, in reading order.
     pub fn iter(&self) -> impl Iterator<Item = &SourceFile> {
         self.files.iter().map(Arc::as_ref)

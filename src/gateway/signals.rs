@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::draining::BACK_ROOM_PATIENCE;
 use super::{Gateway, StartError, io_error, supervisor, write_ready_file};
+use crate::reload::Breaking;
 use crate::reload::history::Cause;
 
 /// All that is heard.
@@ -45,7 +46,7 @@ impl Gateway {
                     Some(()) = again.recv() => {
                         supervisor::is_reloading();
                         let reloader = Arc::clone(&self.reloader);
-                        spawn_blocking(move || reloader.reload(Cause::Signal, None)).await.expect("a reload does not panic and is not aborted");
+                        spawn_blocking(move || reloader.reload(Cause::Signal, None, Breaking::AsConfigured)).await.expect("a reload does not panic and is not aborted");
                         supervisor::is_ready(self.edge_address());
                     }
                 }

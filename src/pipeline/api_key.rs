@@ -63,6 +63,11 @@ impl ApiKeys {
         self.0.is_empty()
     }
 
+    /// What they are called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(|name| &**name)
+    }
+
     /// Whether the key of this hash is among them, and speaks for this user in these roles.
     pub fn lists(&self, hash: &[u8; 32], user: &str, roles: &[Arc<str>]) -> bool {
         self.0.values().any(|key| key.hash == *hash && *key.user == *user && key.roles == roles)

@@ -88,6 +88,16 @@ impl Verifier {
         self.issuers.is_empty() && self.api_keys.is_empty()
     }
 
+    /// Whose tokens are believed, in no order.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.issuers.keys().map(String::as_str)
+    }
+
+    /// The names of API keys.
+    pub fn api_keys(&self) -> impl Iterator<Item = &str> {
+        self.api_keys.names()
+    }
+
     /// How many tokens were refused, by cause.
     pub fn refusals(&self) -> &Refusals {
         &self.refusals

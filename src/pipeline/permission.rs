@@ -94,6 +94,11 @@ impl Permissions {
         &self.anonymous
     }
 
+    /// Every role that is declared, in no order.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.roles.keys().map(|name| &**name)
+    }
+
     /// The name behind a bit, for what is said to people.
     pub fn name(&self, permission: PermissionId) -> Option<&Arc<str>> {
         self.required.get(permission.0 as usize)

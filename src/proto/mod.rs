@@ -13,6 +13,7 @@
 //! - `service`: all of them; `method`, `path`: what routes refer to
 //! - `comments`, `sample`: what people are told of a message that they fill in; `describe`, `example`: in a reference
 //! - `closure`: a hash of everything reachable from some types; `reached`: the files that declare it
+//! - `compatibility`: whether what one version of a message wrote is read by another
 //!
 //! Bytes:
 //! - `read`: the wire format itself
@@ -28,6 +29,7 @@
 mod blame;
 mod closure;
 mod comments;
+mod compatibility;
 mod declared;
 mod describe;
 mod example;
@@ -65,6 +67,7 @@ mod wanted;
 mod tests;
 
 pub use closure::closure_hash;
+pub use compatibility::{Alteration, Codec, Compatibility, VALIDATION, Verdict, Way};
 pub use declared::{Declared, DeclaredMethod, DeclaredService, Extended};
 pub use describe::{Described, DescribedEnum, DescribedField, DescribedMessage, DescribedValue, describe};
 pub use example::{Example, example};

@@ -20,6 +20,8 @@ pub struct Explained {
     /// By number, ascending.
     pub(super) routes: Box<[Written]>,
     pub(super) built_in: BuiltIn,
+    /// Where the numbers of pushes stand, by number.
+    pub(super) pushes: Box<[(u32, Span)]>,
     /// The keys of a route in the order of the grammar.
     pub(super) order: Vec<&'static str>,
 }

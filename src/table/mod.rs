@@ -6,7 +6,7 @@
 //! - `settings`: the hot part of `gateway.yaml`, and the fixed part beside it
 //! - `plan`: what compiling yields, plain data without sockets or tasks
 //! - `compile`: the passes, in order
-//! - `explain`: what holds for a route, and where it is written; `meaning`: what that comes to, in words
+//! - `explain`: what holds for a route, and where it is written; `places`: where that is; `meaning`: what it comes to, in words
 //! - `index`: number to route
 //! - `target`: which backend and which endpoint a route's calls go to
 //! - `link`: plan and living parts to table
@@ -18,6 +18,7 @@ pub mod index;
 pub mod link;
 pub mod live;
 pub mod meaning;
+mod places;
 pub mod plan;
 pub mod settings;
 mod target;
@@ -196,6 +197,11 @@ impl Table {
     /// What holds for a topic. Nothing: no pattern declares it, so that it does not exist.
     pub fn topic(&self, name: &str) -> Option<&TopicPlan> {
         self.topics.iter().find(|topic| topic.rule.pattern.matches(name))
+    }
+
+    /// Every topic that may be, in no order.
+    pub fn topics(&self) -> &[TopicPlan] {
+        &self.topics
     }
 
     /// Every push, by number.

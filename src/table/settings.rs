@@ -64,6 +64,8 @@ pub struct Settings {
     pub otlp: Option<Arc<Collector>>,
     pub watch: bool,
     pub debounce: Duration,
+    /// A reload may break clients.
+    pub allow_breaking: bool,
     pub drain: DrainSettings,
 }
 
@@ -150,6 +152,7 @@ impl Default for Settings {
             otlp: None,
             watch: false,
             debounce: Duration::from_millis(500),
+            allow_breaking: false,
             drain: DrainSettings::default(),
         }
     }

@@ -85,6 +85,12 @@ impl RouteCounters {
         self.0[worker.0 % SHARES].get_or_init(Box::default)
     }
 
+    /// How many calls and streams have ended, without the rest that is counted of them.
+    pub fn calls(&self) -> u64 {
+        let shares = self.0.iter().filter_map(OnceLock::get);
+        shares.flat_map(|share| &share.ends).map(|count| count.load(Relaxed)).sum()
+    }
+
     /// What all have counted together.
     pub fn sum(&self) -> Counts {
         let mut sum = Counts::default();
@@ -187,7 +193,7 @@ mod tests {
             counters.sum().ends().filter(|ends| ends.count > 0).map(|ends| (ends.code, ends.reason, ends.count)).collect();
         let expected = [(Code::Ok, "OK", 1), (Code::ResourceExhausted, "BACKEND", 3), (Code::ResourceExhausted, "RATE_LIMITED", 1)];
         assert_eq!(happened, expected);
-        assert_eq!((counters.sum().calls(), counters.sum().failures()), (5, 4));
+        assert_eq!((counters.sum().calls(), counters.sum().failures(), counters.calls()), (5, 4, 5));
     }
 
     #[test]

@@ -30,7 +30,12 @@ use tempfile::TempDir;
 pub struct TestGateway {
     gateway: Option<Gateway>,
     folder: TempDir,
+    /// The operator's token, where the data folder has none.
+    operator: Option<&'static str>,
 }
+
+/// The operator's token of gateways in production.
+const OPERATOR: &str = "a token for the operators of tests";
 
 /// Routes to the built-in echo, open to everybody; most conversations need no more.
 pub const ECHO: &str = r"
@@ -62,7 +67,17 @@ impl TestGateway {
     /// Starts on what is in this folder.
     pub fn start_in(folder: TempDir) -> TestGateway {
         let gateway = Gateway::start(options(folder.path())).unwrap_or_else(|error| panic!("the gateway does not start: {}", told(error)));
-        TestGateway { gateway: Some(gateway), folder }
+        TestGateway { gateway: Some(gateway), folder, operator: None }
+    }
+
+    /// Starts in production, on routes, and on more in `gateway.yaml` than the operator's token.
+    pub fn start_in_production(routes: &str, process: &str) -> TestGateway {
+        let process = format!("version: 1\nadmin: {{ token: \"{OPERATOR}\" }}\n{process}\n");
+        let folder = folder_with(&[("routes/gateway.yaml", &process), ("routes/routes.yaml", routes)]);
+        let mut options = options(folder.path());
+        options.inputs.environment = Environment::Production;
+        let gateway = Gateway::start(options).unwrap_or_else(|error| panic!("the gateway does not start: {}", told(error)));
+        TestGateway { gateway: Some(gateway), folder, operator: Some(OPERATOR) }
     }
 
     /// Starts on the shipped files, with more in `gateway.yaml`.
@@ -118,6 +133,9 @@ impl TestGateway {
     }
 
     pub fn admin_token(&self) -> String {
+        if let Some(token) = self.operator {
+            return token.to_owned();
+        }
         DataFolder::at(self.folder.path().join("data")).admin_token().unwrap()
     }
 

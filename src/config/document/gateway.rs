@@ -380,6 +380,8 @@ section! {
         watch: bool,
         /// How long files must be quiet before they are read.
         debounce: Duration,
+        /// Take over what breaks clients, such as a route that is gone; true in development.
+        allow_breaking: bool,
     }
 }
 

@@ -10,6 +10,7 @@
 //! - `check`, `constant`, `pattern`, `formats`, `uri`: what is asked of one value
 //! - `judge`: runs a program; `violations`: what it found
 //! - `words`: what is asked, before anybody breaks it
+//! - `told`: the rules in words, for whoever compares two versions of a message
 
 mod check;
 mod compile;
@@ -19,6 +20,7 @@ mod formats;
 mod judge;
 mod options;
 mod pattern;
+mod told;
 mod types;
 mod uri;
 mod violations;

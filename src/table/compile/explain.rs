@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::routes::{Written, built_in};
-use super::{guards, size, streams};
+use super::{entries, guards, size, streams};
 use crate::backend::RetryPolicy;
 use crate::config::document::{Policy, Route};
 use crate::config::grammar::{Leaves, Read as _, Section as _};
@@ -98,9 +98,18 @@ impl Noted {
             keys: keys.into_iter().map(|(key, _)| key).collect(),
             routes: self.routes.into(),
             built_in: built_in_values(shortcuts),
+            pushes: pushes(document),
             order: Route::keys().iter().map(|key| key.name).collect(),
         }
     }
+}
+
+/// Where pushes stand.
+fn pushes(document: &Document) -> Box<[(u32, Span)]> {
+    let all = document.groups.iter().flat_map(|group| entries(&group.routes.pushes));
+    let mut places: Vec<(u32, Span)> = all.map(|(number, _)| (number.value.0, number.span)).collect();
+    places.sort_unstable_by_key(|(number, _)| *number);
+    places.into()
 }
 
 /// The places of all values of a policy.

@@ -46,6 +46,7 @@ pub fn compile(document: &Document, files: &Files, context: &Context, running: O
     let mut settings = Settings {
         shortcuts: loopback && document.environment != Environment::Production,
         watch: development,
+        allow_breaking: development,
         // Who develops stops often, and nobody else is there.
         drain: if development { DrainSettings::AT_ONCE } else { DrainSettings::default() },
         tls: gateway.tls.as_ref().and_then(|tls| certificate::of_edge(tls, files, report)),
@@ -163,6 +164,7 @@ fn apply(gateway: &GatewayFile, settings: &mut Settings) {
     if let Some(reload) = &gateway.reload {
         take!(settings.watch, &reload.watch, |on: &bool| *on);
         take!(settings.debounce, &reload.debounce, |duration: &Duration| duration.0);
+        take!(settings.allow_breaking, &reload.allow_breaking, |on: &bool| *on);
     }
     if let Some(written) = &gateway.drain {
         let drain = &mut settings.drain;

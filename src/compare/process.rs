@@ -1,0 +1,128 @@
+//! Backends, and what of `gateway.yaml` whoever connects notices.
+
+use std::collections::BTreeSet;
+
+use super::limits::{by_size, bytes, time};
+use super::{Change, Comparing, Effect};
+use crate::backend::{GrpcSpec, Source, Spec, SpecKind};
+use crate::diagnostic::Rule;
+
+/// A number that is shown as it is.
+fn number(number: u128) -> String {
+    number.to_string()
+}
+
+// === impl Comparing ===
+
+impl Comparing<'_> {
+    pub(super) fn backends(&mut self) {
+        let (before, after) = (self.before, self.after);
+        let mut found = Vec::new();
+        for (name, spec) in &before.backends {
+            match after.backends.get(name) {
+                None => found.push(format!("the backend `{name}` is gone")),
+                Some(now) => found.extend(parts(spec, now).into_iter().map(|what| format!("the backend `{name}` {what}"))),
+            }
+        }
+        let new = after.backends.keys().filter(|name| !before.backends.contains_key(*name));
+        found.extend(new.map(|name| format!("the backend `{name}` is new")));
+        found.into_iter().for_each(|what| self.note(Change::new(Effect::Changes, what)));
+    }
+
+    pub(super) fn process(&mut self) {
+        let (was, is) = (self.before.settings, self.after.settings);
+        if was.path != is.path {
+            let what = format!("clients connect at `{}`, and did at `{}`", is.path, was.path);
+            self.note(Change::breaks(Rule::DoorMoved, what).at(self.after.explained.top()));
+        }
+        let sets = |list: &[String]| list.iter().cloned().collect::<BTreeSet<String>>();
+        let networks = |list: &[ipnet::IpNet]| list.iter().map(ToString::to_string).collect::<BTreeSet<String>>();
+        let owned = |names: &BTreeSet<&str>| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+        let (before, after) = (self.before, self.after);
+        let lists = [
+            ("pages of", "may connect", sets(&was.origins), sets(&is.origins)),
+            ("what proxies in", "tell is believed", networks(&was.trusted_proxies), networks(&is.trusted_proxies)),
+            ("tokens of", "are believed", owned(&before.issuers), owned(&after.issuers)),
+            ("the API key", "is believed", owned(&before.api_keys), owned(&after.api_keys)),
+        ];
+        for (subject, verb, was, is) in lists {
+            for new in is.difference(&was) {
+                self.note(Change::new(Effect::Opens, format!("{subject} `{new}` {verb}")));
+            }
+            for gone in was.difference(&is) {
+                self.note(Change::new(Effect::Closes, format!("it is no longer so that {subject} `{gone}` {verb}")));
+            }
+        }
+        if was.shortcuts != is.shortcuts {
+            let (effect, are) = if is.shortcuts { (Effect::Opens, "are") } else { (Effect::Closes, "are no longer") };
+            self.note(Change::new(effect, format!("the shortcuts of development {are} in force")));
+        }
+        self.bounds();
+    }
+
+    fn bounds(&mut self) {
+        let (was, is) = (self.before.settings, self.after.settings);
+        let (sessions, now) = (&was.sessions, &is.sessions);
+        let bounds: [(&str, u128, u128, fn(u128) -> String); 15] = [
+            ("connections.max", was.connections_max.into(), is.connections_max.into(), number),
+            ("connections.per_ip_max", was.per_ip_max.into(), is.per_ip_max.into(), number),
+            ("connections.inflight_max", was.inflight_max as u128, is.inflight_max as u128, number),
+            ("connections.streams_max", was.streams_max as u128, is.streams_max as u128, number),
+            ("connections.stream_credit", was.stream_credit.into(), is.stream_credit.into(), number),
+            ("connections.message_bytes_max", was.message_bytes_max as u128, is.message_bytes_max as u128, bytes),
+            ("connections.outbox_bytes_max", was.outbox_bytes_max as u128, is.outbox_bytes_max as u128, bytes),
+            ("connections.auth_timeout", was.auth_timeout.as_millis(), is.auth_timeout.as_millis(), time),
+            ("connections.anonymous_max_age", was.anonymous_max_age.as_millis(), is.anonymous_max_age.as_millis(), time),
+            ("memory.outboxes", was.memory_outboxes as u128, is.memory_outboxes as u128, bytes),
+            ("memory.partial_messages", was.memory_partial as u128, is.memory_partial as u128, bytes),
+            ("sessions.per_user_max", sessions.per_user_max as u128, now.per_user_max as u128, number),
+            ("sessions.topics_max", sessions.topics_max as u128, now.topics_max as u128, number),
+            ("sessions.resume_window", sessions.resume_window.as_millis(), now.resume_window.as_millis(), time),
+            ("sessions.ring_bytes_max", sessions.ring_bytes_max as u128, now.ring_bytes_max as u128, bytes),
+        ];
+        for (key, was, is, shown) in bounds.into_iter().filter(|(_, was, is, _)| was != is) {
+            self.note(Change::new(by_size(was, is), format!("`{key}` is {}, and was {}", shown(is), shown(was))));
+        }
+    }
+}
+
+/// What of a backend is another.
+fn parts(was: &Spec, is: &Spec) -> Vec<String> {
+    let (was, is) = match (&was.kind, &is.kind) {
+        (was, is) if was == is => return Vec::new(),
+        (SpecKind::Grpc(was), SpecKind::Grpc(is)) => (&**was, &**is),
+        (_, SpecKind::Builtin(name)) => return vec![format!("is the built-in `{name}`")],
+        (SpecKind::Builtin(_), SpecKind::Grpc(is)) => return vec![format!("is {}, and was built in", place(is))],
+    };
+    let mut found = Vec::new();
+    if was.source != is.source {
+        found.push(format!("is {}, and was {}", place(is), place(was)));
+    }
+    let others = [
+        ("`tls`", was.tls != is.tls),
+        ("`connect_timeout`", was.connect_timeout != is.connect_timeout),
+        ("`connections`", was.connections != is.connections),
+        ("`balance`", was.balance != is.balance),
+        ("`health`", was.health != is.health),
+        ("`breaker`", was.breaker != is.breaker),
+        ("`limits`", was.limits != is.limits),
+        ("`retry_budget`", was.retry_budget != is.retry_budget),
+    ];
+    found.extend(others.into_iter().filter(|(_, other)| *other).map(|(part, _)| format!("has another {part}")));
+    found
+}
+
+fn place(spec: &GrpcSpec) -> String {
+    match &spec.source {
+        Source::Static(endpoints) => {
+            let endpoints = endpoints.iter().map(|endpoint| match endpoint.weight {
+                1 => endpoint.name(),
+                weight => format!("{} (weight {weight})", endpoint.name()),
+            });
+            format!("at {}", endpoints.collect::<Vec<_>>().join(", "))
+        }
+        Source::Dns { host, port, .. } => format!("wherever `{host}:{port}` is"),
+        Source::File(path) => format!("where `{}` says", path.display()),
+        Source::Registry { .. } => "whoever registers".to_owned(),
+    }
+}

@@ -1,0 +1,247 @@
+//! What may become of a field: of its name, its number, how often it is there, its type, its oneof, its default.
+
+use std::collections::BTreeSet;
+
+use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
+
+use super::{Codec, Finding, Verdict, Way};
+
+/// How often a field is there. Whether the absence of one can be told from its default is no matter of the wire.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Often {
+    Optional,
+    Required,
+    Repeated,
+    Map,
+}
+
+// === impl Finding ===
+
+impl Finding {
+    pub(super) fn fields(&mut self, before: &MessageDescriptor, after: &MessageDescriptor) {
+        for field in before.fields() {
+            match after.get_field(field.number()) {
+                Some(now) => self.field(&field, &now),
+                None => self.gone(&field, after),
+            }
+        }
+        for field in after.fields().filter(|field| before.get_field(field.number()).is_none()) {
+            let verdict = match (field.is_required(), self.way) {
+                (true, Way::FromClients) => Verdict::Breaks(Codec::Both),
+                _ => Verdict::Changes,
+            };
+            let required = if field.is_required() { ", and must be set" } else { "" };
+            self.note(verdict, "MESSAGE_SAME_REQUIRED_FIELDS", format!("{} is new{required}", named(&field)));
+        }
+    }
+
+    fn field(&mut self, before: &FieldDescriptor, after: &FieldDescriptor) {
+        self.names(before, after);
+        let is_entry = before.parent_message().is_map_entry() && after.parent_message().is_map_entry();
+        if !is_entry {
+            self.often(before, after);
+            self.oneof(before, after);
+            self.default(before, after);
+        }
+        match type_break(before, after, self.way) {
+            Some(codec) => {
+                let rule = if codec == Codec::Json { "FIELD_WIRE_JSON_COMPATIBLE_TYPE" } else { "FIELD_WIRE_COMPATIBLE_TYPE" };
+                let what = format!("{} is a {}, and was a {}", named(before), type_name(after), type_name(before));
+                self.note(Verdict::Breaks(codec), rule, what);
+            }
+            None if type_name(before) != type_name(after) && before.kind().as_message().is_none() && before.kind().as_enum().is_none() => {
+                let what = format!("{} is a {}, and was a {}", named(before), type_name(after), type_name(before));
+                self.note(Verdict::Changes, "FIELD_SAME_TYPE", what);
+            }
+            None => {}
+        }
+        match (before.kind(), after.kind()) {
+            (Kind::Message(was), Kind::Message(is)) => self.inner.push((was, is)),
+            (Kind::Enum(was), Kind::Enum(is)) => self.enums(&was, &is),
+            _ => {}
+        }
+    }
+
+    /// A field whose number is no field's any more. JSON goes by names, and knows nothing of numbers.
+    fn gone(&mut self, field: &FieldDescriptor, after: &MessageDescriptor) {
+        let has_number = after.reserved_ranges().any(|range| range.contains(&field.number()));
+        let has_name = after.reserved_names().any(|name| name == field.name());
+        if let Some(moved) = after.get_field_by_name(field.name()) {
+            let codec = match type_break(field, &moved, self.way) {
+                Some(Codec::Both | Codec::Json) => Some(Codec::Both),
+                Some(Codec::Proto) | None => (!has_number).then_some(Codec::Proto),
+            };
+            let verdict = codec.map_or(Verdict::Tightens, Verdict::Breaks);
+            let what = format!("{} has another number, {}", named(field), moved.number());
+            return self.note(verdict, "FIELD_NO_DELETE_UNLESS_NUMBER_RESERVED", what);
+        }
+        let name = named(field);
+        let (verdict, rule, what) = match (has_number, has_name) {
+            _ if field.is_required() && self.way == Way::ToClients => {
+                (Verdict::Breaks(Codec::Both), "MESSAGE_SAME_REQUIRED_FIELDS", format!("{name} is gone, and clients require it"))
+            }
+            (false, false) => {
+                let what = format!("{name} is gone, and neither its number nor its name is reserved");
+                (Verdict::Breaks(Codec::Both), "FIELD_NO_DELETE_UNLESS_NUMBER_RESERVED", what)
+            }
+            (false, true) => {
+                let what = format!("{name} is gone, and its number is not reserved");
+                (Verdict::Breaks(Codec::Proto), "FIELD_NO_DELETE_UNLESS_NUMBER_RESERVED", what)
+            }
+            (true, false) => {
+                let what = format!("{name} is gone, and its name is not reserved");
+                (Verdict::Breaks(Codec::Json), "FIELD_NO_DELETE_UNLESS_NAME_RESERVED", what)
+            }
+            (true, true) => {
+                let sent = if self.way == Way::FromClients { ": who still says it in JSON is refused" } else { "" };
+                (Verdict::Tightens, "FIELD_NO_DELETE", format!("{name} is gone and reserved{sent}"))
+            }
+        };
+        self.note(verdict, rule, what);
+    }
+
+    /// JSON is read by either name, and written by the one.
+    fn names(&mut self, before: &FieldDescriptor, after: &FieldDescriptor) {
+        if before.json_name() != after.json_name() {
+            let what = format!("{} is `{}` in JSON, and was `{}`", named(before), after.json_name(), before.json_name());
+            self.note(Verdict::Breaks(Codec::Json), "FIELD_SAME_JSON_NAME", what);
+        } else if before.name() != after.name() {
+            let verdict = if self.way == Way::FromClients { Verdict::Breaks(Codec::Json) } else { Verdict::Changes };
+            self.note(verdict, "FIELD_SAME_NAME", format!("{} is called `{}`", named(before), after.name()));
+        }
+    }
+
+    fn often(&mut self, before: &FieldDescriptor, after: &FieldDescriptor) {
+        let (was, is) = (Often::of(before), Often::of(after));
+        let verdict = match (was, is) {
+            _ if was == is => return,
+            (Often::Optional, Often::Required) => self.breaks_if(Way::FromClients),
+            (Often::Required, Often::Optional) => self.breaks_if(Way::ToClients),
+            // A map is a list of entries on the wire.
+            (Often::Repeated, Often::Map) | (Often::Map, Often::Repeated) => Verdict::Breaks(Codec::Json),
+            _ => Verdict::Breaks(Codec::Both),
+        };
+        let what = format!("{} is {}, and was {}", named(before), is.name(), was.name());
+        self.note(verdict, "FIELD_WIRE_COMPATIBLE_CARDINALITY", what);
+    }
+
+    fn breaks_if(&self, way: Way) -> Verdict {
+        if self.way == way { Verdict::Breaks(Codec::Both) } else { Verdict::Changes }
+    }
+
+    /// Of the fields of a oneof the last one said counts, so that it matters which are in one. What it is called does not.
+    fn oneof(&mut self, before: &FieldDescriptor, after: &FieldDescriptor) {
+        let (was, is) = (siblings(before, after), siblings(after, before));
+        let what = match (was, is) {
+            (was, is) if was == is => return,
+            (None, _) => "is in a oneof, and was in none",
+            (_, None) => "is in no oneof, and was in one",
+            _ => "shares its oneof with other fields than before",
+        };
+        self.note(Verdict::Breaks(Codec::Both), "FIELD_SAME_ONEOF", format!("{} {what}", named(before)));
+    }
+
+    /// What is absent means something else to either side.
+    fn default(&mut self, before: &FieldDescriptor, after: &FieldDescriptor) {
+        let [was, is] = [before, after].map(|field| field.field_descriptor_proto().default_value.clone());
+        if was != is && type_break(before, after, self.way).is_none() {
+            let [was, is] = [was, is].map(|default| default.map_or("its type's".to_owned(), |default| format!("`{default}`")));
+            let what = format!("the default of {} is {is}, and was {was}", named(before));
+            self.note(Verdict::Breaks(Codec::Both), "FIELD_SAME_DEFAULT", what);
+        }
+    }
+}
+
+/// The numbers of a field's oneof that both versions have; nothing: it is in none.
+fn siblings(field: &FieldDescriptor, other: &FieldDescriptor) -> Option<BTreeSet<u32>> {
+    let oneof = field.containing_oneof().filter(|oneof| !oneof.is_synthetic())?;
+    let known = |number: &u32| other.parent_message().get_field(*number).is_some();
+    Some(oneof.fields().map(|field| field.number()).filter(known).collect())
+}
+
+/// Whether a value is no longer read as it was written, and by whom.
+fn type_break(before: &FieldDescriptor, after: &FieldDescriptor, way: Way) -> Option<Codec> {
+    let (was, is) = (before.kind(), after.kind());
+    let proto = match (&was, &is) {
+        (Kind::String, Kind::Bytes) => true,
+        // Bytes need not be text; text is bytes to whoever reads it.
+        (Kind::Bytes, Kind::String) => way == Way::ToClients,
+        _ => on_the_wire(before) == on_the_wire(after),
+    };
+    match (proto, in_json(&was) == in_json(&is)) {
+        (true, true) => None,
+        (true, false) => Some(Codec::Json),
+        (false, true) => Some(Codec::Proto),
+        (false, false) => Some(Codec::Both),
+    }
+}
+
+/// Types with the same letter are read from each other's bytes.
+fn on_the_wire(field: &FieldDescriptor) -> char {
+    match field.kind() {
+        Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Bool => 'v',
+        Kind::Sint32 | Kind::Sint64 => 'z',
+        Kind::Fixed32 | Kind::Sfixed32 => '4',
+        Kind::Fixed64 | Kind::Sfixed64 => '8',
+        Kind::Float => 'f',
+        Kind::Double => 'd',
+        Kind::String => 's',
+        Kind::Bytes => 'b',
+        // Numbers are read, and may be none of the enum's.
+        Kind::Enum(_) => 'e',
+        Kind::Message(_) if field.is_group() => 'g',
+        Kind::Message(_) => 'm',
+    }
+}
+
+/// And here, from each other's JSON.
+fn in_json(kind: &Kind) -> char {
+    match kind {
+        Kind::Int32 | Kind::Sint32 | Kind::Uint32 | Kind::Fixed32 | Kind::Sfixed32 => 'i',
+        // As text.
+        Kind::Int64 | Kind::Sint64 | Kind::Uint64 | Kind::Fixed64 | Kind::Sfixed64 => 'l',
+        Kind::Float | Kind::Double => 'f',
+        Kind::Bool => '1',
+        Kind::String => 's',
+        Kind::Bytes => 'b',
+        Kind::Enum(_) => 'e',
+        Kind::Message(_) => 'm',
+    }
+}
+
+/// Such as ``field 2 `text` of `a.B` ``.
+fn named(field: &FieldDescriptor) -> String {
+    format!("field {} `{}` of `{}`", field.number(), field.name(), field.parent_message().full_name())
+}
+
+fn type_name(field: &FieldDescriptor) -> String {
+    match field.kind() {
+        Kind::Message(message) if field.is_group() => format!("group `{}`", message.full_name()),
+        Kind::Message(message) => format!("message `{}`", message.full_name()),
+        Kind::Enum(values) => format!("enum `{}`", values.full_name()),
+        // As it is written.
+        scalar => format!("`{}`", format!("{scalar:?}").to_lowercase()),
+    }
+}
+
+// === impl Often ===
+
+impl Often {
+    fn of(field: &FieldDescriptor) -> Often {
+        match field.cardinality() {
+            _ if field.is_map() => Often::Map,
+            Cardinality::Repeated => Often::Repeated,
+            Cardinality::Required => Often::Required,
+            Cardinality::Optional => Often::Optional,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Often::Optional => "optional",
+            Often::Required => "required",
+            Often::Repeated => "repeated",
+            Often::Map => "a map",
+        }
+    }
+}
