@@ -10,7 +10,8 @@
 //! A line `# path.yaml` begins a file; so does one that ends in `.proto`, `.pem` or `.json`. A line `# set.binpb <- folder/file.proto`
 //! is a descriptor set of a file of the case, compiled without its imports. Lines before the first file say how to load it:
 //! `env: production`, `set: NAME=value`, `running: LISTEN ADMIN WORKERS` for a reload of a gateway that was started so, `only: read`
-//! for a case of the grammar alone.
+//! for a case of the grammar alone. Each says `pass: shape` when the first look, at one file by itself, finds something wrong in it, else
+//! `pass: meaning`: an editor with a schema finds the former (`tests/schemas.rs`).
 //! `UPDATE=1 cargo test` rewrites what stands below the dashes; read the difference before you commit it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use protogate::config::{self, Environment, LoadOptions};
-use protogate::diagnostic::{Report, Rule, Sources, render};
+use protogate::diagnostic::{Pass, Report, Rule, Sources, render};
 use protogate::files::Files;
 use protogate::proto::Pools;
 use protogate::store::StoreSpec;
@@ -49,8 +50,10 @@ fn check(files: &Files, case: &Case) -> (Report, Sources) {
     (report, document.sources)
 }
 
-struct Case {
-    path: PathBuf,
+pub struct Case {
+    pub path: PathBuf,
+    /// What is to be found by the first look, or what is wrong with all of it together.
+    pub pass: Option<Pass>,
     until: Until,
     environment: Environment,
     variables: Vec<(String, String)>,
@@ -94,6 +97,20 @@ fn every_rule_has_a_case() {
 }
 
 #[test]
+fn every_case_says_which_look_finds_what_is_wrong() {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let (report, _) = case.read_alone();
+        let found = report.sorted().iter().any(|finding| finding.rule.pass() == Pass::Shape);
+        let pass = if found { Pass::Shape } else { Pass::Meaning };
+        if case.pass != Some(pass) {
+            wrong.push(format!("{}: its head must say `pass: {}`", case.path.display(), pass.name()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn twelve_mistakes_in_three_files_are_reported_in_one_run() {
     let case = Case::read(PathBuf::from(FOLDER).join("twelve_mistakes.case"));
     let (report, sources) = run(&case);
@@ -117,7 +134,7 @@ fn every_finding_has_a_path_or_is_about_a_whole_file() {
     }
 }
 
-fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     let mut paths: Vec<PathBuf> = fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
     paths.sort();
@@ -125,11 +142,8 @@ fn cases() -> Vec<Case> {
 }
 
 /// Loads a case from memory, so that its paths are the same everywhere. What is leaked is gone when the tests are.
-fn run(case: &Case) -> (Report, Sources) {
-    let leak = |text: &str| -> &'static str { text.to_owned().leak() };
-    let files: Vec<_> = case.files.iter().map(|(path, text)| (leak(path), leak(text))).collect();
-    let files = case.sets.iter().fold(Files::in_memory(files.leak()), |files, (path, proto)| files.with(path, case.set(proto)));
-    check(&files, case)
+pub fn run(case: &Case) -> (Report, Sources) {
+    check(&case.files(), case)
 }
 
 fn said(report: &Report, sources: &Sources) -> String {
@@ -142,6 +156,20 @@ fn said(report: &Report, sources: &Sources) -> String {
 // === impl Case ===
 
 impl Case {
+    fn files(&self) -> Files {
+        let leak = |text: &str| -> &'static str { text.to_owned().leak() };
+        let files: Vec<_> = self.files.iter().map(|(path, text)| (leak(path), leak(text))).collect();
+        self.sets.iter().fold(Files::in_memory(files.leak()), |files, (path, proto)| files.with(path, self.set(proto)))
+    }
+
+    /// What the first look finds, and the files that it read.
+    pub fn read_alone(&self) -> (Report, Sources) {
+        let lookup = |name: &str| self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let options = LoadOptions { folder: PathBuf::from("routes"), environment: self.environment, variables: &lookup };
+        let (document, report) = config::load(&self.files(), &options);
+        (report, document.sources)
+    }
+
     fn read(path: PathBuf) -> Case {
         let text = fs::read_to_string(&path).unwrap();
         let (given, expected) = match text.split_once(&format!("{DASHES}\n")) {
@@ -150,6 +178,7 @@ impl Case {
         };
         let mut case = Case {
             path,
+            pass: None,
             until: Until::Compiled,
             environment: Environment::Development,
             variables: Vec::new(),
@@ -175,6 +204,8 @@ impl Case {
             self.files.push((name.to_owned(), String::new()));
         } else if let Some((_, text)) = self.files.last_mut() {
             text.push_str(line);
+        } else if let Some(name) = word.strip_prefix("pass: ") {
+            self.pass = [Pass::Shape, Pass::Meaning].into_iter().find(|pass| pass.name() == name);
         } else if word == "only: read" {
             self.until = Until::Read;
         } else if let Some(name) = word.strip_prefix("env: ") {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 use protogate::config::{self, Environment, LoadOptions};
-use protogate::diagnostic::{Report, Sources, render};
+use protogate::diagnostic::{Report, Sources, Top, render};
 use protogate::files::Files;
 
 const ROUTES: &str = include_str!("../routes/routes.yaml");
@@ -37,8 +37,8 @@ fn hold(report: &Report, sources: &Sources) {
         }
     }
     render::human(report, sources, render::Color::Plain);
-    render::github(report, sources);
-    render::sarif(report, sources);
+    render::github(report, sources, &Top::here());
+    render::sarif(report, sources, &Top::here());
     render::json(report, sources, render::Summary { routes: 0, files: sources.len() });
 }
 

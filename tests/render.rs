@@ -1,6 +1,6 @@
 //! The formats that programs read, held against what they promise.
 
-use protogate::diagnostic::{Diagnostic, Report, Rule, Sources, Span, render};
+use protogate::diagnostic::{Diagnostic, Report, Rule, Sources, Span, Top, render};
 use serde_json::{Value, json};
 
 /// An error with everything that a finding can have, and a warning with nothing more than it must.
@@ -45,7 +45,7 @@ fn json_is_as_documented() {
 #[test]
 fn github_lines_are_escaped() {
     let (report, sources) = findings();
-    let lines = render::github(&report, &sources);
+    let lines = render::github(&report, &sources, &Top::here());
     assert_eq!(
         lines.lines().collect::<Vec<_>>(),
         [
@@ -58,7 +58,7 @@ fn github_lines_are_escaped() {
 #[test]
 fn sarif_has_a_rule_for_every_result() {
     let (report, sources) = findings();
-    let log: Value = serde_json::from_str(&render::sarif(&report, &sources)).unwrap();
+    let log: Value = serde_json::from_str(&render::sarif(&report, &sources, &Top::here())).unwrap();
     let run = &log["runs"][0];
     assert_eq!(log["version"], "2.1.0");
     assert_eq!(run["tool"]["driver"]["rules"][0], json!({"id": "PG005", "shortDescription": {"text": Rule::UnknownKey.summary()}}));
@@ -81,5 +81,5 @@ fn people_get_colours_only_when_asked() {
 fn an_empty_report_is_an_empty_text() {
     let (report, sources) = (Report::default(), Sources::default());
     assert_eq!(render::human(&report, &sources, render::Color::Plain), "");
-    assert_eq!(render::github(&report, &sources), "");
+    assert_eq!(render::github(&report, &sources, &Top::here()), "");
 }

@@ -4,7 +4,7 @@
 //! `returning`, `typing`, `standing` and `lines`.
 //!
 //! Exit codes: 0 fine, 1 the configuration or the call is at fault, 2 warnings under `--deny-warnings`, 3 tests of routes that fail, 4 and 5 what `diff` found, 64 the command line is wrong, 66 a
-//! file cannot be read, 69 the gateway, or a backend that is asked, cannot be reached, 70 it could not start. What a program may read goes to standard output; everything else to standard error.
+//! file cannot be read, 69 the gateway, or a backend that is asked, cannot be reached, 70 it could not start, 130 ended by Ctrl-C. What a program may read goes to standard output; everything else to standard error.
 
 mod admin_client;
 mod call;
@@ -62,6 +62,7 @@ const USAGE: u8 = 64;
 const UNREADABLE: u8 = 66;
 const UNREACHABLE: u8 = 69;
 const CANNOT_START: u8 = 70;
+const INTERRUPTED: u8 = 130;
 
 /// What ends every help text.
 const EXIT_CODES: &str = "\
@@ -75,7 +76,8 @@ Exit codes:
   64  the command line is wrong
   66  a file cannot be read
   69  the gateway, or a backend that is asked, cannot be reached
-  70  the gateway could not start";
+  70  the gateway could not start
+  130 `check --watch` was ended with Ctrl-C";
 
 /// A gateway between WebSocket clients and gRPC services, driven by a route file.
 ///
@@ -207,6 +209,13 @@ fn wait(time: Duration) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime for one wait");
     // Made inside: a timer belongs to a runtime.
     runtime.block_on(async { tokio::time::sleep(time).await });
+}
+
+/// Prints what programs may read. A closed pipe (`check | head`) is nobody's fault.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// What somebody else wrote, for a terminal: control characters but the end of a line are shown, not obeyed.

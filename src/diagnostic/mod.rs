@@ -5,7 +5,7 @@
 //!
 //! - `rule`: the table of codes
 //! - `span`: places and the texts they point into
-//! - `render`: people read carets; programs read `json`, `sarif` or `github`
+//! - `render`: people read carets; programs read `json`, `sarif` or `github`, the last two with paths from the `top` of a repository
 
 mod github;
 mod json;
@@ -13,11 +13,13 @@ pub mod render;
 pub mod rule;
 mod sarif;
 pub mod span;
+mod top;
 
 use std::collections::BTreeMap;
 
-pub use rule::{Rule, Severity};
+pub use rule::{Pass, Rule, Severity};
 pub use span::{FileId, Position, Sources, Span, Spanned};
+pub use top::Top;
 
 /// A place and what is to be said about it.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! All message types, methods and services that one configuration's descriptors define.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
 
 use prost_reflect::DescriptorPool;
@@ -178,6 +178,13 @@ impl Pool {
         }))
     }
 
+    /// Every method, `pkg.Service/Method`, and what its file says of it.
+    pub fn methods_said(&self) -> BTreeMap<String, String> {
+        let comment = |name: &str| self.comment(name).unwrap_or_default().to_owned();
+        let all = self.0.descriptors.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        all.map(|method| (format!("{}/{}", method.parent_service().full_name(), method.name()), comment(method.full_name()))).collect()
+    }
+
     fn methods(&self) -> Vec<String> {
         let services = self.0.descriptors.services();
         services
@@ -185,7 +192,8 @@ impl Pool {
             .collect()
     }
 
-    pub(super) fn messages(&self) -> Vec<String> {
+    /// Every message type by its full name.
+    pub fn messages(&self) -> Vec<String> {
         self.0.descriptors.all_messages().filter(|message| !message.is_map_entry()).map(|message| message.full_name().to_owned()).collect()
     }
 }

@@ -33,7 +33,7 @@ pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Versio
 pub use topics::{CallMessage, Join, Part, TopicPattern, TopicTemplate};
 pub use written::{FilePath, Secret, Text, VarValue};
 
-use super::grammar::{Read, Shape};
+use super::grammar::{Read, Shape, Unquoted};
 use super::reader::Reader;
 use super::tree::{Node, Origin as Written};
 use crate::diagnostic::{Diagnostic, Rule, Span};
@@ -46,14 +46,28 @@ pub trait Value: Sized + Clone {
     /// One or two that are right, in backquotes.
     const EXAMPLE: &'static str;
 
-    /// What its text looks like, as a regular expression for schemas. It may allow more than `parse`, never less.
+    /// What its text looks like, as a regular expression for schemas, of the kind that editors have (ECMA's, with look-ahead). It may allow
+    /// more than `parse`, never less.
     const PATTERN: &'static str;
 
     fn parse(text: &str) -> Result<Self, Problem>;
 
     /// What schemas say; only what YAML reads as a number says something else.
     fn shape() -> Shape {
-        Shape::Text { what: Self::WHAT, pattern: Self::PATTERN, example: Self::EXAMPLE }
+        Shape::Text { what: Self::WHAT, pattern: Self::PATTERN, example: Self::EXAMPLE, unquoted: unquoted::<Self>() }
+    }
+}
+
+/// What texts of this kind are to a reader of YAML that knows no grammar: `7` is a number to it, whatever it is to us.
+fn unquoted<T: Value>() -> &'static [Unquoted] {
+    let takes = |text: &str| T::parse(text).is_ok();
+    match (takes("1.5"), takes("7"), takes("true")) {
+        (true, _, true) => &[Unquoted::Number, Unquoted::Bool],
+        (true, _, false) => &[Unquoted::Number],
+        (false, true, true) => &[Unquoted::Integer, Unquoted::Bool],
+        (false, true, false) => &[Unquoted::Integer],
+        (false, false, true) => &[Unquoted::Bool],
+        (false, false, false) => &[],
     }
 }
 
