@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Config, Exit, INTERRUPTED, UNREADABLE, say};
+use super::{Config, Exit, UNREADABLE, say};
 use crate::clock::Clock;
 use crate::diagnostic::render::{self, Color};
 use crate::diagnostic::{Report, Rule, Severity, Top};
@@ -67,7 +67,7 @@ impl Check {
     }
 
     /// Checks again and again. What is said of each check goes where that of a single one goes; the line between two of them does not, so
-    /// that a program reads one document after the other.
+    /// that a program reads one document after the other. Whoever presses Ctrl-C has had enough, and that is no failure.
     fn follow(&self) -> Result<(), Exit> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime to watch files");
         runtime.block_on(async {
@@ -79,7 +79,7 @@ impl Check {
         });
         // A check that is under way has nothing to finish.
         runtime.shutdown_background();
-        Err(Exit::new(INTERRUPTED, ""))
+        Ok(())
     }
 
     async fn again_and_again(&self) {

@@ -133,13 +133,17 @@ fn of_folder(folder: &Path) -> BTreeSet<PathBuf> {
     if let Some(main) = fs::read(&routes).and_then(text_of).ok().and_then(|text| schema::plain(&text)) {
         let included = main["include"].as_array().into_iter().flatten().filter_map(|path| path.as_str());
         // What a file says chooses nothing to write to elsewhere.
-        files.extend(included.map(|path| normal(&folder.join(path))).filter(|path| path.starts_with(normal(folder))));
+        files.extend(included.map(|path| normal(&folder.join(path))).filter(|path| is_below(path, folder)));
     }
     let overlays = files.iter().flat_map(|file| Environment::ALL.map(|environment| environment.overlay_of(file))).collect::<Vec<_>>();
     files.extend(overlays);
     let beside = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     files.extend(beside.filter(|path| path.to_string_lossy().ends_with(".test.yaml")));
     files.into_iter().filter(|file| file.is_file()).collect()
+}
+
+fn is_below(path: &Path, folder: &Path) -> bool {
+    path.strip_prefix(normal(folder)).is_ok_and(|rest| rest.is_relative() && !rest.starts_with(".."))
 }
 
 /// The text in its layout, or the exit code after what keeps it from one was said.
@@ -166,4 +170,18 @@ fn text_of(bytes: Vec<u8>) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", FILE_BYTES_MAX >> 20)));
     }
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_below_a_folder_or_it_is_not() {
+        let below = |path: &str, folder: &str| is_below(&normal(&Path::new(folder).join(path)), Path::new(folder));
+        for folder in ["routes", "./routes", ".", "..", "../routes", "/etc/routes"] {
+            assert!(below("a.yaml", folder) && below("sub/a.yaml", folder) && below("./sub/../a.yaml", folder), "{folder}");
+            assert!(!below("../a.yaml", folder) && !below("/etc/passwd", folder), "{folder}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! `returning`, `typing`, `standing` and `lines`.
 //!
 //! Exit codes: 0 fine, 1 the configuration or the call is at fault, 2 warnings under `--deny-warnings`, 3 tests of routes that fail, 4 and 5 what `diff` found, 64 the command line is wrong, 66 a
-//! file cannot be read, 69 the gateway, or a backend that is asked, cannot be reached, 70 it could not start, 130 ended by Ctrl-C. What a program may read goes to standard output; everything else to standard error.
+//! file cannot be read, 69 the gateway, or a backend that is asked, cannot be reached, 70 it could not start. What a program may read goes to standard output; everything else to standard error.
 
 mod admin_client;
 mod call;
@@ -62,7 +62,6 @@ const USAGE: u8 = 64;
 const UNREADABLE: u8 = 66;
 const UNREACHABLE: u8 = 69;
 const CANNOT_START: u8 = 70;
-const INTERRUPTED: u8 = 130;
 
 /// What ends every help text.
 const EXIT_CODES: &str = "\
@@ -76,8 +75,7 @@ Exit codes:
   64  the command line is wrong
   66  a file cannot be read
   69  the gateway, or a backend that is asked, cannot be reached
-  70  the gateway could not start
-  130 `check --watch` was ended with Ctrl-C";
+  70  the gateway could not start";
 
 /// A gateway between WebSocket clients and gRPC services, driven by a route file.
 ///

@@ -76,6 +76,8 @@ struct Layout<'t> {
     depth: usize,
     /// How far the lines of what is open have moved.
     shift: isize,
+    /// What announced the block that is next, until its first line comes.
+    header: Option<&'t str>,
 }
 
 /// A list or map in lines of their own: the column it had, and the one it gets.
@@ -108,6 +110,7 @@ impl<'t> Layout<'t> {
             blank: false,
             depth: 0,
             shift: 0,
+            header: None,
         }
     }
 
@@ -138,9 +141,17 @@ impl<'t> Layout<'t> {
             return;
         }
         let Some(first) = tokens.first() else {
+            if self.header.is_some() {
+                // It belongs to the block.
+                return self.push(0, "");
+            }
             self.blank = !self.out.is_empty() || !self.waiting.is_empty();
             return;
         };
+        if first.kind == Kind::Block {
+            self.begin_block(first.start - line.start);
+            return self.shifted(raw);
+        }
         if self.depth > 0 {
             self.settle_blank();
             self.shifted(raw.trim_end());
@@ -162,6 +173,16 @@ impl<'t> Layout<'t> {
         let joined = self.joined(tokens, line.end);
         self.push(new, &joined);
         self.count(tokens);
+        self.header = tokens.iter().find(|token| token.kind == Kind::Header).map(|token| &self.text[token.start..token.end]);
+    }
+
+    /// A block stands one level below its key, unless a number says where it stands.
+    fn begin_block(&mut self, old: usize) {
+        let header = self.header.take().unwrap_or_default();
+        if !header.contains(|c: char| c.is_ascii_digit()) {
+            let new = self.levels.last().map_or(0, |level| level.new + STEP);
+            self.shift = new.cast_signed() - old.cast_signed();
+        }
     }
 
     /// Finds the levels that a line stands in, and the column it gets.

@@ -31,8 +31,10 @@ pub enum Kind {
     CloseList,
     /// Text, a number, a word: whatever a scalar is.
     Scalar,
-    /// A text whose lines count as they are, after `|` or `>`.
+    /// A text whose lines count as they are, from its first line on.
     Block,
+    /// The `|` or `>` before it.
+    Header,
     /// `*name`.
     Alias,
     /// `&name`, a tag, or a marker of documents.
@@ -81,6 +83,7 @@ fn indicator(text: &str, at: usize, c: char) -> (Kind, usize) {
         '?' => (Kind::Question, 1),
         '-' if rest[1..].chars().next().is_none_or(char::is_whitespace) => (Kind::Dash, 1),
         '*' => (Kind::Alias, until(&|c| c.is_whitespace() || ",[]{}".contains(c))),
+        '|' | '>' => (Kind::Header, until(&char::is_whitespace)),
         '%' => (Kind::Mark, line.trim_end().len()),
         _ => (Kind::Mark, until(&|c| c.is_whitespace() || ",[]{}".contains(c)).max(c.len_utf8())),
     }
@@ -94,18 +97,29 @@ fn scalars(file: FileId, text: &str) -> Vec<Token> {
     while let Some(Ok((event, place))) = parser.next_event() {
         let Event::Scalar(_, style, ..) = event else { continue };
         let span = places.span(place);
+        let start = behind_marks(text, span.start, span.end);
         let (kind, end) = match style {
             ScalarStyle::Plain => (Kind::Scalar, span.end),
-            ScalarStyle::SingleQuoted => (Kind::Scalar, quoted_end(text, span.start, false)),
-            ScalarStyle::DoubleQuoted => (Kind::Scalar, quoted_end(text, span.start, true)),
+            ScalarStyle::SingleQuoted => (Kind::Scalar, quoted_end(text, start, false)),
+            ScalarStyle::DoubleQuoted => (Kind::Scalar, quoted_end(text, start, true)),
             ScalarStyle::Literal | ScalarStyle::Folded => (Kind::Block, span.end),
         };
-        if end > span.start {
-            scalars.push(Token { kind, start: span.start, end });
+        if end > start {
+            scalars.push(Token { kind, start, end });
         }
     }
     scalars.sort_by_key(|scalar| scalar.start);
     scalars
+}
+
+/// Behind the anchor that a scalar's place begins with, if it does.
+fn behind_marks(text: &str, mut start: usize, end: usize) -> usize {
+    while text[start..end].starts_with(['&', '!']) {
+        let mark = text[start..end].find(char::is_whitespace).unwrap_or(end - start);
+        let rest = &text[start + mark..end];
+        start += mark + rest.len() - rest.trim_start().len();
+    }
+    start
 }
 
 /// Behind the quote that closes the one at `start`.
