@@ -150,7 +150,8 @@ pub fn check(inputs: &Inputs, running: Option<&Fixed>, pools: &Pools) -> Checked
 /// Every name that a configuration has, for schemas; and whether something in it is wrong, so that some may be missing.
 pub fn known(inputs: &Inputs, pools: &Pools) -> (Known, bool) {
     let files = inputs.origin.files();
-    let options = LoadOptions { folder: inputs.origin.folder().to_path_buf(), environment: inputs.environment, variables: &inputs.variables };
+    let options =
+        LoadOptions { folder: inputs.origin.folder().to_path_buf(), environment: inputs.environment, variables: &inputs.variables };
     let (mut document, mut report) = config::load(&files, &options);
     let known = compile::known(&mut document, &files, pools, &mut report);
     (known, report.has_errors())

@@ -35,7 +35,8 @@ fn shipped() -> TempDir {
 
 #[test]
 fn what_is_shipped_and_every_example_is_laid_out() {
-    let paths = ["routes", "examples/greeter/routes", "examples/policy/routes", "examples/deploy/routes", "examples/deploy/systemd/gateway.yaml"];
+    let paths =
+        ["routes", "examples/greeter/routes", "examples/policy/routes", "examples/deploy/routes", "examples/deploy/systemd/gateway.yaml"];
     let output = protogate(&top(), &[&["fmt", "--check"], paths.as_slice()].concat());
     assert_eq!((code(&output), text(&output.stdout)), (0, String::new()), "{}", text(&output.stderr));
 }
@@ -79,7 +80,9 @@ fn fmt_lays_out_a_folder_and_leaves_what_is_broken_or_elsewhere() {
     assert_eq!(read("shared.yaml"), "routes: {}\n", "named, it is laid out");
     assert_eq!(code(&protogate(folder.path(), &["fmt", "nowhere.yaml"])), 66);
     assert_eq!(code(&protogate(folder.path(), &["fmt", "."])), 66, "no configuration");
-    assert!(fs::read_dir(folder.path().join("routes")).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().starts_with('.')));
+    assert!(
+        fs::read_dir(folder.path().join("routes")).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().starts_with('.'))
+    );
 }
 
 #[test]
@@ -169,7 +172,12 @@ fn check_watches_until_it_is_interrupted() {
     watching.wait(4, "check: 1 error, 0 warnings, 3 routes, 2 files");
 
     assert!(!watching.out().contains('\x1b'), "nothing is cleared or coloured where nobody looks");
-    assert_eq!(watching.err().lines().filter(|line| line.starts_with("-- changed at ") && line.ends_with(" UTC")).count(), 3, "{}", watching.err());
+    assert_eq!(
+        watching.err().lines().filter(|line| line.starts_with("-- changed at ") && line.ends_with(" UTC")).count(),
+        3,
+        "{}",
+        watching.err()
+    );
     let id = rustix::process::Pid::from_child(&watching.child);
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
     assert_eq!(watching.child.wait().unwrap().code(), Some(0));
@@ -192,10 +200,14 @@ fn a_program_reads_one_document_after_the_other_while_files_are_watched() {
 
 #[test]
 fn paths_start_from_the_top_of_the_repository() {
-    let folder = folder_with(&[("sub/routes/routes.yaml", &ECHO.replace("backend: echo,", "backend: ecko,").replace("../proto", "../../proto"))]);
+    let folder =
+        folder_with(&[("sub/routes/routes.yaml", &ECHO.replace("backend: echo,", "backend: ecko,").replace("../proto", "../../proto"))]);
     let github = |here: &str, config: &str, workspace: Option<&Path>| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_protogate"));
-        command.args(["check", "--format", "github", "--config", config]).current_dir(folder.path().join(here)).env_remove("GITHUB_WORKSPACE");
+        command
+            .args(["check", "--format", "github", "--config", config])
+            .current_dir(folder.path().join(here))
+            .env_remove("GITHUB_WORKSPACE");
         let output = command.envs(workspace.map(|path| ("GITHUB_WORKSPACE", path))).output().unwrap();
         text(&output.stdout).split(",line=").next().unwrap().to_owned()
     };
@@ -263,7 +275,8 @@ fn a_schema_of_ones_own_knows_the_names_and_takes_what_check_takes() {
 fn hooks_say_what_there_is_to_say_before_a_commit() {
     let hooks: Value = serde_yaml::from_str(&fs::read_to_string(top().join(".pre-commit-hooks.yaml")).unwrap()).unwrap();
     let folder = shipped();
-    fs::write(folder.path().join("routes/game.yaml"), format!("{}\n\n\n", fs::read_to_string(top().join("routes/game.yaml")).unwrap())).unwrap();
+    fs::write(folder.path().join("routes/game.yaml"), format!("{}\n\n\n", fs::read_to_string(top().join("routes/game.yaml")).unwrap()))
+        .unwrap();
     let mut ids = Vec::new();
     for hook in hooks.as_sequence().unwrap() {
         let word = |key: &str| hook[key].as_str().unwrap();
@@ -292,9 +305,16 @@ fn the_pipeline_of_the_example_is_made_of_commands_that_work() {
         let mut shell = Command::new("bash");
         shell.args(["-e", "-o", "pipefail", "-c", command]).current_dir(folder.path()).env("PATH", &path).env_remove("GATEWAY_MODE");
         let who = ["GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"];
-        shell.envs(who.map(|name| (name, "somebody"))).env("GITHUB_BASE_REF", "main").env("GITHUB_WORKSPACE", folder.path()).output().unwrap()
+        shell
+            .envs(who.map(|name| (name, "somebody")))
+            .env("GITHUB_BASE_REF", "main")
+            .env("GITHUB_WORKSPACE", folder.path())
+            .output()
+            .unwrap()
     };
-    assert!(run("git init -q -b main && git add . && git commit -qm routes && git update-ref refs/remotes/origin/main main").status.success());
+    assert!(
+        run("git init -q -b main && git add . && git commit -qm routes && git update-ref refs/remotes/origin/main main").status.success()
+    );
     let steps = workflow["jobs"]["routes"]["steps"].as_sequence().unwrap();
     let commands: Vec<&str> = steps.iter().filter_map(|step| step["run"].as_str()).collect();
     assert_eq!(commands.len(), 6);
@@ -310,7 +330,11 @@ fn the_pipeline_of_the_example_is_made_of_commands_that_work() {
 
     fs::write(folder.path().join("routes/gateway.yaml"), "version: 1\nlisten: { prot: 1 }\n").unwrap();
     let annotated = run("protogate check --deny-warnings --format github");
-    assert!(!annotated.status.success() && text(&annotated.stdout).starts_with("::error file=routes/gateway.yaml,line=2"), "{}", text(&annotated.stdout));
+    assert!(
+        !annotated.status.success() && text(&annotated.stdout).starts_with("::error file=routes/gateway.yaml,line=2"),
+        "{}",
+        text(&annotated.stdout)
+    );
 }
 
 #[test]
@@ -351,7 +375,11 @@ fn the_shape_of_json_that_is_documented_is_the_one_that_is_printed() {
     assert_eq!(keys(&said["summary"]), keys(&shown["summary"]));
     for finding in said["diagnostics"].as_array().unwrap() {
         assert_eq!(keys(finding), keys(&shown["diagnostics"][0]));
-        finding["related"].as_array().unwrap().iter().for_each(|related| assert_eq!(keys(related), keys(&shown["diagnostics"][0]["related"][0])));
+        finding["related"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .for_each(|related| assert_eq!(keys(related), keys(&shown["diagnostics"][0]["related"][0])));
     }
     assert!(said["diagnostics"].as_array().unwrap().iter().any(|finding| !finding["related"].as_array().unwrap().is_empty()), "{said}");
 }

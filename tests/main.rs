@@ -136,6 +136,9 @@ mod schemas;
 // What people and pipelines do with route files: laid out, watched, completed, checked before a commit.
 mod editing;
 
+// What is said of findings: with carets, and in the formats that programs read.
+mod render;
+
 // What a person types.
 mod cli;
 

@@ -194,7 +194,9 @@ fn more_annotations_than_github_shows_are_announced() {
         render::github(&report, &sources, &Top::here())
     };
     assert!(!many(10).contains("::notice"));
-    assert!(many(11).ends_with("::notice title=protogate check::11 errors and 0 warnings were found, and 10 of each are shown here; the log of the step has all\n"));
+    assert!(many(11).ends_with(
+        "::notice title=protogate check::11 errors and 0 warnings were found, and 10 of each are shown here; the log of the step has all\n"
+    ));
 }
 
 #[test]
@@ -210,7 +212,9 @@ fn a_result_of_sarif_keeps_its_fingerprint_when_lines_move_and_says_what_was_mea
         serde_json::from_str(&render::sarif(&report, &sources, &Top::here())).unwrap()
     };
     let (before, after) = (log("\"tmeout\": 1\n\"tmeout\": 2\n"), log("# moved\n\n\"tmeout\": 1\n\"tmeout\": 2\n"));
-    let fingerprints = |log: &Value| log["runs"][0]["results"].as_array().unwrap().iter().map(|result| result["partialFingerprints"].clone()).collect::<Vec<_>>();
+    let fingerprints = |log: &Value| {
+        log["runs"][0]["results"].as_array().unwrap().iter().map(|result| result["partialFingerprints"].clone()).collect::<Vec<_>>()
+    };
     assert_eq!(fingerprints(&before), fingerprints(&after));
     assert_ne!(fingerprints(&before)[0], fingerprints(&before)[1], "two alike are two");
     let change = &after["runs"][0]["results"][0]["fixes"][0]["artifactChanges"][0];

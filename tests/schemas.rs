@@ -153,7 +153,9 @@ fn a_schema_objects_where_the_first_look_does_and_nowhere_else() {
                 continue;
             }
             // Nor does a schema know the values of variables.
-            let written = |finding: &Diagnostic| source.text.get(finding.label.span.start..finding.label.span.end).unwrap_or_default().contains("${var.");
+            let written = |finding: &Diagnostic| {
+                source.text.get(finding.label.span.start..finding.label.span.end).unwrap_or_default().contains("${var.")
+            };
             for finding in here.iter().filter(|finding| finding.rule.pass() == Pass::Shape && !written(finding)) {
                 // What overlays say of lists has another place once they are merged.
                 let objects = match name.ends_with("overlay") {
@@ -169,7 +171,12 @@ fn a_schema_objects_where_the_first_look_does_and_nowhere_else() {
                     (false, Some(at)) => drop(met.insert(at)),
                     (false, None) => wrong.push(format!(
                         "{}: {}: no objection at `{}`: {} {}: {}",
-                        case.path.display(), source.path.display(), finding.path, finding.rule.code(), finding.message, finding.label.text
+                        case.path.display(),
+                        source.path.display(),
+                        finding.path,
+                        finding.rule.code(),
+                        finding.message,
+                        finding.label.text
                     )),
                 }
             }

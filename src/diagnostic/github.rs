@@ -38,7 +38,11 @@ pub fn github(report: &Report, sources: &Sources, top: &Top) -> String {
             .expect("writing to a String cannot fail");
     }
     if report.errors() > SHOWN_MAX || report.warnings() > SHOWN_MAX {
-        let all = format!("{} errors and {} warnings were found, and {SHOWN_MAX} of each are shown here; the log of the step has all", report.errors(), report.warnings());
+        let all = format!(
+            "{} errors and {} warnings were found, and {SHOWN_MAX} of each are shown here; the log of the step has all",
+            report.errors(),
+            report.warnings()
+        );
         writeln!(lines, "::notice title=protogate check::{}", data(&all)).expect("writing to a String cannot fail");
     }
     lines

@@ -79,7 +79,11 @@ impl<'a> Finding<'a> {
             message: &finding.message,
             label: Some(finding.label.text.as_str()).filter(|text| !text.is_empty()),
             help: finding.help.as_deref(),
-            related: finding.related.iter().map(|label| Related { place: Place::new(label, sources, &Top::here()), message: &label.text }).collect(),
+            related: finding
+                .related
+                .iter()
+                .map(|label| Related { place: Place::new(label, sources, &Top::here()), message: &label.text })
+                .collect(),
         }
     }
 }
@@ -90,12 +94,6 @@ impl Place {
     pub(super) fn new(label: &Label, sources: &Sources, top: &Top) -> Place {
         let file = sources.file(label.span.file);
         let (start, end) = (file.position(label.span.start), file.position(label.span.end));
-        Place {
-            file: top.path(&file.path),
-            line: start.line,
-            column: start.column,
-            end_line: end.line,
-            end_column: end.column,
-        }
+        Place { file: top.path(&file.path), line: start.line, column: start.column, end_line: end.line, end_column: end.column }
     }
 }

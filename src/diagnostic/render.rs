@@ -114,10 +114,10 @@ impl<'a> Window<'a> {
             // The end of a line is no part of what is drawn.
             let [start, end] = [place.start, place.end].map(|at| at.min(self.end) - self.start);
             let annotation = kind.span(start..end);
-            if label.text.is_empty() { annotation } else { annotation.label(label.text.as_str()) }
+            if label.text.is_empty() { annotation } else { annotation.label(visible(&label.text)) }
         });
         Snippet::source(&self.file.text[self.start..self.end])
-            .path(self.file.path.to_string_lossy().into_owned())
+            .path(visible(&self.file.path.to_string_lossy()).into_owned())
             .line_start(self.file.position(self.start).line)
             .annotations(annotations)
     }

@@ -139,7 +139,10 @@ fn fix(finding: &Diagnostic, sources: &Sources, top: &Top) -> Option<Value> {
     let help = finding.help.as_deref()?;
     let meant = help.strip_prefix("did you mean `")?.strip_suffix("`?")?;
     let written = sources.file(finding.label.span.file).text.get(finding.label.span.start..finding.label.span.end)?;
-    let quote = ["\"", "'"].into_iter().find(|quote| written.len() > 1 && written.starts_with(quote) && written.ends_with(quote)).unwrap_or_default();
+    let quote = ["\"", "'"]
+        .into_iter()
+        .find(|quote| written.len() > 1 && written.starts_with(quote) && written.ends_with(quote))
+        .unwrap_or_default();
     if written.is_empty() || written.trim_matches(['"', '\'']).contains(|c: char| c.is_whitespace() || "\"'".contains(c)) {
         return None;
     }

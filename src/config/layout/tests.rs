@@ -36,7 +36,10 @@ fn spaces_stand_where_they_belong() {
 
 #[test]
 fn comments_stay_with_what_they_stood_with() {
-    becomes("#top\n\n\n\na: # of a\n    # of b\n    b: 1    # aligned\n    # still b's\n# of c\nc: 2\n# last\n", "#top\n\na: # of a\n  # of b\n  b: 1    # aligned\n  # still b's\n# of c\nc: 2\n# last\n");
+    becomes(
+        "#top\n\n\n\na: # of a\n    # of b\n    b: 1    # aligned\n    # still b's\n# of c\nc: 2\n# last\n",
+        "#top\n\na: # of a\n  # of b\n  b: 1    # aligned\n  # still b's\n# of c\nc: 2\n# last\n",
+    );
     becomes("a:\n- b\n# of the item\n- c\n# of d\nd: 1\n", "a:\n  - b\n  # of the item\n  - c\n# of d\nd: 1\n");
     becomes("a:\n    b: 1\n  # between\nc: 2\n", "a:\n  b: 1\n# between\nc: 2\n");
 }
@@ -74,10 +77,25 @@ fn what_is_broken_or_strange_is_not_laid_out() {
 
 /// A document as people write it, with odd spaces, comments and blank lines everywhere.
 fn document() -> impl Strategy<Value = String> {
-    let scalar = prop::sample::select(vec!["1", "x", "\"a # b\"", "'it''s'", "a b", "-1", "http://h:1", "é", "1.0", "true", "~", "a#b", "\"\\\" ,\""]);
+    let scalar = prop::sample::select(vec![
+        "1",
+        "x",
+        "\"a # b\"",
+        "'it''s'",
+        "a b",
+        "-1",
+        "http://h:1",
+        "é",
+        "1.0",
+        "true",
+        "~",
+        "a#b",
+        "\"\\\" ,\"",
+    ]);
     let flow = scalar.clone().prop_map(str::to_owned).prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
-            (prop::collection::vec(inner.clone(), 0..3), "[ ]{0,2}").prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},{s}")))),
+            (prop::collection::vec(inner.clone(), 0..3), "[ ]{0,2}")
+                .prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},{s}")))),
             (prop::collection::vec(inner, 0..3), "[ ]{0,2}").prop_map(|(items, s)| {
                 let entries: Vec<String> = items.iter().enumerate().map(|(at, item)| format!("k{at}: {s}{item}")).collect();
                 format!("{{{s}{}{s}}}", entries.join(&format!("{s},{s}")))
@@ -105,7 +123,11 @@ fn document() -> impl Strategy<Value = String> {
             let spaces = " ".repeat(level * step * 2);
             let comment = if value.contains('\n') { String::new() } else { comment };
             match is_list {
-                true => text.push_str(&format!("{spaces}k{at}:{comment}\n{spaces}{}-   n: {value}\n{spaces}{}    m: 1\n", " ".repeat(step), " ".repeat(step))),
+                true => text.push_str(&format!(
+                    "{spaces}k{at}:{comment}\n{spaces}{}-   n: {value}\n{spaces}{}    m: 1\n",
+                    " ".repeat(step),
+                    " ".repeat(step)
+                )),
                 false => text.push_str(&format!("{spaces}k{at}:  {value}{comment}\n")),
             }
             if !is_list && column > 6 {

@@ -197,7 +197,9 @@ mod tests {
 
     #[test]
     fn as_many_names_as_anybody_has_make_a_schema_that_an_editor_takes() {
-        let method = |n: usize| (format!("google.cloud.product_{}.v1.SomeServiceOfIt/DoSomethingToThings{n}", n % 300), "Does something.".repeat(20));
+        let method = |n: usize| {
+            (format!("google.cloud.product_{}.v1.SomeServiceOfIt/DoSomethingToThings{n}", n % 300), "Does something.".repeat(20))
+        };
         let methods = (0..13_458).map(method).collect();
         let messages = (0..50_747).map(|n| format!("google.cloud.product_{}.v1.DoSomethingToThingsRequest{n}", n % 300)).collect();
         let (files, left_out) = with(&Known { methods, messages, ..Known::default() }, files());

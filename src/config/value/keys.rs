@@ -64,7 +64,12 @@ impl Read for KeySetPlace {
 
     fn shape() -> Shape {
         let (what, example) = ("a key set", "`keys.json` or `https://id.example.com/keys`");
-        Shape::Text { what, pattern: r"(?!(?!https?://).*://|https?://([^/]*@|/|$|.*#)).+", example, unquoted: &[Unquoted::Number, Unquoted::Bool] }
+        Shape::Text {
+            what,
+            pattern: r"(?!(?!https?://).*://|https?://([^/]*@|/|$|.*#)).+",
+            example,
+            unquoted: &[Unquoted::Number, Unquoted::Bool],
+        }
     }
 }
 

@@ -48,8 +48,7 @@ macro_rules! port_pattern {
 impl Value for Address {
     const WHAT: &'static str = "an address to listen on";
     const EXAMPLE: &'static str = "`127.0.0.1:7080`, `0.0.0.0:7080` or `[::1]:7080`";
-    const PATTERN: &'static str =
-        concat!(r"(localhost|[0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9a-fA-F:.%]+\]):", port_pattern!());
+    const PATTERN: &'static str = concat!(r"(localhost|[0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9a-fA-F:.%]+\]):", port_pattern!());
 
     fn parse(text: &str) -> Result<Address, Problem> {
         if let Ok(address) = text.parse() {
@@ -95,8 +94,7 @@ impl Value for UrlPath {
 impl Value for EndpointUrl {
     const WHAT: &'static str = "the URL of an endpoint";
     const EXAMPLE: &'static str = "`http://127.0.0.1:50051` or `https://game.internal:443`";
-    const PATTERN: &'static str =
-        concat!(r"(?!.*:0+$)https?://([A-Za-z0-9._\-]+|\[[0-9a-fA-F:.]+\]):", port_pattern!());
+    const PATTERN: &'static str = concat!(r"(?!.*:0+$)https?://([A-Za-z0-9._\-]+|\[[0-9a-fA-F:.]+\]):", port_pattern!());
 
     fn parse(text: &str) -> Result<EndpointUrl, Problem> {
         let (tls, rest) = match text.split_once("://") {
@@ -187,11 +185,8 @@ impl Origin {
 impl Value for Origin {
     const WHAT: &'static str = "a web origin";
     const EXAMPLE: &'static str = "`https://example.com` or `http://localhost:3000`";
-    const PATTERN: &'static str = concat!(
-        r"(?!https://.*:443$|http://.*:80$)[a-z0-9+.\-]+://([a-z0-9._\-]+|\[[0-9a-f:.]+\])(:",
-        port_pattern!(),
-        ")?"
-    );
+    const PATTERN: &'static str =
+        concat!(r"(?!https://.*:443$|http://.*:80$)[a-z0-9+.\-]+://([a-z0-9._\-]+|\[[0-9a-f:.]+\])(:", port_pattern!(), ")?");
 
     fn parse(text: &str) -> Result<Origin, Problem> {
         if text.contains('*') {

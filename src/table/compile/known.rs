@@ -29,7 +29,8 @@ pub fn known(document: &mut Document, files: &Files, pools: &Pools, report: &mut
         routes.defaults.iter().for_each(|defaults| required(defaults, &mut known));
         entries(&routes.routes).for_each(|(_, route)| required(&route.policy, &mut known));
     }
-    for names in [&mut known.messages, &mut known.backends, &mut known.limits, &mut known.roles, &mut known.permissions, &mut known.topics] {
+    for names in [&mut known.messages, &mut known.backends, &mut known.limits, &mut known.roles, &mut known.permissions, &mut known.topics]
+    {
         names.sort_unstable();
         names.dedup();
     }
