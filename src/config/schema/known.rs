@@ -152,7 +152,7 @@ impl Known {
         for (list, names) in plain.into_iter().chain([methods]) {
             match names.iter().map(|(name, _)| name.len() + 4).sum::<usize>() {
                 bytes if bytes > LIST_BYTES_MAX => left_out.push(list),
-                _ => drop(lists.insert(list, choice(&names))),
+                _ => drop(lists.insert(list, choice(list, &names))),
             }
         }
         let numbers: Vec<Value> = self.pushes.keys().flat_map(|number| [json!(number), json!(number.to_string())]).collect();
@@ -162,8 +162,8 @@ impl Known {
     }
 }
 
-/// One of some names, each with what there is to say about it.
-fn choice(names: &[(&str, &str)]) -> Value {
+/// One of some names, each with what there is to say about it. An editor that is not told what to say of another name would list them all.
+fn choice(list: &str, names: &[(&str, &str)]) -> Value {
     let mut room = COMMENTS_BYTES_MAX;
     let comments: Vec<String> = names
         .iter()
@@ -174,6 +174,7 @@ fn choice(names: &[(&str, &str)]) -> Value {
         })
         .collect();
     let mut choice = json!({"type": "string", "enum": names.iter().map(|(name, _)| name).collect::<Vec<_>>()});
+    choice["errorMessage"] = json!(format!("This is none of the {list} that there are; `protogate check` says which are near."));
     if comments.iter().any(|comment| !comment.is_empty()) {
         choice["enumDescriptions"] = json!(comments);
     }
