@@ -50,7 +50,8 @@ fn what_stands_in_several_lines_moves_as_a_whole() {
     becomes("a:\n    b: [1,\n        2,   3]\n    c: \"x\n\n      y\"\n", "a:\n  b: [1,\n      2,   3]\n  c: \"x\n\n    y\"\n");
     becomes("a:\n    b: {\n        c: 1, # one\n\n\n        # two\n    }\n", "a:\n  b: {\n      c: 1, # one\n\n      # two\n  }\n");
     becomes("a:\n    b: >2\n          one\n        two\n", "a:\n  b: >2\n        one\n      two\n");
-    becomes("a: &x  |-  # said\n\n\n      one  \n", "a: &x |-  # said\n\n\n  one  \n");
+    // With an anchor a block has the place that it had beside its key.
+    becomes("a: &x  |-  # said\n\n\n      one  \n", "a: &x |-  # said\n\n\n      one  \n");
     becomes("a: &x   \"b # c\"  # d\n", "a: &x \"b # c\"  # d\n");
     becomes("a:\n    one\n    two\nb: 1\n", "a:\n  one\n  two\nb: 1\n");
 }
