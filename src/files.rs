@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::Permissions;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write as _};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
@@ -263,10 +264,22 @@ fn held<'f>(files: &'f BTreeMap<PathBuf, Cow<'static, [u8]>>, path: &Path) -> io
 
 /// Puts `bytes` in the place of a file, or makes it: whoever reads it sees all of the old ones or all of the new ones.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    place(path, bytes, None)
+}
+
+/// The same for a file that is there: it keeps its permissions, and where `path` is a link, what the link leads to is changed.
+pub fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = std::fs::canonicalize(path)?;
+    let permissions = std::fs::metadata(&path)?.permissions();
+    place(&path, bytes, Some(permissions))
+}
+
+fn place(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no name of a file"))?;
     let draft = path.with_file_name(format!(".{}.{}.new", name.to_string_lossy(), crate::random::name()));
     let written = std::fs::File::create_new(&draft).and_then(|mut file| {
         file.write_all(bytes)?;
+        permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions))?;
         file.sync_all()
     });
     let placed = written.and_then(|()| std::fs::rename(&draft, path));

@@ -26,6 +26,7 @@ use self::history::{Attempt, Cause, History};
 use self::recent::Recent;
 use crate::clock::Clock;
 use crate::compare::{Comparison, View, compare};
+use crate::config::schema::Known;
 use crate::config::{self, Environment, LoadOptions};
 use crate::diagnostic::render::{self, Summary};
 use crate::diagnostic::{Report, Sources};
@@ -160,6 +161,16 @@ pub fn check_in(files: &Files, inputs: &Inputs, running: Option<&Fixed>, pools: 
         sources: document.sources,
         took: began.elapsed(),
     }
+}
+
+/// Every name that a configuration has, for schemas; and whether something in it is wrong, so that some may be missing.
+pub fn known(inputs: &Inputs, pools: &Pools) -> (Known, bool) {
+    let files = inputs.origin.files();
+    let options =
+        LoadOptions { folder: inputs.origin.folder().to_path_buf(), environment: inputs.environment, variables: &inputs.variables };
+    let (mut document, mut report) = config::load(&files, &options);
+    let known = compile::known(&mut document, &files, pools, &mut report);
+    (known, report.has_errors())
 }
 
 // === impl Origin ===

@@ -1,4 +1,4 @@
-//! Notices that a file of the configuration changed, and has it read again.
+//! Notices that a file of the configuration changed, and has it read again: by a gateway, or by `check --watch`.
 //!
 //! Editors rename over the file, and Kubernetes swaps a symbolic link two levels up, so what is watched are folders, and every two
 //! seconds all files are looked at besides: an event that the system never sent is made up for. A change counts when the files have been
@@ -13,7 +13,7 @@ use std::time::Duration;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
 use crate::reload::history::Cause;
@@ -36,30 +36,22 @@ struct Events {
     changed: mpsc::Receiver<()>,
 }
 
+/// What some files look like, and when they look otherwise.
+pub struct Changes {
+    events: Events,
+    look: Interval,
+    paths: Vec<PathBuf>,
+    seen: Glance,
+}
+
 /// Reloads whenever a file changes, for as long as `reload.watch` says so; otherwise renews certificates alone. Never ends by itself.
 pub async fn watch(reloader: Arc<Reloader>) {
-    let mut events = Events::new();
-    let mut look = interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut paths, mut seen) = (Vec::new(), Glance(Vec::new()));
+    let mut changes = Changes::begin();
     loop {
-        // What is new to watch counts as changed: nobody has looked since it was read, and it may have been replaced right behind the reader.
-        let watched = watched(&reloader).await;
-        let is_new = watched != paths;
-        if is_new {
-            events.follow(&watched);
-            paths = watched;
-        } else if look_at(paths.clone()).await == seen {
-            tokio::select! {
-                biased;
-                () = events.next() => {}
-                _ = look.tick() => {}
-            }
-            continue;
+        if changes.look(watched(&reloader).await).await {
+            changes.settle(reloader.reader().load().settings.debounce).await;
+            read_again(&reloader).await;
         }
-        // The glance is from before the reload: what changes while it reads is noticed next time.
-        seen = settle(&paths, reloader.reader().load().settings.debounce).await;
-        read_again(&reloader).await;
     }
 }
 
@@ -107,6 +99,42 @@ async fn look_at(paths: Vec<PathBuf>) -> Glance {
 fn look_at_one(path: &Path) -> Option<(u64, u64, i64, i64)> {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+}
+
+// === impl Changes ===
+
+impl Changes {
+    /// Nothing is watched yet. Within a runtime.
+    pub fn begin() -> Changes {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Changes { events: Events::new(), look, paths: Vec::new(), seen: Glance(Vec::new()) }
+    }
+
+    /// Looks at files once: true when they are not those of the last look, or look otherwise. If not, it returns when there may be more to see.
+    pub async fn look(&mut self, paths: Vec<PathBuf>) -> bool {
+        // What is new to watch counts as changed: nobody has looked since it was read, and it may have been replaced right behind the reader.
+        if paths != self.paths {
+            self.events.follow(&paths);
+            self.paths = paths;
+            return true;
+        }
+        if look_at(self.paths.clone()).await != self.seen {
+            return true;
+        }
+        tokio::select! {
+            biased;
+            () = self.events.next() => {}
+            _ = self.look.tick() => {}
+        }
+        false
+    }
+
+    /// Waits until the files have looked the same for `debounce`. How they look then is from before whoever waits reads them: what changes
+    /// while they are read is noticed next time.
+    pub async fn settle(&mut self, debounce: Duration) {
+        self.seen = settle(&self.paths, debounce).await;
+    }
 }
 
 // === impl Events ===

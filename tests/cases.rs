@@ -11,8 +11,9 @@
 //! is a descriptor set of a file of the case, compiled without its imports. Lines before the first file say how to load it:
 //! `env: production`, `set: NAME=value`, `running: LISTEN ADMIN WORKERS` for a reload of a gateway that was started so, `only: read`
 //! for a case of the grammar alone. Where there is a file `*.test.yaml`, what is said is about the tests in it. Files below `before/` are
-//! what is live: then what a reload would refuse is said as well.
-//! `UPDATE=1 cargo test` rewrites what stands below the dashes; read the difference before you commit it.
+//! what is live: then what a reload would refuse is said as well. Each says `pass: shape` when the first look, at one file by itself, finds
+//! something wrong in it, else `pass: meaning`: an editor with a schema finds the former (`tests/schemas.rs`).
+//! `UPDATE=1 cargo test` rewrites what stands below the dashes, and adds a `pass` that is missing; read the difference before you commit it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use std::{env, fs};
 
 use protogate::compare::{View, compare};
 use protogate::config::{self, Environment, LoadOptions};
-use protogate::diagnostic::{Report, Rule, Sources, render};
+use protogate::diagnostic::{Pass, Report, Rule, Sources, render};
 use protogate::files::Files;
 use protogate::proto::Pools;
 use protogate::store::StoreSpec;
@@ -80,8 +81,10 @@ fn test(files: &Files, plan: &Plan, options: &LoadOptions<'_>) -> (Report, Sourc
     (report, suite.sources)
 }
 
-struct Case {
-    path: PathBuf,
+pub struct Case {
+    pub path: PathBuf,
+    /// What is to be found by the first look, or what is wrong with all of it together.
+    pub pass: Option<Pass>,
     until: Until,
     environment: Environment,
     variables: Vec<(String, String)>,
@@ -104,11 +107,13 @@ fn every_case_is_reported_as_its_file_says() {
     for case in cases() {
         let (report, sources) = run(&case);
         let said = said(&report, &sources);
-        if said == case.expected {
+        let updates = env::var_os("UPDATE").is_some();
+        if said == case.expected && (case.pass.is_some() || !updates) {
             continue;
         }
-        if env::var_os("UPDATE").is_some() {
-            fs::write(&case.path, format!("{}{DASHES}\n{said}", case.given)).unwrap();
+        if updates {
+            let head = if case.pass.is_none() { format!("pass: {}\n", case.found().name()) } else { String::new() };
+            fs::write(&case.path, format!("{head}{}{DASHES}\n{said}", case.given)).unwrap();
         } else {
             wrong.push(format!("{}\nexpected:\n{}\nsaid:\n{said}", case.path.display(), case.expected));
         }
@@ -122,6 +127,18 @@ fn every_rule_has_a_case() {
         cases().iter().flat_map(|case| run(case).0.sorted().iter().map(|finding| finding.rule).collect::<Vec<_>>()).collect();
     let missing: Vec<&str> = Rule::ALL.iter().filter(|rule| !shown.contains(rule)).map(|rule| rule.code()).collect();
     assert!(missing.is_empty(), "no case shows {missing:?}");
+}
+
+#[test]
+fn every_case_says_which_look_finds_what_is_wrong() {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let pass = case.found();
+        if case.pass != Some(pass) {
+            wrong.push(format!("{}: its head must say `pass: {}`", case.path.display(), pass.name()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -148,7 +165,7 @@ fn every_finding_has_a_path_or_is_about_a_whole_file() {
     }
 }
 
-fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     let mut paths: Vec<PathBuf> = fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
     paths.sort();
@@ -156,11 +173,8 @@ fn cases() -> Vec<Case> {
 }
 
 /// Loads a case from memory, so that its paths are the same everywhere. What is leaked is gone when the tests are.
-fn run(case: &Case) -> (Report, Sources) {
-    let leak = |text: &str| -> &'static str { text.to_owned().leak() };
-    let files: Vec<_> = case.files.iter().map(|(path, text)| (leak(path), leak(text))).collect();
-    let files = case.sets.iter().fold(Files::in_memory(files.leak()), |files, (path, proto)| files.with(path, case.set(proto)));
-    check(&files, case)
+pub fn run(case: &Case) -> (Report, Sources) {
+    check(&case.files(), case)
 }
 
 fn said(report: &Report, sources: &Sources) -> String {
@@ -173,6 +187,27 @@ fn said(report: &Report, sources: &Sources) -> String {
 // === impl Case ===
 
 impl Case {
+    fn files(&self) -> Files {
+        let leak = |text: &str| -> &'static str { text.to_owned().leak() };
+        let files: Vec<_> = self.files.iter().map(|(path, text)| (leak(path), leak(text))).collect();
+        self.sets.iter().fold(Files::in_memory(files.leak()), |files, (path, proto)| files.with(path, self.set(proto)))
+    }
+
+    /// The look that finds what is wrong.
+    fn found(&self) -> Pass {
+        let (report, _) = self.read_alone();
+        let is_of_shape = report.sorted().iter().any(|finding| finding.rule.pass() == Pass::Shape);
+        if is_of_shape { Pass::Shape } else { Pass::Meaning }
+    }
+
+    /// What the first look finds, and the files that it read.
+    pub fn read_alone(&self) -> (Report, Sources) {
+        let lookup = |name: &str| self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let options = LoadOptions { folder: PathBuf::from("routes"), environment: self.environment, variables: &lookup };
+        let (document, report) = config::load(&self.files(), &options);
+        (report, document.sources)
+    }
+
     fn read(path: PathBuf) -> Case {
         let text = fs::read_to_string(&path).unwrap();
         let (given, expected) = match text.split_once(&format!("{DASHES}\n")) {
@@ -181,6 +216,7 @@ impl Case {
         };
         let mut case = Case {
             path,
+            pass: None,
             until: Until::Compiled,
             environment: Environment::Development,
             variables: Vec::new(),
@@ -206,6 +242,8 @@ impl Case {
             self.files.push((name.to_owned(), String::new()));
         } else if let Some((_, text)) = self.files.last_mut() {
             text.push_str(line);
+        } else if let Some(name) = word.strip_prefix("pass: ") {
+            self.pass = [Pass::Shape, Pass::Meaning].into_iter().find(|pass| pass.name() == name);
         } else if word == "only: read" {
             self.until = Until::Read;
         } else if let Some(name) = word.strip_prefix("env: ") {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use protogate::config::{self, Environment, LoadOptions};
-use protogate::diagnostic::{Report, Sources, render};
+use protogate::diagnostic::{Report, Sources, Top, render};
 use protogate::files::Files;
 use protogate::proto::Pools;
 use protogate::table::compile::{Context, compile};
@@ -40,8 +40,8 @@ fn hold(report: &Report, sources: &Sources) {
         }
     }
     render::human(report, sources, render::Color::Plain);
-    render::github(report, sources);
-    render::sarif(report, sources);
+    render::github(report, sources, &Top::here());
+    render::sarif(report, sources, &Top::here());
     render::json(report, sources, render::Summary { routes: 0, files: sources.len() });
 }
 

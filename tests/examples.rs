@@ -13,8 +13,8 @@ use crate::support::{copy, top};
 /// Every example of a feature has a test below that follows it.
 const FOLLOWED: [&str; 2] = ["greeter", "policy"];
 
-/// What is for machines that a test has not: `tests/deploy.rs` and `tests/monitoring.rs` hold it together.
-const SHOWN: [&str; 2] = ["deploy", "monitoring"];
+/// What is for machines that a test has not: `tests/editing.rs`, `tests/deploy.rs` and `tests/monitoring.rs` hold it together.
+const SHOWN: [&str; 3] = ["ci", "deploy", "monitoring"];
 
 /// A copy of what the commands of an example name, so that nothing is written into the project.
 fn copied() -> TempDir {

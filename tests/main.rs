@@ -150,6 +150,12 @@ mod config_properties;
 // The files in `schemas/` are what the grammar says, and the shipped configuration fits them.
 mod schemas;
 
+// What people and pipelines do with route files: laid out, watched, completed, checked before a commit.
+mod editing;
+
+// What is said of findings: with carets, and in the formats that programs read.
+mod render;
+
 // What a person types.
 mod cli;
 

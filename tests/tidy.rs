@@ -118,6 +118,16 @@ fn every_file_says_what_it_is_for() {
 }
 
 #[test]
+fn every_file_of_tests_is_run() {
+    let main = fs::read_to_string(top().join("tests/main.rs")).unwrap();
+    for entry in fs::read_dir(top().join("tests")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(module) = name.strip_suffix(".rs").filter(|module| *module != "main") else { continue };
+        assert!(main.contains(&format!("\nmod {module};\n")), "tests/{name} is no module of tests/main.rs");
+    }
+}
+
+#[test]
 fn no_file_has_grown_a_second_subject() {
     for path in files("src", "rs") {
         let text = fs::read_to_string(&path).unwrap();

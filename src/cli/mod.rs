@@ -214,6 +214,13 @@ fn wait(time: Duration) {
     runtime.block_on(async { tokio::time::sleep(time).await });
 }
 
+/// Prints what programs may read. A closed pipe (`check | head`) is nobody's fault.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// What somebody else wrote, for a terminal: control characters but the end of a line are shown, not obeyed.
 fn harmless(text: &str) -> String {
     use std::fmt::Write as _;

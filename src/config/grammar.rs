@@ -53,6 +53,9 @@ pub trait Section: Read + Default {
     fn merge(higher: Self, lower: Self, layers: &mut Layers<'_>) -> Self;
 }
 
+/// The pattern of text that may be anything: there is nothing to say about it.
+pub const FREE_TEXT: &str = ".+";
+
 /// What something looks like.
 #[derive(Clone)]
 pub enum Shape {
@@ -78,6 +81,8 @@ pub enum Shape {
         what: &'static str,
         pattern: &'static str,
         example: &'static str,
+        /// What else than text it may be to a reader of YAML: `1.5` is a version to us and a number to an editor.
+        unquoted: &'static [Unquoted],
     },
     Integer {
         min: u32,
@@ -92,6 +97,13 @@ pub enum Shape {
     Message,
 }
 
+/// What a text that means something here is to a reader of YAML when it stands without quotes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unquoted {
+    Integer,
+    Number,
+}
+
 /// One key of a section.
 #[derive(Clone)]
 pub struct KeyShape {
@@ -102,6 +114,11 @@ pub struct KeyShape {
 }
 
 impl Shape {
+    /// Any text that is not empty.
+    pub fn free_text(what: &'static str, example: &'static str) -> Shape {
+        Shape::Text { what, pattern: FREE_TEXT, example, unquoted: &[] }
+    }
+
     /// The shape of what stands under a key of this, where that is known.
     pub fn of_key(&self, key: &str) -> Option<&Shape> {
         match self {

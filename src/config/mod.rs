@@ -9,7 +9,7 @@
 //! - `parse`, `bounds`, `places`, `tree`: text to tree; `reader`, `path`: tree to document
 //! - `overlay`, `vars`, `expand`: what is done to trees before they are read; `layers`: what is done to policies after; `leaves`: what is told of
 //!   them
-//! - `schema`: the grammar for editors
+//! - `schema`: the grammar for editors; `layout`: what `fmt` does
 
 mod bounds;
 pub mod collection;
@@ -17,6 +17,7 @@ pub mod document;
 mod expand;
 pub mod grammar;
 pub mod layers;
+pub mod layout;
 pub mod leaves;
 mod overlay;
 mod parse;
@@ -45,7 +46,7 @@ use vars::Variables;
 pub use layers::resolve;
 
 /// Largest file of configuration. Ten thousand routes are about 1.4 MB.
-const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What to load, and for which environment.
 pub struct LoadOptions<'a> {
@@ -125,6 +126,11 @@ impl Environment {
             Environment::Testing => "testing",
             Environment::Production => "production",
         }
+    }
+
+    /// The overlay beside a file, whether it is there or not.
+    pub fn overlay_of(self, file: &Path) -> PathBuf {
+        overlay::path(file, self)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The grammar as JSON Schema (draft 2020-12), for editors: completion, descriptions, and red lines while typing.
 //!
-//! A schema is derived from the same shapes that the reader is derived from, so it knows every key and none that does not exist. It is a
-//! little more lenient than the reader, never stricter about what it understands: `protogate check` has the last word.
-//! The files in `schemas/` are these texts; a test keeps them equal.
+//! A schema is derived from the same shapes that the reader is derived from, so it knows every key and none that does not exist.
+//! Promises, which a test holds against the corpus of wrong configurations: it rejects what the first look of `check` rejects, up to what a
+//! schema cannot say, and nothing that `check` takes. The files in `schemas/` are these texts; a test keeps them equal.
+
+mod known;
 
 use std::collections::BTreeMap;
 
@@ -10,17 +12,29 @@ use serde_json::{Value, json};
 
 use super::document::trial::TestFile;
 use super::document::{GatewayFile, MainFile, RoutesFile};
-use super::grammar::{KeyShape, Read, Shape};
+use super::grammar::{FREE_TEXT, KeyShape, Read, Shape, Unquoted};
+use super::parse;
+use crate::diagnostic::{Report, Sources};
 
-/// Every schema: the name of its file in `schemas/`, and its text.
-pub fn files() -> Vec<(&'static str, String)> {
+pub use known::{Known, with};
+
+/// The schema of one kind of file.
+pub struct FileSchema {
+    /// What it is called on the command line; its file in `schemas/` has this name and ends in `.schema.json`.
+    pub name: &'static str,
+    pub schema: Value,
+}
+
+/// Every schema.
+pub fn files() -> Vec<FileSchema> {
+    let file = |name, title, shape: &Shape, form| FileSchema { name, schema: whole_file(title, shape, form) };
     vec![
-        ("routes.schema.json", text("routes.yaml", &MainFile::shape(), Form::Whole)),
-        ("group.schema.json", text("a file that routes.yaml includes", &RoutesFile::shape(), Form::Whole)),
-        ("gateway.schema.json", text("gateway.yaml", &GatewayFile::shape(), Form::Whole)),
-        ("routes-overlay.schema.json", text("an overlay of a file of routes", &MainFile::shape(), Form::Overlay)),
-        ("test.schema.json", text("tests of routes, `*.test.yaml`", &TestFile::shape(), Form::Whole)),
-        ("gateway-overlay.schema.json", text("an overlay of gateway.yaml", &GatewayFile::shape(), Form::Overlay)),
+        file("routes", "routes.yaml", &MainFile::shape(), Form::Whole),
+        file("group", "a file that routes.yaml includes", &RoutesFile::shape(), Form::Whole),
+        file("gateway", "gateway.yaml", &GatewayFile::shape(), Form::Whole),
+        file("routes-overlay", "an overlay of a file of routes", &MainFile::shape(), Form::Overlay),
+        file("gateway-overlay", "an overlay of gateway.yaml", &GatewayFile::shape(), Form::Overlay),
+        file("test", "tests of routes, `*.test.yaml`", &TestFile::shape(), Form::Whole),
     ]
 }
 
@@ -38,7 +52,7 @@ struct Writer {
     sections: BTreeMap<&'static str, Value>,
 }
 
-fn text(title: &str, shape: &Shape, form: Form) -> String {
+fn whole_file(title: &str, shape: &Shape, form: Form) -> Value {
     let mut writer = Writer { form, sections: BTreeMap::new() };
     let mut schema = writer.schema(shape);
     let mut definitions = serde_json::Map::new();
@@ -48,14 +62,24 @@ fn text(title: &str, shape: &Shape, form: Form) -> String {
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!(format!("protogate: {title}"));
     schema["$defs"] = Value::Object(definitions);
-    serde_json::to_string_pretty(&schema).expect("text and numbers always become JSON") + "\n"
+    schema
 }
-
-/// The pattern of text that may be anything: there is nothing to say about it.
-const FREE_TEXT: &str = ".+";
 
 /// A text with a variable in it may mean anything.
 const VARIABLE: &str = r"\$\{var\.[a-z][a-z0-9_]*\}";
+
+// === impl FileSchema ===
+
+impl FileSchema {
+    /// The name of its file.
+    pub fn file_name(&self) -> String {
+        format!("{}.schema.json", self.name)
+    }
+
+    pub fn text(&self) -> String {
+        serde_json::to_string_pretty(&self.schema).expect("text and numbers always become JSON") + "\n"
+    }
+}
 
 // === impl Writer ===
 
@@ -76,14 +100,16 @@ impl Writer {
                 let words = words.iter().map(|(word, doc)| json!({"const": word, "description": doc}));
                 json!({"description": doc, "anyOf": words.chain([variable()]).collect::<Vec<_>>()})
             }
-            Shape::Text { pattern: FREE_TEXT, .. } => json!({"type": "string", "minLength": 1}),
-            Shape::Text { what, pattern, example } => {
-                json!({"type": "string", "pattern": format!("{}|{VARIABLE}", whole(pattern)), "description": format!("Write {what} such as {example}.")})
-            }
+            Shape::Text { pattern: FREE_TEXT, unquoted, .. } => json!({"type": text_types(unquoted), "minLength": 1}),
+            Shape::Text { what, pattern, example, unquoted } => json!({
+                "type": text_types(unquoted),
+                "pattern": format!("{}|{VARIABLE}", whole(pattern)),
+                "description": format!("Write {what} such as {example}."),
+            }),
             Shape::Integer { min, max } => json!({"anyOf": [{"type": "integer", "minimum": min, "maximum": max}, variable()]}),
             Shape::Either(one, other) => json!({"anyOf": [self.schema(one), self.schema(other)]}),
             Shape::Bool => json!({"anyOf": [{"type": "boolean"}, variable()]}),
-            Shape::Any => json!({"type": ["string", "integer", "boolean"]}),
+            Shape::Any => json!({"type": ["string", "number", "boolean"]}),
             Shape::Message => json!({"type": ["object", "null"]}),
         }
     }
@@ -100,6 +126,8 @@ impl Writer {
             let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
             if self.form == Form::Whole && !required.is_empty() {
                 section["required"] = json!(required);
+                // Nothing at all is a section of nothing, and would lack them.
+                section["type"] = json!("object");
             }
             self.sections.insert(name, section);
         }
@@ -115,6 +143,25 @@ impl Writer {
         };
         property["description"] = json!(about);
         property
+    }
+}
+
+/// A file as an editor takes it: plain data, without places. None when it cannot be read to its end.
+pub fn plain(text: &str) -> Option<Value> {
+    let file = Sources::default().add("", String::new());
+    let tree = parse::parse(file, text, &mut Report::default())?;
+    serde_json::to_value(tree.to_value()).ok()
+}
+
+/// What a text may be to a reader of YAML, as `type` of JSON Schema says it.
+fn text_types(unquoted: &[Unquoted]) -> Value {
+    let name = |kind: &Unquoted| match kind {
+        Unquoted::Integer => "integer",
+        Unquoted::Number => "number",
+    };
+    match unquoted {
+        [] => json!("string"),
+        kinds => std::iter::once("string").chain(kinds.iter().map(name)).collect(),
     }
 }
 

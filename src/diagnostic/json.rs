@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Diagnostic, Label, Report, Sources};
+use super::{Diagnostic, Label, Report, Sources, Top};
 
 /// What a run looked at, for the last line and the last field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +26,8 @@ struct Finding<'a> {
     place: Place,
     path: &'a str,
     message: &'a str,
+    /// What stands beside the caret.
+    label: Option<&'a str>,
     help: Option<&'a str>,
     related: Vec<Related<'a>>,
 }
@@ -72,11 +74,16 @@ impl<'a> Finding<'a> {
         Finding {
             code: finding.rule.code(),
             severity: finding.rule.severity().name(),
-            place: Place::new(&finding.label, sources),
+            place: Place::new(&finding.label, sources, &Top::here()),
             path: &finding.path,
             message: &finding.message,
+            label: Some(finding.label.text.as_str()).filter(|text| !text.is_empty()),
             help: finding.help.as_deref(),
-            related: finding.related.iter().map(|label| Related { place: Place::new(label, sources), message: &label.text }).collect(),
+            related: finding
+                .related
+                .iter()
+                .map(|label| Related { place: Place::new(label, sources, &Top::here()), message: &label.text })
+                .collect(),
         }
     }
 }
@@ -84,15 +91,9 @@ impl<'a> Finding<'a> {
 // === impl Place ===
 
 impl Place {
-    pub(super) fn new(label: &Label, sources: &Sources) -> Place {
+    pub(super) fn new(label: &Label, sources: &Sources, top: &Top) -> Place {
         let file = sources.file(label.span.file);
         let (start, end) = (file.position(label.span.start), file.position(label.span.end));
-        Place {
-            file: file.path.to_string_lossy().into_owned(),
-            line: start.line,
-            column: start.column,
-            end_line: end.line,
-            end_column: end.column,
-        }
+        Place { file: top.path(&file.path), line: start.line, column: start.column, end_line: end.line, end_column: end.column }
     }
 }

@@ -6,7 +6,7 @@
 //! - `rule`: the table of codes
 //! - `span`: places and the texts they point into
 //! - `secrets`: what nobody is shown, whatever else is wrong
-//! - `render`: people read carets; programs read `json`, `sarif` or `github`
+//! - `render`: people read carets; programs read `json`, `sarif` or `github`, the last two with paths from the `top` of a repository
 
 mod github;
 mod json;
@@ -15,12 +15,14 @@ pub mod rule;
 mod sarif;
 mod secrets;
 pub mod span;
+mod top;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use rule::{Rule, Severity};
+pub use rule::{Pass, Rule, Severity};
 pub use span::{FileId, Position, Sources, Span, Spanned};
+pub use top::Top;
 
 /// A place and what is to be said about it.
 #[derive(Clone, Debug)]
@@ -243,17 +245,4 @@ pub fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -
     known.dedup();
     let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     (!known.is_empty() && list.len() <= 120).then(|| format!("there is {list}"))
-}
-
-/// Which of `known` could have been meant, if one of them is near.
-pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known
-        .into_iter()
-        .map(|name| (name, (written.len().max(name.len()) / 3).max(1)))
-        // Names of other lengths are far without being compared, which is slow.
-        .filter(|(name, far)| written.len().abs_diff(name.len()) <= *far)
-        .map(|(name, far)| (strsim::damerau_levenshtein(written, name), name, far))
-        .filter(|(distance, _, far)| distance <= far)
-        .map(|(distance, name, _)| (distance, name));
-    near.min().map(|(_, name)| name)
 }

@@ -3,6 +3,7 @@
 //! `human` draws what rustc draws; `json` is our own stable format, `sarif` what code scanners take, `github` annotations of a workflow run.
 //! Every format has the findings of [`Report::sorted`] in that order, and lines and columns from 1.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -10,7 +11,8 @@ use annotate_snippets::{AnnotationKind, Element, Level, Renderer, Snippet};
 
 use super::json::Place;
 use super::span::SourceFile;
-use super::{Diagnostic, Label, Report, Severity, Sources, Span};
+use super::{Diagnostic, Label, Report, Severity, Sources, Span, Top};
+use crate::telemetry::line::is_harmless;
 
 pub use super::github::github;
 pub use super::json::{Summary, json};
@@ -45,7 +47,7 @@ pub fn human(report: &Report, sources: &Sources, color: Color) -> String {
 /// One line a finding, for a log: what, where, and the first line of the remedy.
 pub fn lines(report: &Report, sources: &Sources) -> Vec<String> {
     let line = |finding: &Diagnostic| {
-        let place = Place::new(&finding.label, sources);
+        let place = Place::new(&finding.label, sources, &Top::here());
         let help = finding.help.as_deref().and_then(|help| help.lines().next()).map(|help| format!(" ({help})")).unwrap_or_default();
         let (severity, code) = (finding.rule.severity().name(), finding.rule.code());
         format!("{severity}[{code}]: {} --> {}:{}:{}{help}", finding.message, place.file, place.line, place.column)
@@ -53,14 +55,23 @@ pub fn lines(report: &Report, sources: &Sources) -> Vec<String> {
     report.sorted().into_iter().map(line).collect()
 }
 
+/// What a file says, where a terminal shows it: control characters but the end of a line are shown, not obeyed.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|c| c == '\n' || is_harmless(c)) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().map(|c| if c == '\n' || is_harmless(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
+}
+
 fn draw(renderer: &Renderer, finding: &Diagnostic, sources: &Sources) -> String {
     let level = match finding.rule.severity() {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = level.primary_title(finding.message.as_str()).id(finding.rule.code()).elements(windows(finding, sources));
-    if let Some(help) = &finding.help {
-        group = group.element(Level::HELP.message(help.as_str()));
+    let (message, help) = (visible(&finding.message), finding.help.as_deref().map(visible));
+    let mut group = level.primary_title(&*message).id(finding.rule.code()).elements(windows(finding, sources));
+    if let Some(help) = &help {
+        group = group.element(Level::HELP.message(&**help));
     }
     renderer.render(&[group])
 }
@@ -99,17 +110,20 @@ impl<'a> Window<'a> {
         let end = marks.iter().map(|(_, label)| first_line(file, label.span).end).max().unwrap_or(0);
         let start = file.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let end = file.text[end..].find('\n').map_or(file.text.len(), |newline| end + newline);
+        let end = start + file.text[start..end].trim_end_matches('\r').len();
         Window { file, start, end }
     }
 
     fn snippet(&self, marks: &[(AnnotationKind, &'a Label)]) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
         let annotations = marks.iter().map(|(kind, label)| {
             let place = first_line(self.file, label.span);
-            let annotation = kind.span(place.start - self.start..place.end - self.start);
-            if label.text.is_empty() { annotation } else { annotation.label(label.text.as_str()) }
+            // The end of a line is no part of what is drawn.
+            let [start, end] = [place.start, place.end].map(|at| at.min(self.end) - self.start);
+            let annotation = kind.span(start..end);
+            if label.text.is_empty() { annotation } else { annotation.label(visible(&label.text)) }
         });
         Snippet::source(&self.file.text[self.start..self.end])
-            .path(self.file.path.to_string_lossy().into_owned())
+            .path(visible(&self.file.path.to_string_lossy()).into_owned())
             .line_start(self.file.position(self.start).line)
             .annotations(annotations)
     }

@@ -12,6 +12,15 @@ pub enum Severity {
     Warning,
 }
 
+/// Which look at the configuration finds something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pass {
+    /// At one file by itself: is it YAML, and of the grammar? A JSON Schema says the same, up to what such a schema cannot say.
+    Shape,
+    /// At all of it: other files, the environment, descriptors, and what it comes to.
+    Meaning,
+}
+
 macro_rules! rules {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $severity:ident;)+) => {
         /// One thing that can be wrong.
@@ -222,6 +231,41 @@ impl Rule {
     /// The rule of a code, `PG001`.
     pub fn of_code(code: &str) -> Option<Rule> {
         Rule::ALL.iter().copied().find(|rule| rule.code() == code)
+    }
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// The first look that can find it. Some of [`Pass::Shape`] are found by the second look as well, where it takes more to know.
+    pub fn pass(self) -> Pass {
+        match self {
+            Rule::Syntax
+            | Rule::RefusedYaml
+            | Rule::DuplicateKey
+            | Rule::UnknownKey
+            | Rule::WrongType
+            | Rule::BadValue
+            | Rule::AmbiguousWord
+            | Rule::MissingKey
+            | Rule::Version
+            | Rule::ListEdit
+            | Rule::NumberRange
+            | Rule::ReservedMetadata => Pass::Shape,
+            _ => Pass::Meaning,
+        }
+    }
+}
+
+// === impl Pass ===
+
+impl Pass {
+    /// The word that the cases of a corpus are labelled with.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pass::Shape => "shape",
+            Pass::Meaning => "meaning",
+        }
     }
 }
 

@@ -76,6 +76,15 @@ pub(super) struct Draft {
     pub package: String,
 }
 
+// === impl DeclaredService ===
+
+impl DeclaredService {
+    /// Each method, `package.Service/Method`.
+    pub fn methods(&self) -> impl Iterator<Item = String> {
+        self.methods.iter().map(|method| format!("{}/{}", self.name, method.name))
+    }
+}
+
 // === impl Declared ===
 
 impl Declared {

@@ -86,14 +86,14 @@ impl Index {
 
     /// What is said of a method that is not there.
     pub(super) fn missing_method(&self, name: &str) -> Missing {
-        let all = || self.services().flat_map(|(service, _)| methods(service)).collect();
+        let all = || self.services().flat_map(|(service, _)| service.methods()).collect();
         let Some((service, method)) = name.split_once('/') else {
             return Missing { what: format!("`{name}` is not of the form `package.Service/Method`"), known: all(), doubtful: None };
         };
         let doubtful = self.doubtful(service).map(|file| file.name.clone());
         match self.service(service) {
             Some(found) => {
-                Missing { what: format!("service `{service}` has no method `{method}`"), known: methods(found).collect(), doubtful }
+                Missing { what: format!("service `{service}` has no method `{method}`"), known: found.methods().collect(), doubtful }
             }
             None => Missing { what: format!("service `{service}` does not exist"), known: all(), doubtful },
         }
@@ -178,9 +178,4 @@ impl Reach<'_> {
             self.follow(found);
         }
     }
-}
-
-/// Its methods as routes name them.
-fn methods(service: &DeclaredService) -> impl Iterator<Item = String> {
-    service.methods.iter().map(|method| format!("{}/{}", service.name, method.name))
 }

@@ -1,5 +1,7 @@
 //! What a configuration has of its descriptors: all that they declare, and compiled, what it needs of that.
 
+use std::collections::BTreeMap;
+
 use super::{Index, MessageType, Method, Pool};
 
 /// What came of loading.
@@ -37,6 +39,15 @@ impl Loaded {
     pub fn has_message(&self, name: &str) -> Result<(), Missing> {
         let is_there = self.pool.message(name).is_some() || self.index.messages().any(|known| known == name);
         if is_there { Ok(()) } else { Err(self.index.missing_message(name)) }
+    }
+
+    /// Every method, `pkg.Service/Method`, and what its file says of it, if it was needed.
+    pub fn methods_said(&self) -> BTreeMap<String, String> {
+        let said = |name: String| {
+            let comment = self.pool.comment(&name.replacen('/', ".", 1)).unwrap_or_default().to_owned();
+            (name, comment)
+        };
+        self.index.services().flat_map(|(service, _)| service.methods().map(said).collect::<Vec<_>>()).collect()
     }
 
     /// False when something was reported broken: then a missing name may be a consequence and is not worth a word.

@@ -1,6 +1,6 @@
 //! The message types, methods and services that one configuration needs of its descriptors.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
 
 use prost_reflect::DescriptorPool;
@@ -179,6 +179,7 @@ impl Pool {
         }))
     }
 
+    /// Every message type by its full name.
     #[cfg(test)]
     pub(super) fn messages(&self) -> Vec<String> {
         self.0.descriptors.all_messages().filter(|message| !message.is_map_entry()).map(|message| message.full_name().to_owned()).collect()

@@ -1,6 +1,6 @@
 //! How failures are spoken of: codes, shares, and whether a call may be repeated.
 
-use super::quantity::decimal;
+use super::quantity::{decimal, or_word};
 use super::{Problem, Value};
 use crate::config::grammar::Shape;
 use crate::failure::Code;
@@ -27,7 +27,7 @@ pub enum Idempotent {
 impl Value for Share {
     const WHAT: &'static str = "a share";
     const EXAMPLE: &'static str = "`50%`";
-    const PATTERN: &'static str = "[0-9]{1,3}%";
+    const PATTERN: &'static str = "0*(100|[0-9]{1,2})%";
 
     fn parse(text: &str) -> Result<Share, Problem> {
         let number = text.strip_suffix('%').ok_or_else(|| Problem::new("no `%` at its end"))?;
@@ -43,7 +43,10 @@ impl Value for Share {
 impl Value for FailureCode {
     const WHAT: &'static str = "a code of gRPC for failures";
     const EXAMPLE: &'static str = "`UNAVAILABLE`";
-    const PATTERN: &'static str = "[A-Z_]+";
+    const PATTERN: &'static str = concat!(
+        "CANCELLED|UNKNOWN|INVALID_ARGUMENT|DEADLINE_EXCEEDED|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|RESOURCE_EXHAUSTED|",
+        "FAILED_PRECONDITION|ABORTED|OUT_OF_RANGE|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS|UNAUTHENTICATED"
+    );
 
     fn parse(text: &str) -> Result<FailureCode, Problem> {
         let known = || (1..=16).map(Code::from_number);
@@ -59,7 +62,7 @@ impl Value for FailureCode {
 impl Value for Idempotent {
     const WHAT: &'static str = "a word on whether a call may be repeated";
     const EXAMPLE: &'static str = "`true`, `false` or `by_key`";
-    const PATTERN: &'static str = "by_key";
+    const PATTERN: &'static str = "true|false|by_key";
 
     fn parse(text: &str) -> Result<Idempotent, Problem> {
         match text {
@@ -71,7 +74,6 @@ impl Value for Idempotent {
     }
 
     fn shape() -> Shape {
-        let by_key = Shape::Text { what: Idempotent::WHAT, pattern: Idempotent::PATTERN, example: Idempotent::EXAMPLE };
-        Shape::Either(Box::new(Shape::Bool), Box::new(by_key))
+        or_word(Shape::Bool, Idempotent::WHAT, "by_key")
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use http::Uri;
 
 use super::{Problem, Text};
-use crate::config::grammar::{Read, Shape};
+use crate::config::grammar::{Read, Shape, Unquoted};
 use crate::config::reader::Reader;
 use crate::config::tree::Node;
 use crate::diagnostic::{Diagnostic, Rule};
@@ -63,7 +63,13 @@ impl Read for KeySetPlace {
     }
 
     fn shape() -> Shape {
-        Shape::Text { what: "a key set", pattern: ".+", example: "`keys.json` or `https://id.example.com/keys`" }
+        let (what, example) = ("a key set", "`keys.json` or `https://id.example.com/keys`");
+        Shape::Text {
+            what,
+            pattern: r"(?!(?!https?://).*://|https?://([^/]*@|/|$|.*#)).+",
+            example,
+            unquoted: &[Unquoted::Number, Unquoted::Bool],
+        }
     }
 }
 
@@ -104,7 +110,7 @@ impl Read for KeyHash {
     }
 
     fn shape() -> Shape {
-        Shape::Text { what: KeyHash::WHAT, pattern: "sha256:[0-9a-f]{64}", example: KeyHash::EXAMPLE }
+        Shape::Text { what: KeyHash::WHAT, pattern: "sha256:[0-9a-f]{64}", example: KeyHash::EXAMPLE, unquoted: &[] }
     }
 }
 

@@ -39,7 +39,7 @@ pub use topics::{CallMessage, Join, Part, TopicPattern, TopicTemplate};
 pub use trial::{Called, Json, PeerIp, camel};
 pub use written::{FilePath, Secret, Text, VarValue};
 
-use super::grammar::{Read, Shape};
+use super::grammar::{FREE_TEXT, Read, Shape, Unquoted};
 use super::reader::Reader;
 use super::tree::{Node, Origin as Written, Scalar, Style};
 use crate::diagnostic::{Diagnostic, Rule, Span};
@@ -52,14 +52,26 @@ pub trait Value: Sized + Clone {
     /// One or two that are right, in backquotes.
     const EXAMPLE: &'static str;
 
-    /// What its text looks like, as a regular expression for schemas. It may allow more than `parse`, never less.
+    /// What its text looks like, as a regular expression for schemas, of the kind that editors have (ECMA's, with look-ahead). It may allow
+    /// more than `parse`, never less.
     const PATTERN: &'static str;
 
     fn parse(text: &str) -> Result<Self, Problem>;
 
     /// What schemas say; only what YAML reads as a number says something else.
     fn shape() -> Shape {
-        Shape::Text { what: Self::WHAT, pattern: Self::PATTERN, example: Self::EXAMPLE }
+        Shape::Text { what: Self::WHAT, pattern: Self::PATTERN, example: Self::EXAMPLE, unquoted: unquoted::<Self>() }
+    }
+}
+
+/// What texts of this kind are to a reader of YAML that knows no grammar: `7` is a number to it, whatever it is to us. Text that may be
+/// anything stands in quotes where it looks like something else.
+fn unquoted<T: Value>() -> &'static [Unquoted] {
+    let takes = |text: &str| T::PATTERN != FREE_TEXT && T::parse(text).is_ok();
+    match (takes("1.5"), takes("7")) {
+        (true, _) => &[Unquoted::Number],
+        (false, true) => &[Unquoted::Integer],
+        (false, false) => &[],
     }
 }
 
@@ -137,7 +149,7 @@ fn misquoted(scalar: &Scalar, shape: &Shape) -> Option<String> {
             Some(format!("write `\"{0}\"` if the text {0} is meant", scalar.text))
         }
         // Most texts cannot be numbers, and say so better.
-        Style::Plain if plain.is_number() && matches!(shape, Shape::Text { pattern: written::FREE, .. }) => {
+        Style::Plain if plain.is_number() && matches!(shape, Shape::Text { pattern: FREE_TEXT, .. }) => {
             Some(format!("write `\"{}\"`", scalar.text))
         }
         Style::Quoted if takes_others && (plain.is_number() || plain.is_bool()) => Some(format!("write `{}` without quotes", scalar.text)),

@@ -9,7 +9,7 @@ use crate::reserved::is_reserved;
 
 /// Declares names: text that a check has passed. Cheap to clone, compared as text.
 macro_rules! names {
-    ($($(#[doc = $doc:literal])+ $name:ident: $what:literal, $example:literal, $pattern:literal, $check:path;)+) => { $(
+    ($($(#[doc = $doc:literal])+ $name:ident: $what:literal, $example:literal, $pattern:expr, $check:path;)+) => { $(
         $(#[doc = $doc])+
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub struct $name(Arc<str>);
@@ -44,6 +44,17 @@ macro_rules! names {
     )+ };
 }
 
+/// What is no key that HTTP, gRPC or the gateway sets; `reserved.rs` has the list.
+macro_rules! header_pattern {
+    () => {
+        concat!(
+            "(?!(connection|content-encoding|content-length|content-type|cookie|forwarded|host|idempotency-key|keep-alive|",
+            "proxy-connection|te|trailer|traceparent|transfer-encoding|upgrade|user-agent|x-real-ip)$)",
+            r"(?!protogate-|grpc-|x-forwarded-)(?!.*-bin$)[a-z0-9.\-]{1,64}"
+        )
+    };
+}
+
 names! {
     /// The name of something declared: a backend, a role, a limit, a variable.
     Name: "a name", "`per_caller`", "[a-z][a-z0-9_]*", check_name;
@@ -73,9 +84,9 @@ names! {
     /// A field of a push: `message.player_id`.
     MessagePath: "a field of the message", "`message.player_id`", r"message(\.[A-Za-z_][A-Za-z0-9_]*)+", check_message_field;
     /// A metadata key that clients may set for a backend.
-    MetadataKey: "a metadata key that clients may set", "`x-client-version`", r"[a-z0-9][a-z0-9.\-]*", check_metadata;
+    MetadataKey: "a metadata key that clients may set", "`x-client-version`", concat!(r"(?!authorization$)", header_pattern!()), check_metadata;
     /// A header for a collector.
-    HeaderKey: "a header for a collector", "`authorization` or `x-tenant`", r"[a-z0-9][a-z0-9.\-]*", check_header;
+    HeaderKey: "a header for a collector", "`authorization` or `x-tenant`", header_pattern!(), check_header;
 }
 
 /// What a rate limit counts by.

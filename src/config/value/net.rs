@@ -36,12 +36,19 @@ pub struct Cidr(pub IpNet);
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Origin(String);
 
+/// From 0 to 65535.
+macro_rules! port_pattern {
+    () => {
+        "0*(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5]?[0-9]{1,4})"
+    };
+}
+
 // === impl Address ===
 
 impl Value for Address {
     const WHAT: &'static str = "an address to listen on";
     const EXAMPLE: &'static str = "`127.0.0.1:7080`, `0.0.0.0:7080` or `[::1]:7080`";
-    const PATTERN: &'static str = r"(localhost|[0-9.]+|\[[0-9a-fA-F:.%]+\]):[0-9]{1,5}";
+    const PATTERN: &'static str = concat!(r"(localhost|[0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9a-fA-F:.%]+\]):", port_pattern!());
 
     fn parse(text: &str) -> Result<Address, Problem> {
         if let Ok(address) = text.parse() {
@@ -87,7 +94,7 @@ impl Value for UrlPath {
 impl Value for EndpointUrl {
     const WHAT: &'static str = "the URL of an endpoint";
     const EXAMPLE: &'static str = "`http://127.0.0.1:50051` or `https://game.internal:443`";
-    const PATTERN: &'static str = r"https?://([A-Za-z0-9._\-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}";
+    const PATTERN: &'static str = concat!(r"(?!.*:0+$)https?://([A-Za-z0-9._\-]+|\[[0-9a-fA-F:.]+\]):", port_pattern!());
 
     fn parse(text: &str) -> Result<EndpointUrl, Problem> {
         let (tls, rest) = match text.split_once("://") {
@@ -178,7 +185,8 @@ impl Origin {
 impl Value for Origin {
     const WHAT: &'static str = "a web origin";
     const EXAMPLE: &'static str = "`https://example.com` or `http://localhost:3000`";
-    const PATTERN: &'static str = r"[a-z][a-z0-9+.\-]*://([a-z0-9._\-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?";
+    const PATTERN: &'static str =
+        concat!(r"(?!https://.*:443$|http://.*:80$)[a-z0-9+.\-]+://([a-z0-9._\-]+|\[[0-9a-f:.]+\])(:", port_pattern!(), ")?");
 
     fn parse(text: &str) -> Result<Origin, Problem> {
         if text.contains('*') {

@@ -14,7 +14,7 @@ const DIGITS: usize = 4;
 impl Value for Percent {
     const WHAT: &'static str = "a percentage";
     const EXAMPLE: &'static str = "`1%`, `0.1%` or `100%`";
-    const PATTERN: &'static str = r"[0-9]{1,3}(\.[0-9]{1,4})?%";
+    const PATTERN: &'static str = r"(100(\.0{1,4})?|0?[0-9]{1,2}(\.[0-9]{1,4})?)%";
 
     fn parse(text: &str) -> Result<Percent, Problem> {
         let number = text.strip_suffix('%').ok_or_else(|| Problem::new("no `%` at its end"))?;

@@ -61,6 +61,16 @@ const BYTES_MAX: u64 = 1 << 40;
 /// More threads than any one process of this kind can feed.
 const WORKERS_MAX: u32 = 256;
 
+/// From 1000 to 4294967295, without a zero before them.
+macro_rules! number_pattern {
+    () => {
+        concat!(
+            "[1-9][0-9]{3,8}|[1-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|42949[0-5][0-9]{4}|",
+            "429496[0-6][0-9]{3}|4294967[01][0-9]{2}|42949672[0-8][0-9]|429496729[0-5]"
+        )
+    };
+}
+
 // === impl Version ===
 
 impl Value for Version {
@@ -117,7 +127,7 @@ impl Value for ByteSize {
 impl Value for Rate {
     const WHAT: &'static str = "a rate";
     const EXAMPLE: &'static str = "`20/s`, `5/min` or `1000/h`";
-    const PATTERN: &'static str = "[1-9][0-9]*/(s|min|h)";
+    const PATTERN: &'static str = "0*[1-9][0-9]{0,9}/(s|min|h)";
 
     fn parse(text: &str) -> Result<Rate, Problem> {
         let (count, unit) = text.split_once('/').ok_or_else(|| Problem::new("nothing says per what"))?;
@@ -135,7 +145,7 @@ impl Value for Rate {
 impl Value for ProtocolNumber {
     const WHAT: &'static str = "a protocol number of a route";
     const EXAMPLE: &'static str = "`1001`";
-    const PATTERN: &'static str = "[1-9][0-9]{3,9}";
+    const PATTERN: &'static str = number_pattern!();
 
     fn parse(text: &str) -> Result<ProtocolNumber, Problem> {
         let number = digits(text).map_err(|problem| problem.help("write a plain decimal from 1000 to 4294967295, such as `1001`"))?;
@@ -165,7 +175,7 @@ impl NumberRange {
 impl Value for NumberRange {
     const WHAT: &'static str = "a range of protocol numbers";
     const EXAMPLE: &'static str = "`1000..1999`";
-    const PATTERN: &'static str = r"[1-9][0-9]{3,9}\.\.[1-9][0-9]{3,9}";
+    const PATTERN: &'static str = concat!("(", number_pattern!(), r")\.\.(", number_pattern!(), ")");
 
     fn parse(text: &str) -> Result<NumberRange, Problem> {
         let (first, last) = text.split_once("..").ok_or_else(|| Problem::new("no `..` between a first and a last number"))?;
@@ -183,7 +193,7 @@ impl Value for NumberRange {
 impl Value for Workers {
     const WHAT: &'static str = "a number of workers";
     const EXAMPLE: &'static str = "`auto` or `4`";
-    const PATTERN: &'static str = "auto|[1-9][0-9]{0,2}";
+    const PATTERN: &'static str = "auto|0*(25[0-6]|2[0-4][0-9]|1[0-9]{2}|[1-9][0-9]?)";
 
     fn parse(text: &str) -> Result<Workers, Problem> {
         if text == "auto" {
@@ -196,9 +206,14 @@ impl Value for Workers {
     }
 
     fn shape() -> Shape {
-        let auto = Shape::Text { what: Workers::WHAT, pattern: "auto", example: Workers::EXAMPLE };
-        Shape::Either(Box::new(Shape::Integer { min: 1, max: WORKERS_MAX }), Box::new(auto))
+        or_word(Shape::Integer { min: 1, max: WORKERS_MAX }, Workers::WHAT, "auto")
     }
+}
+
+/// Something without quotes, or a word that stands for one.
+pub(super) fn or_word(unquoted: Shape, what: &'static str, word: &'static str) -> Shape {
+    let text = Shape::Text { what, pattern: word, example: word, unquoted: &[] };
+    Shape::Either(Box::new(unquoted), Box::new(text))
 }
 
 /// Digits and a unit, times what the unit is worth.

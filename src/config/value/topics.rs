@@ -121,7 +121,10 @@ impl TopicTemplate {
 impl Value for TopicTemplate {
     const WHAT: &'static str = "the name of a topic";
     const EXAMPLE: &'static str = "`room/${response.room.id}`";
-    const PATTERN: &'static str = r"([A-Za-z0-9._~/\-]|\$\{(var|request|response|session|peer)\.[A-Za-z0-9_.]+\})+";
+    const PATTERN: &'static str = concat!(
+        r"(?!/|.*//|.*/$)([A-Za-z0-9._~/\-]|\$\{(session\.(user|id|token_id)|peer\.ip|var\.[a-z][a-z0-9_]*|",
+        r"(request|response)(\.[A-Za-z_][A-Za-z0-9_]*)+)\})+"
+    );
 
     fn parse(text: &str) -> Result<TopicTemplate, Problem> {
         let (mut parts, mut rest) = (Vec::new(), text);

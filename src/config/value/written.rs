@@ -3,12 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{Problem, Value};
-use crate::config::grammar::{Read, Shape};
+use crate::config::grammar::{FREE_TEXT, Read, Shape};
 use crate::config::reader::Reader;
 use crate::config::tree::{Node, Origin, Style};
-
-/// The pattern of text that may be anything.
-pub(super) const FREE: &str = ".+";
 
 /// Any text that is not empty.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -44,7 +41,7 @@ impl Text {
 impl Value for Text {
     const WHAT: &'static str = "text";
     const EXAMPLE: &'static str = "`abc`";
-    const PATTERN: &'static str = FREE;
+    const PATTERN: &'static str = FREE_TEXT;
 
     fn parse(text: &str) -> Result<Text, Problem> {
         if text.is_empty() { Err(Problem::new("empty").help("write something, or leave the key out")) } else { Ok(Text(text.to_owned())) }
@@ -66,7 +63,7 @@ impl Read for FilePath {
     }
 
     fn shape() -> Shape {
-        Shape::Text { what: "a path", pattern: ".+", example: "`../proto`" }
+        Shape::free_text("a path", "`../proto`")
     }
 }
 
@@ -95,7 +92,7 @@ impl Read for Secret {
     }
 
     fn shape() -> Shape {
-        Shape::Text { what: "a secret", pattern: ".+", example: "`${var.admin_token}`" }
+        Shape::free_text("a secret", "`${var.admin_token}`")
     }
 }
 

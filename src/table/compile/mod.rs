@@ -8,6 +8,7 @@
 //! - `names`: what is declared, once each, and whether anybody uses it
 //! - `issuers`, `signing`, `api_keys`: whose tokens are believed
 //! - `descriptors`: where message types come from, and which of them are asked of backends
+//! - `known`: every name that there is, for editors
 //! - `accounts`: what the auth service is told
 //! - `backends` with `balance`, `limits`, `roles`: the named things
 //! - `guards`: who else decides about the calls of a route
@@ -31,6 +32,7 @@ mod effects;
 mod explain;
 mod guards;
 mod issuers;
+mod known;
 mod limits;
 mod lints;
 mod names;
@@ -50,6 +52,8 @@ mod streams;
 mod targets;
 mod topics;
 mod tracing;
+
+pub use known::known;
 
 use std::net::SocketAddr;
 
