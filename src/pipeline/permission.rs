@@ -84,19 +84,14 @@ impl Permissions {
         granted
     }
 
-    /// The roles that are declared.
-    pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.roles.keys().map(|name| &**name)
+    /// Every role that is declared, in no order.
+    pub fn roles(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.roles.keys()
     }
 
     /// What somebody without a token may do.
     pub fn anonymous(&self) -> &Grants {
         &self.anonymous
-    }
-
-    /// Every role that is declared, in no order.
-    pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.roles.keys().map(|name| &**name)
     }
 
     /// The name behind a bit, for what is said to people.

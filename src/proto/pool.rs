@@ -1,6 +1,6 @@
 //! The message types, methods and services that one configuration needs of its descriptors.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
 
 use prost_reflect::DescriptorPool;

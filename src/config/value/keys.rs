@@ -68,7 +68,7 @@ impl Read for KeySetPlace {
             what,
             pattern: r"(?!(?!https?://).*://|https?://([^/]*@|/|$|.*#)).+",
             example,
-            unquoted: &[Unquoted::Number, Unquoted::Bool],
+            unquoted: &[],
         }
     }
 }

@@ -113,7 +113,7 @@ impl Value for Called {
     }
 
     fn shape() -> Shape {
-        let text = Shape::Text { what: Self::WHAT, pattern: Self::PATTERN, example: Self::EXAMPLE };
+        let text = Shape::Text { what: Self::WHAT, pattern: Self::PATTERN, example: Self::EXAMPLE, unquoted: &[] };
         Shape::Either(Box::new(<ProtocolNumber as Value>::shape()), Box::new(text))
     }
 }
