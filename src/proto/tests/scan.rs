@@ -162,7 +162,7 @@ fn damage() -> impl Strategy<Value = (Index, usize, String)> {
 proptest! {
     #[test]
     fn the_scanner_finds_what_protox_finds(text in file()) {
-// What protox refuses says nothing; were that most of it, there would be too many rejects.
+        // What protox refuses says nothing; were that most of it, there would be too many rejects.
         prop_assume!(agree(&text));
     }
 
