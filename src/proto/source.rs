@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
@@ -61,6 +62,14 @@ pub(super) enum Origin {
     Set { encoded: Vec<u8> },
 }
 
+/// Reads files, on several threads.
+struct Reader<'a> {
+    files: &'a Files,
+    sources: &'a [DescriptorSource],
+    /// Held while a large text is parsed.
+    large: Mutex<()>,
+}
+
 /// What became of one file.
 struct Attempt {
     hash: [u8; 32],
@@ -82,6 +91,9 @@ enum Outcome {
     /// The whole source is no descriptor set.
     NoSet,
 }
+
+/// Texts above this are parsed one at a time: each takes twenty times its length while that lasts.
+const TEXT_BYTES_LARGE: usize = 256 << 10;
 
 /// The number of `source_code_info` in a `FileDescriptorProto`: comments and positions, most of its bytes, and of no use at run time.
 pub(super) const SOURCE_CODE_INFO: u32 = 9;
@@ -116,11 +128,12 @@ pub(super) fn parse(
     report: &mut Report,
     texts: &mut Sources,
 ) -> Parsed {
+    let reader = Reader { files, sources, large: Mutex::new(()) };
     let mut parsed = Parsed::default();
     let by_name = survey.index.by_name();
     let (mut known, mut open) = (reached.iter().copied().collect::<HashSet<usize>>(), reached);
     while !open.is_empty() {
-        let attempts = in_parallel(open, |at| (at, attempt(files, survey.index.file(at), sources)));
+        let attempts = in_parallel(open, |at| (at, reader.attempt(survey.index.file(at))));
         let first = parsed.files.len();
         for (at, attempt) in attempts {
             parsed.hashes.insert(at, attempt.hash);
@@ -151,19 +164,40 @@ fn hash_of(index: &Index, files: impl Iterator<Item = (usize, [u8; 32])>) -> Fin
     Fingerprint(hash.finalize().into())
 }
 
-fn attempt(files: &Files, file: &IndexedFile, sources: &[DescriptorSource]) -> Attempt {
-    match &file.place {
-        Place::Text(path) => match files.read_hashed(path) {
-            Ok((bytes, hash)) => Attempt { hash, outcome: text(file, path, bytes, sources) },
-            Err(error) => Attempt { hash: [0; 32], outcome: Outcome::Refused(unreadable(&sources[file.source], path, &error)) },
-        },
-        Place::Set(part) => match files.read_part(sources[file.source].path(), part.clone()) {
-            Ok(bytes) => Attempt { hash: Sha256::digest(&bytes).into(), outcome: compiled(file, &bytes, &sources[file.source]) },
-            Err(error) => {
-                let source = &sources[file.source];
-                Attempt { hash: [0; 32], outcome: Outcome::Refused(unreadable(source, source.path(), &error)) }
+// === impl Reader ===
+
+impl Reader<'_> {
+    fn attempt(&self, file: &IndexedFile) -> Attempt {
+        let source = &self.sources[file.source];
+        let refused = |path: &Path, error| Attempt { hash: [0; 32], outcome: Outcome::Refused(unreadable(source, path, &error)) };
+        match &file.place {
+            Place::Text(path) => match self.files.read_hashed(path) {
+                Ok((bytes, hash)) => Attempt { hash, outcome: self.text(file, path, bytes) },
+                Err(error) => refused(path, error),
+            },
+            Place::Set(part) => match self.files.read_part(source.path(), part.clone()) {
+                Ok(bytes) => Attempt { hash: Sha256::digest(&bytes).into(), outcome: compiled(file, &bytes, source) },
+                Err(error) => refused(source.path(), error),
+            },
+        }
+    }
+
+    fn text(&self, file: &IndexedFile, path: &Path, bytes: Vec<u8>) -> Outcome {
+        let Ok(text) = String::from_utf8(bytes) else {
+            let message = format!("`{}` is not UTF-8 text", path.display());
+            return Outcome::Refused(Diagnostic::new(Rule::ProtoSource, self.sources[file.source].span(), message));
+        };
+        let _alone = (text.len() > TEXT_BYTES_LARGE).then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
+        match protox::file::File::from_source(&file.name, &text) {
+            Ok(found) => {
+                let (mut proto, mut comments) = (FileDescriptorProto::from(found), Comments::default());
+                comments.note(&proto);
+                proto.source_code_info = None;
+                let origin = Origin::Text { path: path.to_owned() };
+                Outcome::Parsed { file: Unlinked { source: file.source, name: file.name.clone(), proto, origin }, comments }
             }
-        },
+            Err(error) => Outcome::Broken { path: path.to_owned(), text, error: Box::new(error) },
+        }
     }
 }
 
@@ -174,23 +208,6 @@ fn compiled(file: &IndexedFile, bytes: &[u8], source: &DescriptorSource) -> Outc
             Outcome::Refused(editions(source.span(), format!("file `{}` in `{}`", file.name, source.path().display())))
         }
         Ok(found) => Outcome::Parsed { file: found, comments: Comments::default() },
-    }
-}
-
-fn text(file: &IndexedFile, path: &Path, bytes: Vec<u8>, sources: &[DescriptorSource]) -> Outcome {
-    let Ok(text) = String::from_utf8(bytes) else {
-        let message = format!("`{}` is not UTF-8 text", path.display());
-        return Outcome::Refused(Diagnostic::new(Rule::ProtoSource, sources[file.source].span(), message));
-    };
-    match protox::file::File::from_source(&file.name, &text) {
-        Ok(found) => {
-            let (mut proto, mut comments) = (FileDescriptorProto::from(found), Comments::default());
-            comments.note(&proto);
-            proto.source_code_info = None;
-            let origin = Origin::Text { path: path.to_owned() };
-            Outcome::Parsed { file: Unlinked { source: file.source, name: file.name.clone(), proto, origin }, comments }
-        }
-        Err(error) => Outcome::Broken { path: path.to_owned(), text, error: Box::new(error) },
     }
 }
 
