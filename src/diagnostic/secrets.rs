@@ -44,7 +44,7 @@ const AROUND: usize = 512;
 /// A key, and where its value begins; at the start of a line also without its colon.
 static KEY: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r#"(?m)(?:^|[\s{,\[(])["']?([A-Za-z_][A-Za-z0-9_.-]*)["']?(?:[ \t]*[:=]|[ \t]*$)|^[ \t]*(?:- )?([A-Za-z_][A-Za-z0-9_-]*)[ \t]+"#,
+        r#"(?m)(?:^|[\s{,\[(])["']?([A-Za-z_][A-Za-z0-9_.-]*)["']?(?:[ \t]*[:=]|[ \t]*$)|(?:^[ \t]*(?:- )?|[{,][ \t]*)([A-Za-z_][A-Za-z0-9_-]*)[ \t]+"#,
     )
     .expect("it is constant, and the tests compile it")
 });
@@ -122,7 +122,9 @@ fn is_secret(key: &str) -> bool {
     let mut words = key.split(['.', '_']).rev();
     let (Some(last), before) = (words.next(), words.next()) else { return false };
     let near = |(word, far): &(&str, usize)| last.len().abs_diff(word.len()) <= *far && strsim::damerau_levenshtein(last, word) <= *far;
-    WORDS.iter().any(near) || last == "key" && before.is_some_and(|before| KEYS.contains(&before))
+    WORDS.iter().any(|(word, _)| last == *word)
+        || WORDS.iter().any(near)
+        || last == "key" && before.is_some_and(|before| KEYS.contains(&before))
 }
 
 /// Whether a variable that is declared around this line says, more or less, that it is secret.
@@ -192,12 +194,17 @@ fn is_open(before: &str) -> bool {
 /// Hides a value, or every value in it, but for what is harmless.
 fn push(text: &str, part: Range<usize>, found: &mut Vec<Range<usize>>) {
     let value = &text[part.clone()];
+    let on_the_line_of_its_key = part.start > 0 && !text[..part.start].ends_with('\n');
     let mut from = 0;
     for key in KEY.captures_iter(value) {
         let Some(name) = key.get(1).filter(|_| value[..key.get(0).map_or(0, |whole| whole.end())].contains([':', '='])) else { continue };
         // What stands right behind a key is a value, whatever follows it.
-        let is_value = from > 0 && value.get(from..name.start()).is_some_and(|between| between.trim_end().ends_with([':', '=']));
-        if name.start() < from || is_value {
+        let is_value = match value.get(from..name.start()) {
+            Some(between) if from > 0 => between.trim_end().ends_with([':', '=']),
+            Some(between) => on_the_line_of_its_key && !between.contains(['{', '[', ',', '\n']),
+            None => true,
+        };
+        if is_value {
             continue;
         }
         push_one(value, from..name.start(), part.start, found);
