@@ -117,7 +117,7 @@ fn ten_thousand_mistakes_are_told_quickly_and_a_hundred_are_drawn() {
 fn one_long_line_of_secrets_is_hidden_quickly() {
     let began = Instant::now();
     for part in ["token: [", "{ token: a, default: b, ", "password: \"", "secret: |\n  x\n "] {
-        let text: &'static str = part.repeat(1_000_000 / part.len()).leak();
+        let text: &'static str = part.repeat(100_000 / part.len()).leak();
         let mut sources = Sources::default();
         sources.add("routes.yaml", text.to_owned());
         sources.hide_secrets();

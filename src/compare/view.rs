@@ -158,7 +158,7 @@ impl RouteView<'_> {
 impl<'a> Who<'a> {
     /// Everybody whom one of two tables tells from others.
     pub fn all(before: &View<'a>, after: &View<'a>) -> BTreeSet<Who<'a>> {
-        let roles = before.permissions.roles().chain(after.permissions.roles()).filter(|role| *role != ANONYMOUS);
+        let roles = before.permissions.roles().chain(after.permissions.roles()).map(|role| &**role).filter(|role| *role != ANONYMOUS);
         [Who::Anonymous, Who::Anybody].into_iter().chain(roles.map(Who::Role)).collect()
     }
 

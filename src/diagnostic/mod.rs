@@ -122,6 +122,11 @@ impl Diagnostic {
                 *text = hidden;
             }
         }
+        for text in [&mut self.message, &mut self.path] {
+            if let Cow::Owned(hidden) = secrets::without_named(text) {
+                *text = hidden;
+            }
+        }
         self
     }
 }

@@ -39,12 +39,12 @@ const HARMLESS_WORDS: [&str; 9] = ["", "true", "false", "yes", "no", "on", "off"
 const LONG_MIN: usize = 32;
 
 /// How far it is looked around a key, for what its line or its variable says: a file may be one line.
-const AROUND: usize = 2048;
+const AROUND: usize = 512;
 
 /// A key, and where its value begins; at the start of a line also without its colon.
 static KEY: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r#"(?m)(?:^|[\s{,\[(])["']?([A-Za-z_][A-Za-z0-9_.-]*)["']?(?:[ \t]*[:=]|[ \t]*$)|^[ \t]*(?:- )?([A-Za-z_][A-Za-z0-9_-]*)[ \t]+"#,
+        r#"(?m)(?:^|[\s{,\[(])["']?([A-Za-z_][A-Za-z0-9_.-]*)["']?(?:[ \t]*[:=]|[ \t]*$)|(?:^[ \t]*(?:- )?|[{,][ \t]*)([A-Za-z_][A-Za-z0-9_-]*)[ \t]+"#,
     )
     .expect("it is constant, and the tests compile it")
 });
@@ -63,11 +63,15 @@ static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&shapes.join("|")).expect("it is constant, and the tests compile it")
 });
 
+/// The same in what is said: in backquotes, or as a part of a path.
+static NAMED: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"[.`]([A-Za-z_][A-Za-z0-9_-]*)[:= ]+([^`]+)").expect("it is constant, and the tests compile it"));
+
 /// Every part of a file that may be a secret.
 pub fn places(text: &str) -> Vec<Range<usize>> {
     let mut found = shapes(text);
     // Up to here everything was looked at.
-    let mut done = 0;
+    let (mut done, mut line_end) = (0, 0);
     for key in KEY.captures_iter(text) {
         let (whole, with_colon) = (key.get(0).expect("the match itself"), key.get(1));
         let Some(name) = with_colon.or(key.get(2)).filter(|name| name.start() >= done) else { continue };
@@ -79,7 +83,10 @@ pub fn places(text: &str) -> Vec<Range<usize>> {
         }
         let is_default = name.as_str() == "default" && is_of_a_secret(text, line);
         if is_default || is_secret(name.as_str()) {
-            done = hide(text, line, whole.end(), &mut found);
+            if line_end <= whole.end() {
+                line_end = text[whole.end()..].find('\n').map_or(text.len(), |newline| whole.end() + newline);
+            }
+            done = hide(text, line, whole.end()..line_end, &mut found);
         }
     }
     found
@@ -88,6 +95,13 @@ pub fn places(text: &str) -> Vec<Range<usize>> {
 /// A message without what looks like a secret by itself.
 pub fn without(text: &str) -> Cow<'_, str> {
     let found = shapes(text);
+    if found.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(masked(text, &found)) }
+}
+
+/// A message or a path without what stands behind the name of a secret's key: a key and its value without `: ` between them are one key.
+pub fn without_named(text: &str) -> Cow<'_, str> {
+    let secret = |found: regex::Captures<'_>| found.get(2).filter(|_| is_secret(&found[1])).map(|value| value.range());
+    let found: Vec<_> = NAMED.captures_iter(text).filter_map(secret).collect();
     if found.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(masked(text, &found)) }
 }
 
@@ -108,26 +122,24 @@ fn is_secret(key: &str) -> bool {
     let mut words = key.split(['.', '_']).rev();
     let (Some(last), before) = (words.next(), words.next()) else { return false };
     let near = |(word, far): &(&str, usize)| last.len().abs_diff(word.len()) <= *far && strsim::damerau_levenshtein(last, word) <= *far;
-    WORDS.iter().any(near) || last == "key" && before.is_some_and(|before| KEYS.contains(&before))
+    WORDS.iter().any(|(word, _)| last == *word)
+        || WORDS.iter().any(near)
+        || last == "key" && before.is_some_and(|before| KEYS.contains(&before))
 }
 
 /// Whether a variable that is declared around this line says, more or less, that it is secret.
 fn is_of_a_secret(text: &str, line: usize) -> bool {
-    const LINES: usize = 5;
-    let own = text[line..].lines().next().unwrap_or_default();
-    if own.len() < AROUND && own.contains('{') {
-        return KEY.captures_iter(own).any(|key| key.get(1).is_some_and(|name| is_secret(name.as_str())));
-    }
-    let (near, far) = (text.floor_char_boundary(line.saturating_sub(AROUND)), text.floor_char_boundary((line + AROUND).min(text.len())));
-    let start = text[near..line].match_indices('\n').rev().nth(LINES).map_or(near, |(at, _)| near + at);
-    let end = text[line..far].match_indices('\n').nth(LINES).map_or(far, |(at, _)| line + at);
-    KEY.captures_iter(&text[start..end]).any(|key| key.get(1).is_some_and(|name| is_secret(name.as_str())))
+    let far = text.floor_char_boundary((line + AROUND).min(text.len()));
+    let own = text[line..far].lines().next().unwrap_or_default();
+    let near = text.floor_char_boundary(line.saturating_sub(AROUND));
+    let around = if own.contains('{') { own } else { &text[near..far] }.to_lowercase();
+    ["secr", "scret", "secet", "sercet", "token", "passw"].iter().any(|word| around.contains(word))
 }
 
 /// Hides what stands under a key of the line: on the line, and on those below that are further in. The end of it is returned.
-fn hide(text: &str, line: usize, start: usize, found: &mut Vec<Range<usize>>) -> usize {
-    let start = start + text[start..].len() - text[start..].trim_start_matches([' ', '\t']).len();
-    let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+fn hide(text: &str, line: usize, rest: Range<usize>, found: &mut Vec<Range<usize>>) -> usize {
+    let (start, line_end) = (rest.start.min(rest.end), rest.end);
+    let start = line_end - text[start..line_end].trim_start_matches([' ', '\t']).len();
     let rest = &text[start..line_end];
     let end = start + on_the_line(rest, is_open(&text[line..start]));
     push(text, start..end, found);
@@ -151,7 +163,7 @@ fn hide(text: &str, line: usize, start: usize, found: &mut Vec<Range<usize>>) ->
 
 /// How much of the rest of a line is the value.
 fn on_the_line(rest: &str, in_flow: bool) -> usize {
-    let comment = rest.find(" #").unwrap_or(rest.len());
+    let comment = || rest.find(" #").unwrap_or(rest.len());
     let Some(first) = rest.chars().next() else { return 0 };
     match first {
         '"' | '\'' => rest[1..].rfind(first).filter(|_| !in_flow).or_else(|| rest[1..].find(first)).map_or(rest.len(), |end| end + 2),
@@ -169,8 +181,8 @@ fn on_the_line(rest: &str, in_flow: bool) -> usize {
             }
             rest.len()
         }
-        _ if in_flow => rest.find(", ").or_else(|| rest.rfind(['}', ']'])).unwrap_or(comment),
-        _ => comment,
+        _ if in_flow => rest.find(", ").or_else(|| rest.rfind(['}', ']'])).unwrap_or_else(comment),
+        _ => comment(),
     }
 }
 
@@ -182,10 +194,17 @@ fn is_open(before: &str) -> bool {
 /// Hides a value, or every value in it, but for what is harmless.
 fn push(text: &str, part: Range<usize>, found: &mut Vec<Range<usize>>) {
     let value = &text[part.clone()];
+    let on_the_line_of_its_key = part.start > 0 && !text[..part.start].ends_with('\n');
     let mut from = 0;
     for key in KEY.captures_iter(value) {
         let Some(name) = key.get(1).filter(|_| value[..key.get(0).map_or(0, |whole| whole.end())].contains([':', '='])) else { continue };
-        if name.start() < from {
+        // What stands right behind a key is a value, whatever follows it.
+        let is_value = match value.get(from..name.start()) {
+            Some(between) if from > 0 => between.trim_end().ends_with([':', '=']),
+            Some(between) => on_the_line_of_its_key && !between.contains(['{', '[', ',', '\n']),
+            None => true,
+        };
+        if is_value {
             continue;
         }
         push_one(value, from..name.start(), part.start, found);
@@ -328,6 +347,14 @@ mod tests {
             assert!(matches!(without(&text), Cow::Owned(_)), "{text}");
         }
         assert_eq!(left("url: redis://:hunter2@cache:6379"), "url: redis://:*******@cache:6379");
+    }
+
+    #[test]
+    fn what_was_read_as_a_part_of_a_key_is_hidden() {
+        for text in ["unknown key `token:hunter2`", "`authorization hunter2` is not a header", "admin.tokn hunter2"] {
+            assert!(!without_named(text).contains("hunter2"), "{text}");
+        }
+        assert!(matches!(without_named("tokens of `partner` cannot be verified"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl<'a> Meaning<'a> {
     }
 
     fn roles(&mut self, roles: Option<&Spanned<List<Name>>>) -> Vec<String> {
-        let known: Vec<&str> = self.plan.permissions.roles().collect();
+        let known: Vec<&str> = self.plan.permissions.roles().map(|role| &**role).collect();
         for role in roles.iter().flat_map(|roles| &roles.value).filter(|role| !known.contains(&role.as_str())) {
             self.unknown::<()>(role.span, "role", role.as_str(), known.iter().copied());
         }
