@@ -51,22 +51,26 @@ fn check(files: &Files, case: &Case) -> (Report, Sources) {
     if case.until == Until::Compiled {
         let compiled = compile(&mut document, files, &Pools::default(), &Context::default(), case.running.as_ref(), &mut report);
         if case.files.iter().any(|(path, _)| path.ends_with(".test.yaml")) {
-            return test(files, &compiled.plan.expect("tests are of a configuration that is sound"), &options);
+            return tried(files, &compiled.plan.expect("tests are of a configuration that is sound"), &options);
         }
         if case.files.iter().any(|(path, _)| path.starts_with("before/")) {
-            let options = LoadOptions { folder: PathBuf::from("before/routes"), ..options };
-            let (mut live, mut sound) = config::load(files, &options);
-            let live = compile(&mut live, files, &Pools::default(), &Context::default(), None, &mut sound).plan;
-            let (live, plan) = (live.expect("what is live is sound"), compiled.plan.expect("and so is what comes"));
-            let comparison = compare(&View::from(&live), &View::from(&plan));
-            report.extend(comparison.report(&plan.explained, &|route| Some(u64::from(route.number))));
+            broken(files, &compiled.plan.expect("what comes is sound"), &options, &mut report);
         }
     }
     (report, document.sources)
 }
 
+/// Adds what breaks clients of what is live, which lies below `before/`, when `plan` comes. Each route was called as often as its number says.
+pub fn broken(files: &Files, plan: &Plan, options: &LoadOptions<'_>, report: &mut Report) {
+    let options = LoadOptions { folder: PathBuf::from("before/routes"), environment: options.environment, variables: options.variables };
+    let (mut live, mut sound) = config::load(files, &options);
+    let live = compile(&mut live, files, &Pools::default(), &Context::default(), None, &mut sound).plan.expect("what is live is sound");
+    let comparison = compare(&View::from(&live), &View::from(plan));
+    report.extend(comparison.report(&plan.explained, &|route| Some(u64::from(route.number))));
+}
+
 /// What is said about the tests of routes below `routes`: their mistakes, or what is not as they expect.
-fn test(files: &Files, plan: &Plan, options: &LoadOptions<'_>) -> (Report, Sources) {
+pub fn tried(files: &Files, plan: &Plan, options: &LoadOptions<'_>) -> (Report, Sources) {
     let paths = trial::files_of(files, std::slice::from_ref(&options.folder)).unwrap();
     let suite = Suite::read(files, &paths, plan);
     if suite.report.has_errors() {

@@ -15,7 +15,7 @@ use protogate::table::Fixed;
 use protogate::table::compile::{Context, compile};
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, PKCS_ED25519, date_time_ymd, generate_simple_self_signed};
 
-use crate::cases::{running_at, set_of};
+use crate::cases::{broken, running_at, set_of, tried};
 use crate::support::top;
 
 const FOLDER: &str = "docs/diagnostics";
@@ -69,7 +69,7 @@ fn the_index_lists_every_code() {
 
 #[test]
 fn what_the_examples_leave_out_is_sound() {
-    let (report, sources) = Example::default().checked();
+    let (report, sources) = Example::default().checked(false);
     assert!(report.is_empty(), "{}", render::human(&report, &sources, Color::Plain));
 }
 
@@ -77,7 +77,7 @@ fn what_the_examples_leave_out_is_sound() {
 fn every_wrong_example_gives_its_code_and_no_other_error() {
     let mut failed = Vec::new();
     for rule in Rule::ALL {
-        let (report, sources) = Example::read(&Page::of(*rule).wrong).checked();
+        let (report, sources) = Example::read(&Page::of(*rule).wrong).checked_for(*rule);
         let found = report.sorted();
         let shows_itself = found.iter().any(|finding| finding.rule == *rule);
         if !shows_itself || found.iter().any(|finding| finding.rule.severity() == Severity::Error && finding.rule != *rule) {
@@ -91,7 +91,7 @@ fn every_wrong_example_gives_its_code_and_no_other_error() {
 fn every_right_example_gives_no_finding() {
     let mut failed = Vec::new();
     for rule in Rule::ALL {
-        let (report, sources) = Example::read(&Page::of(*rule).right).checked();
+        let (report, sources) = Example::read(&Page::of(*rule).right).checked_for(*rule);
         if !report.is_empty() {
             failed.push(format!("{}:\n{}", rule.code(), render::human(&report, &sources, Color::Plain)));
         }
@@ -163,20 +163,39 @@ impl Example {
         example
     }
 
-    /// What is said about it, with all that it leaves out.
-    fn checked(mut self) -> (Report, Sources) {
+    /// What is said about it where this rule is asked for: of some, only a gateway that runs by other files can tell.
+    fn checked_for(self, rule: Rule) -> (Report, Sources) {
+        self.checked(("PG120".."PG130").contains(&rule.code()))
+    }
+
+    /// What is said about it, with all that it leaves out. What `is_live` is what is shown below `before/`, and else what the index shows.
+    fn checked(mut self, is_live: bool) -> (Report, Sources) {
         let index = index();
         let shown = index.rsplit("```yaml\n").next().unwrap().split("```").next().unwrap();
         for (name, content) in Example::read(shown).files.into_iter().chain(beside(shown)) {
+            if is_live {
+                self.files.entry(format!("before/{name}")).or_insert(content.clone());
+            }
             self.files.entry(name).or_insert(content);
         }
-        let lies = |name: String| if name.contains('/') { name } else { format!("routes/{name}") };
+        let has_tests = self.files.keys().any(|name| name.ends_with(".test.yaml"));
+        let lies = |name: String| match name.strip_prefix("before/") {
+            Some(before) if !before.contains('/') => format!("before/routes/{before}"),
+            _ if name.contains('/') => name,
+            _ => format!("routes/{name}"),
+        };
         let leak = |name: String| -> &'static str { lies(name).leak() };
         let files = self.files.into_iter().fold(Files::in_memory(&[]), |files, (name, content)| files.with(leak(name), content));
         let variables = |name: &str| (name == "ADMIN_TOKEN").then(|| "0123456789abcdef".to_owned());
         let options = LoadOptions { folder: PathBuf::from("routes"), environment: self.environment, variables: &variables };
         let (mut document, mut report) = config::load(&files, &options);
-        compile(&mut document, &files, &Pools::default(), &Context::default(), self.running.as_ref(), &mut report);
+        let compiled = compile(&mut document, &files, &Pools::default(), &Context::default(), self.running.as_ref(), &mut report);
+        if has_tests {
+            return tried(&files, &compiled.plan.expect("tests are of what is sound"), &options);
+        }
+        if is_live {
+            broken(&files, &compiled.plan.expect("what comes is sound"), &options, &mut report);
+        }
         (report, document.sources)
     }
 }

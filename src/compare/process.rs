@@ -63,7 +63,8 @@ impl Comparing<'_> {
     fn bounds(&mut self) {
         let (was, is) = (self.before.settings, self.after.settings);
         let (sessions, now) = (&was.sessions, &is.sessions);
-        let bounds: [(&str, u128, u128, fn(u128) -> String); 15] = [
+        type Bound = (&'static str, u128, u128, fn(u128) -> String);
+        let bounds: [Bound; 15] = [
             ("connections.max", was.connections_max.into(), is.connections_max.into(), number),
             ("connections.per_ip_max", was.per_ip_max.into(), is.per_ip_max.into(), number),
             ("connections.inflight_max", was.inflight_max as u128, is.inflight_max as u128, number),

@@ -78,7 +78,7 @@ struct Attempt {
 
 enum Outcome {
     Parsed {
-        file: Unlinked,
+        file: Box<Unlinked>,
         comments: Comments,
     },
     /// Its text, and what is wrong with it.
@@ -194,7 +194,8 @@ impl Reader<'_> {
                 comments.note(&proto);
                 proto.source_code_info = None;
                 let origin = Origin::Text { path: path.to_owned() };
-                Outcome::Parsed { file: Unlinked { source: file.source, name: file.name.clone(), proto, origin }, comments }
+                let parsed = Unlinked { source: file.source, name: file.name.clone(), proto, origin };
+                Outcome::Parsed { file: Box::new(parsed), comments }
             }
             Err(error) => Outcome::Broken { path: path.to_owned(), text, error: Box::new(error) },
         }
@@ -207,7 +208,7 @@ fn compiled(file: &IndexedFile, bytes: &[u8], source: &DescriptorSource) -> Outc
         Ok(found) if found.proto.syntax() == "editions" => {
             Outcome::Refused(editions(source.span(), format!("file `{}` in `{}`", file.name, source.path().display())))
         }
-        Ok(found) => Outcome::Parsed { file: found, comments: Comments::default() },
+        Ok(found) => Outcome::Parsed { file: Box::new(found), comments: Comments::default() },
     }
 }
 
@@ -223,7 +224,7 @@ impl Parsed {
         match outcome {
             Outcome::Parsed { file, comments } => {
                 self.comments.extend(comments);
-                return self.files.push(file);
+                return self.files.push(*file);
             }
             Outcome::Broken { path, text, error } => {
                 let edition = edition(&text);

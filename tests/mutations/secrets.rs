@@ -3,7 +3,7 @@
 //! The canary stands literally under every key that takes a secret, one at a time, and then every mistake is made on top of that.
 
 use protogate::diagnostic::render::{self, Color, Summary};
-use protogate::diagnostic::{Report, Sources};
+use protogate::diagnostic::{Report, Sources, Top};
 
 use super::corpus::{Corpus, WHOLE};
 
@@ -13,7 +13,11 @@ const CANARY: &str = "hunter2xyz";
 /// Everything that somebody may be shown.
 fn all_that_is_said(report: &Report, sources: &Sources) -> String {
     let summary = Summary { routes: 0, files: sources.len() };
-    let programs = [render::json(report, sources, summary), render::sarif(report, sources), render::github(report, sources)];
+    let programs = [
+        render::json(report, sources, summary),
+        render::sarif(report, sources, &Top::here()),
+        render::github(report, sources, &Top::here()),
+    ];
     format!("{}{}{}", render::human(report, sources, Color::Plain), programs.concat(), render::lines(report, sources).concat())
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use http::Uri;
 
 use super::{Problem, Text};
-use crate::config::grammar::{Read, Shape, Unquoted};
+use crate::config::grammar::{Read, Shape};
 use crate::config::reader::Reader;
 use crate::config::tree::Node;
 use crate::diagnostic::{Diagnostic, Rule};
@@ -64,12 +64,7 @@ impl Read for KeySetPlace {
 
     fn shape() -> Shape {
         let (what, example) = ("a key set", "`keys.json` or `https://id.example.com/keys`");
-        Shape::Text {
-            what,
-            pattern: r"(?!(?!https?://).*://|https?://([^/]*@|/|$|.*#)).+",
-            example,
-            unquoted: &[],
-        }
+        Shape::Text { what, pattern: r"(?!(?!https?://).*://|https?://([^/]*@|/|$|.*#)).+", example, unquoted: &[] }
     }
 }
 

@@ -6,7 +6,7 @@ use super::Verdict::{Breaks, Loosens, Tightens};
 use super::{Codec, Compatibility, Verdict, Way};
 use crate::diagnostic::{Report, Sources, Span};
 use crate::files::Files;
-use crate::proto::{DescriptorSource, Pool, Pools};
+use crate::proto::{DescriptorSource, Pool, Pools, Wanted};
 
 const BOTH: Verdict = Breaks(Codec::Both);
 const PROTO: Verdict = Breaks(Codec::Proto);
@@ -17,7 +17,8 @@ fn pool(text: &str) -> Pool {
     let span = Span::start_of(texts.add("routes.yaml", String::new()));
     let text: &'static str = text.to_owned().leak();
     let files = Files::in_memory(vec![("proto/t.proto", text)].leak());
-    let pool = Pools::new().load(&files, &[DescriptorSource::Proto { folder: PathBuf::from("proto"), span }], &mut report, &mut texts);
+    let sources = [DescriptorSource::Proto { folder: PathBuf::from("proto"), span }];
+    let pool = Pools::new().load(&files, &sources, &Wanted::everything(), &mut report, &mut texts).pool;
     assert!(report.is_empty(), "{text}\n{report:?}");
     pool
 }
