@@ -18,7 +18,7 @@ fn no_file_that_is_right_gives_a_finding() {
     for folder in ["routes", "examples/greeter/routes", "examples/policy/routes"] {
         for environment in Environment::ALL {
             let files = Files::on_disk();
-            let options = LoadOptions { folder: PathBuf::from(top().join(folder)), environment, variables: &variables };
+            let options = LoadOptions { folder: top().join(folder), environment, variables: &variables };
             let (mut document, mut report) = config::load(&files, &options);
             compile(&mut document, &files, &pools, &Context::default(), None, &mut report);
             let is_asked = |rule: Rule| environment == Environment::Production && rule == Rule::Production;

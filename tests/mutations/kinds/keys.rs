@@ -73,8 +73,7 @@ fn added(place: &Place<'_>, entry: &str, rule: Rule) -> Mutant {
     let is_flow = file.text[place.parent.at.clone()].starts_with('{');
     let column = at - file.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let text = if is_flow { format!("{entry}, ") } else { format!("{entry}\n{}", " ".repeat(column)) };
-    let text =
-        if !is_flow && file.text[..at].ends_with("- ") || is_flow { text } else { format!("{entry}\n{}", &file.text[at - column..at]) };
+    let text = if is_flow || file.text[..at].ends_with("- ") { text } else { format!("{entry}\n{}", &file.text[at - column..at]) };
     Mutant::new(file, file.with(&(at..at), &text), file.line(at), rule, format_args!("{entry} beside {}", place.path))
 }
 
@@ -136,7 +135,7 @@ fn a_key_that_stands_twice_is_told_at_the_second(corpus: &Corpus) -> Vec<Mutant>
 /// A key that the language has, elsewhere.
 fn a_key_of_another_section_is_unknown(corpus: &Corpus) -> Vec<Mutant> {
     const OTHERS: [&str; 4] = ["endpoints", "grant", "heartbeat", "leeway"];
-    let other = |place: &Place<'_>| OTHERS.into_iter().find(|other| !is_known(place, other) && place.path.len() % 2 == 0);
+    let other = |place: &Place<'_>| OTHERS.into_iter().find(|other| !is_known(place, other) && place.path.len().is_multiple_of(2));
     keys(corpus).iter().filter_map(|place| Some(Mutant::key(place, other(place)?, Rule::UnknownKey))).collect()
 }
 
