@@ -119,9 +119,8 @@ fn one_long_line_of_secrets_is_hidden_quickly() {
     for part in ["token: [", "{ token: a, default: b, ", "password: \"", "secret: |\n  x\n "] {
         let text: &'static str = part.repeat(100_000 / part.len()).leak();
         let mut sources = Sources::default();
-        sources.add("routes.yaml", text.to_owned());
-        sources.hide_secrets();
-        assert_eq!(sources.iter().map(|file| file.text.len()).collect::<Vec<_>>(), [text.len()]);
+        let file = sources.add("routes.yaml", text.to_owned());
+        assert_eq!(sources.file(file).shown().len(), text.len());
     }
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }

@@ -248,21 +248,29 @@ async fn the_container_is_healthy_and_takes_up_a_changed_configmap_without_losin
 
     let routes = files["routes.yaml"].clone();
     assert!(routes.contains("  9001:\n"));
-    files.insert("routes.yaml".to_owned(), routes.replace("  9001:\n", "  9002:\n"));
+    let also = |numbers: &[u32]| {
+        let more = numbers.iter().map(|number| {
+            format!("  {number}: {{ name: echo{number}, rpc: protogate.echo.v1.EchoService/Echo, backend: echo, access: anonymous }}\n")
+        });
+        routes.replace("  9001:\n", &format!("{}  9001:\n", more.collect::<String>()))
+    };
+    files.insert("routes.yaml".to_owned(), also(&[9002]));
     mounted.write(&files);
     until(|| said().contains("reloaded"), &log).await;
     assert_eq!(client.echo(9002, "after").await, "after");
-    assert_eq!(client.refused(9001, json!({})).await, "UNKNOWN_PROTOCOL");
 
-    // One that cannot be used changes nothing, and the next one counts.
-    files.insert("routes.yaml".to_owned(), routes.replace("backend: echo", "backend: ecko"));
+    // One that cannot be used changes nothing, nor does one that takes away what clients call; and the next one counts.
+    files.insert("routes.yaml".to_owned(), also(&[9002]).replace("backend: echo", "backend: ecko"));
     mounted.write(&files);
     until(|| said().contains("reload refused"), &log).await;
+    files.insert("routes.yaml".to_owned(), also(&[9003]));
+    mounted.write(&files);
+    until(|| said().contains("it would break clients"), &log).await;
     assert_eq!(client.echo(9002, "still").await, "still");
-    files.insert("routes.yaml".to_owned(), routes);
+    files.insert("routes.yaml".to_owned(), also(&[9002, 9003]));
     mounted.write(&files);
     until(|| said().matches("\"reloaded\"").count() == 2, &log).await;
-    assert_eq!(client.echo(9001, "again").await, "again");
+    assert_eq!(client.echo(9003, "again").await, "again");
 
     assert!(Command::new("kill").args(["-TERM", &container.0.id().to_string()]).status().unwrap().success());
     tokio::task::block_in_place(|| assert!(container.0.wait().unwrap().success(), "it ends well:\n{}", said()));

@@ -76,6 +76,7 @@ const BEYOND_SCHEMAS: &[(Rule, &str, &str)] = &[
     (Rule::DuplicateKey, "", "a schema sees one of the two; editors mark the other by themselves"),
     (Rule::AmbiguousWord, "", "a schema sees text"),
     (Rule::ListEdit, "a list over another list", "the other list is in another file"),
+    (Rule::BadValue, "is not a whole number", "`0x10` and `+3` are numbers to a schema"),
     (Rule::BadValue, "bits set behind the prefix", "takes arithmetic"),
     (Rule::BadValue, "two segments have the same name", "takes a memory that patterns of editors lack"),
 ];

@@ -92,11 +92,7 @@ pub struct Group {
 /// Reads the configuration in a folder.
 pub fn load(files: &Files, options: &LoadOptions<'_>) -> (Document, Report) {
     let mut loader = Loader { files, options, sources: Sources::default(), report: Report::default(), complete: true };
-    let mut document = loader.load();
-    if loader.report.has_errors() {
-        // What is broken may hide that it is a secret.
-        document.sources.hide_secrets();
-    }
+    let document = loader.load();
     (document, loader.report)
 }
 

@@ -5,7 +5,7 @@
 //!
 //! - `rule`: the table of codes
 //! - `span`: places and the texts they point into
-//! - `secrets`: what nobody is shown, whatever else is wrong
+//! - `secrets`: what nobody is shown, whatever else is wrong, by the name of its key; `shapes`: by itself
 //! - `render`: people read carets; programs read `json`, `sarif` or `github`, the last two with paths from the `top` of a repository
 
 mod github;
@@ -14,6 +14,7 @@ pub mod render;
 pub mod rule;
 mod sarif;
 mod secrets;
+mod shapes;
 pub mod span;
 mod top;
 

@@ -122,7 +122,7 @@ impl<'a> Window<'a> {
             let annotation = kind.span(start..end);
             if label.text.is_empty() { annotation } else { annotation.label(visible(&label.text)) }
         });
-        Snippet::source(&self.file.text[self.start..self.end])
+        Snippet::source(&self.file.shown()[self.start..self.end])
             .path(visible(&self.file.path.to_string_lossy()).into_owned())
             .line_start(self.file.position(self.start).line)
             .annotations(annotations)

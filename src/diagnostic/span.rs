@@ -3,7 +3,7 @@
 //! [`Sources`] keeps the text of every file that was read, so that a span can become a line, a column and a caret.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::secrets;
 
@@ -44,6 +44,8 @@ pub struct SourceFile {
     pub path: PathBuf,
     pub text: String,
     line_starts: Vec<usize>,
+    /// Made when a line of it is shown, which is seldom.
+    shown: OnceLock<String>,
 }
 
 // === impl Span ===
@@ -93,29 +95,17 @@ impl Sources {
     /// Keeps a file. The same path may be kept twice when it was read twice.
     pub fn add(&mut self, path: impl Into<PathBuf>, text: String) -> FileId {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        self.files.push(Arc::new(SourceFile { path: path.into(), text, line_starts }));
+        self.files.push(Arc::new(SourceFile::new(path.into(), text, line_starts)));
         FileId(u32::try_from(self.files.len() - 1).expect("a configuration has fewer than 2^32 files"))
     }
 
     /// Hides a secret from everything that shows the file. Places stay what they are.
     pub fn mask(&mut self, place: Span) {
-        let SourceFile { path, text, line_starts } = self.file(place.file);
+        let SourceFile { path, text, line_starts, .. } = self.file(place.file);
         let masked =
             |(at, c): (usize, char)| if (place.start..place.end).contains(&at) && c != '\n' { "*".repeat(c.len_utf8()) } else { c.into() };
         let text = text.char_indices().map(masked).collect();
-        self.files[place.file.0 as usize] = Arc::new(SourceFile { path: path.clone(), text, line_starts: line_starts.clone() });
-    }
-
-    /// Hides what looks like a secret in every file of configuration. Places stay what they are.
-    pub fn hide_secrets(&mut self) {
-        let is_yaml = |file: &&mut Arc<SourceFile>| file.path.extension().is_some_and(|extension| extension == "yaml");
-        for file in self.files.iter_mut().filter(is_yaml) {
-            let parts = secrets::places(&file.text);
-            if !parts.is_empty() {
-                let text = secrets::masked(&file.text, &parts);
-                *file = Arc::new(SourceFile { path: file.path.clone(), text, line_starts: file.line_starts.clone() });
-            }
-        }
+        self.files[place.file.0 as usize] = Arc::new(SourceFile::new(path.clone(), text, line_starts.clone()));
     }
 
     /// The file that an id of these sources stands for.
@@ -150,6 +140,18 @@ impl Sources {
 // === impl SourceFile ===
 
 impl SourceFile {
+    fn new(path: PathBuf, text: String, line_starts: Vec<usize>) -> SourceFile {
+        SourceFile { path, text, line_starts, shown: OnceLock::new() }
+    }
+
+    /// The text as anybody may see it: what looks like a secret in a file of configuration is hidden. Places are what they are in `text`.
+    pub fn shown(&self) -> &str {
+        if self.path.extension().is_none_or(|extension| extension != "yaml") {
+            return &self.text;
+        }
+        self.shown.get_or_init(|| secrets::masked(&self.text, &secrets::places(&self.text)))
+    }
+
     /// The line and column of a byte; a byte past the end is the end, one inside a character is its start.
     pub fn position(&self, byte: usize) -> Position {
         let byte = self.text.floor_char_boundary(byte.min(self.text.len()));

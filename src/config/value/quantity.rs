@@ -96,7 +96,7 @@ impl Value for Version {
 impl Value for Duration {
     const WHAT: &'static str = "a duration";
     const EXAMPLE: &'static str = "`500ms`, `3s`, `10m`, `24h` or `30d`";
-    const PATTERN: &'static str = "[0-9]+(ms|s|m|h|d)";
+    const PATTERN: &'static str = "(0|[1-9][0-9]*)(ms|s|m|h|d)";
 
     fn parse(text: &str) -> Result<Duration, Problem> {
         let milliseconds = with_unit(text, TIME_UNITS)?;
@@ -112,7 +112,7 @@ impl Value for Duration {
 impl Value for ByteSize {
     const WHAT: &'static str = "a size in bytes";
     const EXAMPLE: &'static str = "`512B`, `64KiB` or `1MiB`";
-    const PATTERN: &'static str = "[0-9]+(B|KiB|MiB|GiB)";
+    const PATTERN: &'static str = "(0|[1-9][0-9]*)(B|KiB|MiB|GiB)";
 
     fn parse(text: &str) -> Result<ByteSize, Problem> {
         match with_unit(text, BYTE_UNITS)? {
@@ -127,7 +127,7 @@ impl Value for ByteSize {
 impl Value for Rate {
     const WHAT: &'static str = "a rate";
     const EXAMPLE: &'static str = "`20/s`, `5/min` or `1000/h`";
-    const PATTERN: &'static str = "0*[1-9][0-9]{0,9}/(s|min|h)";
+    const PATTERN: &'static str = "[1-9][0-9]{0,9}/(s|min|h)";
 
     fn parse(text: &str) -> Result<Rate, Problem> {
         let (count, unit) = text.split_once('/').ok_or_else(|| Problem::new("nothing says per what"))?;
@@ -193,7 +193,7 @@ impl Value for NumberRange {
 impl Value for Workers {
     const WHAT: &'static str = "a number of workers";
     const EXAMPLE: &'static str = "`auto` or `4`";
-    const PATTERN: &'static str = "auto|0*(25[0-6]|2[0-4][0-9]|1[0-9]{2}|[1-9][0-9]?)";
+    const PATTERN: &'static str = "auto|(25[0-6]|2[0-4][0-9]|1[0-9]{2}|[1-9][0-9]?)";
 
     fn parse(text: &str) -> Result<Workers, Problem> {
         if text == "auto" {

@@ -149,10 +149,6 @@ pub fn compile(
     allowances.apply(whole, report);
 
     let explained = noted.explained(document, process.settings.shortcuts);
-    if !report.is_empty() {
-        // After what is explained: that shows what routes say, and no line of a file.
-        document.sources.hide_secrets();
-    }
     let catalogue_hash = catalogue::hash(&routes.routes, &routes.pushes);
     let permissions = Permissions::compile(&roles, &routes.permissions);
     let fixed = process.fixed.clone();
