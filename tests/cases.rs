@@ -212,6 +212,11 @@ impl Case {
         (report, document.sources)
     }
 
+    /// A file of it, as it is written.
+    pub fn text(&self, path: &Path) -> Option<&str> {
+        self.files.iter().find(|(name, _)| Path::new(name) == path).map(|(_, text)| text.as_str())
+    }
+
     fn read(path: PathBuf) -> Case {
         let text = fs::read_to_string(&path).unwrap();
         let (given, expected) = match text.split_once(&format!("{DASHES}\n")) {
