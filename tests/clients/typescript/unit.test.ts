@@ -301,6 +301,19 @@ test("topics are asked for again in another session, from where they were", asyn
   client.close();
 });
 
+test("a topic that a resumed session hears no longer is asked for again, if the program had asked for it", async () => {
+  const { client, gateway, clock, errors } = meet({ token: () => "t", whenDisconnected: "fail" });
+  await client.connect();
+  await client.subscribe("mine");
+  gateway.resumed = { recovered: false, lostTopics: ["mine", "room/7"] };
+  gateway.line.end(1006);
+  await clock.pass(1);
+  assert.equal(client.state, "ready");
+  assert.deepEqual(gateway.line.of(12).map(({ payload }) => fromBinary(pb.SubscribeSchema, payload).topic), ["mine"]);
+  assert.deepEqual([client.position("mine")?.offset, errors], [5n, []]);
+  client.close();
+});
+
 test("what may be repeated is said again after a cut, and nothing else", async () => {
   const { client, gateway, clock } = meet();
   await client.connect();
