@@ -314,6 +314,14 @@ test("a topic that a resumed session hears no longer is asked for again, if the 
   client.close();
 });
 
+test("a call that does not wait for a connection has one made for the next", async () => {
+  const { client } = meet({ whenDisconnected: "fail" });
+  await assert.rejects(client.echo({ text: "x" }), (error) => error instanceof ProtogateError && error.reason === "DISCONNECTED");
+  await settled();
+  assert.deepEqual([client.state, (await client.echo({ text: "y" })).text], ["ready", "y"]);
+  client.close();
+});
+
 test("what may be repeated is said again after a cut, and nothing else", async () => {
   const { client, gateway, clock } = meet();
   await client.connect();

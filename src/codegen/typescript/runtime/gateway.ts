@@ -202,6 +202,8 @@ export class Gateway {
     if (this.state === "closed") one.reject(this.#life.over(one.route.name));
     else if (policy === "fail" && this.state !== "ready" && !this.#life.isMoving) {
       one.reject(local(Code.UNAVAILABLE, "DISCONNECTED", "there is no connection now", one.route.name));
+      // Those that follow find one.
+      this.#life.wake();
     } else {
       this.#queue.push(one);
       this.#life.wake();
