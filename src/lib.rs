@@ -5,6 +5,9 @@
 //!
 //! The rooms stand in the order in which a request meets them; `ARCHITECTURE.md` says who may import whom.
 
+// `cli::say` prints: a pipe that somebody closed must not be a panic.
+#![warn(clippy::print_stdout)]
+
 // What a person types, and what is built from it.
 pub mod cli;
 pub mod gateway;

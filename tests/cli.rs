@@ -26,6 +26,20 @@ fn check_accepts_what_is_shipped_without_a_warning() {
 }
 
 #[test]
+fn a_pipe_that_somebody_closed_is_nobodys_fault() {
+    let commands = ["check", "explain 2003", "explain PG023", "routes --files", "schema", "docs", "diff routes examples/greeter/routes"];
+    for command in commands.into_iter().chain(["init --dry-run", "test", "fmt --check", "token issue --user alice"]) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut it = Command::new(env!("CARGO_BIN_EXE_protogate"));
+        it.args(command.split(' ')).current_dir(top()).env_remove("GATEWAY_MODE").stdout(writer);
+        let output = it.output().unwrap();
+        let said = text(&output.stderr);
+        assert!(code(&output) < 6 && !said.contains("panicked"), "{command}: {said}");
+    }
+}
+
+#[test]
 fn check_ends_with_the_code_that_the_finding_has() {
     let folder = folder_with(&[("routes/routes.yaml", ECHO)]);
     let check = |arguments: &[&str]| code(&protogate(folder.path(), &[&["check"], arguments].concat()));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::check::error_code;
-use super::{Config, Exit, harmless};
+use super::{Config, Exit, harmless, say};
 use crate::codegen::typescript::{self, Named};
 use crate::diagnostic::render::{self, Color};
 use crate::proto::Pools;
@@ -71,7 +71,7 @@ impl Typescript {
         let package = typescript::generate(plan, &named).map_err(cannot)?;
         let written = package.write(&self.out).map_err(cannot)?;
         let folder = self.out.display();
-        println!("{}", harmless(&format!("{folder}: {} files, {} of them new or changed", written.files, written.changed)));
+        say(&format!("{}\n", harmless(&format!("{folder}: {} files, {} of them new or changed", written.files, written.changed))));
         for path in written.left_over {
             eprintln!("{}", harmless(&format!("{folder}/{}: was generated once, and is of no use any more", path.display())));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::admin_client::{AdminClient, Door};
-use super::{Exit, UNREADABLE, wait};
+use super::{Exit, UNREADABLE, say, wait};
 
 /// How long a browser may take to read the page that leads it on.
 const READ_BY: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ impl Dashboard {
         match self.open {
             true => open(&url),
             false => {
-                println!("{url}");
+                say(&format!("{url}\n"));
                 Ok(())
             }
         }

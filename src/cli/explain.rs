@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::in_full::{shown, told_in_full};
 use super::markdown::plain;
-use super::{Config, Exit, check, harmless};
+use super::{Config, Exit, check, harmless, say};
 use crate::diagnostic::{Rule, suggestion};
 use crate::table::compile::Context;
 use crate::table::plan::{Plan, PushPlan, RoutePlan};
@@ -67,8 +67,8 @@ impl Explain {
             }
         };
         match self.format {
-            Format::Human => print!("{}", harmless(&text)),
-            Format::Json => println!("{value:#}"),
+            Format::Human => say(&harmless(&text)),
+            Format::Json => say(&format!("{value:#}\n")),
         }
         Ok(())
     }

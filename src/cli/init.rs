@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::check::error_code;
-use super::{Exit, UNREACHABLE, UNREADABLE, harmless};
+use super::{Exit, UNREACHABLE, UNREADABLE, harmless, say};
 use crate::author::first::{self, Draft, From, Opening, Placed, ROLE, Refused, Wish};
 use crate::config::value::{EndpointUrl, Value as _};
 use crate::diagnostic::render::{self, Color};
@@ -70,7 +70,7 @@ impl Init {
             None => first::shipped(),
         };
         if self.dry_run {
-            draft.files.iter().for_each(|(name, content)| println!("{}", shown(name, content)));
+            draft.files.iter().for_each(|(name, content)| say(&format!("{}\n", shown(name, content))));
             return Ok(());
         }
         let placed = first::place(&draft, &self.out, &pools).map_err(|refused| self.exit(&refused))?;
@@ -102,24 +102,26 @@ impl Init {
             services => format!("{} of {}", count(draft.routes, "route"), count(services, "service")),
         };
         let out = harmless(&self.out.display().to_string());
-        println!("{out}: {made}, in {}", count(draft.files.len(), "file"));
+        say(&format!("{out}: {made}, in {}\n", count(draft.files.len(), "file")));
         if !placed.report.is_empty() {
-            print!("{}", harmless(&render::human(&placed.report, &placed.sources, Color::Plain)));
+            say(&harmless(&render::human(&placed.report, &placed.sources, Color::Plain)));
         }
         if draft.lacks_endpoint {
-            println!("note: nobody has said where the services listen; look for CHANGE THIS in {out}, or begin again with --endpoint");
+            say(&format!(
+                "note: nobody has said where the services listen; look for CHANGE THIS in {out}, or begin again with --endpoint\n"
+            ));
         }
         let config = if self.out == Path::new("routes") { String::new() } else { format!(" --config {}", quoted(&self.out)) };
-        println!("next:\n  protogate serve{config}");
+        say(&format!("next:\n  protogate serve{config}\n"));
         if let Some((number, request)) = &draft.call {
             let caller = if matches!(self.access, Access::Authenticated) { format!(" --as alice --roles {ROLE}") } else { String::new() };
-            println!("  protogate call {number} '{request}'{caller}");
+            say(&format!("  protogate call {number} '{request}'{caller}\n"));
         }
         match self.access {
             Access::Development if self.from.is_some() => {
-                println!("note: in development everybody may call, see routes.development.yaml; elsewhere only the role `{ROLE}`");
+                say(&format!("note: in development everybody may call, see routes.development.yaml; elsewhere only the role `{ROLE}`\n"));
             }
-            Access::Anonymous => println!("note: everybody may call, everywhere"),
+            Access::Anonymous => say("note: everybody may call, everywhere\n"),
             Access::Development | Access::Authenticated => {}
         }
     }

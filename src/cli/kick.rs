@@ -4,7 +4,7 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::admin_client::{AdminClient, Door};
-use super::{Exit, harmless};
+use super::{Exit, harmless, say};
 
 /// End the sessions of a user, or one session, on every node that shares the store.
 ///
@@ -38,7 +38,7 @@ impl Kick {
         let answer = AdminClient::of(self.door)?.post("/api/v1/kick", &document)?;
         let Some(ended) = answer["sessions"].as_array() else { return Err(Exit::refused(&answer)) };
         let noun = if ended.len() == 1 { "session is" } else { "sessions are" };
-        println!("kicked {}: {} {noun} over", harmless(&of), ended.len());
+        say(&format!("kicked {}: {} {noun} over\n", harmless(&of), ended.len()));
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::check::error_code;
-use super::{Config, Exit, UNREACHABLE, harmless};
+use super::{Config, Exit, UNREACHABLE, harmless, say};
 use crate::backend::Builtins;
 use crate::diagnostic::render::{self, Color};
 use crate::proto::Pools;
@@ -38,7 +38,7 @@ impl Lock {
         let checked = reload::check(&inputs, None, &Pools::default());
         let locks = self.chosen(&checked)?;
         if locks.is_empty() {
-            println!("nothing to lock: no source under `descriptors:` says `reflection`");
+            say("nothing to lock: no source under `descriptors:` says `reflection`\n");
             return Ok(());
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for some calls");
@@ -84,11 +84,11 @@ fn tell(plan: &LockPlan, locked: &Locked) {
     let (services, files) = (count(locked.services, "service"), count(locked.files, "file"));
     let (name, file) = (&plan.backend.name, shown(&plan.file));
     match locked.written {
-        true => println!("{name}: locked {services} in {files}, {file}"),
-        false => println!("{name}: unchanged, {services} in {files}, {file}"),
+        true => say(&format!("{name}: locked {services} in {files}, {file}\n")),
+        false => say(&format!("{name}: unchanged, {services} in {files}, {file}\n")),
     }
     for change in &locked.changes {
-        println!("  {} {} {}", change.changed.sign(), change.kind, harmless(&change.name));
+        say(&format!("  {} {} {}\n", change.changed.sign(), change.kind, harmless(&change.name)));
     }
 }
 

@@ -214,11 +214,15 @@ fn wait(time: Duration) {
     runtime.block_on(async { tokio::time::sleep(time).await });
 }
 
-/// Prints what programs may read. A closed pipe (`check | head`) is nobody's fault.
+/// Prints. A closed pipe (`check | head`) is nobody's fault; a full disk is told.
 fn say(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        eprintln!("error: not all was printed: {}", crate::files::reason(&error));
+    }
 }
 
 /// What somebody else wrote, for a terminal: control characters but the end of a line are shown, not obeyed.

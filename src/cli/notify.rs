@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::admin_client::{AdminClient, Door};
-use super::{Exit, harmless};
+use super::{Exit, harmless, say};
 
 /// Send a notification to users: into their histories and as push 4001, or by mail.
 ///
@@ -112,7 +112,7 @@ fn report(answer: &Value) -> Result<(), Exit> {
     let waiting = total.saturating_sub(sent + failed + skipped);
     let counts = [(sent, "told"), (failed, "failed"), (skipped, "skipped"), (waiting, "waiting")];
     let counts: Vec<String> = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    println!("batch {}: {}", harmless(batch), counts.join(", "));
+    say(&format!("batch {}: {}\n", harmless(batch), counts.join(", ")));
     for error in answer["errors"].as_array().into_iter().flatten() {
         let [user, message] = ["user", "message"].map(|part| error[part].as_str().unwrap_or_default());
         eprintln!("warning: {}", harmless(&format!("{user}: {message}")));

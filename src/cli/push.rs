@@ -5,7 +5,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::admin_client::{AdminClient, Door};
-use super::{Exit, USAGE};
+use super::{Exit, USAGE, say};
 
 /// Send a message to the sessions of a user, on whichever nodes they are. Its number must be declared under `pushes:`.
 ///
@@ -45,8 +45,8 @@ impl Push {
         document.push('}');
         let answer = AdminClient::of(self.door)?.post_text("/api/v1/push", document)?;
         match answer["reached"].as_u64() {
-            Some(1) => println!("1 session reached"),
-            Some(reached) => println!("{reached} sessions reached"),
+            Some(1) => say("1 session reached\n"),
+            Some(reached) => say(&format!("{reached} sessions reached\n")),
             None => return Err(Exit::refused(&answer)),
         }
         Ok(())

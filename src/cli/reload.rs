@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::admin_client::{AdminClient, Door};
-use super::{Exit, harmless};
+use super::{Exit, harmless, say};
 
 /// Make the running gateway read its files again, and say what came of it.
 ///
@@ -26,8 +26,8 @@ impl Reload {
         let answer = AdminClient::of(self.door)?.post("/api/v1/reload", &json!({ "allow_breaking": self.allow_breaking }))?;
         let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
         match text("outcome").as_str() {
-            "swapped" => println!("reloaded: generation {}, {}, {} ms", answer["generation"], routes(&answer), answer["took_ms"]),
-            "unchanged" => println!("unchanged: generation {}, {}", answer["generation"], routes(&answer)),
+            "swapped" => say(&format!("reloaded: generation {}, {}, {} ms\n", answer["generation"], routes(&answer), answer["took_ms"])),
+            "unchanged" => say(&format!("unchanged: generation {}, {}\n", answer["generation"], routes(&answer))),
             "refused" => return Err(Exit::new(1, refusal(&answer["check"]) + "error: not reloaded, the old table stays")),
             _ => return Err(Exit::new(1, format!("error: the gateway answered: {answer}"))),
         }

@@ -4,7 +4,7 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::admin_client::{AdminClient, Door};
-use super::{Exit, harmless};
+use super::{Exit, harmless, say};
 
 /// End what a user, a session or a token is good for, on every node that shares the store.
 ///
@@ -40,7 +40,7 @@ impl Revoke {
         };
         let answer = AdminClient::of(self.door)?.post("/api/v1/revoke", &document)?;
         match answer.get("revoked") {
-            Some(_) => println!("revoked: {}", harmless(&done)),
+            Some(_) => say(&format!("revoked: {}\n", harmless(&done))),
             None => return Err(Exit::refused(&answer)),
         }
         Ok(())

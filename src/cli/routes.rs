@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::admin_client::{AdminClient, Door, escaped};
 use super::in_full::{aligned, cell, shown, told, told_in_full};
-use super::{Exit, check, harmless};
+use super::{Exit, check, harmless, say};
 use crate::table::compile::Context;
 use crate::table::plan::Plan;
 
@@ -56,7 +56,7 @@ impl Routes {
             Some(number) => shown(&place.route(number)?),
             None => table(&place.routes(&self.search.unwrap_or_default())?),
         };
-        print!("{}", harmless(&text));
+        say(&harmless(&text));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::admin_client::{AdminClient, Door};
-use super::{Exit, UNREADABLE};
+use super::{Exit, UNREADABLE, say};
 
 /// Define a template of notifications, or its next version, from a YAML or JSON file.
 ///
@@ -33,7 +33,7 @@ impl Template {
         let template: Value = serde_yaml::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         let answer = AdminClient::of(self.door)?.post("/api/v1/templates", &template)?;
         match answer["version"].as_u64() {
-            Some(version) => println!("version {version}"),
+            Some(version) => say(&format!("version {version}\n")),
             None => return Err(Exit::refused(&answer)),
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{Data, Exit};
+use super::{Data, Exit, say};
 use crate::config::value::{Name, Value as _};
 use crate::pipeline::api_key;
 use crate::pipeline::identity::is_user;
@@ -86,7 +86,7 @@ impl Token {
 impl Issue {
     fn run(self) -> Result<(), Exit> {
         let token = self.data.signer()?.issue_development(&self.user, &self.roles, Duration::from_secs(60 * self.minutes));
-        println!("{token}");
+        say(&format!("{token}\n"));
         Ok(())
     }
 }
@@ -99,7 +99,7 @@ impl ApiKey {
         let hash: String = api_key::hash(&key).iter().map(|byte| format!("{byte:02x}")).collect();
         let quoted = |text: &str| serde_json::to_string(text).expect("text is JSON, and JSON is YAML");
         let (user, roles) = (quoted(&self.user), self.roles.join(", "));
-        println!("{key}");
+        say(&format!("{key}\n"));
         eprintln!("Keep this key, it is not shown again. Add to gateway.yaml:\nauth:\n  api_keys:");
         eprintln!("    - {{ name: {}, user: {user}, hash: \"sha256:{hash}\", roles: [{roles}] }}", self.name);
     }

@@ -50,11 +50,16 @@ impl Comments {
 /// What stands before it, or else behind it.
 fn text(location: &Location) -> Option<Box<str>> {
     let said = [location.leading_comments(), location.trailing_comments()];
-    let said = said.iter().map(|said| said.trim()).find(|said| !said.is_empty())?;
+    let said = said.iter().map(|said| behind_the_star(said).trim()).find(|said| !said.is_empty())?;
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
     let text = lines.join("\n");
     let cut = text.floor_char_boundary(COMMENT_BYTES_MAX - '…'.len_utf8());
     Some(if text.len() > COMMENT_BYTES_MAX { format!("{}…", &text[..cut]) } else { text }.into())
+}
+
+/// Many begin a comment by `/**`, whose second star is no part of what is said.
+fn behind_the_star(said: &str) -> &str {
+    said.strip_prefix('*').filter(|rest| rest.starts_with(char::is_whitespace)).unwrap_or(said)
 }
 
 /// The full name of what a path in a file's descriptor leads to, if it is one of those whose comments are kept.

@@ -39,7 +39,7 @@ pub fn number(services: &[Service], wish: &Wish) -> Result<Vec<Numbered>, Refuse
     let names = names(services);
     let backends = backends(services, &names, wish);
     let mut next = wish.first;
-    let mut taken = HashSet::new();
+    let mut taken = naming::Taken::new();
     let mut numbered = Vec::with_capacity(services.len());
     for ((service, name), backend) in services.iter().zip(names).zip(backends) {
         let methods = service.methods();
@@ -68,7 +68,7 @@ fn share(first: u32, methods: usize) -> Option<(u32, u32)> {
 fn names(services: &[Service]) -> Vec<String> {
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
     services.iter().for_each(|service| *count.entry(naming::service(service.name())).or_default() += 1);
-    let mut taken = HashSet::new();
+    let mut taken = naming::Taken::new();
     let name = |service: &Service| {
         let short = naming::service(service.name());
         let name = match count[&short] {
@@ -83,7 +83,7 @@ fn names(services: &[Service]) -> Vec<String> {
 /// Who answers each: all listen at one place, or each at one of its own that somebody has still to say.
 fn backends(services: &[Service], names: &[String], wish: &Wish) -> Vec<String> {
     if wish.endpoint().is_none() && services.len() <= BACKENDS_MAX {
-        let mut taken = HashSet::new();
+        let mut taken = naming::Taken::new();
         return names.iter().map(|name| naming::unique(&name.replace('.', "_"), &mut taken)).collect();
     }
     let packages: HashSet<&str> = services.iter().map(Service::package).collect();

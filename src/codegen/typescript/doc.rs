@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use crate::telemetry::line::is_harmless;
+
 /// A comment: what a file says, what we say, and whether it is to be used no more. Empty where there is nothing to say.
 pub fn doc(indent: &str, said: Option<&str>, ours: &str, deprecated: bool) -> String {
     let said = said.map(harmless).unwrap_or_default();
@@ -20,7 +22,8 @@ pub fn doc(indent: &str, said: Option<&str>, ours: &str, deprecated: bool) -> St
     out + indent + " */\n"
 }
 
-/// What somebody else wrote, without what means something in a comment: its end, a tag, a link, and characters that end a line.
+/// What somebody else wrote, without what means something in a comment: its end, a tag, a link, and characters that
+/// end a line or are shown elsewhere than where they stand.
 fn harmless(said: &str) -> String {
     let mut out = String::with_capacity(said.len());
     for c in said.trim().chars() {
@@ -31,9 +34,8 @@ fn harmless(said: &str) -> String {
                 out.push(c);
             }
             '\n' => out.push('\n'),
-            '\u{2028}' | '\u{2029}' => out.push(' '),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
+            c if is_harmless(c) => out.push(c),
+            _ => out.push(' '),
         }
     }
     out
@@ -45,10 +47,10 @@ mod tests {
 
     #[test]
     fn a_comment_ends_where_we_end_it() {
-        let out = doc("  ", Some("a */ b\r\n`c` @deprecated {@link x} \u{2028}d */*/"), "Route 7.", true);
+        let out = doc("  ", Some("a */ b\r\n`c` @deprecated {@link x} \u{2028}d \u{202e}*/*/"), "Route 7.", true);
         assert_eq!(out.matches("*/").count(), 1, "{out}");
         assert!(out.ends_with("   */\n") && out.contains("   * Route 7.\n   *\n   * @deprecated\n"), "{out}");
-        assert!(!out.contains(" @deprecated \\{") && !out.contains('\r') && !out.contains('\u{2028}'), "{out}");
+        assert!(!out.contains(" @deprecated \\{") && !out.contains('\r') && !out.contains(['\u{2028}', '\u{202e}']), "{out}");
         assert_eq!(doc("", None, "", false), "");
         assert_eq!(doc("", Some("*"), "", false), "/**\n * *\n */\n");
     }

@@ -105,5 +105,5 @@ fn runtime(files: &mut BTreeMap<String, String>) -> Result<(), Problem> {
 
 /// What somebody else wrote, for a comment of one line.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || c == '\u{2028}' || c == '\u{2029}' { '?' } else { c }).collect()
+    text.chars().map(|c| if crate::telemetry::line::is_harmless(c) { c } else { '?' }).collect()
 }

@@ -100,11 +100,8 @@ fn tame(name: &str) -> String {
 }
 
 fn unused_by_case(module: &str, taken: &mut BTreeSet<String>) -> String {
-    let mut lower = BTreeSet::from_iter(taken.iter().cloned());
-    let free = unused(module.to_ascii_lowercase(), &mut lower);
-    let salted = format!("{module}{}", &free[module.len()..]);
-    taken.insert(free);
-    salted
+    let free = unused(module.to_ascii_lowercase(), taken);
+    format!("{module}{}", &free[module.len()..])
 }
 
 #[cfg(test)]

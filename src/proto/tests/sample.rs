@@ -64,7 +64,7 @@ fn a_field_is_told_with_its_type_its_comment_and_the_values_it_may_have() {
         }
         enum Kind {
           KIND_UNSPECIFIED = 0;
-          // The good one.
+          /** The good one. */
           KIND_GOOD = 1;
         }",
     );

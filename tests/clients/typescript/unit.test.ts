@@ -29,6 +29,11 @@ class FakeClock implements Clock {
     return () => void (this.#timers = this.#timers.filter((other) => other !== timer));
   }
 
+  /** How many wait. */
+  get timers(): number {
+    return this.#timers.length;
+  }
+
   async pass(ms: number): Promise<void> {
     const end = this.#now + ms;
     for (;;) {
@@ -65,6 +70,7 @@ class Line implements Socket {
     readonly protocols: string[],
     readonly gateway: FakeGateway,
   ) {
+    if (url.endsWith("//")) throw new SyntaxError("no URL");
     gateway.lines.push(this);
     if (gateway.greets) queueMicrotask(() => this.say(1, pb.HelloSchema, gateway.hello));
   }
@@ -295,6 +301,27 @@ test("topics are asked for again in another session, from where they were", asyn
   client.close();
 });
 
+test("a topic that a resumed session hears no longer is asked for again, if the program had asked for it", async () => {
+  const { client, gateway, clock, errors } = meet({ token: () => "t", whenDisconnected: "fail" });
+  await client.connect();
+  await client.subscribe("mine");
+  gateway.resumed = { recovered: false, lostTopics: ["mine", "room/7"] };
+  gateway.line.end(1006);
+  await clock.pass(1);
+  assert.equal(client.state, "ready");
+  assert.deepEqual(gateway.line.of(12).map(({ payload }) => fromBinary(pb.SubscribeSchema, payload).topic), ["mine"]);
+  assert.deepEqual([client.position("mine")?.offset, errors], [5n, []]);
+  client.close();
+});
+
+test("a call that does not wait for a connection has one made for the next", async () => {
+  const { client } = meet({ whenDisconnected: "fail" });
+  await assert.rejects(client.echo({ text: "x" }), (error) => error instanceof ProtogateError && error.reason === "DISCONNECTED");
+  await settled();
+  assert.deepEqual([client.state, (await client.echo({ text: "y" })).text], ["ready", "y"]);
+  client.close();
+});
+
 test("what may be repeated is said again after a cut, and nothing else", async () => {
   const { client, gateway, clock } = meet();
   await client.connect();
@@ -411,6 +438,63 @@ test("a resume token goes to no place that is less safe", async () => {
   client.close();
 });
 
+test("a place that is none is not gone to, and one in other letters is as safe as it is", async () => {
+  const { client, gateway, clock } = meet({ url: "WSS://here/ws", token: () => "t" });
+  await client.connect();
+  for (const [url, next] of [["wss://", "WSS://here/ws"], ["ws://clear/ws", "WSS://here/ws"], ["WSS://other/ws", "WSS://other/ws"]] as const) {
+    gateway.line.say(10, pb.ReconnectSchema, { delayMs: 0, url, canResume: true });
+    await clock.pass(6_000);
+    assert.deepEqual([gateway.line.url, client.state], [next, "ready"], url);
+  }
+  client.close();
+});
+
+test("a gateway that asks again and again to be left is followed without hurry, and few of its connections stay", async () => {
+  const { client, gateway, clock } = meet({ token: () => "t" });
+  clock.chance = 1;
+  await client.connect();
+  for (let turn = 0; turn < 60; turn += 1) {
+    const { line } = gateway;
+    line.say(10, pb.ReconnectSchema, { delayMs: 0, canResume: true });
+    await clock.pass(500);
+  }
+  const open = gateway.lines.filter((line) => !line.closed).length;
+  assert.ok(gateway.lines.length < 10 && open <= 5, `${gateway.lines.length} connections, ${open} of them open`);
+  client.close();
+  assert.deepEqual([gateway.lines.every((line) => line.closed), clock.timers], [true, 0]);
+});
+
+test("whatever a gateway says, nothing is thrown where nobody catches it", async () => {
+  const { client, gateway, clock, errors } = meet({ token: () => "t" });
+  await client.connect();
+  push(gateway.line, 1);
+  gateway.line.say(1, pb.HelloSchema, { ...(gateway.hello as object), messageBytesMax: 1 });
+  // What is owed, such as an acknowledgement, would have no room.
+  await clock.pass(1_000);
+  assert.deepEqual([client.state, gateway.line.closed, errors], ["closed", true, []], "a gateway greets once");
+  gateway.hello = { messageBytesMax: 1 };
+  await assert.rejects(client.connect(), ProtogateError);
+});
+
+test("what is granted is all that is kept of a stream that nobody reads", async () => {
+  const { client, gateway } = meet();
+  await client.connect();
+  gateway.echoes = false;
+  const stream = client.open({ ...routes.echo, kind: "server_stream" } as const, { text: "x" });
+  const id = gateway.line.of(9001)[0]?.id ?? 0;
+  for (let at = 0; at < 5; at += 1) gateway.line.say(0, EchoResponseSchema, { text: `${at}` }, { id, more: true });
+  assert.deepEqual(gateway.line.of(15).map(({ payload }) => fromBinary(pb.CancelSchema, payload).id), [id]);
+  const read: string[] = [];
+  await assert.rejects(
+    async () => {
+      for await (const { text } of stream) read.push(text);
+    },
+    (error) => error instanceof ProtogateError && error.reason === "CREDIT_OVERRUN",
+  );
+  assert.deepEqual(read, ["0", "1", "2", "3"]);
+  client.close();
+});
+
 test("a token is renewed before it ends, or the program is told", async () => {
   const { client, gateway } = meet({ token: () => "t" });
   await client.connect();
@@ -512,6 +596,21 @@ test("close ends everything, and connect begins anew", async () => {
   await client.connect();
   assert.deepEqual([gateway.lines.length, gateway.line.of(2).length, gateway.line.of(4).length], [2, 1, 0]);
   client.close();
+});
+
+test("a client that was closed waits for nothing", async () => {
+  let tokens = 0;
+  const { client, gateway, clock, errors } = meet({ token: () => (++tokens === 1 ? "t" : new Promise<string>(() => {})) });
+  await client.connect();
+  const refreshed = assert.rejects(client.refresh(), ProtogateError);
+  await settled();
+  client.close();
+  await refreshed;
+  const connected = assert.rejects(client.connect(), ProtogateError);
+  await settled();
+  client.close();
+  await connected;
+  assert.deepEqual([clock.timers, gateway.lines.length, errors], [0, 1, []]);
 });
 
 test("what Goodbye says is done: how long to wait, and whether the session is still there", async () => {

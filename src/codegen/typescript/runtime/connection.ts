@@ -52,6 +52,8 @@ const LOST = 1006;
 /** What is no envelope comes from no gateway. */
 const MALFORMED = 1002;
 const ID_MAX = 2 ** 32 - 1;
+/** What a client says of its own, such as that it takes back a call, has room in so many bytes. */
+const LEAST_BYTES = 128;
 
 export class Connection {
   /** Whether the gateway has said Hello, or it ended before. */
@@ -77,10 +79,11 @@ export class Connection {
     this.#door = door;
     this.greeted = new Promise((resolve) => (this.#greet = resolve));
     this.ended = new Promise((resolve) => (this.#end = resolve));
-    this.#heardAt = door.clock.now();
-    this.#undoTimer = door.clock.after(door.timeoutMs, () => this.lose(LOST, "no Hello in time"));
+    // It throws if such an address is none; then nothing was begun.
     const socket = new door.webSocket(door.url, [SUBPROTOCOL]);
     this.#socket = socket;
+    this.#heardAt = door.clock.now();
+    this.#undoTimer = door.clock.after(door.timeoutMs, () => this.lose(LOST, "no Hello in time"));
     socket.binaryType = "arraybuffer";
     socket.onerror = () => {};
     socket.onclose = (event: { readonly code: number; readonly reason: string }) => this.lose(event.code, String(event.reason));
@@ -180,9 +183,7 @@ export class Connection {
   #isOwn(envelope: Envelope): boolean {
     switch (envelope.protocol) {
       case number.HELLO:
-        this.hello = read(pb.HelloSchema, envelope.payload);
-        this.#watch();
-        this.#greet(true);
+        this.#greeted(read(pb.HelloSchema, envelope.payload));
         return true;
       case number.PING:
         this.say({ protocol: number.PONG, id: envelope.id, payload: payload(pb.PongSchema, { timeMs: read(pb.PingSchema, envelope.payload).timeMs }) });
@@ -195,6 +196,15 @@ export class Connection {
       default:
         return false;
     }
+  }
+
+  /** What was agreed upon stays: a gateway greets once, and leaves room for what we have to say. */
+  #greeted(hello: Hello): void {
+    if (this.hello !== undefined) throw new TypeError("a second Hello");
+    if (hello.messageBytesMax > 0 && hello.messageBytesMax < LEAST_BYTES) throw new TypeError("a Hello that lets nothing be said");
+    this.hello = hello;
+    this.#watch();
+    this.#greet(true);
   }
 
   /** The gateway says something in every heartbeat; one that does not is gone. */

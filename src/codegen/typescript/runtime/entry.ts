@@ -31,7 +31,13 @@ export async function ask<I extends DescMessage>(
   const call = new Call(route, payload(route.input, message), {}, timeoutMs, clock);
   call.start(connection);
   // Nothing is said again here: what is asked is of one connection.
-  await Promise.race([call.answer, connection.ended.then(({ why }) => Promise.reject(new Error(why)))]);
+  try {
+    await Promise.race([call.answer, connection.ended.then(({ why }) => Promise.reject(new Error(why)))]);
+  } catch (error) {
+    // One that was said on a connection that had ended waits for nothing.
+    call.reject(error as ProtogateError);
+    throw error;
+  }
 }
 
 /** True where the client has a session. It throws what the gateway, or the network, has against it for now. */
@@ -43,8 +49,10 @@ export async function enter(connection: Connection, shown: Shown): Promise<boole
       return true;
     } catch (error) {
       // The store cannot be reached just now, or the token is none: the session may be there still.
-      const isGone = error instanceof ProtogateError && error.source === "gateway" && error.code !== Code.UNAVAILABLE && error.reason !== "INVALID_TOKEN";
-      if (!isGone) throw error;
+      const isOurs = error instanceof ProtogateError;
+      const isGone = isOurs && error.source === "gateway" && error.code !== Code.UNAVAILABLE && error.reason !== "INVALID_TOKEN";
+      // What is too large to be said today is so tomorrow.
+      if (!isGone && !(isOurs && error.source === "client" && error.reason === "TOO_LARGE")) throw error;
       standing.forget();
     }
   }

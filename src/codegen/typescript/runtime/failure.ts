@@ -87,11 +87,15 @@ export class ProtogateError extends Error {
     this.route = facts.route;
   }
 
-  /** The first detail of a type, such as google.rpc.BadRequest. */
+  /** The first detail of a type, such as google.rpc.BadRequest. One that cannot be read is none. */
   detail<D extends DescMessage>(schema: D): MessageShape<D> | undefined {
     for (const detail of this.details) {
-      const found = anyUnpack(detail, schema);
-      if (found !== undefined) return found;
+      try {
+        const found = anyUnpack(detail, schema);
+        if (found !== undefined) return found;
+      } catch {
+        // Whoever asks is handling a failure, and gets no other one.
+      }
     }
     return undefined;
   }

@@ -54,7 +54,8 @@ export class Gateway {
     this.#life = new Life(options, this.#queue, {
       tell: (name, value) => (name === "error" ? failed(value) : this.#events.tell(name, value)),
       push: (envelope) => this.#push(envelope, failed),
-      again: (topic, from) => void this.#hear(topic, from).catch(failed),
+      // The connection has only just begun, whatever calls of the program do then.
+      again: (topic, from) => void this.#hear(topic, from, { whenDisconnected: "wait" }).catch(failed),
     });
   }
 
@@ -184,8 +185,8 @@ export class Gateway {
     return this.#life.refresh();
   }
 
-  async #hear(topic: string, from: At | undefined): Promise<Subscribed> {
-    const subscribed = await this.call(control.subscribe, from === undefined ? { topic } : { topic, from });
+  async #hear(topic: string, from: At | undefined, options: CallOptions = {}): Promise<Subscribed> {
+    const subscribed = await this.call(control.subscribe, from === undefined ? { topic } : { topic, from }, options);
     this.#life.topics.want(topic);
     if (from !== undefined && !subscribed.recovered) this.#events.tell("gap", { of: "topic", topic });
     return subscribed;
@@ -201,6 +202,8 @@ export class Gateway {
     if (this.state === "closed") one.reject(this.#life.over(one.route.name));
     else if (policy === "fail" && this.state !== "ready" && !this.#life.isMoving) {
       one.reject(local(Code.UNAVAILABLE, "DISCONNECTED", "there is no connection now", one.route.name));
+      // Those that follow find one.
+      this.#life.wake();
     } else {
       this.#queue.push(one);
       this.#life.wake();

@@ -59,9 +59,13 @@ export class Hearing {
         break;
       case number.RESUMED: {
         const resumed = read(pb.ResumedSchema, payload);
-        this.#entered((standing) => standing.resumed(resumed));
+        const isAnother = this.#entered((standing) => standing.resumed(resumed));
         if (!resumed.recovered) this.#witness.tell("gap", { of: "session" });
-        for (const topic of resumed.lostTopics) this.#witness.tell("gap", { of: "topic", topic });
+        for (const topic of resumed.lostTopics) {
+          this.#witness.tell("gap", { of: "topic", topic });
+          // It may be heard no longer, and asking for one that is does no harm.
+          if (!isAnother && this.topics.has(topic)) this.#witness.again(topic, undefined);
+        }
         break;
       }
       case number.TOKEN_EXPIRING:
@@ -108,12 +112,13 @@ export class Hearing {
     this.#undoAcknowledge = undefined;
   }
 
-  #entered(how: (standing: Standing) => boolean): void {
+  #entered(how: (standing: Standing) => boolean): boolean {
     // Another session has no positions of this one's topics.
     this.topics.note((topic) => this.standing.position(topic));
     const isAnother = how(this.standing);
     this.#witness.tell("session", this.standing.session);
     if (isAnother) for (const { topic, from } of this.topics.again()) this.#witness.again(topic, from);
+    return isAnother;
   }
 
   #unsubscribed(topic: string, reason: string): void {

@@ -27,6 +27,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const GOOD_MS = 5_000;
 /** How long the old connection's calls may keep a session from being resumed. Gateways give those that go about as long. */
 const ANSWERS_MS = 15_000;
+/** Connections that were left and answer what they were asked. Of one more, the first is given up. */
+const LEAVING_MAX = 4;
 
 const BAD_TOKEN = 4500;
 
@@ -43,6 +45,8 @@ export class Life {
   readonly #leaving = new Set<Connection>();
   #ended: Lost | undefined;
   #hurry: (() => void) | undefined;
+  /** Ends the wait for a token. */
+  readonly #impatient = new Set<() => void>();
   #ready: { resolve(): void; reject(error: unknown): void }[] = [];
   #slot: { readonly connection: Connection; readonly asked: Reconnect; due(): void } | undefined;
   #onSlot: (() => void) | undefined;
@@ -102,6 +106,8 @@ export class Life {
     for (const connection of all) connection?.lose(1000, "the client was closed");
     this.#hurry?.();
     this.#onSlot?.();
+    this.#refresh.hurry();
+    for (const over of this.#impatient) over();
     this.#hearing.nobody();
     this.#finish("closed");
   }
@@ -150,6 +156,7 @@ export class Life {
           // Its turn to leave has come: calls wait for the next one, and it answers those that it has.
           url = this.#slot?.asked.url || undefined;
           this.#leave(connection, life);
+          if (!(await this.#pause(life, true))) return;
           this.#become("connecting");
           continue;
         }
@@ -182,8 +189,8 @@ export class Life {
         freed: (from) => from === this.#current && this.#queue.flow(from),
       });
     } catch (error) {
-      // Such an address, or such a constructor, will not do the next time either.
-      return { ...failed(String(error)), code: 0 };
+      // Our own address, or such a constructor, will not do the next time either.
+      return url === own ? { ...failed(String(error)), code: 0 } : failed(String(error));
     }
     if (!(await connection.greeted)) return connection.ended;
     if (life !== this.#life) return connection;
@@ -197,8 +204,10 @@ export class Life {
       if (before !== undefined && this.standing.session === undefined) this.#witness.tell("session", undefined);
     } catch (error) {
       // If the gateway ends it because of that, its code says what to do.
-      const ending = new Promise<Lost>((resolve) => this.clock.after(1_000, () => resolve(failed(String(error)))));
+      let undo = () => {};
+      const ending = new Promise<Lost>((resolve) => (undo = this.clock.after(1_000, () => resolve(failed(String(error))))));
       const lost = await Promise.race([connection.ended, ending]);
+      undo();
       connection.lose(1000, "it was refused");
       return lost;
     }
@@ -224,6 +233,8 @@ export class Life {
 
   #leave(connection: Connection, life: number): void {
     this.#slot = undefined;
+    const [first] = this.#leaving;
+    if (first !== undefined && this.#leaving.size >= LEAVING_MAX) first.lose(1000, "it was left for too many others");
     this.#leaving.add(connection);
     void connection.ended.then((lost) => {
       this.#leaving.delete(connection);
@@ -246,12 +257,17 @@ export class Life {
       return false;
     }
     if (goodbye?.canResume === false && this.standing.resumable) this.#hearing.nobody();
-    if (this.#backoff.tries === 0 && (what === "at once" || what === "fresh token") && !goodbye?.retryAfterMs) {
+    return this.#pause(life, what !== "back off", goodbye?.retryAfterMs);
+  }
+
+  /** Waits before another connection, unless this is the first in a while and may be at once. False: that life is over. */
+  async #pause(life: number, atOnce: boolean, askedMs = 0): Promise<boolean> {
+    if (this.#backoff.tries === 0 && atOnce && askedMs === 0) {
       this.#backoff.skip();
       return true;
     }
     this.#become("waiting");
-    const pause = this.#backoff.next(goodbye?.retryAfterMs);
+    const pause = this.#backoff.next(askedMs);
     await new Promise<void>((resolve) => {
       const undo = this.clock.after(pause, resolve);
       this.#hurry = () => {
@@ -292,12 +308,21 @@ export class Life {
 
   /** What the program says who it is. It may take only so long. */
   async #token(): Promise<string | undefined | Error> {
+    const life = this.#life;
     let undo = () => {};
     try {
-      const slow = new Promise<never>((_, reject) => (undo = this.clock.after(this.#timeoutMs, () => reject(late("token()", false)))));
+      const slow = new Promise<never>((_, reject) => {
+        const undoTimer = this.clock.after(this.#timeoutMs, () => reject(late("token()", false)));
+        const over = () => reject(this.over());
+        this.#impatient.add(over);
+        undo = () => {
+          undoTimer();
+          this.#impatient.delete(over);
+        };
+      });
       return (await Promise.race([this.#options.token?.(), slow])) || undefined;
     } catch (error) {
-      this.#witness.tell("error", error);
+      if (life === this.#life) this.#witness.tell("error", error);
       // A session may go on without.
       return this.standing.resumable ? undefined : error instanceof Error ? error : new Error(String(error));
     } finally {

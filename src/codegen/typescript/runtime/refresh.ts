@@ -11,6 +11,7 @@ const TRIES_MAX = 4;
 
 export class Refresh {
   #running: Promise<void> | undefined;
+  #hurry: (() => void) | undefined;
   readonly #clock: Clock;
   readonly #backoff: Backoff;
   readonly #renew: () => Promise<void>;
@@ -27,6 +28,11 @@ export class Refresh {
     return this.#running;
   }
 
+  /** Ends a pause. */
+  hurry(): void {
+    this.#hurry?.();
+  }
+
   async #try(isOver: () => boolean): Promise<void> {
     this.#backoff.reset();
     for (;;) {
@@ -34,7 +40,14 @@ export class Refresh {
         return await this.#renew();
       } catch (error) {
         if (this.#backoff.tries >= TRIES_MAX - 1 || isOver()) throw error;
-        await new Promise<void>((resolve) => this.#clock.after(this.#backoff.next(), resolve));
+        await new Promise<void>((resolve) => {
+          const undo = this.#clock.after(this.#backoff.next(), resolve);
+          this.#hurry = () => {
+            undo();
+            resolve();
+          };
+        });
+        if (isOver()) throw error;
       }
     }
   }

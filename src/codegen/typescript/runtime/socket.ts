@@ -42,5 +42,5 @@ export function drop(socket: Socket, isDead: boolean): void {
 
 /** Where a resume token is sent is never less safe than what the program asked for. */
 export function isAsSafe(named: string, own: string): boolean {
-  return named.startsWith("wss://") || (named.startsWith("ws://") && !own.startsWith("wss:"));
+  return /^wss:/i.test(named) || (/^ws:/i.test(named) && /^(ws|http):/i.test(own));
 }

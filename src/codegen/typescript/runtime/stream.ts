@@ -196,11 +196,22 @@ export class Stream<I extends DescMessage, O extends DescMessage> implements Ask
     }
     const reader = this.#readers.shift();
     if (reader === undefined) {
-      this.#in.push(message);
+      this.#keep(message);
     } else {
       this.#read();
       reader.resolve({ done: false, value: message });
     }
+  }
+
+  /** Keeps what nobody reads yet. There is never more of it than was granted. */
+  #keep(message: MessageShape<O>): void {
+    const said = this.#said;
+    if (said === undefined || this.#in.length < said.connection.hello.streamCredit) {
+      this.#in.push(message);
+      return;
+    }
+    this.#finish(local(Code.RESOURCE_EXHAUSTED, "CREDIT_OVERRUN", "more came than was granted", this.route.name));
+    said.connection.cancel(said.id);
   }
 
   /** Sends what may be sent. */

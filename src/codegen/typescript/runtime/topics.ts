@@ -18,6 +18,10 @@ export class Topics {
     this.#wanted.add(topic);
   }
 
+  has(topic: string): boolean {
+    return this.#wanted.has(topic);
+  }
+
   leave(topic: string): void {
     this.#wanted.delete(topic);
     this.#left.delete(topic);
