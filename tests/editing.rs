@@ -80,6 +80,8 @@ fn fmt_lays_out_a_folder_and_leaves_what_is_broken_or_elsewhere() {
     assert_eq!(read("shared.yaml"), "routes: {}\n", "named, it is laid out");
     assert_eq!(code(&protogate(folder.path(), &["fmt", "nowhere.yaml"])), 66);
     assert_eq!(code(&protogate(folder.path(), &["fmt", "."])), 66, "no configuration");
+    #[cfg(unix)]
+    assert_eq!(code(&protogate(folder.path(), &["fmt", "--check", "/dev/zero"])), 66, "it has no end");
     assert!(
         fs::read_dir(folder.path().join("routes")).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().starts_with('.'))
     );

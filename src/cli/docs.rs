@@ -1,12 +1,11 @@
 //! `protogate docs`: the protocol reference, for those who write clients.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::check::error_code;
-use super::{Config, Exit, harmless};
+use super::{Config, Exit, harmless, say};
 use crate::author::reference::Reference;
 use crate::diagnostic::render::{self, Color};
 use crate::files;
@@ -53,7 +52,7 @@ impl Docs {
             let told = render::human(&checked.report, &checked.sources, Color::Plain);
             return Err(Exit::new(
                 error_code(&checked.report),
-                format!("{told}error: nothing is written, because the configuration has errors"),
+                harmless(&format!("{told}error: nothing is written, because the configuration has errors")),
             ));
         };
         let reference = Reference::of(plan, &self.title);
@@ -66,8 +65,7 @@ impl Docs {
                 Exit::new(1, harmless(&format!("error: `{}` cannot be written: {}", path.display(), files::reason(&error))))
             }),
             None => {
-                // A closed pipe (`docs | head`) is no fault of anybody's.
-                let _ = std::io::stdout().lock().write_all(text.as_bytes());
+                say(&text);
                 Ok(())
             }
         }

@@ -91,7 +91,7 @@ impl Fmt {
             eprintln!("{}", harmless(&format!("error: `{}` cannot be {what}: {}", path.display(), reason(error))));
             Outcome::Refused(UNREADABLE)
         };
-        let text = match fs::read(path).and_then(text_of) {
+        let text = match read(path) {
             Ok(text) => text,
             Err(error) => return failed("read", &error),
         };
@@ -130,7 +130,7 @@ impl Fmt {
 fn of_folder(folder: &Path) -> BTreeSet<PathBuf> {
     let routes = folder.join("routes.yaml");
     let mut files = vec![routes.clone(), folder.join("gateway.yaml")];
-    if let Some(main) = fs::read(&routes).and_then(text_of).ok().and_then(|text| schema::plain(&text)) {
+    if let Some(main) = read(&routes).ok().and_then(|text| schema::plain(&text)) {
         let included = main["include"].as_array().into_iter().flatten().filter_map(|path| path.as_str());
         // What a file says chooses nothing to write to elsewhere.
         files.extend(included.map(|path| normal(&folder.join(path))).filter(|path| is_below(path, folder)));
@@ -163,6 +163,16 @@ fn laid(path: &Path, text: &str) -> Result<String, u8> {
         }
         1
     })
+}
+
+/// What is no regular file, such as a pipe, could go on for ever.
+fn read(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    text_of(bytes)
 }
 
 fn text_of(bytes: Vec<u8>) -> io::Result<String> {

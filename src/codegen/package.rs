@@ -65,6 +65,9 @@ impl Package {
                         format!("`{}` is there and was not generated; it is left as it is, and nothing was written", place.display());
                     return Err(Problem::new(what));
                 }
+                Ok(found) if !found.is_file() && place == folder.join(path) => {
+                    return Err(Problem::new(format!("`{}` is there and is no file; nothing was written", place.display())));
+                }
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
                 Err(error) => return Err(cannot("be looked at", &place, &error)),
@@ -154,6 +157,9 @@ mod tests {
         assert!(problem.contains("b.ts") && problem.contains("was not generated"), "{problem}");
         assert!(!folder.path().join("a.ts").exists());
         assert_eq!(fs::read_to_string(folder.path().join("b.ts")).unwrap(), "mine");
+        fs::create_dir(folder.path().join("c.ts")).unwrap();
+        let problem = package(&[("a.ts", "1"), ("c.ts", "1")]).write(folder.path()).unwrap_err().to_string();
+        assert!(problem.contains("is no file") && !folder.path().join("a.ts").exists(), "{problem}");
     }
 
     #[cfg(unix)]
