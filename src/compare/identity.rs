@@ -79,12 +79,15 @@ impl Comparing<'_> {
         is: impl IntoIterator<Item = T>,
         what: impl Fn(&str) -> String,
     ) {
-        let [was, is] = [was.into_iter().map(|item| item.to_string()).collect(), is.into_iter().map(|item| item.to_string()).collect()]
-            as [BTreeSet<String>; 2];
+        let (was, is) = (texts(was), texts(is));
         is.difference(&was).for_each(|new| self.note(Change::new(Effect::Opens, what(new))));
         let gone = was.difference(&is);
         gone.for_each(|gone| self.note(Change::new(Effect::Closes, format!("it is no longer so that {}", what(gone)))));
     }
+}
+
+fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> BTreeSet<String> {
+    items.into_iter().map(|item| item.to_string()).collect()
 }
 
 fn keys<'a, T>(map: &BTreeMap<&'a str, T>) -> Vec<&'a str> {

@@ -1,5 +1,7 @@
 //! Backends, and what of `gateway.yaml` whoever connects notices.
 
+use ipnet::IpNet;
+
 use super::limits::{by_size, bytes, time};
 use super::{Change, Comparing, Effect};
 use crate::backend::{GrpcSpec, Source, Spec, SpecKind};
@@ -19,7 +21,12 @@ impl Comparing<'_> {
         for (name, spec) in &before.backends {
             match after.backends.get(name) {
                 None => found.push(format!("the backend `{name}` is gone")),
-                Some(now) => found.extend(parts(spec, now).into_iter().map(|what| format!("the backend `{name}` {what}"))),
+                Some(now) => {
+                    found.extend(parts(spec, now).into_iter().map(|what| format!("the backend `{name}` {what}")));
+                    if let (Some(was), Some(is)) = (registering(spec), registering(now)) {
+                        self.members(was, is, |network| format!("endpoints in `{network}` may register for `{name}`"));
+                    }
+                }
             }
         }
         let new = after.backends.keys().filter(|name| !before.backends.contains_key(*name));
@@ -117,7 +124,8 @@ fn parts(was: &Spec, is: &Spec) -> Vec<String> {
         (SpecKind::Builtin(_), SpecKind::Grpc(is)) => return vec![format!("is {}, and was built in", place(is))],
     };
     let mut found = Vec::new();
-    if was.source != is.source {
+    let registry = |spec: &GrpcSpec| matches!(spec.source, Source::Registry { .. });
+    if was.source != is.source && !(registry(was) && registry(is)) {
         found.push(format!("is {}, and was {}", place(is), place(was)));
     }
     let others = [
@@ -132,6 +140,17 @@ fn parts(was: &Spec, is: &Spec) -> Vec<String> {
     ];
     found.extend(others.into_iter().filter(|(_, other)| *other).map(|(part, _)| format!("has another {part}")));
     found
+}
+
+/// The networks of those that may register for a backend, where somebody may.
+fn registering(spec: &Spec) -> Option<&[IpNet]> {
+    match &spec.kind {
+        SpecKind::Grpc(grpc) => match &grpc.source {
+            Source::Registry { allow } => Some(allow),
+            _ => None,
+        },
+        SpecKind::Builtin(_) => None,
+    }
 }
 
 fn place(spec: &GrpcSpec) -> String {

@@ -230,6 +230,25 @@ fn who_gets_which_roles_by_which_word_is_compared() {
 }
 
 #[test]
+fn networks_from_which_endpoints_may_register_are_compared() {
+    let of = |allow: &str| {
+        let backend = format!(
+            "backends: {{ echo: {{ builtin: echo }}, far: {{ grpc: {{ registry: {{ token: 0123456789abcdef0123, allow: ['{allow}'] }} }} }} }}"
+        );
+        let routes = ROUTES.replace("backends: { echo: { builtin: echo } }", &backend);
+        plan(&routes, &format!("{GATEWAY}push: {{ token: 0123456789abcdef }}\n"), PROTO)
+    };
+    assert_eq!(said(&of("10.0.0.0/8"), &of("10.0.0.0/8")), []);
+    assert_eq!(
+        said(&of("10.0.0.0/8"), &of("0.0.0.0/0")),
+        [
+            is(Effect::Opens, "endpoints in `0.0.0.0/0` may register for `far`"),
+            is(Effect::Closes, "it is no longer so that endpoints in `10.0.0.0/8` may register for `far`")
+        ]
+    );
+}
+
+#[test]
 fn numbers_that_are_exchanged_break() {
     let plain = |known: &str, play: &str| {
         let routes = ROUTES.lines().map(|line| match line {
