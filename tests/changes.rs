@@ -220,6 +220,50 @@ fn two_folders_are_compared_and_the_exit_code_says_how_they_differ() {
     ] {
         assert_eq!(code(&diff(wrong)), 64, "{wrong:?}");
     }
+    assert!(said(&diff(&[])).starts_with("error: name two folders, or what to compare with"));
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_that_a_repository_says_is_run_or_fetched_by_a_comparison() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder_with(&[("routes/routes.yaml", ECHO)]);
+    let (trap, mark) = (folder.path().join("trap"), folder.path().join("mark"));
+    fs::write(&trap, format!("#!/bin/sh\ntouch {}\nexit 1\n", mark.display())).unwrap();
+    fs::set_permissions(&trap, fs::Permissions::from_mode(0o755)).unwrap();
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]);
+        let output = git.args(arguments).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "first"]);
+    let trap = trap.to_str().unwrap();
+    for key in ["core.fsmonitor", "core.pager", "core.sshCommand", "filter.x.smudge", "diff.x.textconv", "remote.origin.uploadpack"] {
+        git(&["config", key, trap]);
+    }
+    fs::write(folder.path().join(".git/info/attributes"), "* filter=x diff=x\n").unwrap();
+    let diff = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_protogate"));
+        let command = command.args(["diff", "--against", "git:main", "--config", "routes"]).current_dir(folder.path());
+        // As in a hook of another repository; and older versions of git do not know that nothing is to be fetched.
+        command.env("GIT_DIR", "/nowhere").env("GIT_COMMON_DIR", "/nowhere").env("GIT_OBJECT_DIRECTORY", "/nowhere").output().unwrap()
+    };
+    assert_eq!(code(&diff()), 0, "{}", said(&diff()));
+
+    // What is missing would be fetched from where the repository says.
+    let id = git(&["rev-parse", "HEAD:routes/routes.yaml"]);
+    fs::remove_file(folder.path().join(".git/objects").join(&id[..2]).join(id[2..].trim_end())).unwrap();
+    git(&["config", "core.repositoryformatversion", "1"]);
+    git(&["config", "extensions.partialClone", "origin"]);
+    for url in ["ssh://host/there", "/there", &format!("ext::{trap}")] {
+        git(&["config", "remote.origin.url", url]);
+        assert_ne!(code(&diff()), 0);
+    }
+    assert!(!mark.exists(), "something of the repository's was run");
 }
 
 #[test]
@@ -253,6 +297,17 @@ fn a_folder_is_compared_with_itself_at_a_revision() {
     assert_eq!((code(&diff("git:HEAD")), code(&diff("git:HEAD~1"))), (0, 5));
     let nothing = diff("git:nowhere");
     assert_eq!((code(&nothing), said(&nothing).as_str()), (66, "error: there is no revision `nowhere`\n"));
+    assert_eq!(said(&diff("git:^main")), "error: there is no revision `^main`\n");
+
+    // A file beside it whose name is no text is nobody's business.
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt as _;
+        fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9")), "").unwrap();
+        git(&["add", "."]);
+        git(&["commit", "-q", "-m", "third"]);
+        assert_eq!(code(&diff("git:HEAD")), 0, "{}", said(&diff("git:HEAD")));
+    }
     let elsewhere = folder_with(&[("routes/routes.yaml", ECHO)]);
     assert_eq!(code(&protogate(elsewhere.path(), &["diff", "--against", "git:main"])), 66, "it is no repository");
 }

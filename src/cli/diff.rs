@@ -33,7 +33,7 @@ pub struct Diff {
     folders: Vec<PathBuf>,
 
     /// Compare `--config` with what a gateway runs (`running`), or with itself at a revision (`git:main`, `git:HEAD~1`).
-    #[arg(long, value_name = "WHAT", required_unless_present = "folders")]
+    #[arg(long, value_name = "WHAT")]
     against: Option<Against>,
 
     /// How to say it: for people, for programs, as annotations of a workflow run, or for a comment under a pull request.

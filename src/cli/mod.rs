@@ -46,6 +46,7 @@ mod token;
 mod typing;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -195,7 +196,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => {
             if !exit.message.is_empty() {
-                eprintln!("{}", exit.message.trim_end());
+                // Who closed the pipe (`2>&1 | head`) does not want to hear it; the exit code stays what it is.
+                let _ = writeln!(std::io::stderr().lock(), "{}", exit.message.trim_end());
             }
             ExitCode::from(exit.code)
         }

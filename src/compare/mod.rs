@@ -10,11 +10,13 @@
 //! - `limits`: rate limits and bounds
 //! - `messages`: what clients send and read
 //! - `pushes`: pushes and topics
-//! - `process`: backends, and what of `gateway.yaml` clients notice
+//! - `process`: backends, and what of `gateway.yaml` whoever connects notices
+//! - `identity`: whose tokens and keys are believed
 //! - `finding`: what breaks clients, as diagnostics
 //! - `told`: all of it, for programs
 
 mod finding;
+mod identity;
 mod limits;
 mod messages;
 mod policy;
@@ -112,6 +114,7 @@ pub fn compare(before: &View<'_>, after: &View<'_>) -> Comparison {
     comparing.topics();
     comparing.backends();
     comparing.process();
+    comparing.identity();
     let mut changes = comparing.merged();
     changes
         .sort_by(|one, other| (one.effect, one.rule, &one.routes, &one.what).cmp(&(other.effect, other.rule, &other.routes, &other.what)));

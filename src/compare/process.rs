@@ -1,6 +1,6 @@
 //! Backends, and what of `gateway.yaml` whoever connects notices.
 
-use std::collections::BTreeSet;
+use ipnet::IpNet;
 
 use super::limits::{by_size, bytes, time};
 use super::{Change, Comparing, Effect};
@@ -21,7 +21,12 @@ impl Comparing<'_> {
         for (name, spec) in &before.backends {
             match after.backends.get(name) {
                 None => found.push(format!("the backend `{name}` is gone")),
-                Some(now) => found.extend(parts(spec, now).into_iter().map(|what| format!("the backend `{name}` {what}"))),
+                Some(now) => {
+                    found.extend(parts(spec, now).into_iter().map(|what| format!("the backend `{name}` {what}")));
+                    if let (Some(was), Some(is)) = (registering(spec), registering(now)) {
+                        self.members(was, is, |network| format!("endpoints in `{network}` may register for `{name}`"));
+                    }
+                }
             }
         }
         let new = after.backends.keys().filter(|name| !before.backends.contains_key(*name));
@@ -35,29 +40,52 @@ impl Comparing<'_> {
             let what = format!("clients connect at `{}`, and did at `{}`", is.path, was.path);
             self.note(Change::breaks(Rule::DoorMoved, what).at(self.after.explained.top()));
         }
-        let sets = |list: &[String]| list.iter().cloned().collect::<BTreeSet<String>>();
-        let networks = |list: &[ipnet::IpNet]| list.iter().map(ToString::to_string).collect::<BTreeSet<String>>();
-        let owned = |names: &BTreeSet<&str>| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
-        let (before, after) = (self.before, self.after);
-        let lists = [
-            ("pages of", "may connect", sets(&was.origins), sets(&is.origins)),
-            ("what proxies in", "tell is believed", networks(&was.trusted_proxies), networks(&is.trusted_proxies)),
-            ("tokens of", "are believed", owned(&before.issuers), owned(&after.issuers)),
-            ("the API key", "is believed", owned(&before.api_keys), owned(&after.api_keys)),
-        ];
-        for (subject, verb, was, is) in lists {
-            for new in is.difference(&was) {
-                self.note(Change::new(Effect::Opens, format!("{subject} `{new}` {verb}")));
-            }
-            for gone in was.difference(&is) {
-                self.note(Change::new(Effect::Closes, format!("it is no longer so that {subject} `{gone}` {verb}")));
-            }
+        self.members(&was.origins, &is.origins, |page| format!("pages of `{page}` may connect"));
+        self.members(&was.trusted_proxies, &is.trusted_proxies, |network| format!("what proxies in `{network}` tell is believed"));
+        if was.tls.is_some() != is.tls.is_some() {
+            let (are, were) = if is.tls.is_some() { ("with", "without") } else { ("without", "with") };
+            let what = format!("clients connect {are} TLS, and did {were}");
+            self.note(Change::breaks(Rule::DoorMoved, what).at(self.after.explained.top()));
         }
         if was.shortcuts != is.shortcuts {
             let (effect, are) = if is.shortcuts { (Effect::Opens, "are") } else { (Effect::Closes, "are no longer") };
             self.note(Change::new(effect, format!("the shortcuts of development {are} in force")));
         }
         self.bounds();
+        self.others();
+    }
+
+    /// What is told without a judgement.
+    fn others(&mut self) {
+        let (was, is) = (self.before.settings, self.after.settings);
+        let others = [
+            ("public_url", was.public_url != is.public_url),
+            ("proxy_protocol", was.proxy_protocol != is.proxy_protocol),
+            ("connections.heartbeat", was.heartbeat != is.heartbeat),
+            ("connections.heartbeat_grace", was.heartbeat_grace != is.heartbeat_grace),
+            ("sessions.when_full", was.sessions.when_full != is.sessions.when_full),
+            ("telemetry.log.level", was.log_level != is.log_level),
+            ("reload.watch", was.watch != is.watch),
+            ("reload.debounce", was.debounce != is.debounce),
+            ("reload.allow_breaking", was.allow_breaking != is.allow_breaking),
+            ("drain", was.drain != is.drain),
+        ];
+        for (key, _) in others.into_iter().filter(|(_, other)| *other) {
+            self.note(Change::new(Effect::Changes, format!("`{key}` is another")));
+        }
+        let (Some(was), Some(is)) = (self.before.fixed, self.after.fixed) else { return };
+        let fixed = [
+            ("listen.address", was.listen != is.listen),
+            ("listen.workers", was.workers != is.workers),
+            ("admin.address", was.admin != is.admin),
+            ("admin.token", was.admin_token != is.admin_token),
+            ("store", was.store != is.store),
+            ("push", was.push != is.push),
+            ("telemetry.log.format", was.log_json != is.log_json),
+        ];
+        for (key, _) in fixed.into_iter().filter(|(_, other)| *other) {
+            self.note(Change::new(Effect::Changes, format!("`{key}` is another, which needs a restart")));
+        }
     }
 
     fn bounds(&mut self) {
@@ -96,7 +124,8 @@ fn parts(was: &Spec, is: &Spec) -> Vec<String> {
         (SpecKind::Builtin(_), SpecKind::Grpc(is)) => return vec![format!("is {}, and was built in", place(is))],
     };
     let mut found = Vec::new();
-    if was.source != is.source {
+    let registry = |spec: &GrpcSpec| matches!(spec.source, Source::Registry { .. });
+    if was.source != is.source && !(registry(was) && registry(is)) {
         found.push(format!("is {}, and was {}", place(is), place(was)));
     }
     let others = [
@@ -111,6 +140,17 @@ fn parts(was: &Spec, is: &Spec) -> Vec<String> {
     ];
     found.extend(others.into_iter().filter(|(_, other)| *other).map(|(part, _)| format!("has another {part}")));
     found
+}
+
+/// The networks of those that may register for a backend, where somebody may.
+fn registering(spec: &Spec) -> Option<&[IpNet]> {
+    match &spec.kind {
+        SpecKind::Grpc(grpc) => match &grpc.source {
+            Source::Registry { allow } => Some(allow),
+            _ => None,
+        },
+        SpecKind::Builtin(_) => None,
+    }
 }
 
 fn place(spec: &GrpcSpec) -> String {

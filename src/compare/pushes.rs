@@ -22,6 +22,14 @@ impl Comparing<'_> {
                 self.note(Change::breaks(Rule::PushGone, what).of(of).at(place));
                 continue;
             };
+            // Two that are exchanged: clients take one for the other.
+            let exchanged = after.pushes.values().find(|other| other.name == push.name && other.number.0 != *number);
+            let is_other = |other: &PushPlan| push.message.name() != other.message.name();
+            if let Some(other) = exchanged.filter(|other| is_other(now) && !is_other(other)) {
+                let what = format!("push {number} `{}` has another number, {}", push.name, other.number.0);
+                self.note(Change::breaks(Rule::PushGone, what).of(of).at(after.explained.push(other.number.0)));
+                continue;
+            }
             let mut found = Vec::new();
             if push.name != now.name {
                 found.push(format!("push {number} is called `{}`, and was `{}`", now.name, push.name));

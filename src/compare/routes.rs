@@ -46,6 +46,10 @@ impl Comparing<'_> {
         let place = |key: &str| self.after.place(*number, key);
         let (was, is) = (before.method.kind, after.method.kind);
         let mut found = Vec::new();
+        if let Some(moved) = self.moved(before, after) {
+            let what = format!("route {number} `{}` has another number, {moved}", before.name);
+            found.push(Change::breaks(Rule::RouteGone, what).at(self.after.place(moved, "rpc")));
+        }
         if was != is {
             let what = format!("route {number} `{name}` is {}, and was {}", is.name(), was.name());
             found.push(Change::breaks(Rule::RouteSpeaks, what).at(place("rpc")));
@@ -62,5 +66,13 @@ impl Comparing<'_> {
             _ => {}
         }
         found.into_iter().for_each(|change| self.note(change.of([after.named()])));
+    }
+
+    /// The number that a route has now whose own is another's, as when two are exchanged: clients would call the other one and never know.
+    /// To exchange the names alone is none of clients' business.
+    fn moved(&self, before: &RouteView<'_>, after: &RouteView<'_>) -> Option<u32> {
+        let is_other = |one: &RouteView<'_>, other: &RouteView<'_>| one.method.path != other.method.path;
+        let now = self.after.routes.values().find(|now| now.name == before.name && now.number != before.number)?;
+        (before.name != after.name && is_other(before, after) && !is_other(before, now)).then_some(now.number)
     }
 }

@@ -186,9 +186,85 @@ fn of_the_process_what_clients_notice_is_compared() {
     let gateway = |more: &str| said(&plan(ROUTES, GATEWAY, PROTO), &plan(ROUTES, &format!("{GATEWAY}{more}\n"), PROTO));
     assert_eq!(gateway("listen: { path: /other }"), [is(Effect::Breaks, "clients connect at `/other`, and did at `/ws`")]);
     assert_eq!(gateway("origins: ['https://a.example']"), [is(Effect::Opens, "pages of `https://a.example` may connect")]);
+    assert_eq!(gateway("reload: { watch: false }"), [is(Effect::Changes, "`reload.watch` is another")]);
+    assert_eq!(gateway("drain: { grace: 1s }"), [is(Effect::Changes, "`drain` is another")]);
+    assert_eq!(gateway("listen: { address: '127.0.0.1:1' }"), [is(Effect::Changes, "`listen.address` is another, which needs a restart")]);
     assert_eq!(gateway("connections: { inflight_max: 8 }"), [is(Effect::Tightens, "`connections.inflight_max` is 8, and was 32")]);
     assert_eq!(
         changed("echo: { builtin: echo }", "echo: { builtin: echo }, other: { builtin: echo }"),
         [is(Effect::Changes, "the backend `other` is new")]
     );
+}
+
+#[test]
+fn who_gets_which_roles_by_which_word_is_compared() {
+    let between = |was: &str, is: &str| {
+        let of = |more: &str| plan(ROUTES, &format!("{GATEWAY}auth: {{ {more} }}\n"), PROTO);
+        said(&of(was), &of(is))
+    };
+    let opens = |what: &str| is(Effect::Opens, what);
+    assert_eq!(
+        between("accounts: { default_roles: [player] }", "accounts: { default_roles: [admin] }"),
+        [opens("a new account has the role `admin`"), is(Effect::Closes, "it is no longer so that a new account has the role `player`")]
+    );
+    let key = |user: &str, digit: &str, roles: &str| {
+        format!("api_keys: [{{ name: ci, user: {user}, hash: 'sha256:{}', roles: [{roles}] }}]", digit.repeat(64))
+    };
+    let one = key("a", "1", "player");
+    assert_eq!(between(&one, &one), []);
+    assert_eq!(between(&one, &key("a", "1", "player, admin")), [opens("the API key `ci` has the role `admin`")]);
+    assert_eq!(between(&one, &key("b", "1", "player")), [opens("the API key `ci` is `b`'s, and was `a`'s")]);
+    assert_eq!(between(&one, &key("a", "2", "player")), [opens("the API key `ci` is another one")]);
+    let issuer = |audience: &str, more: &str| {
+        format!("issuers: [{{ issuer: x, audience: [{audience}], algorithm: EdDSA, jwks: 'https://x.example/keys'{more} }}]")
+    };
+    let one = issuer("a", "");
+    assert_eq!(between(&one, &one), []);
+    assert_eq!(between(&one, &issuer("a, b", "")), [opens("tokens of `x` for `b` are believed")]);
+    assert_eq!(between(&one, &issuer("a", ", default_roles: [admin]")), [opens("a token of `x` that lists no roles has `admin`")]);
+    assert_eq!(
+        between(&one, &issuer("a", ", roles: claims.roles")),
+        [opens("the roles in tokens of `x` are read from `claims.roles`, and were read nowhere")]
+    );
+    assert_eq!(between(&one, &one.replace("/keys", "/others")), [opens("tokens of `x` are believed by another key")]);
+}
+
+#[test]
+fn networks_from_which_endpoints_may_register_are_compared() {
+    let of = |allow: &str| {
+        let backend = format!(
+            "backends: {{ echo: {{ builtin: echo }}, far: {{ grpc: {{ registry: {{ token: 0123456789abcdef0123, allow: ['{allow}'] }} }} }} }}"
+        );
+        let routes = ROUTES.replace("backends: { echo: { builtin: echo } }", &backend);
+        plan(&routes, &format!("{GATEWAY}push: {{ token: 0123456789abcdef }}\n"), PROTO)
+    };
+    assert_eq!(said(&of("10.0.0.0/8"), &of("10.0.0.0/8")), []);
+    assert_eq!(
+        said(&of("10.0.0.0/8"), &of("0.0.0.0/0")),
+        [
+            is(Effect::Opens, "endpoints in `0.0.0.0/0` may register for `far`"),
+            is(Effect::Closes, "it is no longer so that endpoints in `10.0.0.0/8` may register for `far`")
+        ]
+    );
+}
+
+#[test]
+fn numbers_that_are_exchanged_break() {
+    let plain = |known: &str, play: &str| {
+        let routes = ROUTES.lines().map(|line| match line {
+            line if line.starts_with("  1003:") => format!("  1003: {{ {known} }}\n"),
+            line if line.starts_with("  1004:") => format!("  1004: {{ {play} }}\n"),
+            line => format!("{line}\n"),
+        });
+        let proto = PROTO.replace("rpc Many", "rpc Other(Request) returns (Reply); rpc Many");
+        plan(&routes.collect::<String>(), GATEWAY, &proto)
+    };
+    let (call, other) = ("name: one, rpc: t.S/Call", "name: two, rpc: t.S/Other");
+    let found = said(&plain(call, other), &plain(other, call));
+    assert_eq!(
+        found[..2],
+        [is(Effect::Breaks, "route 1003 `one` has another number, 1004"), is(Effect::Breaks, "route 1004 `two` has another number, 1003")]
+    );
+    let renamed = said(&plain(call, other), &plain("name: two, rpc: t.S/Call", "name: one, rpc: t.S/Other"));
+    assert!(renamed.iter().all(|(effect, _)| *effect == Effect::Changes), "what they are called is nothing to clients: {renamed:?}");
 }

@@ -6,20 +6,24 @@ use std::time::Duration;
 use super::Named;
 use crate::backend::Spec;
 use crate::diagnostic::Span;
+use crate::pipeline::api_key::ApiKeySpec;
+use crate::pipeline::auth::IssuerSpec;
 use crate::pipeline::permission::{ANONYMOUS, Grants, PermissionId, Permissions};
 use crate::pipeline::rate_limit::LimitSpec;
 use crate::proto::Method;
 use crate::table::explain::{Explained, Line};
 use crate::table::plan::{Access, Plan, PushPlan, StreamPlan, TopicPlan};
-use crate::table::{Settings, Table};
+use crate::table::{Fixed, Settings, Table};
 
 /// One side of a comparison.
 pub struct View<'a> {
     pub(super) settings: &'a Settings,
+    /// Nothing of what is live: what differs there is refused as such.
+    pub(super) fixed: Option<&'a Fixed>,
     pub(super) permissions: &'a Permissions,
     /// Whose tokens are believed.
-    pub(super) issuers: BTreeSet<&'a str>,
-    pub(super) api_keys: BTreeSet<&'a str>,
+    pub(super) issuers: BTreeMap<&'a str, &'a IssuerSpec>,
+    pub(super) api_keys: BTreeMap<&'a str, &'a ApiKeySpec>,
     pub(super) backends: BTreeMap<&'a str, &'a Spec>,
     pub(super) limits: BTreeMap<&'a str, &'a LimitSpec>,
     pub(super) routes: BTreeMap<u32, RouteView<'a>>,
@@ -96,9 +100,10 @@ impl<'a> From<&'a Plan> for View<'a> {
         });
         View {
             settings: &plan.settings,
+            fixed: Some(&plan.fixed),
             permissions: &plan.permissions,
-            issuers: plan.tokens.issuers.iter().map(|issuer| issuer.issuer.as_str()).collect(),
-            api_keys: plan.tokens.api_keys.iter().map(|key| &*key.name).collect(),
+            issuers: plan.tokens.issuers.iter().map(|spec| (spec.issuer.as_str(), spec)).collect(),
+            api_keys: plan.tokens.api_keys.iter().map(|key| (&*key.name, key)).collect(),
             backends: plan.backends.iter().map(|spec| (&*spec.name, spec)).collect(),
             limits: plan.limits.iter().map(|spec| (&*spec.name, spec)).collect(),
             routes: routes.map(|route| (route.number, route)).collect(),
@@ -126,9 +131,10 @@ impl<'a> From<&'a Table> for View<'a> {
         });
         View {
             settings: &table.settings,
+            fixed: None,
             permissions: &table.permissions,
-            issuers: table.verifier.issuers().collect(),
-            api_keys: table.verifier.api_keys().collect(),
+            issuers: table.verifier.issuers().map(|spec| (spec.issuer.as_str(), spec)).collect(),
+            api_keys: table.verifier.api_keys().map(|key| (&*key.name, key)).collect(),
             backends: table.backends.iter().map(|backend| (&**backend.name(), backend.spec())).collect(),
             limits: table.limiters.iter().map(|limiter| (&*limiter.spec().name, limiter.spec())).collect(),
             routes: routes.map(|route| (route.number, route)).collect(),

@@ -63,9 +63,8 @@ impl ApiKeys {
         self.0.is_empty()
     }
 
-    /// What they are called.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(|name| &**name)
+    pub fn all(&self) -> impl Iterator<Item = &ApiKeySpec> {
+        self.0.values().map(|key| &**key)
     }
 
     /// Whether the key of this hash is among them, and speaks for this user in these roles.

@@ -32,6 +32,8 @@ pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 #[derive(Default)]
 pub struct Verifier {
     issuers: HashMap<String, Issuer>,
+    /// What they were made of, for whoever compares.
+    specs: Vec<IssuerSpec>,
     api_keys: ApiKeys,
     refusals: Arc<Refusals>,
     /// Whether an identity holds its token: only where a route forwards it.
@@ -62,7 +64,7 @@ impl Verifier {
                 Err(problem) => problems.push((index, problem)),
             }
         }
-        if problems.is_empty() { Ok(Verifier { issuers, ..Verifier::default() }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Verifier { issuers, specs: specs.to_vec(), ..Verifier::default() }) } else { Err(problems) }
     }
 
     /// The same, with identities that hold their tokens or do not.
@@ -88,14 +90,14 @@ impl Verifier {
         self.issuers.is_empty() && self.api_keys.is_empty()
     }
 
-    /// Whose tokens are believed, in no order.
-    pub fn issuers(&self) -> impl Iterator<Item = &str> {
-        self.issuers.keys().map(String::as_str)
+    /// Whose tokens are believed.
+    pub fn issuers(&self) -> impl Iterator<Item = &IssuerSpec> {
+        self.specs.iter()
     }
 
-    /// The names of API keys.
-    pub fn api_keys(&self) -> impl Iterator<Item = &str> {
-        self.api_keys.names()
+    /// The API keys that are believed.
+    pub fn api_keys(&self) -> impl Iterator<Item = &ApiKeySpec> {
+        self.api_keys.all()
     }
 
     /// How many tokens were refused, by cause.

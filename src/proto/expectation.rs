@@ -13,12 +13,14 @@ pub enum Scalar<'a> {
 }
 
 /// One value that a field may have.
+#[derive(Clone)]
 pub struct Expectation {
     value: Expected,
     /// Whether a message without the field has the value all the same.
     absent: bool,
 }
 
+#[derive(Clone)]
 enum Expected {
     Bool(bool),
     Int(i64),

@@ -62,7 +62,7 @@ pub(super) enum Layout {
 }
 
 /// The fields of one message that a route reads, or that lead to such fields.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Track {
     /// Bit `n` is set when a field is watched whose number ends in these six bits: most fields are not, and are passed by.
     mask: u64,
@@ -70,6 +70,7 @@ pub(super) struct Track {
 }
 
 /// What happens when a field is met.
+#[derive(Clone)]
 pub(super) struct Watch {
     number: u32,
     /// Values of the other members of this field's oneof: they are gone.
@@ -77,6 +78,7 @@ pub(super) struct Watch {
     pub action: Action,
 }
 
+#[derive(Clone)]
 pub(super) enum Action {
     /// It matters for its oneof only.
     Nothing,

@@ -13,6 +13,7 @@ use super::walk::DEPTH_MAX;
 use super::{FieldPath, MessageType};
 
 /// What to hide in messages of one type.
+#[derive(Clone)]
 pub struct Redact {
     shapes: Arc<Shapes>,
     root: u32,
@@ -24,7 +25,7 @@ pub struct Redact {
 pub struct Unreadable;
 
 /// The paths that a route hides, as a tree.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Paths {
     hidden: bool,
     below: Vec<(u32, Paths)>,

@@ -10,6 +10,7 @@ use prost_reflect::Kind;
 use super::{FieldPath, read};
 
 /// A field that can be stamped.
+#[derive(Clone)]
 pub struct Stamp {
     number: u32,
     kind: Kind,

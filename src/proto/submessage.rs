@@ -8,6 +8,7 @@ use super::read::{self, Wire};
 use super::{FieldKind, FieldPath};
 
 /// A path to one message.
+#[derive(Clone)]
 pub struct Submessage {
     numbers: Vec<u32>,
 }

@@ -6,6 +6,7 @@ use super::read::{self, Wire};
 use super::{FieldKind, FieldPath};
 
 /// A path to texts.
+#[derive(Clone)]
 pub struct Texts {
     numbers: Vec<u32>,
 }

@@ -28,6 +28,7 @@ pub const ELEMENTS_MAX: u32 = 10_000;
 pub const UNKNOWN_MAX: u32 = 64;
 
 /// The compiled check of one route's messages.
+#[derive(Clone)]
 pub struct Walk {
     shapes: Arc<Shapes>,
     root: u32,

@@ -14,6 +14,7 @@ use crate::session::publication::{Key, OnSlow, Publication};
 use crate::session::{Keeping, Reached, Sessions};
 
 /// A message that nobody asked for.
+#[derive(Clone)]
 pub struct PushPlan {
     pub number: Protocol,
     pub name: Arc<str>,
@@ -22,6 +23,7 @@ pub struct PushPlan {
 }
 
 /// How surely it arrives.
+#[derive(Clone)]
 pub enum Delivery {
     /// At most once, to clients that are connected and have room.
     BestEffort(OnSlow<Conflation>),
@@ -32,6 +34,7 @@ pub enum Delivery {
 }
 
 /// Which states replace each other: those with the same value in a field.
+#[derive(Clone)]
 pub struct Conflation {
     field: FieldPath,
     walk: Walk,

@@ -156,7 +156,7 @@ impl Living {
             topics: plan.topics,
             locks: plan.locks.into(),
             _alive: self.observers.tables.join(),
-            explained: Arc::new(plan.explained),
+            explained: plan.explained,
         }
     }
 

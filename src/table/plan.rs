@@ -23,6 +23,7 @@ pub use crate::push::rules::PushPlan;
 use crate::registry;
 
 /// A whole configuration, as meant.
+#[derive(Clone)]
 pub struct Plan {
     pub fixed: Fixed,
     pub settings: Settings,
@@ -39,7 +40,7 @@ pub struct Plan {
     pub topics: Vec<TopicPlan>,
     pub catalogue_hash: String,
     /// Where all of what routes say is written.
-    pub explained: Explained,
+    pub explained: Arc<Explained>,
     pub locks: Vec<LockPlan>,
 }
 
@@ -71,6 +72,7 @@ pub enum Join {
 }
 
 /// Whose tokens are believed, and how those of our own are signed.
+#[derive(Clone)]
 pub struct TokenPlan {
     /// Each was tried: its keys can be used.
     pub issuers: Vec<IssuerSpec>,
@@ -82,6 +84,7 @@ pub struct TokenPlan {
 }
 
 /// How tokens of our own are signed. That they are believed is said under `issuers`.
+#[derive(Clone)]
 pub struct SigningPlan {
     pub signer: Signer,
     pub issuer: String,
@@ -91,6 +94,7 @@ pub struct SigningPlan {
 }
 
 /// One route. Numbers are indices into the plan's lists.
+#[derive(Clone)]
 pub struct RoutePlan {
     pub number: Protocol,
     pub name: Arc<str>,
@@ -131,6 +135,7 @@ pub enum Repeatable {
 }
 
 /// What a success changes here.
+#[derive(Clone)]
 pub struct EffectPlan {
     /// Reads the reply.
     pub walk: Walk,
@@ -145,9 +150,11 @@ pub struct EffectPlan {
 }
 
 /// The name of a topic, of which parts are known only when there is a call.
+#[derive(Clone)]
 pub struct TopicName(pub Vec<TopicPart>);
 
 /// A part of it. Numbers are values of the effect's walks.
+#[derive(Clone)]
 pub enum TopicPart {
     Text(Box<str>),
     Response(usize),
@@ -156,6 +163,7 @@ pub enum TopicPart {
 }
 
 /// A message that is sent to a topic.
+#[derive(Clone)]
 pub struct PublishPlan {
     pub topic: TopicName,
     pub number: u32,
@@ -163,24 +171,28 @@ pub struct PublishPlan {
 }
 
 /// Where a message is taken from; nothing: it is all of it.
+#[derive(Clone)]
 pub enum Taken {
     Response(Option<Submessage>),
     Request(Option<Submessage>),
 }
 
 /// Whether a session is made or ended.
+#[derive(Clone)]
 pub enum EffectKind {
     Bind(Bind),
     Unbind,
 }
 
 /// Who the session is of. Numbers are values of the walk.
+#[derive(Clone)]
 pub enum Bind {
     Token { token: usize },
     Fields { user: usize, roles: Option<Texts>, ttl: Duration },
 }
 
 /// One use of a limit by one route.
+#[derive(Clone)]
 pub struct LimitPlan {
     pub limit: usize,
     /// Which value of the route's walk is which message field of the limit's key, in the order of the key.

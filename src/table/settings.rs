@@ -54,6 +54,8 @@ pub struct Settings {
     pub push_tls: Option<Certificate>,
     /// The public keys of the gateway's own tokens, as a key set (JWKS), for whoever wants to verify them.
     pub jwks: Arc<str>,
+    /// How long access and refresh tokens of our own are good; zero where none are signed.
+    pub token_ttls: (Duration, Duration),
     /// What the built-in auth service is told.
     pub accounts: Arc<auth::Settings>,
     /// Development shortcuts are in force: every listener is on loopback and nothing here is production.
@@ -146,6 +148,7 @@ impl Default for Settings {
             tls: None,
             push_tls: None,
             jwks: NO_KEYS.into(),
+            token_ttls: (Duration::ZERO, Duration::ZERO),
             accounts: Arc::default(),
             shortcuts: false,
             log_level: tracing::Level::INFO,

@@ -50,17 +50,16 @@ pub struct Ran {
 // === impl Suite ===
 
 impl Suite {
-    /// Runs the tests that are `wanted`, each in a world of its own. `plan` compiles the configuration, once for each; nothing: it is sound
-    /// no more, since somebody is changing it.
-    pub fn run(&self, wanted: impl Fn(&Test) -> bool, plan: impl Fn() -> Option<Plan>, seed: u64) -> Option<Results> {
-        let mut coverage = Coverage::of(&plan()?);
+    /// Runs the tests that are `wanted`, each in a world of its own by the same plan.
+    pub fn run(&self, wanted: impl Fn(&Test) -> bool, plan: &Plan, seed: u64) -> Results {
+        let mut coverage = Coverage::of(plan);
         let mut tests = Vec::new();
         for (index, test) in self.tests.iter().enumerate().filter(|(_, test)| wanted(test)) {
             let began = Instant::now();
-            let report = run(test, plan()?, seed, &mut coverage);
+            let report = run(test, plan.clone(), seed, &mut coverage);
             tests.push(Ran { test: index, report, took: began.elapsed() });
         }
-        Some(Results { tests, coverage })
+        Results { tests, coverage }
     }
 }
 

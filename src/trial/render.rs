@@ -111,9 +111,20 @@ fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\n' => out.push_str("&#10;"),
+            '\u{fffe}' | '\u{ffff}' => {}
             c if is_harmless(c) => out.push(c),
             _ => {}
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn what_xml_cannot_say_is_left_out() {
+        assert_eq!(escaped("a ]]> \u{1}\u{1b}[31m\u{fffe}\u{ffff}\u{fffd} <&\"\n"), "a ]]&gt; [31m\u{fffd} &lt;&amp;&quot;&#10;");
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing is checked out and nothing is written: the names of all files of the revision are listed once, and what is asked for is read by
 //! `git cat-file`. Promises: every run of `git` has a deadline and a bound on what it says, and is ended with the command; a revision is never
-//! taken for an option; what the repository does not hold, such as a key that is deployed beside it, is read as it is now.
+//! taken for an option; nothing that the repository says is run or fetched; what the repository does not hold, such as a key that is deployed beside it, is read as it is now.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
@@ -22,6 +22,9 @@ const SAID_BYTES_MAX: usize = 256 << 20;
 
 /// Extensions of files that are the configuration's own: what of them the revision does not have was not there.
 const OWN: [&str; 4] = ["yaml", "yml", "proto", "binpb"];
+
+/// Variables that say which repository `git` is to read.
+const ELSEWHERE: [&str; 6] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"];
 
 /// A folder at a revision.
 pub struct Revision {
@@ -54,16 +57,24 @@ impl Revision {
     pub fn open(folder: &Path, name: &str) -> Result<Revision, Exit> {
         let unreadable = |what: String| Exit::new(UNREADABLE, harmless(&format!("error: {what}")));
         let ask = |folder: &Path, arguments: &[&str]| {
-            let said = git(folder, arguments, Vec::new()).map_err(|error| unreadable(format!("`git {}`: {error}", arguments[0])))?;
-            String::from_utf8(said).map_err(|_| unreadable(format!("`git {}` says what is no text", arguments[0])))
+            git(folder, arguments, Vec::new()).map_err(|error| unreadable(format!("`git {}`: {error}", arguments[0])))
         };
-        let top = PathBuf::from(ask(folder, &["rev-parse", "--show-toplevel"])?.trim_end_matches('\n'));
-        let prefix = PathBuf::from(ask(folder, &["rev-parse", "--show-prefix"])?.trim_end_matches('\n'));
+        let line = |folder: &Path, arguments: &[&str]| {
+            let said = String::from_utf8(ask(folder, arguments)?);
+            let said = said.map_err(|_| unreadable(format!("`git {}` says what is no text", arguments[0])))?;
+            Ok::<_, Exit>(said.trim_end_matches('\n').to_owned())
+        };
+        let top = PathBuf::from(line(folder, &["rev-parse", "--show-toplevel"])?);
+        let prefix = PathBuf::from(line(folder, &["rev-parse", "--show-prefix"])?);
         let commit = format!("{name}^{{commit}}");
-        let id = ask(&top, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])
-            .map_err(|_| unreadable(format!("there is no revision `{name}`")))?;
-        let listed = ask(&top, &["ls-tree", "-r", "-z", "--full-tree", id.trim_end()])?;
-        let files = listed.split('\0').filter_map(blob).collect();
+        let id = line(&top, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]).ok();
+        // What is left out (`^main`) is no revision either.
+        let id = id
+            .filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            .ok_or_else(|| unreadable(format!("there is no revision `{name}`")))?;
+        let listed = ask(&top, &["ls-tree", "-r", "-z", "--full-tree", &id])?;
+        // A name that is no text is none that a configuration can say.
+        let files = listed.split(|byte| *byte == 0).filter_map(|line| blob(std::str::from_utf8(line).ok()?)).collect();
         Ok(Revision { folder: prefix.components().collect(), tree: Arc::new(Tree { top, files, read: Mutex::default() }) })
     }
 
@@ -171,9 +182,11 @@ fn git(folder: &Path, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, Str
     let mut command = Command::new("git");
     command.arg("-C").arg(folder).arg("--no-pager").arg("--literal-pathspecs").args(arguments);
     // Nobody is there to type a password, and reading takes no lock.
-    command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_LAZY_FETCH", "1");
+    command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0");
+    // What is not there is not fetched: a repository of others would say by which program. Older versions of git know the second alone.
+    command.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "none");
     // A hook of git's, in which this may be run, says which repository it is of by paths from elsewhere.
-    ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"].into_iter().for_each(|name| _ = command.env_remove(name));
+    ELSEWHERE.into_iter().for_each(|name| _ = command.env_remove(name));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(|error| format!("it cannot be run: {error}"))?;
     let mut child = Ended(child);

@@ -55,25 +55,16 @@ impl Finding {
             }
             None => {}
         }
-        match (before.kind(), after.kind()) {
-            (Kind::Message(was), Kind::Message(is)) => self.inner.push((was, is)),
-            (Kind::Enum(was), Kind::Enum(is)) => self.enums(&was, &is),
-            _ => {}
-        }
+        self.values(before, after);
     }
 
     /// A field whose number is no field's any more. JSON goes by names, and knows nothing of numbers.
     fn gone(&mut self, field: &FieldDescriptor, after: &MessageDescriptor) {
         let has_number = after.reserved_ranges().any(|range| range.contains(&field.number()));
         let has_name = after.reserved_names().any(|name| name == field.name());
-        if let Some(moved) = after.get_field_by_name(field.name()) {
-            let codec = match type_break(field, &moved, self.way) {
-                Some(Codec::Both | Codec::Json) => Some(Codec::Both),
-                Some(Codec::Proto) | None => (!has_number).then_some(Codec::Proto),
-            };
-            let verdict = codec.map_or(Verdict::Tightens, Verdict::Breaks);
-            let what = format!("{} has another number, {}", named(field), moved.number());
-            return self.note(verdict, "FIELD_NO_DELETE_UNLESS_NUMBER_RESERVED", what);
+        let moved = after.get_field_by_name(field.name()).or_else(|| after.get_field_by_json_name(field.json_name()));
+        if let Some(moved) = moved {
+            return self.moved(field, &moved, has_number);
         }
         let name = named(field);
         let (verdict, rule, what) = match (has_number, has_name) {
@@ -98,6 +89,35 @@ impl Finding {
             }
         };
         self.note(verdict, rule, what);
+    }
+
+    /// A field of the same name, which in protobuf is another one.
+    fn moved(&mut self, before: &FieldDescriptor, after: &FieldDescriptor, is_reserved: bool) {
+        let is_named = before.json_name() == after.json_name();
+        let is_as_often = (before.is_list(), before.is_map()) == (after.is_list(), after.is_map());
+        let is_typed = !matches!(type_break(before, after, self.way), Some(Codec::Both | Codec::Json));
+        let is_read = is_named && is_as_often && is_typed;
+        let verdict = match (is_read, is_reserved) {
+            (true, true) => Verdict::Tightens,
+            (true, false) => Verdict::Breaks(Codec::Proto),
+            (false, true) => Verdict::Breaks(Codec::Json),
+            (false, false) => Verdict::Breaks(Codec::Both),
+        };
+        let other = if is_read { "" } else { ", and is another one in JSON" };
+        let what = format!("{} has another number, {}{other}", named(before), after.number());
+        self.note(verdict, "FIELD_NO_DELETE_UNLESS_NUMBER_RESERVED", what);
+        if is_read {
+            self.values(before, after);
+        }
+    }
+
+    /// What the values of a field hold.
+    fn values(&mut self, before: &FieldDescriptor, after: &FieldDescriptor) {
+        match (before.kind(), after.kind()) {
+            (Kind::Message(was), Kind::Message(is)) => self.inner.push((was, is)),
+            (Kind::Enum(was), Kind::Enum(is)) => self.enums(&was, &is),
+            _ => {}
+        }
     }
 
     /// JSON is read by either name, and written by the one.
@@ -143,12 +163,28 @@ impl Finding {
 
     /// What is absent means something else to either side.
     fn default(&mut self, before: &FieldDescriptor, after: &FieldDescriptor) {
-        let [was, is] = [before, after].map(|field| field.field_descriptor_proto().default_value.clone());
-        if was != is && type_break(before, after, self.way).is_none() {
-            let [was, is] = [was, is].map(|default| default.map_or("its type's".to_owned(), |default| format!("`{default}`")));
-            let what = format!("the default of {} is {is}, and was {was}", named(before));
+        let is_one = |field: &FieldDescriptor| field.cardinality() != Cardinality::Repeated;
+        let [was, is] = [before, after].map(default_of);
+        if is_one(before) && is_one(after) && was != is && type_break(before, after, self.way).is_none() {
+            let what = format!("the default of {} is `{is}`, and was `{was}`", named(before));
             self.note(Verdict::Breaks(Codec::Both), "FIELD_SAME_DEFAULT", what);
         }
+    }
+}
+
+/// What a field that is absent is read as: what is written, or its type's own. Values of enums by their numbers, which names may change.
+fn default_of(field: &FieldDescriptor) -> String {
+    let written = field.field_descriptor_proto().default_value.clone();
+    let own = |own: &str| written.clone().unwrap_or_else(|| own.to_owned());
+    match field.kind() {
+        Kind::Enum(values) => {
+            let written = written.and_then(|name| values.get_value_by_name(&name)).map(|value| value.number());
+            written.unwrap_or_else(|| values.default_value().number()).to_string()
+        }
+        Kind::Float | Kind::Double => own("0").parse::<f64>().map_or_else(|_| own("0"), |number| number.to_string()),
+        Kind::Bool => own("false"),
+        Kind::String | Kind::Bytes | Kind::Message(_) => own(""),
+        _ => own("0"),
     }
 }
 

@@ -30,8 +30,11 @@ impl Finding {
 
     fn reserved(&mut self, rule: &'static str, of: &str, was: (Vec<Range>, Vec<String>), is: (Vec<Range>, Vec<String>)) {
         for (first, last) in was.0.into_iter().filter(|range| !is_covered(*range, &is.0)) {
-            let numbers = if first == last { format!("number {first}") } else { format!("numbers {first} to {last}") };
-            self.note(Verdict::Breaks(Codec::Proto), rule, format!("the {numbers} of `{of}` were reserved, and are no longer"));
+            let what = match first == last {
+                true => format!("the number {first} of `{of}` was reserved, and is no longer"),
+                false => format!("the numbers {first} to {last} of `{of}` were reserved, and are no longer"),
+            };
+            self.note(Verdict::Breaks(Codec::Proto), rule, what);
         }
         for name in was.1.into_iter().filter(|name| !is.1.contains(name)) {
             self.note(Verdict::Breaks(Codec::Json), rule, format!("the name `{name}` of `{of}` was reserved, and is no longer"));

@@ -79,6 +79,17 @@ fn a_field_is_not_deleted_unless_number_and_name_are_reserved() {
             // In JSON a number is nothing.
             same(before, "message M { string a = 1; string b = 3; }", &[PROTO]),
             same(before, "message M { string a = 1; int32 b = 3; }", &[BOTH]),
+            // Whoever reserves the number gives it up, and not the name.
+            same(before, "message M { reserved 2; string a = 1; string b = 3; }", &[Tightens]),
+            same(before, "message M { reserved 2; string a = 1; int32 b = 3; }", &[JSON]),
+            same(before, "message M { reserved 2; string a = 1; repeated string b = 3; }", &[JSON]),
+            same(before, "message M { reserved 2; string a = 1; string b = 3 [json_name = \"c\"]; }", &[JSON]),
+            same(before, "message M { reserved 2; reserved \"b\"; string a = 1; int32 c = 3 [json_name = \"b\"]; }", &[JSON]),
+            same(
+                "message N { string x = 1; } message M { N a = 1; }",
+                "message N { string y = 1; } message M { reserved 1; N a = 2; }",
+                &[JSON, Tightens],
+            ),
             same(before, "message M { string a = 1; string b = 2; string c = 3; }", &[]),
         ],
         proto3,
@@ -164,6 +175,19 @@ fn what_is_required_breaks_who_sends_and_what_no_longer_is_who_reads() {
             case(required, "message M { reserved 1; reserved \"a\"; }", &[Tightens], &[BOTH]),
             same("message M { optional int32 a = 1; }", "message M { optional int32 a = 1 [default = 3]; }", &[BOTH]),
             same("message M { optional int32 a = 1 [default = 3]; }", "message M { optional int32 a = 1 [default = 3]; }", &[]),
+            same("message M { optional int32 a = 1 [default = 0]; }", "message M { optional int32 a = 1; }", &[]),
+            same("message M { optional string a = 1 [default = \"\"]; }", "message M { optional string a = 1; }", &[]),
+            same("message M { optional float a = 1 [default = 1]; }", "message M { optional float a = 1 [default = 1.0]; }", &[]),
+            same(
+                "message M { enum E { A = 1; B = 2; } optional E a = 1; }",
+                "message M { enum E { B = 2; A = 1; } optional E a = 1; }",
+                &[BOTH],
+            ),
+            same(
+                "message M { enum E { A = 1; B = 2; } optional E a = 1; }",
+                "message M { enum E { B = 2; A = 1; } optional E a = 1 [default = A]; }",
+                &[],
+            ),
             // A group is written otherwise than a message, and looks the same in JSON.
             same(
                 "message M { optional group A = 1 { optional int32 x = 1; } }",

@@ -1,7 +1,8 @@
 //! `allow`: warnings that somebody has looked at and does not want again, and why.
 //!
 //! Where it stands says what it is about: a route, by itself or through `defaults`; a backend, a limit, a role, topics of one kind; or, in
-//! gateway.yaml, that file. Promises: it silences warnings and no error; one that silences nothing is told, so that none outlives its cause.
+//! gateway.yaml, that file. Promises: it silences warnings and no error; one that silences nothing is told, so that none outlives its cause,
+//! unless it may be for another environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,21 +11,26 @@ use super::{entries, items};
 use crate::config::Document;
 use crate::config::document::{Allowed, GatewayFile};
 use crate::config::grammar::{List, Section as _};
-use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
+use crate::diagnostic::{Diagnostic, FileId, Report, Rule, Span, Spanned};
 
 /// Warnings that depend on the environment or on the day: an `allow` of them may silence nothing here and now.
 const NOT_ALWAYS: [Rule; 3] = [Rule::CertificateDates, Rule::ClearText, Rule::NoMail];
 
-/// Everything that is allowed: the rule and the path it is allowed at, and where that is written.
+/// Everything that is allowed.
 #[derive(Default)]
-pub struct Allowances(BTreeMap<(Rule, String), Vec<Span>>);
+pub struct Allowances {
+    /// The rule and the path it is allowed at, and where that is written.
+    all: BTreeMap<(Rule, String), Vec<Span>>,
+    /// Where an overlay of routes is in force, what stands below it may be for where it is not: a backend that only production uses.
+    overlays: BTreeSet<FileId>,
+}
 
 // === impl Allowances ===
 
 impl Allowances {
     /// What the whole document allows.
     pub fn of(document: &Document, routes: &[Written<'_>]) -> Allowances {
-        let mut all = Allowances::default();
+        let mut all = Allowances { overlays: overlays(document), ..Allowances::default() };
         all.add("", items(&document.gateway.allow));
         for group in &document.groups {
             let file = &group.routes;
@@ -50,10 +56,10 @@ impl Allowances {
         if !is_whole || report.has_errors() {
             return;
         }
-        for ((rule, at), places) in &self.0 {
+        for ((rule, at), places) in &self.all {
             for place in places.iter().filter(|_| !NOT_ALWAYS.contains(rule)) {
                 // One of `defaults` is said once, whatever the number of routes.
-                if !used.insert(*place) {
+                if !used.insert(*place) || self.may_be_meant_elsewhere(*place) {
                     continue;
                 }
                 let what = format!("nothing here would be warned of with `{}`", rule.code());
@@ -68,7 +74,11 @@ impl Allowances {
         let path = finding.path.as_str();
         let ends = path.match_indices(['.', '[']).map(|(at, _)| at).chain([path.len()]);
         let around = ends.map(|end| &path[..end]).chain(is_of_gateway(path).then_some(""));
-        around.filter_map(|at| self.0.get(&(finding.rule, at.to_owned()))).flatten().copied().collect()
+        around.filter_map(|at| self.all.get(&(finding.rule, at.to_owned()))).flatten().copied().collect()
+    }
+
+    fn may_be_meant_elsewhere(&self, place: Span) -> bool {
+        !self.overlays.is_empty() && !self.overlays.contains(&place.file)
     }
 
     fn list(&mut self, section: &str, name: &str, written: &Option<Spanned<List<Allowed>>>) {
@@ -78,10 +88,17 @@ impl Allowances {
     fn add(&mut self, at: &str, written: &[Spanned<Allowed>]) {
         for allowed in written {
             if let Some(code) = &allowed.0.code {
-                self.0.entry((code.0, at.to_owned())).or_default().push(allowed.span);
+                self.all.entry((code.0, at.to_owned())).or_default().push(allowed.span);
             }
         }
     }
+}
+
+/// The overlays of routes that are in force.
+fn overlays(document: &Document) -> BTreeSet<FileId> {
+    let sources = &document.sources;
+    let wanted: BTreeSet<_> = document.groups.iter().map(|group| document.environment.overlay_of(&sources.file(group.file).path)).collect();
+    sources.ids().filter(|id| wanted.contains(&sources.file(*id).path)).collect()
 }
 
 /// Whether a path is one of gateway.yaml.

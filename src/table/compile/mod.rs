@@ -164,7 +164,7 @@ pub fn compile(
         pushes: routes.pushes,
         topics,
         catalogue_hash,
-        explained,
+        explained: explained.into(),
         locks: locks.clone(),
     });
     Compiled { plan, fixed, locks }

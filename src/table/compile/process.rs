@@ -72,6 +72,7 @@ fn tokens(document: &Document, files: &Files, context: &Context, fixed: &Fixed, 
     let signing = signing::compile(document, &surroundings, development, files, report);
     if let Some(signing) = &signing {
         settings.jwks = signing.jwks().into();
+        settings.token_ttls = (signing.plan.access_ttl, signing.plan.refresh_ttl);
     }
     let open_urls = if settings.shortcuts { OpenUrls::Allowed } else { OpenUrls::Refused };
     let development = development.map(Signer::development_issuer);
