@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use protogate::diagnostic::{Diagnostic, Report, Sources};
 
@@ -27,7 +28,9 @@ fn every_harmful_mutation_is_found_on_its_line() {
         }
         table.push((kind, mutants.len() - before));
     }
+    let began = Instant::now();
     let escapes = run(&mutants);
+    println!("{} mutants of {} kinds in {:?}", mutants.len(), table.len(), began.elapsed());
     let mut said = String::new();
     for (kind, places) in &table {
         let escaped: Vec<&Escape> = escapes.iter().filter(|(promise, _)| *promise == kind.promise).collect();
