@@ -38,18 +38,15 @@ const KEYS: [&str; 5] = ["api", "private", "secret", "access", "shared"];
 /// What stands in a value and is no secret: what a variable is made of, fields of messages, and words.
 const HARMLESS_KEYS: [&str; 2] = ["env", "type"];
 const HARMLESS_HEADS: [&str; 6] = ["request.", "response.", "session.", "peer.", "message.", "claims."];
-const HARMLESS_WORDS: [&str; 14] =
-    ["", "true", "false", "yes", "no", "on", "off", "null", "~", "|", ">", "|-", ">-", "|+"];
+const HARMLESS_WORDS: [&str; 14] = ["", "true", "false", "yes", "no", "on", "off", "null", "~", "|", ">", "|-", ">-", "|+"];
 
 /// How far around a `default` it is looked whether it is one of a secret variable.
 const AROUND: usize = 256;
 
 /// A key with its colon, wherever it stands; or one that lost it, at the start of a line, or behind a bracket or comma.
 static KEY: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
-        r#"([A-Za-z_][A-Za-z0-9_.-]*)["']?[ \t]*[:=]|(?:^[ \t]*(?:- )?|[{,][ \t]*)["']?([A-Za-z_][A-Za-z0-9_-]*)["']?(?:[ \t]|$)"#,
-    )
-    .expect("it is constant, and the tests compile it")
+    Regex::new(r#"([A-Za-z_][A-Za-z0-9_.-]*)["']?[ \t]*[:=]|(?:^[ \t]*(?:- )?|[{,][ \t]*)["']?([A-Za-z_][A-Za-z0-9_-]*)["']?(?:[ \t]|$)"#)
+        .expect("it is constant, and the tests compile it")
 });
 
 /// The same in what is said: in backquotes, or as a part of a path.
@@ -387,7 +384,9 @@ mod tests {
     #[test]
     fn a_megabyte_in_one_line_is_read_once() {
         let began = std::time::Instant::now();
-        for part in ["token: [", "{ token: a, default: b, ", "password: \"", "token,", "secret: |\n  x\n ", "a", "é: ", "default: ", "\"{ token "] {
+        for part in
+            ["token: [", "{ token: a, default: b, ", "password: \"", "token,", "secret: |\n  x\n ", "a", "é: ", "default: ", "\"{ token "]
+        {
             let text = part.repeat(1_000_000 / part.len());
             assert_eq!(left(&text).len(), text.len());
         }
