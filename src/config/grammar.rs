@@ -283,7 +283,9 @@ fn unknown_key<S: Section>(entry: &Entry, entries: &[Entry], reader: &mut Reader
     let key = &entry.key;
     let keys = S::keys();
     let known = || keys.iter().map(|key| key.name);
-    let near = nearest(&key.text, known()).filter(|near| entries.iter().all(|entry| entry.key.text != *near));
+    // What an overlay says of the same section was not written in its place.
+    let is_there = |near: &str| entries.iter().any(|entry| entry.key.text == near && entry.key.span.file == key.span.file);
+    let near = nearest(&key.text, known()).filter(|near| !is_there(near));
     let finding = Diagnostic::new(Rule::UnknownKey, key.span, format!("unknown key `{}`", super::tree::shorten(&key.text)))
         .label("no such key here")
         .did_you_mean(&key.text, known())

@@ -120,6 +120,8 @@ impl Merge<'_> {
             let before = self.path.enter_key(&change.key.text);
             match routes.iter().position(|route| is_called(route, &change.key.text)) {
                 at @ Some(_) => self.entry(routes, at, change, Some(&shape)),
+                // It may be the one whose name cannot be read, which is told there.
+                None if routes.iter().any(|route| name_of(route).is_none()) => {}
                 None => {
                     let what = format!("`{}` is not a route of the file below", shorten(&change.key.text));
                     let finding =
@@ -184,5 +186,6 @@ fn is_called(route: &Entry, name: &str) -> bool {
 }
 
 fn name_of(route: &Entry) -> Option<&str> {
-    route.value.get("name")?.scalar().map(|name| name.text.as_str())
+    let name = route.value.get("name")?.scalar()?.text.as_str();
+    (!matches!(name, "" | "~" | "null")).then_some(name)
 }

@@ -61,11 +61,15 @@ impl Variables {
             let finding = Diagnostic::new(Rule::DuplicateName, name.span, format!("the variable `{}` is declared twice", name.value));
             return report.push(finding.label("and again here").related(first.span, "first here").path(path));
         }
+        // What could not be read, or stands under a misspelt key, is reported when the file is read.
+        let entries = written.map(Node::entries).unwrap_or_default();
+        let has_other = |known: &[&str]| entries.iter().any(|entry| !known.contains(&entry.key.text.as_str()));
+        if variable.type_.is_none() && has_other(&["env", "default", "secret"]) {
+            self.declared.insert(name.to_string(), Declared::new(name.span, None, false));
+            return;
+        }
         let value = value_of(variable, lookup).unwrap_or_else(|finding| {
-            // A default that could not be read, or under a misspelt key, is reported when the file is read.
-            let entries = written.map(Node::entries).unwrap_or_default();
-            let has_other = entries.iter().any(|entry| !["env", "type", "secret"].contains(&entry.key.text.as_str()));
-            if variable.default.is_some() || !has_other {
+            if variable.default.is_some() || !has_other(&["env", "type", "secret"]) {
                 report.push((*finding).path(path));
             }
             None

@@ -76,13 +76,7 @@ struct Open {
 
 /// Every part of a file that may be a secret.
 pub fn places(text: &str) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    for shape in shapes::places(text) {
-        let is_variable = VARIABLE.is_match(&text[shape.clone()]);
-        if !is_variable || VARIABLE.replace_all(&text[shape.clone()], "").contains(char::is_alphanumeric) {
-            push(text, shape, &mut found);
-        }
-    }
+    let mut found = by_shape(text);
     let (mut start, mut open) = (0, None);
     for whole in text.split_inclusive('\n') {
         let line = Line { text: whole.trim_end(), start };
@@ -95,9 +89,21 @@ pub fn places(text: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// What has the shape of a secret, but for variables in it.
+fn by_shape(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for shape in shapes::places(text) {
+        let written = &text[shape.clone()];
+        if !VARIABLE.is_match(written) || VARIABLE.replace_all(written, "").contains(char::is_alphanumeric) {
+            push(text, shape, &mut found);
+        }
+    }
+    found
+}
+
 /// A message without what looks like a secret by itself.
 pub fn without(text: &str) -> Cow<'_, str> {
-    let found = shapes::places(text);
+    let found = by_shape(text);
     if found.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(masked(text, &found)) }
 }
 

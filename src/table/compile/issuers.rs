@@ -74,6 +74,9 @@ pub fn compile(
 }
 
 fn spec(issuer: &Spanned<Issuer>, path: &str, open_urls: OpenUrls, files: &Files, report: &mut Report) -> Option<(IssuerSpec, Span)> {
+    if issuer.audience.is_none() && report.speaks_of(&format!("{path}.audience")) {
+        return None;
+    }
     if let Some(audience) = issuer.audience.as_ref().filter(|audience| audience.is_empty()) {
         let path = format!("{path}.audience");
         if !report.speaks_of_part(&path) {

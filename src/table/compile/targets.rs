@@ -62,7 +62,8 @@ pub fn hash<'w>(written: &'w Written<'_>, plan: &BackendsPlan, scope: &Scope<'_>
         }
         // In `defaults` it may be meant for other routes.
         (Some(hash), None) if written.route.policy.hash.is_some() => {
-            if backends().any(|backend| report.speaks_of_part(&format!("backends.{}.balance", backend.name))) {
+            let is_other = spoken_of(written, "backend", report) || spoken_of(written, "split", report);
+            if is_other || backends().any(|backend| report.speaks_of_part(&format!("backends.{}.balance", backend.name))) {
                 return None;
             }
             let names: Vec<_> = backends().map(|backend| format!("`{}`", backend.name)).collect();

@@ -47,7 +47,7 @@ pub fn plan(policy: &Policy, gateway: &GatewayFile) -> Option<TracePlan> {
 
 /// Warns of a choice that chooses nothing.
 pub fn lint_nowhere(document: &Document, report: &mut Report) {
-    if otlp(&document.gateway).is_some() || report.speaks_of("telemetry") || !document.complete {
+    if otlp(&document.gateway).is_some() || report.speaks_of("telemetry.otlp") || !document.complete {
         return;
     }
     let mut warn = |policy: &Policy, path: String| {

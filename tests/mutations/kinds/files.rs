@@ -21,6 +21,7 @@ kinds! {
     a_folder_of_descriptors_that_is_not_there_is_told, 6, 2;
     a_source_of_descriptors_that_says_nothing_is_told, 2, 2;
     a_broken_line_of_a_proto_file_is_told, 60, 2;
+    a_proto_file_of_no_package_is_told_where_it_is_used, 4, 30;
     a_type_that_no_proto_file_has_is_told, 20;
     a_number_that_two_fields_have_is_told, 10;
     a_request_that_fits_into_no_message_is_told, 5, 6;
@@ -153,9 +154,10 @@ fn a_source_of_descriptors_that_says_nothing_is_told(corpus: &Corpus) -> Vec<Mut
 /// A .proto file with another line.
 fn proto(corpus: &Corpus, line: impl Fn(&str) -> Option<String>, least: usize) -> Vec<Mutant> {
     let mut mutants = Vec::new();
-    for (path, text) in
-        corpus.texts().filter(|(path, _)| path.ends_with("echo.proto") || path.ends_with("guard.proto") || path.ends_with("notify.proto"))
-    {
+    // Only what is used is read to its end.
+    let is_used = |package: &str| corpus.files.iter().any(|file| file.text.contains(&format!("rpc: {package}.")));
+    let used = ["echo", "guard", "notify"].into_iter().filter(|name| is_used(&format!("protogate.{name}.v1")));
+    for (path, text) in used.flat_map(|name| corpus.texts().filter(move |(path, _)| path.ends_with(&format!("/{name}.proto")))) {
         let lines: Vec<&str> = text.lines().collect();
         for (index, written) in lines.iter().enumerate() {
             let Some(other) = line(written) else { continue };
@@ -176,10 +178,24 @@ fn proto(corpus: &Corpus, line: impl Fn(&str) -> Option<String>, least: usize) -
 }
 
 fn a_broken_line_of_a_proto_file_is_told(corpus: &Corpus) -> Vec<Mutant> {
-    let no_semicolon =
-        |line: &str| (line.ends_with(';') && !line.trim_start().starts_with("//")).then(|| line.trim_end_matches(';').to_owned());
+    let no_semicolon = |line: &str| (line.ends_with(';') && !is_head(line)).then(|| line.trim_end_matches(';').to_owned());
     // The parser may notice at the next word, behind comments.
     proto(corpus, no_semicolon, 6)
+}
+
+/// What is before everything that has a name.
+fn is_head(line: &str) -> bool {
+    line.starts_with("syntax") || line.starts_with("package")
+}
+
+/// Nobody can tell what it declares, so it is missed where a route asks for it.
+fn a_proto_file_of_no_package_is_told_where_it_is_used(corpus: &Corpus) -> Vec<Mutant> {
+    let no_semicolon = |line: &str| is_head(line).then(|| line.trim_end_matches(';').to_owned());
+    let everywhere = |mut mutant: Mutant| {
+        mutant.at.extend(corpus.files.iter().map(|file| (file.path, 1..=usize::MAX)));
+        mutant.or(Rule::UnknownMethod)
+    };
+    proto(corpus, no_semicolon, 6).into_iter().map(everywhere).collect()
 }
 
 fn a_type_that_no_proto_file_has_is_told(corpus: &Corpus) -> Vec<Mutant> {

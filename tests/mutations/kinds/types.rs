@@ -39,7 +39,9 @@ fn of(corpus: &Corpus, is: fn(&Shape) -> bool) -> Vec<Place<'_>> {
 }
 
 fn may_be_several(place: &Place<'_>) -> bool {
-    let Some(entry) = place.entry else { return false };
+    let Some(entry) = place.entry else {
+        return matches!(&place.parent_shape, Some(Shape::List(item) | Shape::Edit(item)) if matches!(**item, Shape::Either(..)));
+    };
     let Some(Shape::Section { keys, .. }) = &place.parent_shape else { return false };
     keys.iter().any(|key| key.name == entry.key && matches!(key.shape, Shape::Either(..)))
 }
@@ -106,8 +108,10 @@ fn true_in_the_place_of_text_is_refused(corpus: &Corpus) -> Vec<Mutant> {
 
 fn a_number_in_the_place_of_text_is_refused(corpus: &Corpus) -> Vec<Mutant> {
     let texts = of(corpus, |shape| matches!(shape, Shape::Text { .. } | Shape::Choice { .. }));
+    // A key of metadata may be one.
     texts
         .iter()
+        .filter(|place| !place.is_text("a metadata key that clients may set"))
         .map(|place| Mutant::value(place, "12", Rule::WrongType).or(Rule::BadValue).or(Rule::NumberRange).or(Rule::UnknownTopic))
         .collect()
 }
@@ -127,7 +131,7 @@ fn text_in_the_place_of_a_whole_number_is_refused(corpus: &Corpus) -> Vec<Mutant
 
 fn a_quoted_number_in_the_place_of_a_whole_number_is_refused(corpus: &Corpus) -> Vec<Mutant> {
     let quoted = |place: &Place<'_>| Mutant::value(place, &format!("\"{}\"", place.written()), Rule::WrongType);
-    whole_numbers(corpus).iter().map(quoted).collect()
+    whole_numbers(corpus).iter().filter(|place| !place.is_variable()).map(quoted).collect()
 }
 
 fn a_fraction_in_the_place_of_a_whole_number_is_refused(corpus: &Corpus) -> Vec<Mutant> {
