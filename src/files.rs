@@ -143,6 +143,15 @@ impl Files {
 
     /// Hands over a file from its beginning to its end without holding all of it. It is recorded as one that was read.
     pub fn read_through<T>(&self, path: &Path, work: impl FnOnce(&mut dyn Read) -> io::Result<T>) -> io::Result<T> {
+        self.pass_through(path, work).map(|(worked, _)| worked)
+    }
+
+    /// The hash of a file, which is recorded as one that was read, without holding all of it.
+    pub fn hash(&self, path: &Path) -> io::Result<[u8; 32]> {
+        self.pass_through(path, |_| Ok(())).map(|((), hash)| hash)
+    }
+
+    fn pass_through<T>(&self, path: &Path, work: impl FnOnce(&mut dyn Read) -> io::Result<T>) -> io::Result<(T, [u8; 32])> {
         let path = normal(path);
         let read = self.open(&path).and_then(|file| {
             let mut file = Hashed { file, hash: Sha256::new() };
@@ -153,7 +162,7 @@ impl Files {
         });
         let hash = read.as_ref().ok().map(|(_, hash)| *hash);
         self.seen.lock().expect("no holder of this lock panics").insert(path, hash);
-        read.map(|(worked, _)| worked)
+        read
     }
 
     /// Some bytes of a file that was handed over before.

@@ -13,6 +13,7 @@ mod supervisor;
 use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ use crate::proto::Pools;
 use crate::push::{self, Hub};
 use crate::reflection::{Bounds, Drift};
 use crate::registry::Registry;
+use crate::reload::desk::Desk;
 use crate::reload::history::Cause;
 use crate::reload::{self, Breaking, Checked, Inputs, Origin, Outcome, Reloader, log_findings};
 use crate::services;
@@ -120,8 +122,8 @@ impl Gateway {
             Origin::Folder(folder) => folder.display().to_string(),
             Origin::Shipped => "compiled in, since there is no folder `routes`".to_owned(),
         };
-        let pools = Pools::default();
-        let mut checked = reload::check(&options.inputs, None, &pools);
+        let desk = Desk::open().map_err(io_error("the thread that compiles cannot start"))?;
+        let (mut inputs, mut pools, mut checked) = check_at(&desk, options.inputs, Pools::default());
         if checked.plan.is_none() {
             return Err(StartError::Configuration(Box::new(checked)));
         }
@@ -129,17 +131,17 @@ impl Gateway {
         let room = back_room.handle();
         let store = wait_on(&room, store::open(&checked.fixed.store, &options.data))
             .map_err(|problem| io_error("the store cannot be opened")(io::Error::other(problem)))?;
-        if let Some(signer) = options.inputs.context.development.take() {
+        if let Some(signer) = inputs.context.development.take() {
             let shared = development::share(&store, &room, &options.data, &signer)?;
             // With another key other tokens are believed; whether the files are sound does not depend on it.
             if shared.pkcs8() != signer.pkcs8() {
-                options.inputs.context.development = Some(shared);
-                checked = reload::check(&options.inputs, None, &pools);
+                inputs.context.development = Some(shared);
+                (inputs, pools, checked) = check_at(&desk, inputs, pools);
             } else {
-                options.inputs.context.development = Some(signer);
+                inputs.context.development = Some(signer);
             }
         }
-        if let Some(signer) = &options.inputs.context.development {
+        if let Some(signer) = &inputs.context.development {
             tasks.spawn(&room, development::keep(store.clone(), signer.pkcs8().to_vec()));
         }
         let sessions = Sessions::new(store.clone(), clock.clone(), room.clone());
@@ -165,7 +167,7 @@ impl Gateway {
         tasks.spawn_gently(&room, export_spans(Arc::clone(&observers), tasks.stopping()));
         let living =
             Living::new(Arc::clone(&builtins), sessions.clone(), hub.clone(), cells, Arc::clone(&observers), checked.fixed.workers);
-        let reloader = Arc::new(Reloader::start(options.inputs, pools, &mut checked, living));
+        let reloader = Arc::new(Reloader::start(desk, inputs, pools, &mut checked, living));
         let reader = reloader.reader();
         let log = match options.own_process {
             true => Some(install_log(reloader.fixed(), &reader)?),
@@ -297,6 +299,15 @@ impl Gateway {
         }
         addresses
     }
+}
+
+/// The first check, where every later one is made too.
+fn check_at(desk: &Desk, inputs: Inputs, pools: Pools) -> (Inputs, Pools, Checked) {
+    let check = move || {
+        let checked = reload::check(&inputs, None, &pools);
+        (inputs, pools, checked)
+    };
+    desk.work(check).unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Says to whoever waits for this file where a process listens, once it does.

@@ -5,23 +5,26 @@
 //! that it may be.
 //!
 //! - `breaking`: what would break clients, and who may have it all the same
+//! - `desk`: the thread on which all of it is compiled
 //! - `history`: what became of the last attempts
 //! - `recent`: how often routes were called lately
 
 mod breaking;
+pub mod desk;
 pub mod history;
 pub mod recent;
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 pub use self::breaking::{Breaking, Looked};
+use self::desk::{Desk, Ground};
 use self::history::{Attempt, Cause, History};
 use self::recent::Recent;
 use crate::clock::Clock;
@@ -113,9 +116,8 @@ pub struct Swapped {
 
 /// Holds the pen. Everything in it is used by one reload at a time.
 pub struct Reloader {
-    inputs: Inputs,
-    fixed: Fixed,
-    pools: Pools,
+    desk: Desk,
+    ground: Arc<Ground>,
     writer: TableWriter,
     reader: TableReader,
     counters: ReloadCounters,
@@ -197,7 +199,7 @@ impl Origin {
 
 impl Reloader {
     /// Links the first table out of a plan that was checked, with all that is alive.
-    pub fn start(inputs: Inputs, pools: Pools, checked: &mut Checked, mut living: Living) -> Reloader {
+    pub fn start(desk: Desk, inputs: Inputs, pools: Pools, checked: &mut Checked, mut living: Living) -> Reloader {
         let plan = checked.plan.take().expect("whoever starts has looked whether there is a plan");
         let fixed = plan.fixed.clone();
         let history = History::default();
@@ -214,7 +216,8 @@ impl Reloader {
         let (writer, reader) = live(Arc::new(table));
         living.tell();
         let state = Mutex::new(State { living, seen: std::mem::take(&mut checked.seen) });
-        Reloader { inputs, fixed, pools, writer, reader, counters: ReloadCounters::begin(), state, history, recent: Recent::default() }
+        let ground = Arc::new(Ground { inputs, fixed, pools });
+        Reloader { desk, ground, writer, reader, counters: ReloadCounters::begin(), state, history, recent: Recent::default() }
     }
 
     /// Reads everything again, and makes it live if it is sound. Blocks while it compiles: call it from the back room.
@@ -252,13 +255,14 @@ impl Reloader {
             return Outcome::Stale { live: live.fingerprint };
         }
         // Nothing in a file may end the process that serves by the old one, not even a mistake of ours.
-        let read = || {
-            let checked = check(&self.inputs, Some(&self.fixed), &self.pools);
-            let other = checked.plan.as_ref().filter(|_| checked.fingerprint != live.fingerprint);
-            let comparison = other.map(|plan| compare(&View::from(&*live), &View::from(plan)));
+        let before = Arc::clone(&live);
+        let read = move |ground: &Ground| {
+            let checked = ground.check();
+            let other = checked.plan.as_ref().filter(|_| checked.fingerprint != before.fingerprint);
+            let comparison = other.map(|plan| compare(&View::from(&*before), &View::from(plan)));
             (checked, comparison.filter(Comparison::is_breaking))
         };
-        let Ok((mut checked, broken)) = catch_unwind(AssertUnwindSafe(read)) else {
+        let Ok((mut checked, broken)) = self.at_desk(read) else {
             error!("reload failed: compiling panicked, the old table stays; this is a defect, please report it with the files");
             return Outcome::Failed;
         };
@@ -300,7 +304,7 @@ impl Reloader {
     pub fn renew_certificates(&self) {
         let state = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
         let live = self.reader.load();
-        let files = self.inputs.origin.files();
+        let files = self.ground.inputs.origin.files();
         let renewed = |certificate: &Option<Certificate>| match certificate.as_ref()?.renewed(&files) {
             Ok(renewed) => {
                 renewed.inspect(|renewed| info!(cert = %renewed.place.cert.display(), "new connections see the renewed certificate"))
@@ -343,7 +347,13 @@ impl Reloader {
 
     /// The part that only a restart changes.
     pub fn fixed(&self) -> &Fixed {
-        &self.fixed
+        &self.ground.fixed
+    }
+
+    /// Works where everything is compiled. A panic, for which we are to blame, is the error.
+    fn at_desk<T: Send + 'static>(&self, work: impl FnOnce(&Ground) -> T + Send + 'static) -> thread::Result<T> {
+        let ground = Arc::clone(&self.ground);
+        self.desk.work(move || work(&ground))
     }
 }
 

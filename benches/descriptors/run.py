@@ -12,7 +12,6 @@ import argparse
 import os
 import re
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,9 +21,9 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 FEW = 20
 ROUNDS = 3
-RELOADS = 5
-# Seconds, MiB, and the share by which memory may have grown after one reload.
-GOALS = {"few": (1.0, 150), "all": (6.0, None)}
+RELOADS = 3
+# Seconds, MiB (150 million bytes are 143), and the share by which memory may have grown after one reload.
+GOALS = {"few": (1.0, 143), "all": (6.0, None)}
 GROWTH_GOAL = 0.10
 START_SECONDS_MAX = 120
 
@@ -43,7 +42,7 @@ def main():
     if options.set:
         sources["set"] = f"set: {options.set.resolve()}"
     print(f"{len(methods)} methods in {options.folder}\n")
-    print("| descriptors | routes | `check` | CPU | peak memory | goal | serving | after one reload | after five | goal |")
+    print("| descriptors | routes | `check` | CPU | peak memory | goal | serving | after one reload | after three | goal |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     reached = True
     for form, source in sources.items():
@@ -95,7 +94,9 @@ def row(protogate, folder, form, source, name, methods):
     routes.mkdir()
     write(routes, source, methods, 5)
     checks = [check(protogate, routes) for _ in range(ROUNDS)]
-    took, cpu, peak = (statistics.median(column) for column in zip(*checks))
+    # Whoever shares the machine only ever adds to a time.
+    walls, cpus, peaks = zip(*checks)
+    took, cpu, peak = min(walls), min(cpus), max(peaks)
     serving = serve(protogate, folder, routes, source, methods)
     seconds, mebibytes = GOALS[name]
     good = took <= seconds and (mebibytes is None or peak <= mebibytes)
@@ -121,7 +122,7 @@ def check(protogate, routes):
 
 
 def serve(protogate, folder, routes, source, methods):
-    """Memory after the start, after one reload that changes one route's timeout, and after five, in MiB."""
+    """Memory after the start, after one reload that changes the timeout of every route, and after three, in MiB."""
     log = folder / "log"
     with log.open("w") as output:
         gateway = subprocess.Popen(

@@ -11,6 +11,7 @@ use crate::failure::Code;
 use crate::id::ConnectionId;
 use crate::proto::Pools;
 use crate::push::Hub;
+use crate::reload::desk::Desk;
 use crate::reload::{Inputs, Origin, Reloader, check};
 use crate::services::builtins_in_memory;
 use crate::session::Sessions;
@@ -33,7 +34,7 @@ fn shipped() -> Arc<Table> {
     let builtins = Arc::new(builtins_in_memory());
     let sessions = Sessions::for_tests();
     let living = Living::new(builtins, sessions.clone(), Hub::for_tests(&sessions), Cells::default(), Arc::default(), 1);
-    Reloader::start(inputs, pools, &mut checked, living).reader().load()
+    Reloader::start(Desk::open().unwrap(), inputs, pools, &mut checked, living).reader().load()
 }
 
 fn anonymous() -> Caller {

@@ -28,6 +28,8 @@ pub struct IndexedFile {
     pub name: String,
     pub declared: Arc<Declared>,
     pub(super) place: Place,
+    /// How many there were.
+    pub(super) bytes: u64,
     /// Of its bytes, as they were.
     pub(super) hash: [u8; 32],
 }

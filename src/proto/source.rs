@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
@@ -66,8 +65,6 @@ pub(super) enum Origin {
 struct Reader<'a> {
     files: &'a Files,
     sources: &'a [DescriptorSource],
-    /// Held while a large text is parsed.
-    large: Mutex<()>,
 }
 
 /// What became of one file.
@@ -92,8 +89,8 @@ enum Outcome {
     NoSet,
 }
 
-/// Texts above this are parsed one at a time: each takes twenty times its length while that lasts.
-const TEXT_BYTES_LARGE: usize = 256 << 10;
+/// Files above this are parsed one at a time, before the others: a text takes twenty times its length while that lasts.
+const FILE_BYTES_LARGE: u64 = 256 << 10;
 
 /// The number of `source_code_info` in a `FileDescriptorProto`: comments and positions, most of its bytes, and of no use at run time.
 pub(super) const SOURCE_CODE_INFO: u32 = 9;
@@ -128,12 +125,16 @@ pub(super) fn parse(
     report: &mut Report,
     texts: &mut Sources,
 ) -> Parsed {
-    let reader = Reader { files, sources, large: Mutex::new(()) };
+    let reader = Reader { files, sources };
     let mut parsed = Parsed::default();
     let by_name = survey.index.by_name();
     let (mut known, mut open) = (reached.iter().copied().collect::<HashSet<usize>>(), reached);
     while !open.is_empty() {
-        let attempts = in_parallel(open, |at| (at, reader.attempt(survey.index.file(at))));
+        let attempt = |at| (at, reader.attempt(survey.index.file(at)));
+        let (large, others) = open.into_iter().partition::<Vec<usize>, _>(|at| survey.index.file(*at).bytes > FILE_BYTES_LARGE);
+        let mut attempts: Vec<(usize, Attempt)> = large.into_iter().map(attempt).collect();
+        attempts.extend(in_parallel(others, attempt));
+        attempts.sort_unstable_by_key(|(at, _)| *at);
         let first = parsed.files.len();
         for (at, attempt) in attempts {
             parsed.hashes.insert(at, attempt.hash);
@@ -187,7 +188,6 @@ impl Reader<'_> {
             let message = format!("`{}` is not UTF-8 text", path.display());
             return Outcome::Refused(Diagnostic::new(Rule::ProtoSource, self.sources[file.source].span(), message));
         };
-        let _alone = (text.len() > TEXT_BYTES_LARGE).then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         match protox::file::File::from_source(&file.name, &text) {
             Ok(found) => {
                 let (mut proto, mut comments) = (FileDescriptorProto::from(found), Comments::default());

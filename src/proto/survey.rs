@@ -73,14 +73,23 @@ fn look_into(
         let message = format!("folder `{}` holds no .proto file", files::normal(folder).display());
         return Err(Diagnostic::new(Rule::ProtoSource, source.span(), message));
     }
-    let looked = in_parallel(paths, |path: PathBuf| match files.read_hashed(&path) {
-        Ok((text, hash)) => {
-            let declared = known.get(&hash).map_or_else(|| Arc::new(scan(&text)), |file| Arc::clone(&file.declared));
-            Ok(IndexedFile { source: at, name: file_name(folder, &path), declared, place: Place::Text(path), hash })
-        }
-        Err(error) => Err(unreadable(source, &path, &error)),
+    let looked = in_parallel(paths, |path: PathBuf| {
+        let (declared, bytes, hash) = text(files, &path, known).map_err(|error| unreadable(source, &path, &error))?;
+        Ok(IndexedFile { source: at, name: file_name(folder, &path), declared, place: Place::Text(path), bytes, hash })
     });
     looked.into_iter().collect()
+}
+
+/// What a text declares, how long it is, and its hash. One that is as it was when it was looked at before is hashed without being held.
+fn text(files: &Files, path: &Path, known: &Known<'_>) -> io::Result<(Arc<Declared>, u64, [u8; 32])> {
+    if !known.is_empty() {
+        let hash = files.hash(path)?;
+        if let Some(file) = known.get(&hash) {
+            return Ok((Arc::clone(&file.declared), file.bytes, hash));
+        }
+    }
+    let (text, hash) = files.read_hashed(path)?;
+    Ok((Arc::new(scan(&text)), text.len() as u64, hash))
 }
 
 /// Looks at the files of a set, one after the other.
@@ -104,7 +113,7 @@ fn set(source: usize, bytes: &mut dyn Read, known: &Known<'_>) -> io::Result<Res
                 Err(Malformed) => return Ok(Err(Malformed)),
             },
         };
-        found.push(IndexedFile { source, name, declared, place: Place::Set(at..at + len), hash });
+        found.push(IndexedFile { source, name, declared, place: Place::Set(at..at + len), bytes: len, hash });
         at += len;
     }
     Ok(Ok(found))

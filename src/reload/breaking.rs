@@ -1,9 +1,8 @@
 //! What would break clients, and who may have it all the same.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::{Checked, Reloader, check};
+use super::{Checked, Reloader};
 use crate::compare::{Comparison, Named, View, compare};
 use crate::diagnostic::Report;
 use crate::table::Table;
@@ -44,18 +43,19 @@ impl Reloader {
     /// What the files are as they stand, and nothing is changed. Nothing: compiling panicked. Blocks as a reload does, and waits for one.
     pub fn look(&self) -> Option<Looked> {
         let _state = self.state.lock().expect("what a reload does under this lock does not panic: compiling is contained");
-        let look = || {
-            let live = self.reader.load();
-            let mut checked = check(&self.inputs, Some(&self.fixed), &self.pools);
-            let Some(plan) = &checked.plan else { return Looked { checked, comparison: None, allowed: false, live } };
-            let comparison = compare(&View::from(&*live), &View::from(plan));
-            let allowed = Breaking::AsConfigured.is_allowed(plan);
-            if !allowed {
-                checked.report.extend(self.findings(&comparison, &live, plan));
-            }
-            Looked { checked, comparison: Some(comparison), allowed, live }
-        };
-        catch_unwind(AssertUnwindSafe(look)).ok()
+        let live = self.reader.load();
+        let before = Arc::clone(&live);
+        let looked = self.at_desk(move |ground| {
+            let checked = ground.check();
+            let comparison = checked.plan.as_ref().map(|plan| compare(&View::from(&*before), &View::from(plan)));
+            (checked, comparison)
+        });
+        let (mut checked, comparison) = looked.ok()?;
+        let allowed = checked.plan.as_ref().is_some_and(|plan| Breaking::AsConfigured.is_allowed(plan));
+        if let (Some(plan), Some(comparison), false) = (&checked.plan, &comparison, allowed) {
+            checked.report.extend(self.findings(comparison, &live, plan));
+        }
+        Some(Looked { checked, comparison, allowed, live })
     }
 
     /// How often a route of the live table was called in the last hour. Nothing: it is none.

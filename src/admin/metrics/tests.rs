@@ -20,6 +20,7 @@ use crate::pipeline::Caller;
 use crate::proto::Pools;
 use crate::push::Hub;
 use crate::reflection::Drift;
+use crate::reload::desk::Desk;
 use crate::reload::{Inputs, Origin, Reloader, check};
 use crate::services::builtins_in_memory;
 use crate::services::notify::sender::Sender;
@@ -67,7 +68,7 @@ fn admin() -> Arc<Admin> {
     let living = Living::new(Arc::clone(&builtins), sessions, hub, Cells::default(), Arc::clone(&observers), 1);
     Arc::new(Admin {
         token: AdminToken("a".into()),
-        reloader: Arc::new(Reloader::start(inputs, pools, &mut checked, living)),
+        reloader: Arc::new(Reloader::start(Desk::open().unwrap(), inputs, pools, &mut checked, living)),
         ready: Ready::default(),
         notify: Sender::to(&builtins),
         drift: Drift::default(),

@@ -1,8 +1,11 @@
 //! What the scanner finds in a text is what protox finds, and any bytes are scanned to their end.
 
+use std::cell::Cell;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use proptest::test_runner::TestRunner;
 use prost::Message as _;
 use prost_types::FileDescriptorProto;
 
@@ -159,13 +162,20 @@ fn damage() -> impl Strategy<Value = (Index, usize, String)> {
     (any::<Index>(), 0..12usize, instead)
 }
 
-proptest! {
-    #[test]
-    fn the_scanner_finds_what_protox_finds(text in file()) {
-        // What protox refuses says nothing; were that most of it, there would be too many rejects.
-        prop_assume!(agree(&text));
-    }
+#[test]
+fn the_scanner_finds_what_protox_finds() {
+    let (accepted, tried) = (Cell::new(0), Cell::new(0));
+    let found = TestRunner::default().run(&file(), |text| {
+        tried.set(tried.get() + 1);
+        accepted.set(accepted.get() + u32::from(agree(&text)));
+        Ok(())
+    });
+    found.unwrap_or_else(|difference| panic!("{difference}"));
+    // What protox refuses says nothing.
+    assert!(accepted.get() * 4 >= tried.get() * 3, "protox accepts {} of {} texts", accepted.get(), tried.get());
+}
 
+proptest! {
     #[test]
     fn a_damaged_text_is_scanned_as_protox_reads_it(text in file(), damages in vec(damage(), 1..4)) {
         let mut chars: Vec<char> = text.chars().collect();
