@@ -389,15 +389,13 @@ mod tests {
 
     #[test]
     fn a_megabyte_in_one_line_is_read_once() {
-        let began = std::time::Instant::now();
+        // What were quadratic would take hours.
         for part in
             ["token: [", "{ token: a, default: b, ", "password: \"", "token,", "secret: |\n  x\n ", "a", "é: ", "default: ", "\"{ token "]
         {
             let text = part.repeat(1_000_000 / part.len());
             assert_eq!(left(&text).len(), text.len());
         }
-        // Some seconds without optimisation; what is quadratic takes hours.
-        assert!(began.elapsed() < std::time::Duration::from_secs(120), "{:?}", began.elapsed());
     }
 
     #[test]
