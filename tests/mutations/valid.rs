@@ -1,6 +1,5 @@
 //! No file that is right gives a finding, in any environment; production says what it requires beyond that, and nothing else.
 
-
 use protogate::config::{self, Environment, LoadOptions};
 use protogate::diagnostic::{Rule, render};
 use protogate::files::Files;
