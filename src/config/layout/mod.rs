@@ -14,9 +14,6 @@ use super::parse;
 use super::tree::{self, Node};
 use crate::diagnostic::{FileId, Report};
 
-/// What may go at the end of a line; other spaces are part of what is written.
-const BLANK: [char; 2] = [' ', '\t'];
-
 /// Spaces of one level.
 const STEP: usize = 2;
 
@@ -139,7 +136,7 @@ impl<'t> Layout<'t> {
         let raw = self.text[line.clone()].trim_end_matches(['\n', '\r']);
         if let Some(open) = open {
             let to_its_end = open.kind == Kind::Block || open.end > line.end;
-            self.shifted(if to_its_end { raw } else { raw.trim_end_matches(BLANK) });
+            self.shifted(if to_its_end { raw } else { raw.trim_end() });
             self.count(tokens);
             return;
         }
@@ -157,7 +154,7 @@ impl<'t> Layout<'t> {
         }
         if self.depth > 0 {
             self.settle_blank();
-            self.shifted(raw.trim_end_matches(BLANK));
+            self.shifted(raw.trim_end());
             self.count(tokens);
             return;
         }
@@ -235,7 +232,7 @@ impl<'t> Layout<'t> {
             }
             joined.push_str(&self.text[token.start..token.end.min(line_end)]);
         }
-        joined.truncate(joined.trim_end_matches(BLANK).len());
+        joined.truncate(joined.trim_end().len());
         joined
     }
 

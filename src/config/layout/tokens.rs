@@ -5,7 +5,6 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::BLANK;
 use crate::config::places::Places;
 use crate::diagnostic::FileId;
 
@@ -74,7 +73,7 @@ fn indicator(text: &str, at: usize, c: char) -> (Kind, usize) {
     let until = |ends: &dyn Fn(char) -> bool| rest.find(ends).unwrap_or(rest.len());
     let line = rest.lines().next().unwrap_or_default();
     match c {
-        '#' => (Kind::Comment, line.trim_end_matches(BLANK).len()),
+        '#' => (Kind::Comment, line.trim_end().len()),
         ',' => (Kind::Comma, 1),
         '{' => (Kind::OpenMap, 1),
         '[' => (Kind::OpenList, 1),
@@ -85,7 +84,7 @@ fn indicator(text: &str, at: usize, c: char) -> (Kind, usize) {
         '-' if rest[1..].chars().next().is_none_or(char::is_whitespace) => (Kind::Dash, 1),
         '*' => (Kind::Alias, until(&|c| c.is_whitespace() || ",[]{}".contains(c))),
         '|' | '>' => (Kind::Header, until(&char::is_whitespace)),
-        '%' => (Kind::Mark, line.trim_end_matches(BLANK).len()),
+        '%' => (Kind::Mark, line.trim_end().len()),
         _ => (Kind::Mark, until(&|c| c.is_whitespace() || ",[]{}".contains(c)).max(c.len_utf8())),
     }
 }
