@@ -11,7 +11,7 @@ use super::document::Route;
 use super::grammar::{Read, Shape};
 use super::path::DocPath;
 use super::tree::{Entry, Kind, Node, shorten};
-use crate::diagnostic::{Diagnostic, Report, Rule, Span};
+use crate::diagnostic::{Diagnostic, Report, Rule, Span, nearest};
 
 /// The overlay beside a file: `auth.production.yaml` of `auth.yaml`.
 pub fn path(file: &Path, environment: Environment) -> PathBuf {
@@ -106,6 +106,11 @@ impl Merge<'_> {
     fn routes(&mut self, file: &mut [Entry], overlay: Entry) {
         let shape = Route::shape();
         let mut none = Vec::new();
+        let is_misspelt = |entry: &Entry| entry.key.text != "routes" && nearest(&entry.key.text, ["routes"]).is_some();
+        if file.iter().any(is_misspelt) {
+            // They stand under a key that is told where it stands.
+            return;
+        }
         let routes = match file.iter_mut().find(|entry| entry.key.text == "routes").map(|entry| &mut entry.value.kind) {
             Some(Kind::Map(routes)) => routes,
             Some(Kind::Broken) => return,

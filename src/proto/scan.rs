@@ -156,13 +156,16 @@ impl<'t> Scanner<'t> {
         self.draft.declared.doubtful |= !self.statement.is_empty() || !self.around.is_empty();
     }
 
-    /// Passes by what the bracket that was just read holds, and by the one that ends it. Others do not count: a value may have one too many.
+    /// Passes by what the bracket that was just read holds, and by the one that ends it. In braces other brackets do not count: a value may
+    /// have one too many.
     fn skip(&mut self, [opens, ends]: [u8; 2]) {
-        let mut open = 1usize;
+        let (mut open, mut braces) = (1usize, 0usize);
         for token in self.tokens.by_ref() {
             match token {
-                Token::Sign(sign) if sign == opens => open += 1,
-                Token::Sign(sign) if sign == ends => open -= 1,
+                Token::Sign(sign) if sign == opens && braces == 0 => open += 1,
+                Token::Sign(sign) if sign == ends && braces == 0 => open -= 1,
+                Token::Sign(b'{') => braces += 1,
+                Token::Sign(b'}') => braces = braces.saturating_sub(1),
                 _ => {}
             }
             if open == 0 {
