@@ -45,17 +45,17 @@ mod tests {
 
     #[test]
     fn a_path_starts_from_the_top_wherever_one_is() {
-        let top = Top::above(Path::new("/work/repo/sub"), Some(Path::new("/work/repo")));
+        let top = Top::above(Path::new("/srv/repo/sub"), Some(Path::new("/srv/repo")));
         assert_eq!(top.path(Path::new("routes/routes.yaml")), "sub/routes/routes.yaml");
         assert_eq!(top.path(Path::new("routes/../../proto/a.proto")), "proto/a.proto");
-        assert_eq!(top.path(Path::new("/work/repo/b.yaml")), "b.yaml");
-        assert_eq!(top.path(Path::new("../../elsewhere/b.yaml")), "/work/elsewhere/b.yaml");
+        assert_eq!(top.path(Path::new("/srv/repo/b.yaml")), "b.yaml");
+        assert_eq!(top.path(Path::new("../../elsewhere/b.yaml")), "/srv/elsewhere/b.yaml");
         assert_eq!(Top::here().path(Path::new("routes/routes.yaml")), "routes/routes.yaml");
     }
 
     #[test]
     fn a_workspace_that_one_is_not_in_is_none() {
-        let top = Top::above(Path::new("/nowhere/sub"), Some(Path::new("/work/repo")));
+        let top = Top::above(Path::new("/nowhere/sub"), Some(Path::new("/srv/repo")));
         assert_eq!(top.path(Path::new("a.yaml")), "a.yaml");
     }
 }
