@@ -133,8 +133,6 @@ mod hostile;
 // Wrong configurations and what is said about each: `tests/cases/config`.
 mod cases;
 
-// Every mistake at every place of configurations that are right.
-mod mutations;
 // Every diagnostic has a page, and what it shows is so.
 mod diagnostics;
 

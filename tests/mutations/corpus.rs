@@ -15,7 +15,7 @@ use protogate::table::compile::{Context, compile};
 use protogate::table::plan::Plan;
 
 use super::yaml::{self, Entry, Kind, Node};
-use crate::support::top;
+use crate::top;
 
 /// A configuration that is right.
 pub struct Corpus {

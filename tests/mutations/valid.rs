@@ -6,7 +6,7 @@ use protogate::files::Files;
 use protogate::proto::Pools;
 use protogate::table::compile::{Context, compile};
 
-use crate::support::top;
+use crate::top;
 
 #[test]
 fn no_file_that_is_right_gives_a_finding() {

@@ -3,7 +3,7 @@
 use protogate::diagnostic::Rule;
 
 use super::{Mutant, kinds};
-use crate::mutations::corpus::{Corpus, File, Place};
+use crate::corpus::{Corpus, File, Place};
 
 kinds! {
     an_include_that_is_not_there_is_told, 5, 2;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use protogate::diagnostic::Rule;
 
 use super::{Mutant, kinds, typos};
-use crate::mutations::corpus::{Corpus, Place};
-use crate::mutations::yaml::Kind;
+use crate::corpus::{Corpus, Place};
+use crate::yaml::Kind;
 
 kinds! {
     a_misspelt_key_is_told_with_the_one_that_was_meant, 900;

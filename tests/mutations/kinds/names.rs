@@ -3,7 +3,7 @@
 use protogate::diagnostic::Rule;
 
 use super::{Mutant, kinds, typos};
-use crate::mutations::corpus::{Corpus, Place};
+use crate::corpus::{Corpus, Place};
 
 kinds! {
     a_misspelt_backend_is_told_with_the_one_that_was_meant, 15, 2;

@@ -3,7 +3,7 @@
 use protogate::diagnostic::Rule;
 
 use super::{Mutant, kinds};
-use crate::mutations::corpus::{Corpus, Place};
+use crate::corpus::{Corpus, Place};
 
 kinds! {
     a_number_outside_the_range_of_its_file_is_told, 30, 3;

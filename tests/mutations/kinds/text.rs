@@ -3,7 +3,7 @@
 use protogate::diagnostic::Rule;
 
 use super::{Mutant, kinds};
-use crate::mutations::corpus::{Corpus, File, Place};
+use crate::corpus::{Corpus, File, Place};
 
 kinds! {
     a_tab_in_the_indentation_is_no_yaml, 100;

@@ -4,7 +4,7 @@ use protogate::config::grammar::Shape;
 use protogate::diagnostic::Rule;
 
 use super::{Mutant, kinds};
-use crate::mutations::corpus::{Corpus, Place};
+use crate::corpus::{Corpus, Place};
 
 kinds! {
     a_list_in_the_place_of_one_value_is_refused, 300;

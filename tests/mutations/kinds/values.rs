@@ -4,7 +4,7 @@ use protogate::config::grammar::Shape;
 use protogate::diagnostic::Rule;
 
 use super::{Mutant, kinds, typos};
-use crate::mutations::corpus::{Corpus, Place};
+use crate::corpus::{Corpus, Place};
 
 kinds! {
     a_misspelt_word_of_a_choice_is_told_with_the_one_that_was_meant, 50;

@@ -3,6 +3,8 @@
 //! A harmful one is found on its line, by a rule that fits; a harmless one changes nothing. What is mutated is the configuration that is
 //! shipped, and one that says most of what can be said (`tests/mutations/whole`). A kind is a function with a name that reads as a promise;
 //! how many places it must at least be tried at stands beside it, so that none comes to nothing unseen.
+//!
+//! A binary of its own: it keeps the processors busy, and nothing that is about time is tried beside it.
 
 mod corpus;
 mod harmful;
@@ -11,3 +13,10 @@ mod kinds;
 mod secrets;
 mod valid;
 mod yaml;
+
+use std::path::PathBuf;
+
+/// The top of the project.
+fn top() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
