@@ -5,6 +5,7 @@
 //! how many places it must at least be tried at stands beside it, so that none comes to nothing unseen.
 //!
 //! A binary of its own: it keeps the processors busy, and nothing that is about time is tried beside it.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types)] // A test that cannot go on says so by panicking; how long it took is told.
 
 mod corpus;
 mod harmful;
