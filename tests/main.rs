@@ -64,11 +64,8 @@ mod chat;
 // Games and chat with pushes: whoever is there, comes back, or was away.
 mod people;
 
-// More logins than there is room for.
-mod flood;
-
-// More pushes than there are readers for.
-mod slow;
+// More clients at once than there is room or processor for; run by itself in the gate.
+mod crowds;
 
 // What an operator asks, and that the answers are what the document says.
 mod admin_api;
