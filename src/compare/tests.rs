@@ -93,6 +93,26 @@ fn a_route_that_speaks_otherwise_breaks() {
 }
 
 #[test]
+fn a_call_that_clients_repeat_must_stay_repeatable() {
+    let safe =
+        PROTO.replace("rpc Call(Request) returns (Reply);", "rpc Call(Request) returns (Reply) { option idempotency_level = IDEMPOTENT; }");
+    let breaks = |routes: &str| {
+        let said = said(&plan(ROUTES, GATEWAY, &safe), &plan(routes, GATEWAY, PROTO));
+        said.into_iter().filter(|(effect, _)| *effect == Effect::Breaks).map(|(_, what)| what).collect::<Vec<_>>()
+    };
+    let lost = breaks(ROUTES);
+    assert_eq!(lost[0], "calls of route 1001 `open` may no longer be repeated, by its `idempotency_level`");
+    assert_eq!(lost.len(), 4);
+    assert_eq!(
+        breaks(&ROUTES.replace("timeout: 4s", "timeout: 4s, idempotent: true")),
+        Vec::<String>::new(),
+        "the route says that they may"
+    );
+    let won = said(&plan(ROUTES, GATEWAY, PROTO), &plan(ROUTES, GATEWAY, &safe));
+    assert!(won.iter().all(|(effect, _)| *effect == Effect::Changes), "{won:?}");
+}
+
+#[test]
 fn every_pair_of_a_role_and_a_route_that_opens_or_closes_is_told() {
     let opened = changed("player: { grant: [game.*] }", "player: { grant: [game.*] }, vip: { inherit: [player] }");
     assert_eq!(opened, [is(Effect::Opens, "`vip` may call 1003 `play`")], "everything else it could call without being declared");
