@@ -105,7 +105,7 @@ fn whatever_names_and_comments_are_like_it_passes() {
     let group = fs::read_to_string(folder.path().join("development/3000_yes_on_null.yaml")).unwrap();
     assert!(group.contains("# yaml-language-server $schema"), "an editor does not obey what a comment says: {group}");
     assert!(!group.contains('\u{2028}'));
-    let permissions = ["3000_yes_on_null.yaml", "5000_yes_on_null_2.yaml"].map(|name| {
+    let permissions = ["3000_yes_on_null.yaml", "7000_yes_on_null_2.yaml"].map(|name| {
         let text = fs::read_to_string(folder.path().join("development").join(name)).unwrap();
         text.lines().find(|line| line.contains("permissions:")).unwrap().to_owned()
     });

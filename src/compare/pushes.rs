@@ -80,12 +80,8 @@ impl Comparing<'_> {
                 }
                 _ => {}
             }
-            let (was, is) = (&topic.rule, &now.rule);
-            if (was.history, was.presence, was.presence_events, &was.pushes) != (is.history, is.presence, is.presence_events, &is.pushes) {
-                self.note(Change::new(
-                    Effect::Changes,
-                    format!("the topic `{pattern}` has other rules for its history, presence or pushes"),
-                ));
+            for what in rules(topic, now) {
+                self.note(Change::new(Effect::Changes, format!("the topic `{pattern}` {what}")));
             }
         }
         for topic in after.topics.iter().filter(|topic| !before.topics.iter().any(|was| same(was, topic))) {
@@ -107,6 +103,29 @@ impl Comparing<'_> {
 
 fn named(push: &PushPlan) -> Named {
     Named { number: push.number.0, name: push.name.to_string() }
+}
+
+/// What a topic does otherwise for those who hear it.
+fn rules(was: &TopicPlan, is: &TopicPlan) -> Vec<String> {
+    let (was, is) = (&was.rule, &is.rule);
+    let history = match (was.history, is.history) {
+        (was, is) if was == is => None,
+        (None, _) => Some("keeps a history, and kept none"),
+        (_, None) => Some("keeps no history any more"),
+        _ => Some("keeps another part of its history"),
+    };
+    let presence = match (was.presence, is.presence) {
+        (false, true) => Some("knows who is in it, and did not"),
+        (true, false) => Some("knows no longer who is in it"),
+        _ => None,
+    };
+    let events = (was.presence_events != is.presence_events).then(|| match is.presence_events {
+        Some(number) => format!("tells by push {number} who comes and goes"),
+        None => "tells no longer who comes and goes".to_owned(),
+    });
+    let gone = was.pushes.iter().filter(|number| !is.pushes.contains(number)).map(|number| format!("no longer carries push {number}"));
+    let new = is.pushes.iter().filter(|number| !was.pushes.contains(number)).map(|number| format!("carries push {number}, and did not"));
+    [history, presence].into_iter().flatten().map(str::to_owned).chain(events).chain(gone).chain(new).collect()
 }
 
 /// What a pattern takes, whatever its parts are called.

@@ -199,13 +199,24 @@ fn pushes_and_topics_that_clients_know_are_kept() {
     );
     assert_eq!(changed("  'room/{id}': { join: effect, pushes: [1009] }\n", ""), [is(Effect::Changes, "the topic `room/{id}` is gone")]);
     assert_eq!(changed("join: effect", "join: game.play")[0].0, Effect::Opens);
+    let room = |more: &str| changed("join: effect, pushes: [1009]", &format!("join: effect, {more}"));
+    let changes = |what: &str| [is(Effect::Changes, what)];
+    assert_eq!(room("pushes: []"), changes("the topic `room/{id}` no longer carries push 1009"));
+    assert_eq!(room("pushes: [1009], history: { count: 5, age: 1m }"), changes("the topic `room/{id}` keeps a history, and kept none"));
+    assert_eq!(room("pushes: [1009], presence: true"), changes("the topic `room/{id}` knows who is in it, and did not"));
 }
 
 #[test]
 fn of_the_process_what_clients_notice_is_compared() {
     let gateway = |more: &str| said(&plan(ROUTES, GATEWAY, PROTO), &plan(ROUTES, &format!("{GATEWAY}{more}\n"), PROTO));
     assert_eq!(gateway("listen: { path: /other }"), [is(Effect::Breaks, "clients connect at `/other`, and did at `/ws`")]);
-    assert_eq!(gateway("origins: ['https://a.example']"), [is(Effect::Opens, "pages of `https://a.example` may connect")]);
+    assert_eq!(
+        gateway("origins: ['https://a.example']"),
+        [
+            is(Effect::Opens, "pages of `https://a.example` may connect"),
+            is(Effect::Closes, "it is no longer so that pages of the gateway's own host may connect")
+        ]
+    );
     assert_eq!(gateway("reload: { watch: false }"), [is(Effect::Changes, "`reload.watch` is another")]);
     assert_eq!(gateway("drain: { grace: 1s }"), [is(Effect::Changes, "`drain` is another")]);
     assert_eq!(gateway("listen: { address: '127.0.0.1:1' }"), [is(Effect::Changes, "`listen.address` is another, which needs a restart")]);
