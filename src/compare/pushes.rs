@@ -4,6 +4,9 @@ use super::{Change, Comparing, Effect, Named};
 use crate::diagnostic::Rule;
 use crate::table::plan::{Join, PushPlan, TopicPlan};
 
+/// Where topics are declared, if in no other file.
+const ROUTES: &str = "routes.yaml";
+
 // === impl Comparing ===
 
 impl Comparing<'_> {
@@ -58,7 +61,7 @@ impl Comparing<'_> {
                 let what = format!("the topic `{pattern}` is gone");
                 self.note(match &topic.join {
                     Join::Permission(..) => {
-                        Change::breaks(Rule::TopicGone, format!("{what}, which clients may ask for")).at(after.explained.top())
+                        Change::breaks(Rule::TopicGone, format!("{what}, which clients may ask for")).at(after.explained.top_of(ROUTES))
                     }
                     Join::Effect => Change::new(Effect::Changes, what),
                 });
@@ -67,7 +70,7 @@ impl Comparing<'_> {
             match (&topic.join, &now.join) {
                 (Join::Permission(..), Join::Effect) => {
                     let what = format!("the topic `{pattern}` can no longer be asked for by clients");
-                    self.note(Change::breaks(Rule::TopicGone, what).at(after.explained.top()));
+                    self.note(Change::breaks(Rule::TopicGone, what).at(after.explained.top_of(ROUTES)));
                 }
                 (Join::Effect, Join::Permission(_, name)) => {
                     self.note(Change::new(Effect::Opens, format!("the topic `{pattern}` may be asked for by who has `{name}`")));
