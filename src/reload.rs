@@ -291,6 +291,9 @@ impl Reloader {
         log_findings(&checked);
         let table = state.living.link(plan, generation, checked.fingerprint);
         self.writer.store(Arc::new(table));
+        // What the routes of the old one have counted, and that some of them are gone.
+        self.recent.look(&live);
+        self.recent.look(&self.reader.load());
         state.living.tell();
         let swapped = Swapped::new(generation, checked, began);
         info!(generation = generation.0, routes = swapped.summary.routes, took = ?swapped.took, "reloaded");

@@ -53,6 +53,23 @@ fn said(output: &Output) -> String {
     String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap()
 }
 
+#[test]
+fn how_tokens_are_signed_is_compared_without_a_key_as_well() {
+    let folder = folder_with(&[("old/routes.yaml", ROUTES), ("new/routes.yaml", ROUTES)]);
+    let signing = |name: &str, ttl: &str| {
+        let text = format!("version: 1\nauth: {{ signing: {{ issuer: ours, access_ttl: {ttl} }} }}\n");
+        fs::write(folder.path().join(name).join("gateway.yaml"), text).unwrap();
+    };
+    signing("old", "10m");
+    signing("new", "10m");
+    let same = protogate(folder.path(), &["diff", "old", "new"]);
+    assert_eq!(code(&same), 0, "{}", said(&same));
+    signing("new", "20m");
+    let longer = protogate(folder.path(), &["diff", "old", "new"]);
+    assert_eq!(code(&longer), 4);
+    assert!(said(&longer).contains("`auth.signing.access_ttl` is 20m, and was 10m"), "{}", said(&longer));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_that_would_break_clients_is_refused_with_how_many_there_are_and_done_when_asked_for() {
     let gateway = TestGateway::start_in_production(ROUTES, "reload: { watch: false }");
@@ -96,6 +113,14 @@ async fn a_reload_that_would_break_clients_is_refused_with_how_many_there_are_an
     assert_eq!((status, &answer["outcome"], &answer["generation"]), (200, &json!("swapped"), &json!(2)));
     assert_eq!(bob.call(9002, json!({})).await["status"]["reason"], "UNKNOWN_PROTOCOL", "by the same connection");
     assert_eq!(alice.echo(9001, "hi").await, "hi");
+
+    // A route that comes back has its calls still.
+    gateway.write("routes/routes.yaml", ROUTES);
+    assert_eq!(reload(&gateway).await.1["outcome"], "swapped");
+    assert_eq!(bob.echo(9002, "again").await, "again");
+    gateway.write("routes/routes.yaml", &without_old());
+    let (_, refused) = reload(&gateway).await;
+    assert_eq!(findings(&refused["check"])[0].1, "route 9002 `echo.old` is gone; called 4 times in the last hour");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

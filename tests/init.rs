@@ -105,11 +105,23 @@ fn whatever_names_and_comments_are_like_it_passes() {
     let group = fs::read_to_string(folder.path().join("development/3000_yes_on_null.yaml")).unwrap();
     assert!(group.contains("# yaml-language-server $schema"), "an editor does not obey what a comment says: {group}");
     assert!(!group.contains('\u{2028}'));
+    let permissions = ["3000_yes_on_null.yaml", "7000_yes_on_null_2.yaml"].map(|name| {
+        let text = fs::read_to_string(folder.path().join("development").join(name)).unwrap();
+        text.lines().find(|line| line.contains("permissions:")).unwrap().to_owned()
+    });
+    assert_eq!(
+        permissions,
+        ["  permissions: [yes.on.null.call]", "  permissions: [yes.on.null_2.call]"],
+        "each service is permitted by itself"
+    );
 }
 
 #[test]
 fn a_set_serves_as_well_and_a_service_may_have_more_methods_than_a_share() {
-    use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto};
+    use prost_types::source_code_info::Location;
+    use prost_types::{
+        DescriptorProto, FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto, SourceCodeInfo,
+    };
     let method = |number: usize| MethodDescriptorProto {
         name: Some(format!("Do{number}")),
         input_type: Some(".many.M".to_owned()),
@@ -121,12 +133,15 @@ fn a_set_serves_as_well_and_a_service_may_have_more_methods_than_a_share() {
         method: (0..methods).map(method).collect(),
         ..ServiceDescriptorProto::default()
     };
+    // Whoever compiles a set may keep what its files say.
+    let says = Location { path: vec![6, 0, 2, 1199], leading_comments: Some(" The last one.\n".to_owned()), ..Location::default() };
     let file = FileDescriptorProto {
         name: Some("many.proto".to_owned()),
         package: Some("many".to_owned()),
         syntax: Some("proto3".to_owned()),
         message_type: vec![DescriptorProto { name: Some("M".to_owned()), ..DescriptorProto::default() }],
         service: vec![service("A", 1200), service("B", 1), service("Empty", 0)],
+        source_code_info: Some(SourceCodeInfo { location: vec![says] }),
         ..FileDescriptorProto::default()
     };
     let folder = folder_with(&[]);
@@ -136,7 +151,7 @@ fn a_set_serves_as_well_and_a_service_may_have_more_methods_than_a_share() {
     assert!(passes(folder.path(), "in/there").contains("1201 routes"));
     let names: Vec<String> = ["5000_a.yaml", "7000_b.yaml"].map(str::to_owned).to_vec();
     let first = fs::read_to_string(folder.path().join("in/there").join(&names[0])).unwrap();
-    assert!(first.contains("numbers: 5000..6999\n") && first.contains("  6200:\n    name: a.do1199\n"));
+    assert!(first.contains("numbers: 5000..6999\n") && first.contains("  # The last one.\n  6200:\n    name: a.do1199\n"));
     assert!(folder.path().join("in/there").join(&names[1]).exists());
 }
 
@@ -158,6 +173,7 @@ fn nothing_is_written_over_and_nothing_is_left_of_what_failed() {
     assert!(printed.contains("# === routes.yaml ===") && printed.contains("name: greeter.say_hello"));
     for (arguments, code, why) in [
         (["init", "--from", "nowhere"], 66, "cannot be read"),
+        (["init", "--from", "localhost:50051"], 66, "a server is named by its URL: http://localhost:50051"),
         (["init", "--from", "ftp://x:1"], 64, "neither `http` nor `https`"),
         (["init", "--from", "routes"], 1, "holds no .proto file"),
     ] {

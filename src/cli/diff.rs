@@ -17,6 +17,7 @@ use super::reload::refusal;
 use super::{BREAKING, COMPATIBLE, Exit, USAGE, check, harmless};
 use crate::compare::{Told, View, compare};
 use crate::diagnostic::render::{self, Color};
+use crate::pipeline::Signer;
 use crate::proto::Pools;
 use crate::reload::{self, Checked, Inputs, Origin};
 use crate::table::compile::Context;
@@ -96,7 +97,9 @@ impl Diff {
     }
 
     fn told(self) -> Result<Told, Exit> {
-        let inputs = self.door.inputs(Context::default());
+        // A gateway in development has a key to sign by; without one nothing of `auth.signing` would be compared.
+        let context = Context { development: Some(Signer::generate()), ..Context::default() };
+        let inputs = self.door.inputs(context.clone());
         match (self.against, &*self.folders) {
             (Some(Against::Running), _) => running(&AdminClient::of(self.door)?),
             (Some(Against::Revision(name)), _) => {
@@ -105,13 +108,13 @@ impl Diff {
                     return Err(Exit::new(USAGE, what));
                 };
                 let revision = Revision::open(folder, &name)?;
-                let old = Inputs { origin: Origin::Folder(revision.folder().to_owned()), ..self.door.inputs(Context::default()) };
+                let old = Inputs { origin: Origin::Folder(revision.folder().to_owned()), ..self.door.inputs(context) };
                 let before = reload::check_in(&revision.files(), &old, None, &Pools::default());
                 both(before, &format!("at {name}"), reload::check(&inputs, None, &Pools::default()))
             }
             (None, [old, new]) => {
                 let of = |folder: &PathBuf| {
-                    let inputs = Inputs { origin: Origin::Folder(folder.clone()), ..self.door.inputs(Context::default()) };
+                    let inputs = Inputs { origin: Origin::Folder(folder.clone()), ..self.door.inputs(context.clone()) };
                     reload::check(&inputs, None, &Pools::default())
                 };
                 both(of(old), &format!("in {}", old.display()), of(new))

@@ -165,7 +165,10 @@ fn source(from: &str) -> Result<From, Exit> {
         Ok(_) => Ok(From::Set(path)),
         Err(error) => {
             let why = crate::files::reason(&error);
-            let help = "name a folder of .proto files, a descriptor set, or a URL such as http://127.0.0.1:50051";
+            let help = match endpoint(&format!("http://{from}")) {
+                Ok(_) => format!("a server is named by its URL: http://{from}"),
+                Err(_) => "name a folder of .proto files, a descriptor set, or a URL such as http://127.0.0.1:50051".to_owned(),
+            };
             Err(Exit::new(UNREADABLE, harmless(&format!("error: `{from}` cannot be read: {why}\n  help: {help}"))))
         }
     }

@@ -41,6 +41,9 @@ impl Comparing<'_> {
             self.note(Change::breaks(Rule::DoorMoved, what).at(self.after.explained.top()));
         }
         self.members(&was.origins, &is.origins, |page| format!("pages of `{page}` may connect"));
+        // Where none are listed, and there alone.
+        let own = |origins: &[String]| origins.is_empty().then_some("the gateway's own host");
+        self.members(own(&was.origins), own(&is.origins), |host| format!("pages of {host} may connect"));
         self.members(&was.trusted_proxies, &is.trusted_proxies, |network| format!("what proxies in `{network}` tell is believed"));
         if was.tls.is_some() != is.tls.is_some() {
             let (are, were) = if is.tls.is_some() { ("with", "without") } else { ("without", "with") };

@@ -4,6 +4,9 @@ use super::{Change, Comparing, Effect, Named};
 use crate::diagnostic::Rule;
 use crate::table::plan::{Join, PushPlan, TopicPlan};
 
+/// Where topics are declared, if in no other file.
+const ROUTES: &str = "routes.yaml";
+
 // === impl Comparing ===
 
 impl Comparing<'_> {
@@ -58,7 +61,7 @@ impl Comparing<'_> {
                 let what = format!("the topic `{pattern}` is gone");
                 self.note(match &topic.join {
                     Join::Permission(..) => {
-                        Change::breaks(Rule::TopicGone, format!("{what}, which clients may ask for")).at(after.explained.top())
+                        Change::breaks(Rule::TopicGone, format!("{what}, which clients may ask for")).at(after.explained.top_of(ROUTES))
                     }
                     Join::Effect => Change::new(Effect::Changes, what),
                 });
@@ -67,7 +70,7 @@ impl Comparing<'_> {
             match (&topic.join, &now.join) {
                 (Join::Permission(..), Join::Effect) => {
                     let what = format!("the topic `{pattern}` can no longer be asked for by clients");
-                    self.note(Change::breaks(Rule::TopicGone, what).at(after.explained.top()));
+                    self.note(Change::breaks(Rule::TopicGone, what).at(after.explained.top_of(ROUTES)));
                 }
                 (Join::Effect, Join::Permission(_, name)) => {
                     self.note(Change::new(Effect::Opens, format!("the topic `{pattern}` may be asked for by who has `{name}`")));
@@ -80,12 +83,8 @@ impl Comparing<'_> {
                 }
                 _ => {}
             }
-            let (was, is) = (&topic.rule, &now.rule);
-            if (was.history, was.presence, was.presence_events, &was.pushes) != (is.history, is.presence, is.presence_events, &is.pushes) {
-                self.note(Change::new(
-                    Effect::Changes,
-                    format!("the topic `{pattern}` has other rules for its history, presence or pushes"),
-                ));
+            for what in rules(topic, now) {
+                self.note(Change::new(Effect::Changes, format!("the topic `{pattern}` {what}")));
             }
         }
         for topic in after.topics.iter().filter(|topic| !before.topics.iter().any(|was| same(was, topic))) {
@@ -107,6 +106,29 @@ impl Comparing<'_> {
 
 fn named(push: &PushPlan) -> Named {
     Named { number: push.number.0, name: push.name.to_string() }
+}
+
+/// What a topic does otherwise for those who hear it.
+fn rules(was: &TopicPlan, is: &TopicPlan) -> Vec<String> {
+    let (was, is) = (&was.rule, &is.rule);
+    let history = match (was.history, is.history) {
+        (was, is) if was == is => None,
+        (None, _) => Some("keeps a history, and kept none"),
+        (_, None) => Some("keeps no history any more"),
+        _ => Some("keeps another part of its history"),
+    };
+    let presence = match (was.presence, is.presence) {
+        (false, true) => Some("knows who is in it, and did not"),
+        (true, false) => Some("knows no longer who is in it"),
+        _ => None,
+    };
+    let events = (was.presence_events != is.presence_events).then(|| match is.presence_events {
+        Some(number) => format!("tells by push {number} who comes and goes"),
+        None => "tells no longer who comes and goes".to_owned(),
+    });
+    let gone = was.pushes.iter().filter(|number| !is.pushes.contains(number)).map(|number| format!("no longer carries push {number}"));
+    let new = is.pushes.iter().filter(|number| !was.pushes.contains(number)).map(|number| format!("carries push {number}, and did not"));
+    [history, presence].into_iter().flatten().map(str::to_owned).chain(events).chain(gone).chain(new).collect()
 }
 
 /// What a pattern takes, whatever its parts are called.

@@ -93,6 +93,26 @@ fn a_route_that_speaks_otherwise_breaks() {
 }
 
 #[test]
+fn a_call_that_clients_repeat_must_stay_repeatable() {
+    let safe =
+        PROTO.replace("rpc Call(Request) returns (Reply);", "rpc Call(Request) returns (Reply) { option idempotency_level = IDEMPOTENT; }");
+    let breaks = |routes: &str| {
+        let said = said(&plan(ROUTES, GATEWAY, &safe), &plan(routes, GATEWAY, PROTO));
+        said.into_iter().filter(|(effect, _)| *effect == Effect::Breaks).map(|(_, what)| what).collect::<Vec<_>>()
+    };
+    let lost = breaks(ROUTES);
+    assert_eq!(lost[0], "calls of route 1001 `open` may no longer be repeated, by its `idempotency_level`");
+    assert_eq!(lost.len(), 4);
+    assert_eq!(
+        breaks(&ROUTES.replace("timeout: 4s", "timeout: 4s, idempotent: true")),
+        Vec::<String>::new(),
+        "the route says that they may"
+    );
+    let won = said(&plan(ROUTES, GATEWAY, PROTO), &plan(ROUTES, GATEWAY, &safe));
+    assert!(won.iter().all(|(effect, _)| *effect == Effect::Changes), "{won:?}");
+}
+
+#[test]
 fn every_pair_of_a_role_and_a_route_that_opens_or_closes_is_told() {
     let opened = changed("player: { grant: [game.*] }", "player: { grant: [game.*] }, vip: { inherit: [player] }");
     assert_eq!(opened, [is(Effect::Opens, "`vip` may call 1003 `play`")], "everything else it could call without being declared");
@@ -179,13 +199,24 @@ fn pushes_and_topics_that_clients_know_are_kept() {
     );
     assert_eq!(changed("  'room/{id}': { join: effect, pushes: [1009] }\n", ""), [is(Effect::Changes, "the topic `room/{id}` is gone")]);
     assert_eq!(changed("join: effect", "join: game.play")[0].0, Effect::Opens);
+    let room = |more: &str| changed("join: effect, pushes: [1009]", &format!("join: effect, {more}"));
+    let changes = |what: &str| [is(Effect::Changes, what)];
+    assert_eq!(room("pushes: []"), changes("the topic `room/{id}` no longer carries push 1009"));
+    assert_eq!(room("pushes: [1009], history: { count: 5, age: 1m }"), changes("the topic `room/{id}` keeps a history, and kept none"));
+    assert_eq!(room("pushes: [1009], presence: true"), changes("the topic `room/{id}` knows who is in it, and did not"));
 }
 
 #[test]
 fn of_the_process_what_clients_notice_is_compared() {
     let gateway = |more: &str| said(&plan(ROUTES, GATEWAY, PROTO), &plan(ROUTES, &format!("{GATEWAY}{more}\n"), PROTO));
     assert_eq!(gateway("listen: { path: /other }"), [is(Effect::Breaks, "clients connect at `/other`, and did at `/ws`")]);
-    assert_eq!(gateway("origins: ['https://a.example']"), [is(Effect::Opens, "pages of `https://a.example` may connect")]);
+    assert_eq!(
+        gateway("origins: ['https://a.example']"),
+        [
+            is(Effect::Opens, "pages of `https://a.example` may connect"),
+            is(Effect::Closes, "it is no longer so that pages of the gateway's own host may connect")
+        ]
+    );
     assert_eq!(gateway("reload: { watch: false }"), [is(Effect::Changes, "`reload.watch` is another")]);
     assert_eq!(gateway("drain: { grace: 1s }"), [is(Effect::Changes, "`drain` is another")]);
     assert_eq!(gateway("listen: { address: '127.0.0.1:1' }"), [is(Effect::Changes, "`listen.address` is another, which needs a restart")]);

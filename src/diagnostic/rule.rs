@@ -165,7 +165,7 @@ rules! {
     // What clients do not survive: a reload is refused, unless it may break them.
     /// A route that clients call is gone, or has another number.
     RouteGone = "PG120", Error;
-    /// A route streams otherwise than before, or answers no longer.
+    /// A route streams otherwise than before, answers no longer, or may no longer be repeated.
     RouteSpeaks = "PG121", Error;
     /// A message is no longer read as clients write it, or no longer written as they read it.
     MessageBroken = "PG122", Error;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use prost_types::source_code_info::Location;
-use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto};
+use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, SourceCodeInfo};
 
 /// What is longer is cut: it is shown beside a field.
 pub(super) const COMMENT_BYTES_MAX: usize = 600;
@@ -28,9 +28,9 @@ pub(super) struct Comments(HashMap<String, Box<str>>);
 // === impl Comments ===
 
 impl Comments {
-    /// Keeps those of a file that has its source code info.
-    pub fn note(&mut self, file: &FileDescriptorProto) {
-        for location in file.source_code_info.iter().flat_map(|info| &info.location) {
+    /// Keeps those of a file.
+    pub fn note(&mut self, file: &FileDescriptorProto, info: &SourceCodeInfo) {
+        for location in &info.location {
             if let (Some(text), Some(name)) = (text(location), named(file, &location.path)) {
                 self.0.insert(name, text);
             }

@@ -7,7 +7,7 @@
 //! Promises: each pair of types is compared once, however many routes reach it, and types may hold themselves; what breaks one codec alone
 //! says which.
 //!
-//! - `fields`: what may become of a field, and of its type
+//! - `fields`: what may become of a field, and of its type; `slot`: what a field and an extension have in common
 //! - `enums`: of the values of an enum
 //! - `reserved`: of what was reserved
 //! - `rules`: whether the rules of `buf.validate` let less through
@@ -16,6 +16,7 @@ mod enums;
 mod fields;
 mod reserved;
 mod rules;
+mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -146,11 +147,15 @@ impl Finding {
     fn messages(&mut self, before: &MessageType, after: &MessageType) {
         let (was, is) = (before.descriptor(), after.descriptor());
         let is_special = is_well_known(was.full_name()) || is_well_known(is.full_name());
-        if was.full_name() != is.full_name() {
+        if was.full_name() != is.full_name() && !(was.is_map_entry() && is.is_map_entry()) {
             let verdict = if is_special { Verdict::Breaks(Codec::Json) } else { Verdict::Changes };
             self.note(verdict, "FIELD_WIRE_JSON_COMPATIBLE_TYPE", format!("`{}` stands where `{}` stood", is.full_name(), was.full_name()));
         } else if is_special {
             return;
+        }
+        if is_message_set(was) != is_message_set(is) {
+            let what = format!("`{}` is written otherwise, by `message_set_wire_format`", is.full_name());
+            self.note(Verdict::Breaks(Codec::Proto), "MESSAGE_SAME_MESSAGE_SET_WIRE_FORMAT", what);
         }
         self.fields(was, is);
         self.reserved_of_messages(was, is);
@@ -162,6 +167,11 @@ impl Finding {
     fn note(&mut self, verdict: Verdict, rule: &'static str, what: String) {
         self.found.push(Alteration { verdict, rule, what });
     }
+}
+
+/// Whether it is written as Google's messages were before there were extensions (proto2).
+fn is_message_set(message: &MessageDescriptor) -> bool {
+    message.descriptor_proto().options.as_ref().is_some_and(|options| options.message_set_wire_format())
 }
 
 // === impl Codec ===

@@ -3,11 +3,12 @@
 //! Promises: what is described is everything that clients can meet below some types, in the order in which it is met; of what the gateway
 //! enforces the words are those that a refusal has.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
 use super::print_json::is_well_known;
+use super::rules::About;
 use super::sample::{in_order, type_of};
 use super::{MessageType, Pool};
 
@@ -92,10 +93,10 @@ pub fn describe<'m>(roots: impl IntoIterator<Item = &'m MessageType>) -> Vec<Des
 }
 
 fn of_message(pool: &Pool, message: &MessageDescriptor, waiting: &mut Waiting) -> DescribedMessage {
-    let mut words = pool.rules().words(message.full_name());
+    let (mut asked, together) = asked(pool, message.full_name());
     let mut fields = Vec::new();
     for field in in_order(message) {
-        let rules = words.fields.remove(&field.number()).unwrap_or_default();
+        let rules = asked.remove(&field.number()).unwrap_or_default();
         fields.push(of_field(pool, &field, rules, waiting));
     }
     let options = message.descriptor_proto().options.as_ref();
@@ -104,8 +105,21 @@ fn of_message(pool: &Pool, message: &MessageDescriptor, waiting: &mut Waiting) -
         comment: comment(pool, message.full_name()),
         deprecated: options.is_some_and(|options| options.deprecated()),
         fields,
-        rules: words.whole,
+        rules: together,
     }
+}
+
+/// What is asked of each field, by its number, and of several together.
+fn asked(pool: &Pool, message: &str) -> (BTreeMap<u32, Vec<String>>, Vec<String>) {
+    let (mut fields, mut together) = (BTreeMap::<u32, Vec<String>>::new(), Vec::new());
+    for told in pool.rules().told(message) {
+        match told.about {
+            About::Field { number, part, .. } => fields.entry(number).or_default().push(format!("{}{}", part.words(), told.says)),
+            About::Several(name) if name.is_empty() => together.push(told.says),
+            About::Several(name) => together.push(format!("`{name}` {}", told.says)),
+        }
+    }
+    (fields, together)
 }
 
 fn of_field(pool: &Pool, field: &FieldDescriptor, rules: Vec<String>, waiting: &mut Waiting) -> DescribedField {

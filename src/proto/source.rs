@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
-use prost_types::FileDescriptorProto;
+use prost_types::{FileDescriptorProto, SourceCodeInfo};
 use sha2::{Digest, Sha256};
 
 use super::comments::Comments;
@@ -38,7 +38,7 @@ pub(super) struct Parsed {
     pub broken: HashSet<String>,
     /// A whole source was reported.
     pub incomplete: bool,
-    /// Of the files that are text.
+    /// What the files say of what they declare.
     pub comments: Comments,
     /// The hash of each file's bytes, by its place in the index.
     hashes: BTreeMap<usize, [u8; 32]>,
@@ -92,7 +92,7 @@ enum Outcome {
 /// Files above this are parsed one at a time, before the others: a text takes twenty times its length while that lasts.
 const FILE_BYTES_LARGE: u64 = 256 << 10;
 
-/// The number of `source_code_info` in a `FileDescriptorProto`: comments and positions, most of its bytes, and of no use at run time.
+/// The number of `source_code_info` in a `FileDescriptorProto`: comments and positions, most of its bytes.
 pub(super) const SOURCE_CODE_INFO: u32 = 9;
 
 /// The number of `file` in a `FileDescriptorSet`.
@@ -191,8 +191,8 @@ impl Reader<'_> {
         match protox::file::File::from_source(&file.name, &text) {
             Ok(found) => {
                 let (mut proto, mut comments) = (FileDescriptorProto::from(found), Comments::default());
-                comments.note(&proto);
-                proto.source_code_info = None;
+                let info = proto.source_code_info.take();
+                info.iter().for_each(|info| comments.note(&proto, info));
                 let origin = Origin::Text { path: path.to_owned() };
                 let parsed = Unlinked { source: file.source, name: file.name.clone(), proto, origin };
                 Outcome::Parsed { file: Box::new(parsed), comments }
@@ -208,7 +208,10 @@ fn compiled(file: &IndexedFile, bytes: &[u8], source: &DescriptorSource) -> Outc
         Ok(found) if found.proto.syntax() == "editions" => {
             Outcome::Refused(editions(source.span(), format!("file `{}` in `{}`", file.name, source.path().display())))
         }
-        Ok(found) => Outcome::Parsed { file: Box::new(found), comments: Comments::default() },
+        Ok(found) => {
+            let comments = comments(&found.proto, bytes);
+            Outcome::Parsed { file: Box::new(found), comments }
+        }
     }
 }
 
@@ -258,6 +261,18 @@ fn set_file(source: usize, bytes: &[u8]) -> Result<Unlinked, read::Malformed> {
     let proto = FileDescriptorProto::decode(encoded.as_slice()).map_err(|_| read::Malformed)?;
     let name = proto.name().to_owned();
     if name.is_empty() { Err(read::Malformed) } else { Ok(Unlinked { source, name, proto, origin: Origin::Set { encoded } }) }
+}
+
+/// What a compiled file says of what it declares, where whoever compiled it has kept that. It is for people alone: what cannot be read is
+/// as good as left out.
+fn comments(proto: &FileDescriptorProto, bytes: &[u8]) -> Comments {
+    let mut comments = Comments::default();
+    for field in read::fields(bytes).flatten().filter(|field| field.number == SOURCE_CODE_INFO && field.wire == read::Wire::Len) {
+        if let Ok(info) = SourceCodeInfo::decode(&bytes[field.body]) {
+            comments.note(proto, &info);
+        }
+    }
+    comments
 }
 
 fn editions(span: Span, file: String) -> Diagnostic {

@@ -313,6 +313,16 @@ class Generated(unittest.TestCase):
                   "console.log(Object.keys(all.pushes).join(), CountSchema.typeName)")
         self.assertEqual(run("node", "--input-type=module", "-e", script).strip(), "default$,nastyEvent nasty.v1.Count")
 
+    def test_a_bundler_leaves_out_what_nobody_calls(self):
+        manifest = json.loads((GENERATED / "shipped" / "package.json").read_text())
+        self.assertEqual(manifest["exports"]["./routes"]["default"], "./dist/routes.js")
+        source = GENERATED / "lean.ts"
+        source.write_text('import { Gateway } from "./shipped/src/index.js"; import * as routes from "./shipped/src/routes.js";'
+                          'new Gateway({ url: "ws://x/ws" }).call(routes.echo, { text: "x" });')
+        text = bundle(source, "browser").read_text()
+        self.assertIn('"echo"', text)
+        self.assertNotIn("auth.register", text)
+
     def test_the_document_compiles_with_the_types_of_browsers(self):
         text = (TOP / "docs" / "clients.md").read_text()
         block = re.search(r"```ts\n(import .*?)```", text, re.S).group(1)

@@ -37,6 +37,9 @@ const OPEN: &str = "\
 # routes.yaml says holds. Remove this file to have it hold here as well, and call with `--as alice --roles user`.
 defaults: { access: anonymous }
 permissions: { roles: { anonymous: { grant: [\"**\"] } } }
+
+# All clients on one machine have one address, and are one caller.
+rate_limits: { per_caller: { rate: 1000/s, burst: 1000 } }
 ";
 
 /// Name and content of all of them, `routes.yaml` last.

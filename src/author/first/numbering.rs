@@ -39,7 +39,7 @@ pub fn number(services: &[Service], wish: &Wish) -> Result<Vec<Numbered>, Refuse
     let names = names(services);
     let backends = backends(services, &names, wish);
     let mut next = wish.first;
-    let mut taken = naming::Taken::new();
+    let (mut taken, mut subjects) = (naming::Taken::new(), naming::Taken::new());
     let mut numbered = Vec::with_capacity(services.len());
     for ((service, name), backend) in services.iter().zip(names).zip(backends) {
         let methods = service.methods();
@@ -51,7 +51,15 @@ pub fn number(services: &[Service], wish: &Wish) -> Result<Vec<Numbered>, Refuse
             Route { number, name: naming::unique(&format!("{name}.{}", naming::snake(own, "method")), &mut taken), method }
         });
         let routes = routes.collect();
-        numbered.push(Numbered { service: service.clone(), first, last, permission: permission(service), name, backend, routes });
+        numbered.push(Numbered {
+            service: service.clone(),
+            first,
+            last,
+            permission: permission(service, &mut subjects),
+            name,
+            backend,
+            routes,
+        });
         next = last.saturating_add(1);
     }
     Ok(numbered)
@@ -103,10 +111,10 @@ fn is_version(part: &str) -> bool {
     part.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// What a caller must be permitted to do to call a service: `helloworld.v1.greeter.call`.
-fn permission(service: &Service) -> String {
-    let parts = naming::dotted(service.package()).into_iter().chain([naming::service(service.name()), "call".to_owned()]);
-    parts.collect::<Vec<_>>().join(".")
+/// What a caller must be permitted to do to call a service: `helloworld.v1.greeter.call`. No two services share one.
+fn permission(service: &Service, taken: &mut naming::Taken) -> String {
+    let parts = naming::dotted(service.package()).into_iter().chain([naming::service(service.name())]);
+    format!("{}.call", naming::unique(&parts.collect::<Vec<_>>().join("."), taken))
 }
 
 #[cfg(test)]

@@ -46,10 +46,7 @@ impl Finding {
                 let what = format!("{value} is gone, and its name is not reserved");
                 (Verdict::Breaks(Codec::Json), "ENUM_VALUE_NO_DELETE_UNLESS_NAME_RESERVED", what)
             }
-            (None, true, true) => {
-                let sent = if self.way == Way::FromClients { ": who still says it in JSON is refused" } else { "" };
-                (Verdict::Tightens, "ENUM_VALUE_NO_DELETE", format!("{value} is gone and reserved{sent}"))
-            }
+            (None, true, true) => (Verdict::Tightens, "ENUM_VALUE_NO_DELETE", format!("{value} is gone and reserved")),
         };
         self.note(verdict, rule, what);
     }

@@ -1,13 +1,19 @@
 //! Whether the rules of `buf.validate` let less through than before. That is no break: it is why a service has such rules.
 
+use std::collections::BTreeMap;
+
 use super::{Finding, VALIDATION, Verdict};
 use crate::proto::MessageType;
+use crate::proto::rules::Told;
+
+/// Rules by what they are about, and which they are.
+type Known = BTreeMap<(String, String), Told>;
 
 // === impl Finding ===
 
 impl Finding {
     pub(super) fn rules(&mut self, before: &MessageType, after: &MessageType) {
-        let [was, is] = [before, after].map(|kind| kind.pool().rules().told(kind.name()));
+        let [was, is] = [before, after].map(known);
         for (about, rule) in &is {
             let subject = subject(&about.0, after);
             match was.get(about) {
@@ -25,6 +31,11 @@ impl Finding {
             self.note(Verdict::Loosens, VALIDATION, what);
         }
     }
+}
+
+fn known(kind: &MessageType) -> Known {
+    let told = kind.pool().rules().told(kind.name());
+    told.into_iter().map(|told| ((told.about.path(), told.rule.clone()), told)).collect()
 }
 
 fn subject(field: &str, of: &MessageType) -> String {

@@ -97,6 +97,48 @@ fn a_field_is_not_deleted_unless_number_and_name_are_reserved() {
 }
 
 #[test]
+fn an_extension_is_a_field_that_is_called_by_its_full_name() {
+    const M: &str = "message M { extensions 100 to max; }";
+    let extended = |by: &str| format!("{M} message N {{ optional string s = 1; }} extend M {{ {by} }}");
+    for (before, after, sent, read) in [
+        ("optional string e = 100;", "", vec![BOTH], vec![BOTH]),
+        ("optional string e = 100;", "optional string e = 101;", vec![PROTO], vec![PROTO]),
+        ("optional string e = 100;", "optional string f = 100;", vec![JSON], vec![JSON]),
+        ("optional string e = 100;", "optional bytes e = 100;", vec![JSON], vec![JSON]),
+        ("optional string e = 100;", "optional int32 e = 100;", vec![BOTH], vec![BOTH]),
+        ("optional int32 e = 100;", "repeated int32 e = 100;", vec![BOTH], vec![BOTH]),
+        ("optional int32 e = 100;", "optional int32 e = 100 [default = 3];", vec![BOTH], vec![BOTH]),
+        ("", "optional string e = 100;", vec![], vec![]),
+    ] {
+        for (way, expected) in [(Way::FromClients, sent), (Way::ToClients, read)] {
+            let [before, after] = [before, after].map(|by| proto2(&extended(by)).replace("extend M {  }", ""));
+            assert_eq!(judged(&before, &after, way), expected, "{way:?}\n{before}\n{after}");
+        }
+    }
+    let inner = extended("optional N e = 100;");
+    let other = inner.replace("optional string s", "optional int32 s");
+    assert_eq!(judged(&proto2(&inner), &proto2(&other), Way::FromClients), [BOTH], "what it holds is reached");
+}
+
+#[test]
+fn a_message_set_is_written_otherwise() {
+    let plain = "message M { extensions 100 to max; }";
+    hold(&[same(plain, "message M { option message_set_wire_format = true; extensions 100 to max; }", &[PROTO])], proto2);
+}
+
+#[test]
+fn that_absence_is_told_no_longer_is_no_break_and_yet_a_difference() {
+    let text = |field: &str| pool(&proto3(&format!("message M {{ {field} string a = 1; }}"))).message("t.M").expect("it is there");
+    let (plain, optional) = (text(""), text("optional"));
+    let said = |before, after| -> Vec<(Verdict, String)> {
+        let found = Compatibility::default().compare(before, after, Way::FromClients);
+        found.iter().map(|alteration| (alteration.verdict, alteration.what.clone())).collect()
+    };
+    assert_eq!(said(&plain, &optional), [(Verdict::Changes, "field 1 `a` of `t.M` tells now whether it was set".to_owned())]);
+    assert_eq!(said(&optional, &plain), [(Verdict::Changes, "field 1 `a` of `t.M` tells no longer whether it was set".to_owned())]);
+}
+
+#[test]
 fn json_goes_by_names() {
     hold(
         &[
@@ -317,7 +359,7 @@ fn a_sentence_says_what_and_where() {
     let found = Compatibility::default().compare(&before, &after, Way::FromClients);
     let said: Vec<_> = found.iter().map(|alteration| (alteration.rule, alteration.what.as_str())).collect();
     let expected = [
-        ("FIELD_WIRE_JSON_COMPATIBLE_TYPE", "field 2 `b` of `t.M` is a `int64`, and was a `int32`"),
+        ("FIELD_WIRE_JSON_COMPATIBLE_TYPE", "field 2 `b` of `t.M` is an `int64`, and was an `int32`"),
         ("MESSAGE_SAME_REQUIRED_FIELDS", "field 3 `c` of `t.M` is new"),
     ];
     assert_eq!(said, expected);

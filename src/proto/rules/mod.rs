@@ -9,8 +9,7 @@
 //! - `compile`, `field`, `types`: makes programs of them, and says which cannot be enforced
 //! - `check`, `constant`, `pattern`, `formats`, `uri`: what is asked of one value
 //! - `judge`: runs a program; `violations`: what it found
-//! - `words`: what is asked, before anybody breaks it
-//! - `told`: the rules in words, for whoever compares two versions of a message
+//! - `told`: what is asked, in words, before anybody breaks it
 
 mod check;
 mod compile;
@@ -24,11 +23,11 @@ mod told;
 mod types;
 mod uri;
 mod violations;
-mod words;
 
 pub(super) use compile::Rules;
 pub(super) use judge::judge;
 pub(super) use options::{Options, add_import};
+pub(super) use told::{About, Told};
 pub use violations::{VIOLATIONS_MAX, Violation, Violations};
 
 /// A rule in a descriptor that cannot be enforced.

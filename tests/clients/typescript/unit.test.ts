@@ -118,6 +118,7 @@ class FakeGateway {
     const ready = { sessionId: this.session, user: "ann", resumeToken: "back" };
     if (protocol === 2) line.say(3, pb.ReadySchema, ready, { id });
     if (protocol === 4) line.say(5, pb.ResumedSchema, { ready, ...(this.resumed as object) }, { id });
+    if (protocol === 6 && id !== 0) line.say(7, pb.PongSchema, {}, { id });
     if (protocol === 8 && this.refreshes) line.say(8, pb.ReadySchema, { ...ready, resumeToken: "" }, { id });
     if (protocol === 12) line.say(12, pb.SubscribedSchema, { topic: fromBinary(pb.SubscribeSchema, payload).topic, at: { epoch: "e", offset: 5n }, recovered: true }, { id });
     if (protocol === 9001 && this.echoes) line.say(9001, EchoResponseSchema, fromBinary(EchoResponseSchema, payload), { id });
@@ -314,6 +315,48 @@ test("a topic that a resumed session hears no longer is asked for again, if the 
   client.close();
 });
 
+test("of topics that a resumed session may hear no longer the program is told which are gone", async () => {
+  const { client, gateway, clock, errors } = meet({ token: () => "t" });
+  const told: unknown[] = [];
+  client.on("gap", (gap) => told.push(gap));
+  client.on("unsubscribed", (gone) => told.push(gone));
+  await client.connect();
+  const subscribed = (topic: string) => gateway.line.say(12, pb.SubscribedSchema, { topic, at: { epoch: "e", offset: 1n } });
+  ["room/1", "room/2"].forEach(subscribed);
+  const answer = gateway.answer.bind(gateway);
+  gateway.resumed = { recovered: true, lostTopics: ["room/1", "room/2"] };
+  gateway.answer = (line, said) => {
+    answer(line, said);
+    if (said.protocol === 4) subscribed("room/2");
+  };
+  gateway.line.end(1001);
+  await clock.pass(0);
+  const gap = (topic: string) => ({ of: "topic", topic });
+  assert.deepEqual([told, errors], [[gap("room/1"), gap("room/2"), { topic: "room/1", reason: "LOST" }], []]);
+  client.close();
+  assert.equal(clock.timers, 0);
+});
+
+test("a library that waits for a farewell is not waited for", async () => {
+  const { client, gateway, clock } = meet();
+  await client.connect();
+  const { line } = gateway;
+  let ended = 0;
+  Object.assign(line, { terminate: () => (ended += 1) });
+  client.close();
+  assert.deepEqual([line.closed, ended], [true, 0]);
+  await clock.pass(1_000);
+  assert.equal(ended, 1);
+
+  await client.connect();
+  Object.assign(gateway.line, { terminate: () => (ended += 1) });
+  client.close();
+  gateway.line.end(1000);
+  assert.equal(clock.timers, 0, "one that comes ends the wait");
+  await clock.pass(1_000);
+  assert.equal(ended, 1);
+});
+
 test("a call that does not wait for a connection has one made for the next", async () => {
   const { client } = meet({ whenDisconnected: "fail" });
   await assert.rejects(client.echo({ text: "x" }), (error) => error instanceof ProtogateError && error.reason === "DISCONNECTED");
@@ -389,6 +432,21 @@ test("a gateway that falls silent is left", async () => {
   await clock.pass(1);
   assert.deepEqual([gateway.lines.length, gateway.lines[0]?.closed], [2, true]);
   client.close();
+});
+
+test("a WebSocket that fails and never ends is left", async () => {
+  const { client, gateway, clock } = meet();
+  [gateway.greets, clock.chance] = [false, 1];
+  const connected = assert.rejects(client.connect());
+  await settled();
+  const { line } = gateway;
+  (line.onerror as (() => void) | null)?.();
+  (line.onerror as (() => void) | null)?.();
+  await clock.pass(100);
+  assert.deepEqual([line.closed, client.state, gateway.lines.length], [true, "waiting", 1]);
+  client.close();
+  await connected;
+  assert.equal(clock.timers, 0);
 });
 
 test("a gateway that never says Hello is left", async () => {
@@ -510,6 +568,19 @@ test("a token is renewed before it ends, or the program is told", async () => {
   other.gateway.line.say(9, pb.TokenExpiringSchema, { expiresMs: 99n });
   assert.deepEqual(told, [99]);
   other.client.close();
+});
+
+test("a stream waits for a connection as long as a call does", async () => {
+  const { client, gateway, clock } = meet({ timeoutMs: 8_000, connectTimeoutMs: 60_000 });
+  gateway.greets = false;
+  const stream = client.open({ ...routes.echo, kind: "server_stream" } as const, { text: "x" });
+  const ended = assert.rejects(async () => {
+    for await (const one of stream) void one;
+  }, (error) => error instanceof ProtogateError && error.reason === "DEADLINE_EXCEEDED" && !error.mayHaveRun);
+  await clock.pass(8_000);
+  await ended;
+  client.close();
+  assert.equal(clock.timers, 0);
 });
 
 test("streams keep to their credit, grant as they are read, and end with their connection", async () => {

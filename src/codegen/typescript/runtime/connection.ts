@@ -51,6 +51,8 @@ export interface Door {
 const LOST = 1006;
 /** What is no envelope comes from no gateway. */
 const MALFORMED = 1002;
+/** How long the end may come after a failure, whose code says more. */
+const FAILED_MS = 100;
 const ID_MAX = 2 ** 32 - 1;
 /** What a client says of its own, such as that it takes back a call, has room in so many bytes. */
 const LEAST_BYTES = 128;
@@ -69,6 +71,7 @@ export class Connection {
   #idle: (() => void)[] = [];
   #heardAt: number;
   #undoTimer: () => void;
+  #undoFailure: (() => void) | undefined;
   readonly #asked = new Map<number, Asked>();
   readonly #socket: Socket;
   readonly #door: Door;
@@ -85,7 +88,8 @@ export class Connection {
     this.#heardAt = door.clock.now();
     this.#undoTimer = door.clock.after(door.timeoutMs, () => this.lose(LOST, "no Hello in time"));
     socket.binaryType = "arraybuffer";
-    socket.onerror = () => {};
+    // Some hosts, such as Node 22, say of a place where nobody listens that it failed, and never that it ended.
+    socket.onerror = () => (this.#undoFailure ??= door.clock.after(FAILED_MS, () => this.lose(LOST, "the WebSocket failed")));
     socket.onclose = (event: { readonly code: number; readonly reason: string }) => this.lose(event.code, String(event.reason));
     socket.onmessage = (event: { readonly data: unknown }) => this.#take(event.data);
   }
@@ -151,8 +155,9 @@ export class Connection {
     if (!this.#open) return;
     this.#open = false;
     this.#undoTimer();
+    this.#undoFailure?.();
     this.#greet(false);
-    drop(this.#socket, code === LOST);
+    drop(this.#socket, code === LOST, this.#door.clock);
     const asked = [...this.#asked.values()];
     this.#asked.clear();
     this.#calls = 0;
@@ -189,7 +194,8 @@ export class Connection {
         this.say({ protocol: number.PONG, id: envelope.id, payload: payload(pb.PongSchema, { timeMs: read(pb.PingSchema, envelope.payload).timeMs }) });
         return true;
       case number.PONG:
-        return true;
+        // One with an id was asked for.
+        return envelope.id === 0;
       case number.GOODBYE:
         this.goodbye = read(pb.GoodbyeSchema, envelope.payload);
         return true;

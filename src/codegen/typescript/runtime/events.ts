@@ -26,7 +26,7 @@ export interface Events {
   gap: Gap;
   /** The identity ends soon, and there is no `token` to renew it with. In milliseconds since 1970. */
   expiring: { readonly expiresMs: number };
-  /** A topic is not heard any more, and nobody here asked for that. */
+  /** A topic is not heard any more, and nobody here asked for that. `LOST`: it did not come back with the session. */
   unsubscribed: { readonly topic: string; readonly reason: string };
   /** What has no other way to be told: a listener that threw, a `token()` that failed, a silent route's failure. */
   error: unknown;

@@ -159,7 +159,7 @@ export class Gateway {
   open(route: AnyRoute, first?: unknown, second?: CallOptions): unknown {
     const takesOne = route.kind === "server_stream";
     const options = ((takesOne ? second : first) ?? {}) as CallOptions;
-    const stream = new Stream(route, options);
+    const stream = new Stream(route, options, this.#patience(options), this.#life.clock);
     if (takesOne) stream.send(first as MessageInitShape<DescMessage>).catch((error: unknown) => stream.reject(error as ProtogateError));
     this.#wait(stream, options);
     return stream;
@@ -193,8 +193,11 @@ export class Gateway {
   }
 
   #begin(route: AnyRoute, request: unknown, options: CallOptions): Call {
-    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_MS;
-    return new Call(route, payload(route.input, request as MessageInitShape<DescMessage>), options, timeoutMs, this.#life.clock);
+    return new Call(route, payload(route.input, request as MessageInitShape<DescMessage>), options, this.#patience(options), this.#life.clock);
+  }
+
+  #patience(options: CallOptions): number {
+    return options.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_MS;
   }
 
   #wait(one: Waiting, options: CallOptions): void {

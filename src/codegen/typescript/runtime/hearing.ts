@@ -28,6 +28,9 @@ export interface Follow {
   reconnect(from: Connection, asked: Reconnect): void;
 }
 
+/** More than the topics of a session can be. */
+const DOUBTFUL_MAX = 4096;
+
 /** How long what came may go without being acknowledged, in the hope that something is said anyway. */
 const ACKNOWLEDGE_MS = 200;
 
@@ -35,6 +38,8 @@ export class Hearing {
   readonly standing = new Standing();
   readonly topics = new Topics();
   #undoAcknowledge: (() => void) | undefined;
+  /** Topics that may be heard no longer. Of those that are, the gateway says so. */
+  readonly #doubtful = new Set<string>();
   readonly #clock: Clock;
   readonly #witness: Witness;
   readonly #follow: Follow;
@@ -63,8 +68,7 @@ export class Hearing {
         if (!resumed.recovered) this.#witness.tell("gap", { of: "session" });
         for (const topic of resumed.lostTopics) {
           this.#witness.tell("gap", { of: "topic", topic });
-          // It may be heard no longer, and asking for one that is does no harm.
-          if (!isAnother && this.topics.has(topic)) this.#witness.again(topic, undefined);
+          if (!isAnother && this.#doubtful.size < DOUBTFUL_MAX) this.#doubtful.add(topic);
         }
         break;
       }
@@ -92,9 +96,25 @@ export class Hearing {
     }
   }
 
+  /** Whether something waits for `settle`. */
+  get isInDoubt(): boolean {
+    return this.#doubtful.size > 0;
+  }
+
+  /** By now the gateway has said of every topic that is heard still that it is. */
+  settle(): void {
+    const lost = [...this.#doubtful].filter((topic) => !this.standing.hears(topic));
+    this.#doubtful.clear();
+    for (const topic of lost) {
+      if (this.topics.has(topic)) this.#witness.again(topic, undefined);
+      else this.#unsubscribed(topic, "LOST");
+    }
+  }
+
   /** The session is nobody's any more. */
   nobody(): void {
     const was = this.standing.session;
+    this.#doubtful.clear();
     this.topics.note((topic) => this.standing.position(topic));
     this.standing.forget();
     if (was !== undefined) this.#witness.tell("session", undefined);
@@ -116,6 +136,7 @@ export class Hearing {
     // Another session has no positions of this one's topics.
     this.topics.note((topic) => this.standing.position(topic));
     const isAnother = how(this.standing);
+    if (isAnother) this.#doubtful.clear();
     this.#witness.tell("session", this.standing.session);
     if (isAnother) for (const { topic, from } of this.topics.again()) this.#witness.again(topic, from);
     return isAnother;

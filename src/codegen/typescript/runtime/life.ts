@@ -217,7 +217,20 @@ export class Life {
     this.#become("ready");
     for (const { resolve } of this.#ready.splice(0)) resolve();
     this.#queue.flow(connection);
+    void this.#settle(connection);
     return connection;
+  }
+
+  /** Whatever is heard still is said before this is answered. */
+  async #settle(connection: Connection): Promise<void> {
+    if (!this.#hearing.isInDoubt) return;
+    try {
+      await ask(connection, control.ping, {}, { clock: this.clock, timeoutMs: this.#timeoutMs });
+    } catch {
+      // It has ended, and the next one is asked.
+      return;
+    }
+    this.#hearing.settle();
   }
 
   /** Waits until a session may be taken from the old connection, which ends it: its calls come first. */

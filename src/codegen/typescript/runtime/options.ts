@@ -19,7 +19,7 @@ export interface Options {
   readonly clientName?: string | undefined;
   readonly clientVersion?: string | undefined;
   readonly deviceId?: string | undefined;
-  /** How long a call may take, waiting for a connection included (30 s). */
+  /** How long a call may take, waiting for a connection included; and how long a stream may wait for one (30 s). */
   readonly timeoutMs?: number | undefined;
   /** How long a connection may take until the gateway has said Hello, and the token until it is there (10 s). */
   readonly connectTimeoutMs?: number | undefined;

@@ -2,7 +2,11 @@
  * WebSockets, whoever makes them: browsers, Node from 22 on, or a library such as `ws`.
  */
 
+import type { Clock } from "./clock.js";
 import { local, Code } from "./failure.js";
+
+/** How long the other side may take for its farewell. */
+const FAREWELL_MS = 1_000;
 
 /** What is used of a WebSocket. Those of browsers and of `ws` are like this. */
 export interface Socket {
@@ -27,13 +31,15 @@ export function hostSocket(): SocketConstructor {
 }
 
 /** Ends it, whether or not the other side still says anything. */
-export function drop(socket: Socket, isDead: boolean): void {
+export function drop(socket: Socket, isDead: boolean, clock: Clock): void {
   socket.onopen = socket.onmessage = socket.onclose = null;
   // A socket that ends before it was open says so, and it is known.
   socket.onerror = () => {};
+  // A library waits long for the farewell of one that says nothing any more, and a program with it.
+  const { terminate } = socket as { terminate?: () => void };
   try {
-    // A library waits long for the farewell of one that says nothing any more.
-    if (isDead) (socket as { terminate?: () => void }).terminate?.();
+    if (isDead) terminate?.call(socket);
+    else if (terminate !== undefined) socket.onclose = clock.after(FAREWELL_MS, () => terminate.call(socket));
     socket.close(1000);
   } catch {
     // It had ended.

@@ -82,6 +82,11 @@ export class Standing {
     this.#positions.delete(topic);
   }
 
+  /** Whether the gateway has said that the session hears it. */
+  hears(topic: string): boolean {
+    return this.#positions.has(topic);
+  }
+
   /** Where a topic was left, if it has a history. */
   position(topic: string): { readonly epoch: string; readonly offset: bigint } | undefined {
     const at = this.#positions.get(topic);

@@ -2,14 +2,15 @@
  * A stream: many messages one way or both ways, under one id.
  *
  * Promises: it ends once; neither side sends more than the other granted; what is not read is not sent, because credit is granted as
- * messages are read; what waits to be sent is bounded. It is opened by its first message, or by `close` if there is none, and is of one
+ * messages are read; what waits to be sent is bounded, and so is the wait for a connection. It is opened by its first message, or by `close` if there is none, and is of one
  * connection: what is lost with that is not taken up again.
  */
 
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { unreadable } from "./calls.js";
+import type { Clock } from "./clock.js";
 import type { Connection, Asked } from "./connection.js";
-import { cancelled, Code, local, lost, refused, type ProtogateError } from "./failure.js";
+import { cancelled, Code, late, local, lost, refused, type ProtogateError } from "./failure.js";
 import type { CallOptions } from "./options.js";
 import type { Envelope } from "./protogate/wire/v1/wire_pb.js";
 import type { Route } from "./route.js";
@@ -67,9 +68,11 @@ export class Stream<I extends DescMessage, O extends DescMessage> implements Ask
   readonly #in: MessageShape<O>[] = [];
   readonly #readers: Reader<MessageShape<O>>[] = [];
   readonly #undoSignal: () => void;
+  readonly #undoTimer: () => void;
   #replied!: (error: ProtogateError | undefined, reply?: MessageShape<O>) => void;
 
-  constructor(route: Route<I, O>, options: CallOptions) {
+  /** `patience`: how long it may wait for a connection, in milliseconds. */
+  constructor(route: Route<I, O>, options: CallOptions, patience: number, clock: Clock) {
     this.route = route;
     this.#options = options;
     this.reply = new Promise((resolve, reject) => {
@@ -79,6 +82,7 @@ export class Stream<I extends DescMessage, O extends DescMessage> implements Ask
     this.reply.catch(() => {});
     const { signal } = options;
     const aborted = () => this.cancel(signal?.reason);
+    this.#undoTimer = clock.after(patience, () => this.#finish(late(route.name, false)));
     this.#undoSignal = () => signal?.removeEventListener("abort", aborted);
     if (signal?.aborted === true) aborted();
     else signal?.addEventListener("abort", aborted);
@@ -90,6 +94,7 @@ export class Stream<I extends DescMessage, O extends DescMessage> implements Ask
 
   start(connection: Connection): void {
     if (this.#end !== undefined) return;
+    this.#undoTimer();
     this.#connection = connection;
     this.#credit = connection.hello.streamCredit;
     this.#flow();
@@ -261,6 +266,7 @@ export class Stream<I extends DescMessage, O extends DescMessage> implements Ask
   #finish(error: ProtogateError | undefined): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
+    this.#undoTimer();
     this.#undoSignal();
     const over = error ?? local(Code.FAILED_PRECONDITION, "CLOSED", "the stream has ended", this.route.name);
     for (const waiting of this.#out.splice(0)) waiting.sent(over);

@@ -32,6 +32,7 @@ export type EnvelopeInit = Omit<MessageInitShape<typeof pb.EnvelopeSchema>, "$ty
 export const control = {
   authenticate: { number: 2, name: "authenticate", kind: "unary", input: pb.AuthenticateSchema, output: pb.ReadySchema } as const,
   resume: { number: 4, name: "resume", kind: "unary", input: pb.ResumeSchema, output: pb.ResumedSchema } as const,
+  ping: { number: 6, name: "ping", kind: "unary", input: pb.PingSchema, output: pb.PongSchema, idempotent: true } as const,
   refresh: { number: 8, name: "refresh_token", kind: "unary", input: pb.RefreshTokenSchema, output: pb.ReadySchema } as const,
   subscribe: { number: 12, name: "subscribe", kind: "unary", input: pb.SubscribeSchema, output: pb.SubscribedSchema, idempotent: true } as const,
   unsubscribe: { number: 13, name: "unsubscribe", kind: "unary", input: pb.UnsubscribeSchema, output: pb.UnsubscribeSchema, idempotent: true } as const,
