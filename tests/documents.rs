@@ -62,6 +62,14 @@ fn every_reason_and_its_code_stands_in_the_protocol() {
 }
 
 #[test]
+fn what_settles_every_reason_of_the_gateway_stands_in_the_guide() {
+    let reasons =
+        |page: &str, head: &str| -> BTreeSet<String> { table(&read(page), head).iter().flat_map(|row| quoted(&row[0])).collect() };
+    let settled = reasons("docs/operating.md", "| reason | who decided | what settles it |");
+    assert_eq!(settled, reasons("docs/protocol.md", "| reason | code | when |"));
+}
+
+#[test]
 fn every_reason_of_the_accounts_stands_in_the_protocol() {
     let source = read("src/services/auth/refusal.rs");
     let written: BTreeSet<String> = source

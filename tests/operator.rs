@@ -230,6 +230,7 @@ async fn a_request_that_is_wrong_changes_nothing_and_is_told_why() {
         ("/api/v1/revoke", r#"{"users":"alice"}"#, 400),
         ("/api/v1/revoke", r#"{"user":"alice","user":"bob"}"#, 400),
         ("/api/v1/revoke", r#"{"user":["alice"]}"#, 400),
+        ("/api/v1/revoke", r#"["alice",null,null]"#, 400),
         ("/api/v1/revoke", r#"{"user":""}"#, 400),
         ("/api/v1/revoke", r#"{"user":"alice\u001b[31m\n"}"#, 400),
         ("/api/v1/revoke", r#"{"user":"alice"} {"user":"bob"}"#, 400),

@@ -211,6 +211,24 @@ async fn what_is_no_http2_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_shows_nothing_keeps_no_service_out_by_being_there() {
+    let gateway = with_push(&format!("token: \"{TOKEN}\""), &[]);
+    let service = clear_text(&gateway).await;
+    assert!(call(service.clone(), bearer()).await.is_ok());
+    let mut strangers = Vec::new();
+    for _ in 0..300 {
+        let mut stranger = TcpStream::connect(address(&gateway)).await.unwrap();
+        // As HTTP/2 begins, and no more: hyper asks it every twenty seconds whether it is there.
+        stranger.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        strangers.push(stranger);
+    }
+    let guessing = clear_text(&gateway).await;
+    assert!(call(guessing, Some("Bearer of bad news")).await.is_err());
+    assert!(call(clear_text(&gateway).await, bearer()).await.is_ok(), "a stranger gave way to it");
+    assert!(call(service, bearer()).await.is_ok(), "and who is known did not");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_off_until_it_is_configured_and_stays_as_it_was_started() {
     let gateway = TestGateway::start(ECHO);
     assert_eq!(gateway.gateway().push_address(), None);

@@ -3,14 +3,22 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::query::Query;
 use super::{Admin, Reply, reply};
 
-/// Every backend with its endpoints, as this node sees them, and what was counted since each of them was there.
-pub fn list(admin: &Admin) -> Reply {
+/// Every backend, by name, with its endpoints, as this node sees them, and what was counted since each of them was there.
+pub fn list(admin: &Admin, query: &Query) -> Reply {
+    let page = match query.page::<String>() {
+        Ok(page) => page,
+        Err(refusal) => return *refusal,
+    };
     let live = admin.reloader.reader().load();
-    let backends: Vec<Value> = live
-        .backends
-        .iter()
+    let mut behind: Vec<_> =
+        live.backends.iter().filter(|backend| page.after.as_deref().is_none_or(|after| **backend.name() > *after)).collect();
+    behind.sort_by(|one, other| one.name().cmp(other.name()));
+    let (backends, next) = page.of(behind.into_iter(), |backend| backend.name().to_string());
+    let backends: Vec<Value> = backends
+        .into_iter()
         .map(|backend| {
             let status = backend.status();
             let endpoints: Vec<Value> = status
@@ -41,5 +49,9 @@ pub fn list(admin: &Admin) -> Reply {
             })
         })
         .collect();
-    reply(StatusCode::OK, &json!({ "backends": backends }))
+    let mut body = json!({ "backends": backends });
+    if let Some(next) = next {
+        body["next"] = next.into();
+    }
+    reply(StatusCode::OK, &body)
 }

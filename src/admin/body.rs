@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::{Reply, error};
+use crate::telemetry::mask::without_value;
 
 /// How long a client may take to send its request's body, and how large that may be.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,6 +19,11 @@ const BYTES_MAX: usize = 64 << 10;
 
 /// The longest name of a user, or id of a session or token.
 const NAME_BYTES_MAX: usize = 256;
+
+/// What a body says where there is nothing to say.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 /// The whole body, or why not.
 pub async fn whole(request: Request<Incoming>) -> Result<Bytes, Box<Reply>> {
@@ -41,9 +47,22 @@ pub async fn read_if_any<T: DeserializeOwned + Default>(request: Request<Incomin
     whole(request).await.and_then(|body| if body.trim_ascii().is_empty() { Ok(T::default()) } else { parse(&body) })
 }
 
-/// The same, of bytes that are there, and may be kept.
+/// That the body says nothing: there is none, or it is an empty object. Whoever says something meant something by it.
+pub async fn nothing(request: Request<Incoming>) -> Result<(), Box<Reply>> {
+    read_if_any(request).await.map(|Nothing {}| ())
+}
+
+/// The body as what the endpoint takes, of bytes that are there and may be kept. What is wrong is told without the value that is.
 pub fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Box<Reply>> {
-    serde_json::from_slice(body).map_err(|problem| Box::new(error(StatusCode::BAD_REQUEST, &format!("the body is wrong: {problem}"))))
+    // A list of its values would be read as well.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(wrong("it is no JSON object"));
+    }
+    serde_json::from_slice(body).map_err(|problem| wrong(&without_value(&problem.to_string())))
+}
+
+fn wrong(what: &str) -> Box<Reply> {
+    Box::new(error(StatusCode::BAD_REQUEST, &format!("the body is wrong: {what}")))
 }
 
 /// Refuses what names nobody: it would be a key in the store, and stand in the log.

@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::audit::Audit;
 use super::query::Query;
-use super::{Admin, Reply, error, reply};
+use super::{Admin, Reply, body, error, reply};
 use crate::id::{CallId, ConnectionId, Protocol};
 use crate::session::connected::{Connected, Search};
 
@@ -43,8 +44,11 @@ pub async fn one(admin: &Admin, id: &str) -> Reply {
 }
 
 /// `POST /api/v1/connections/{id}/close`
-pub fn close(admin: &Admin, id: &str, audit: &Audit) -> Reply {
+pub async fn close(admin: &Admin, request: Request<Incoming>, id: &str, audit: &Audit) -> Reply {
     audit.what(format!("connection {id}"));
+    if let Err(refusal) = body::nothing(request).await {
+        return *refusal;
+    }
     match id.parse() {
         Ok(id) if admin.connected.close(ConnectionId(id)) => reply(StatusCode::OK, &json!({ "closed": id })),
         _ => none(),

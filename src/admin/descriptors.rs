@@ -3,14 +3,31 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::query::Query;
 use super::{Admin, Reply, reply};
 use crate::proto::Change;
 use crate::reflection::{Agreement, Looked};
 
 /// `GET /api/v1/descriptors`: every lock of the live table, and what is known of its backend.
-pub fn list(admin: &Admin) -> Reply {
-    let locks: Vec<Value> = admin.drift.all().iter().map(shown).collect();
-    reply(StatusCode::OK, &json!({ "locks": locks }))
+pub fn list(admin: &Admin, query: &Query) -> Reply {
+    let page = match query.page::<String>() {
+        Ok(page) => page,
+        Err(refusal) => return *refusal,
+    };
+    let mut locks: Vec<(String, Looked)> = admin.drift.all().into_iter().map(|looked| (cursor(&looked), looked)).collect();
+    locks.retain(|(cursor, _)| page.after.as_ref().is_none_or(|after| cursor > after));
+    locks.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let (locks, next) = page.of(locks.iter(), |(cursor, _)| cursor.clone());
+    let mut body = json!({ "locks": locks.iter().map(|(_, looked)| shown(looked)).collect::<Vec<_>>() });
+    if let Some(next) = next {
+        body["next"] = next.into();
+    }
+    reply(StatusCode::OK, &body)
+}
+
+/// A file may hold what several backends tell.
+fn cursor(looked: &Looked) -> String {
+    format!("{} {}", looked.file.display(), looked.backend)
 }
 
 fn shown(looked: &Looked) -> Value {

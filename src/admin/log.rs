@@ -14,7 +14,8 @@ use super::{Admin, Reply, body, error, reply};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
-    /// Nothing: what is configured.
+    /// Nothing: what is configured. That has to be said, for a body without it is more likely a slip.
+    #[serde(deserialize_with = "Option::deserialize")]
     level: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! The operator's door: its own listener, on loopback unless told otherwise, closed without the token.
 //!
-//! - `endpoints`: every path, what is said and answered there, and who answers it
+//! - `endpoints`: every path, and what is said and answered there; `answering`: who answers it
 //! - `query`, `body`: what is asked, read strictly; `audit`: the line that every change leaves
 //! - `shape`, `openapi`: what answers look like, and the document that says so
 //! - `health`: whether it lives, and takes connections, which needs no token
@@ -17,6 +17,7 @@
 //! every answer but the page, and that to a scraper, is JSON, and bounded; a wrong path or method is answered,
 //! never dropped; a body has a bound, and little time; every change leaves a line in the log.
 
+mod answering;
 mod audit;
 mod backends;
 mod body;
@@ -68,7 +69,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use self::life::Life;
-use crate::accept::{Peer, Seated};
+use crate::accept::Seated;
 use crate::drain::Tasks;
 use crate::reflection::Drift;
 use crate::reload::Reloader;
@@ -79,10 +80,11 @@ use crate::telemetry::observers::Observers;
 use crate::telemetry::seldom::Seldom;
 use crate::telemetry::verbosity::Verbosity;
 
-/// Connections at once: an operator, a probe and a scraper each have some, and nobody else has business here.
+/// Connections at once: an operator, a probe and a scraper each have some, and nobody else has business here. Who has not shown the token
+/// gives way to who comes.
 const CONNECTIONS_MAX: usize = 256;
 
-/// Longest life of a connection that has not shown the token, so that nobody without it keeps operators and probes out for long.
+/// Longest life of a connection that has not shown the token: a probe asks and goes.
 const STRANGER_LIFE: Duration = Duration::from_secs(5);
 
 /// Longest life of one connection, unless what is asked for says how much longer it takes; a reload of ten thousand routes takes well under a
@@ -91,6 +93,9 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What stands before the token, in capitals or not.
+const BEARER: &[u8] = b"Bearer ";
 
 /// What the door leads to.
 pub struct Admin {
@@ -142,18 +147,18 @@ pub fn start(admin: Admin, listener: std::net::TcpListener, runtime: &Handle, ta
 async fn accept(admin: Arc<Admin>, listener: TcpListener, runtime: Handle, tasks: std::sync::Weak<Tasks>) {
     let listener = Seated::new(listener, CONNECTIONS_MAX);
     loop {
-        let (stream, seat) = listener.next().await;
+        let (stream, peer, seat) = listener.next().await;
         let Some(tasks) = tasks.upgrade() else { return };
-        // One that is gone already has no address, and asks for nothing.
-        let Ok(peer) = stream.peer_addr() else { continue };
         let admin = Arc::clone(&admin);
         tasks.spawn(&runtime, async move {
-            let life = Life::of(STRANGER_LIFE);
+            let seat = Arc::new(seat);
+            let (life, sitting) = (Life::of(STRANGER_LIFE), Arc::clone(&seat));
             let lasting = life.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {
                 let admin = Arc::clone(&admin);
-                request.extensions_mut().insert(Peer(peer));
+                request.extensions_mut().insert(peer);
                 request.extensions_mut().insert(lasting.clone());
+                request.extensions_mut().insert(Arc::clone(&sitting));
                 async move { Ok::<_, Infallible>(answer(&admin, request).await) }
             });
             let serve = http1::Builder::new()
@@ -161,9 +166,12 @@ async fn accept(admin: Arc<Admin>, listener: TcpListener, runtime: Handle, tasks
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(16 << 10)
                 .serve_connection(TokioIo::new(stream), service);
-            // A client that leaves early is not our concern.
-            life.bound(serve).await;
-            drop(seat);
+            tokio::select! {
+                biased;
+                () = seat.lost() => {}
+                // A client that leaves early is not our concern.
+                () = life.bound(serve) => {}
+            }
         });
     }
 }
@@ -172,7 +180,7 @@ async fn answer(admin: &Arc<Admin>, request: Request<Incoming>) -> Reply {
     if let Err(refusal) = from_here(&request) {
         return *refusal;
     }
-    endpoints::answer(admin, request).await
+    answering::answer(admin, request).await
 }
 
 /// Refuses what a web page elsewhere could make a browser send: a name that resolves to us, or a foreign Origin.
@@ -180,8 +188,11 @@ fn from_here(request: &Request<Incoming>) -> Result<(), Box<Reply>> {
     let host = only(request, &header::HOST).and_then(|host| host.to_str().ok());
     let host = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
     let named = host.as_ref().map(|host| host.host().trim_start_matches('[').trim_end_matches(']'));
-    if !named.is_some_and(|name| name == "localhost" || name.parse::<IpAddr>().is_ok()) {
+    if !named.is_some_and(|name| name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()) {
         return Err(Box::new(error(StatusCode::FORBIDDEN, "the Host must be an address or `localhost`")));
+    }
+    if request.uri().authority().is_some_and(|asked| Some(asked) != host.as_ref()) {
+        return Err(Box::new(error(StatusCode::BAD_REQUEST, "the URL and the Host name two places")));
     }
     if !request.headers().contains_key(header::ORIGIN) {
         return Ok(());
@@ -200,7 +211,8 @@ fn only<'r>(request: &'r Request<Incoming>, name: &HeaderName) -> Option<&'r Hea
 }
 
 fn is_operator(token: &AdminToken, request: &Request<Incoming>) -> bool {
-    let sent = only(request, &header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let sent = only(request, &header::AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(BEARER.len()));
+    let sent = sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(BEARER)).map(|(_, sent)| sent);
     sent.is_some_and(|sent| verify_slices_are_equal(sent, token.0.as_bytes()).is_ok())
 }
 

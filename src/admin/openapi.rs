@@ -94,7 +94,7 @@ const SHAPES: &[(&str, &str)] = &[
     ("Check", "{version: whole, diagnostics: [Finding], summary: {errors: whole, warnings: whole, routes: whole, files: whole}}"),
     (
         "Finding",
-        r#"{code: text, severity: "error"|"warning", file: text, line: whole, column: whole, end_line: whole, end_column: whole, path: text, message: text, help: text|null, related: [Related]}"#,
+        r#"{code: text, severity: "error"|"warning", file: text, line: whole, column: whole, end_line: whole, end_column: whole, path: text, message: text, label: text|null, help: text|null, related: [Related]}"#,
     ),
     ("Related", "{file: text, line: whole, column: whole, end_line: whole, end_column: whole, message: text}"),
     (
@@ -161,7 +161,7 @@ fn operation(endpoint: &Endpoint) -> Value {
     responses
         .insert("default".to_owned(), json!({ "description": "What is wrong.", "content": { "application/json": { "schema": error } } }));
     let mut operation = json!({
-        "operationId": format!("{:?}", endpoint.asked),
+        "operationId": endpoint.id,
         "summary": endpoint.summary,
         "parameters": parameters(endpoint),
         "responses": responses,
@@ -201,7 +201,7 @@ mod tests {
         let document = document().to_string();
         let named: BTreeSet<&str> = document.split("#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert_eq!(named, SHAPES.iter().map(|(name, _)| *name).collect());
-        let ids: BTreeSet<String> = ENDPOINTS.iter().map(|endpoint| format!("{:?}", endpoint.asked)).collect();
-        assert_eq!(ids.len(), ENDPOINTS.len(), "each is asked for by one path");
+        let ids: BTreeSet<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.id).collect();
+        assert_eq!(ids.len(), ENDPOINTS.len(), "each has one of its own");
     }
 }

@@ -77,7 +77,10 @@ pub fn list(admin: &Admin) -> Reply {
 }
 
 /// `POST /api/v1/check`: what is wrong with the files as they are now.
-pub async fn look(admin: &Admin) -> Reply {
+pub async fn look(admin: &Admin, request: Request<Incoming>) -> Reply {
+    if let Err(refusal) = body::nothing(request).await {
+        return *refusal;
+    }
     match looked(admin).await {
         Some(Looked { checked, .. }) => {
             reply(StatusCode::OK, &json!({ "check": check(&checked.report, &checked.sources, checked.summary) }))

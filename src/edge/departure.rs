@@ -12,9 +12,11 @@ use super::end::End;
 use super::pulse::Tick;
 use crate::wire::{Close, v1};
 
-/// How long a client has to move by itself once its turn has come, and how long handshakes may go on that are under way. Where there is no
-/// time to move at all, nobody is told to.
+/// How long a client has to move by itself once its turn has come. Where there is no time to move at all, nobody is told to.
 const MOVE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long handshakes may go on that are under way.
+pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(1);
 
 /// How a gateway goes.
 pub struct Drain {

@@ -16,7 +16,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
-use super::departure::{Departure, Drain};
+use super::departure::{Departure, HANDSHAKE_WAIT};
 use super::questions::{Question, Questions};
 use crate::id::ConnectionId;
 use crate::session::outbox::Outbox;
@@ -143,9 +143,10 @@ impl Pulse {
         self.lock().iter().filter(|(_, slot)| slot.is_streaming).for_each(|(_, slot)| slot.waker.wake_by_ref());
     }
 
-    /// How long a client that leaves has to move, and a handshake to end.
-    pub fn moving(&self) -> Duration {
-        self.departure.get().map_or(Duration::ZERO, |(departure, _)| Drain::moving(departure.drain().over))
+    /// How long handshakes may go on that are under way: who was accepted is answered, also where nobody has time to move. None where the
+    /// end is to be at once.
+    pub fn handshakes_left(&self) -> Duration {
+        self.departure.get().map_or(Duration::ZERO, |_| HANDSHAKE_WAIT)
     }
 
     /// How long connections still have that were asked to end.

@@ -116,17 +116,20 @@ fn is_origin_allowed(headers: &HeaderMap, host: &str, origins: &[String], admin:
 }
 
 /// Same host and port. The scheme may differ, because TLS may end in front of us; it says which port is meant where none is written.
+///
+/// A page in clear text must have us by an address or `localhost`: to whom a name belongs may let it lead here, also to a listener that
+/// nobody else can reach (DNS rebinding). That a page of `https` is ours the browser has seen in a certificate.
 fn is_same_host(origin: &str, host: &str) -> bool {
     let Ok(origin) = origin.parse::<Uri>() else { return false };
-    let default_port = match origin.scheme_str() {
-        Some("http") => 80,
-        Some("https") => 443,
+    let (default_port, is_proven) = match origin.scheme_str() {
+        Some("http") => (80, false),
+        Some("https") => (443, true),
         _ => return false,
     };
     let (Some(origin), Ok(host)) = (origin.authority(), host.parse::<Authority>()) else { return false };
     let has_user = origin.as_str().contains('@') || host.as_str().contains('@');
     let ports_agree = origin.port_u16().unwrap_or(default_port) == host.port_u16().unwrap_or(default_port);
-    !has_user && ports_agree && origin.host().eq_ignore_ascii_case(host.host())
+    !has_user && ports_agree && origin.host().eq_ignore_ascii_case(host.host()) && (is_proven || is_address(&host))
 }
 
 /// The page that the operator's door serves: clear text, the same host, the door's port. As at that door the host must be an address or
@@ -134,11 +137,15 @@ fn is_same_host(origin: &str, host: &str) -> bool {
 fn is_admin_page(origin: &str, host: &str, admin: u16) -> bool {
     let Ok(origin) = origin.parse::<Uri>() else { return false };
     let (Some(page), Ok(host)) = (origin.authority(), host.parse::<Authority>()) else { return false };
-    let name = host.host().trim_start_matches('[').trim_end_matches(']');
-    let is_address = name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok();
     let has_user = page.as_str().contains('@') || host.as_str().contains('@');
     let is_door = origin.scheme_str() == Some("http") && page.port_u16().unwrap_or(80) == admin;
-    is_address && is_door && !has_user && page.host().eq_ignore_ascii_case(host.host())
+    is_address(&host) && is_door && !has_user && page.host().eq_ignore_ascii_case(host.host())
+}
+
+/// Whether the host is one that nobody's name stands for.
+fn is_address(host: &Authority) -> bool {
+    let name = host.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
 /// The one value of a header; nothing if there is none, several, or one that is not text.
@@ -261,7 +268,7 @@ mod tests {
         };
         for (origin, same_host, listed) in [
             ("https://gateway.example", true, false),
-            ("http://gateway.example", true, false),
+            ("http://gateway.example", false, false),
             ("https://GATEWAY.example:443", true, false),
             ("https://gateway.example:444", false, false),
             ("https://gateway.example.evil.example", false, false),
@@ -284,6 +291,22 @@ mod tests {
         assert!(allowed(&[], &["https://play.example"]));
         assert!(!allowed(&["https://play.example", "https://play.example"], &["https://play.example"]));
         assert!(allowed(&["null"], &["null"]));
+    }
+
+    #[test]
+    fn a_name_that_leads_here_makes_no_page_ours() {
+        let allowed = |origin: &str, host: &str| {
+            let mut request = with("origin", &[origin]);
+            request.headers_mut().insert(HOST, host.parse().unwrap());
+            verdict(&request).is_ok()
+        };
+        for host in ["127.0.0.1:7080", "localhost:7080", "[::1]:7080", "10.0.0.7:7080"] {
+            assert!(allowed(&format!("http://{host}"), host), "{host}");
+        }
+        for host in ["evil.example:7080", "localhost.evil.example:7080", "127.0.0.1.evil.example:7080", "evil.localhost:7080"] {
+            assert!(!allowed(&format!("http://{host}"), host), "{host}");
+            assert!(allowed(&format!("https://{host}"), host), "{host}: there is a certificate for it in front of us");
+        }
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Worker {
         }
         handshakes.close();
         let emptied = async {
-            _ = timeout(self.pulse.moving(), handshakes.wait()).await;
+            _ = timeout(self.pulse.handshakes_left(), handshakes.wait()).await;
             self.pulse.emptied().await;
         };
         _ = timeout(self.pulse.time_left() + END_SLACK, emptied).await;

@@ -1,9 +1,10 @@
 //! What the process is told from outside: SIGTERM and SIGINT end it gently, and at once when they come again; SIGHUP reads the files again.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::warn;
 
 use super::draining::BACK_ROOM_PATIENCE;
@@ -38,16 +39,22 @@ impl Gateway {
                 write_ready_file(path, &self.addresses()).map_err(io_error(format!("cannot write {}", path.display())))?;
             }
             supervisor::is_ready(self.edge_address());
+            // While the files are read again this is heard all the same: however long that takes, no end waits for it.
+            let mut reload: Option<JoinHandle<()>> = None;
             let by_operator = loop {
                 tokio::select! {
                     biased;
                     () = stop.asked() => break false,
                     () = self.draining.cancelled() => break true,
-                    Some(()) = again.recv() => {
+                    () = ended(&mut reload), if reload.is_some() => {
+                        reload = None;
+                        supervisor::is_ready(self.edge_address());
+                    }
+                    // What comes meanwhile waits, once for all.
+                    Some(()) = again.recv(), if reload.is_none() => {
                         supervisor::is_reloading();
                         let reloader = Arc::clone(&self.reloader);
-                        spawn_blocking(move || reloader.reload(Cause::Signal, None, Breaking::AsConfigured)).await.expect("a reload does not panic and is not aborted");
-                        supervisor::is_ready(self.edge_address());
+                        reload = Some(spawn_blocking(move || drop(reloader.reload(Cause::Signal, None, Breaking::AsConfigured))));
                     }
                 }
             };
@@ -71,6 +78,14 @@ impl Gateway {
         });
         back_room.shutdown_timeout(BACK_ROOM_PATIENCE);
         ran
+    }
+}
+
+/// When the reload has ended. Cancel-safe.
+async fn ended(reload: &mut Option<JoinHandle<()>>) {
+    match reload {
+        Some(reload) => reload.await.expect("a reload does not panic and is not aborted"),
+        None => pending().await,
     }
 }
 

@@ -1,18 +1,24 @@
 //! Reads JSON once before a message is made of it, and refuses what JSON readers differ about.
 //!
 //! Refused: a key that stands twice, a field under both of its names, a key that names no field, more than [`DEPTH_MAX`] levels, more
-//! than [`ELEMENTS_MAX`] elements. Whether values have the right type is for the reader after this one.
+//! than [`ELEMENTS_MAX`] elements, the name of a value that an enum has not. Whether values have the right type is for the reader after
+//! this one. Promise: what is said of a text holds names of fields and places, and no value and no key of a map, since it is logged.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt;
 
-use prost_reflect::{Kind, MessageDescriptor};
+use prost_reflect::{EnumDescriptor, Kind, MessageDescriptor};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use serde_path_to_error::Segment;
 
 use super::print_json::is_well_known;
 use super::walk::{DEPTH_MAX, ELEMENTS_MAX};
+use crate::telemetry::mask::without_value;
+
+/// What stands for the key of a map in a place: keys are a client's, who may have written a password there.
+const ENTRY: &str = "[*]";
 
 /// What a value has to be.
 #[derive(Clone)]
@@ -25,6 +31,8 @@ enum Expect {
     List(Box<Expect>),
     /// An object with free keys and values like this.
     Map(Box<Expect>),
+    /// A number, or the name of a value.
+    Enum(EnumDescriptor),
     /// Anything.
     Free,
 }
@@ -48,6 +56,8 @@ struct Node<'a> {
 enum Place<'a> {
     Top,
     Key(&'a Place<'a>, &'a str),
+    /// Under a key that a client chose.
+    Entry(&'a Place<'a>),
     Index(&'a Place<'a>, usize),
 }
 
@@ -70,14 +80,31 @@ pub(super) fn sentence(place: &str, what: &str) -> String {
     if place.is_empty() || place == "." { what } else { format!("`{place}`: {what}") }
 }
 
-/// What serde says of a value of the wrong type, without the value: it may be a password that somebody wrote as a number, and what we say
-/// is logged.
-fn without_value(what: &str) -> String {
-    let begins = ["invalid type: ", "invalid value: "].into_iter().find(|begin| what.starts_with(begin));
-    let parts = begins.and_then(|begin| Some((begin, what[begin.len()..].rsplit_once(", expected ")?)));
-    let Some((begin, (found, expected))) = parts else { return what.to_owned() };
-    let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
-    format!("{begin}{kind}, expected {expected}")
+/// The way to a value as people may be told it, from where serde says that it is. What a map or an `Any` holds is not followed.
+pub(super) fn place(kind: &MessageDescriptor, path: &serde_path_to_error::Path) -> String {
+    let (mut expect, mut place) = (Expect::message(kind), String::new());
+    for segment in path.iter() {
+        expect = match (&expect, segment) {
+            (Expect::Fields(message), Segment::Map { key }) => {
+                let Some((_, below)) = Expect::field(message, key) else { break };
+                if !place.is_empty() {
+                    place.push('.');
+                }
+                place.push_str(key);
+                below
+            }
+            (Expect::Map(below), Segment::Map { .. }) => {
+                place.push_str(ENTRY);
+                (**below).clone()
+            }
+            (Expect::List(below), Segment::Seq { index }) => {
+                place.push_str(&format!("[{index}]"));
+                (**below).clone()
+            }
+            _ => break,
+        };
+    }
+    place
 }
 
 // === impl Expect ===
@@ -92,7 +119,11 @@ impl Expect {
     }
 
     fn kind(kind: &Kind) -> Expect {
-        kind.as_message().map_or(Expect::Free, Expect::message)
+        match kind {
+            Kind::Message(message) => Expect::message(message),
+            Kind::Enum(kind) => Expect::Enum(kind.clone()),
+            _ => Expect::Free,
+        }
     }
 
     /// What stands under `key` in an object of this type, and the field's number.
@@ -145,8 +176,13 @@ impl<'a> Node<'a> {
     }
 
     fn known_field<E: Error>(&self, message: &MessageDescriptor, key: &str) -> Result<(u32, Expect), E> {
-        Expect::field(message, key)
-            .ok_or_else(|| self.refuse(format!("message `{}` has no field `{key}`{}", message.full_name(), known_fields(message))))
+        Expect::field(message, key).ok_or_else(|| {
+            self.refuse(format!(
+                "message `{}` has no field `{key}`{}",
+                message.full_name(),
+                instead(message.fields().map(|field| field.json_name().to_owned()))
+            ))
+        })
     }
 
     /// An object with any keys, each once.
@@ -154,9 +190,9 @@ impl<'a> Node<'a> {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             self.count()?;
-            map.next_value_seed(Node { whole: self.whole, expect: expect.clone(), place: Place::Key(&self.place, &key), depth })?;
-            if let Some(key) = seen.replace(key) {
-                return Err(self.refuse(format!("key `{key}` stands twice")));
+            map.next_value_seed(Node { whole: self.whole, expect: expect.clone(), place: Place::Entry(&self.place), depth })?;
+            if !seen.insert(key) {
+                return Err(self.refuse("a key stands twice".to_owned()));
             }
         }
         Ok(())
@@ -168,13 +204,13 @@ impl<'a> Node<'a> {
         while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
             self.count()?;
             if values.iter().any(|(known, _)| *known == key) {
-                return Err(self.refuse(format!("key `{key}` stands twice")));
+                return Err(self.refuse("a key stands twice".to_owned()));
             }
             values.push((key, value));
         }
         let url = values.iter().find(|(key, _)| key == "@type").and_then(|(_, value)| serde_json::from_str::<String>(value.get()).ok());
         let kind = url.as_deref().and_then(|url| any.parent_pool().get_message_by_name(url.rsplit_once('/')?.1));
-        if kind.is_none() && url.as_deref().is_some_and(|url| url.contains('/')) {
+        if kind.is_none() && url.is_some() {
             // Whoever sent it may have misspelt it, or the operator has to name it: the place in the documents is under that word.
             return Err(self.refuse("`@type` is none of the types that are reached here, nor named under `types`".to_owned()));
         }
@@ -230,8 +266,14 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        match &self.expect {
+            Expect::Enum(kind) if kind.get_value_by_name(text).is_none() => {
+                let values = kind.values().map(|value| value.name().to_owned());
+                Err(self.refuse(format!("enum `{}` has no such value{}", kind.full_name(), instead(values))))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
@@ -261,7 +303,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             Expect::Fields(message) => self.fields(message, map, depth),
             Expect::Any(any) => self.any(any, map, depth),
             Expect::Map(expect) => self.entries(expect, map, depth),
-            Expect::List(_) | Expect::Free => self.entries(&Expect::Free, map, depth),
+            Expect::List(_) | Expect::Enum(_) | Expect::Free => self.entries(&Expect::Free, map, depth),
         }
     }
 }
@@ -274,21 +316,22 @@ impl fmt::Display for Place<'_> {
             Place::Top => Ok(()),
             Place::Key(Place::Top, key) => f.write_str(key),
             Place::Key(within, key) => write!(f, "{within}.{key}"),
+            Place::Entry(within) => write!(f, "{within}{ENTRY}"),
             Place::Index(within, index) => write!(f, "{within}[{index}]"),
         }
     }
 }
 
 /// What there is instead, as far as it fits a line.
-fn known_fields(message: &MessageDescriptor) -> String {
+fn instead(names: impl Iterator<Item = String>) -> String {
     const SHOWN_MAX: usize = 8;
-    let mut fields: Vec<String> = message.fields().map(|field| format!("`{}`", field.json_name())).collect();
-    if fields.is_empty() {
+    let mut names: Vec<String> = names.take(SHOWN_MAX + 1).map(|name| format!("`{name}`")).collect();
+    if names.is_empty() {
         return ", it has none".to_owned();
     }
-    if fields.len() > SHOWN_MAX {
-        fields.truncate(SHOWN_MAX);
-        fields.push("…".to_owned());
+    if names.len() > SHOWN_MAX {
+        names.truncate(SHOWN_MAX);
+        names.push("…".to_owned());
     }
-    format!("; it has {}", fields.join(", "))
+    format!("; it has {}", names.join(", "))
 }

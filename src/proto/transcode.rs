@@ -44,6 +44,7 @@ pub fn from_json(kind: &MessageType, json: &str, out: &mut Vec<u8>) -> Result<()
     let tracked = serde_path_to_error::Deserializer::new(&mut text, &mut track);
     let options = DeserializeOptions::new().deny_unknown_fields(true);
     let message = DynamicMessage::deserialize_with_options(kind.descriptor().clone(), tracked, &options);
-    let message = message.map_err(|error| strict_json::sentence(&track.path().to_string(), &error.to_string()))?;
+    let message =
+        message.map_err(|error| strict_json::sentence(&strict_json::place(kind.descriptor(), &track.path()), &error.to_string()))?;
     message.encode(out).map_err(|error| error.to_string())
 }

@@ -21,16 +21,16 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Service, ServiceExt as _};
 use tracing::debug;
 
-use crate::accept::{Peer, Seated};
+use crate::accept::{Peer, Seat, Seated};
 use crate::drain::Tasks;
 use crate::tls::Certified;
 
-/// Gateways hold few connections, each with many calls.
+/// Gateways hold few connections, each with many calls. Those from which nothing was asked yet that was let in give way to who comes.
 const CONNECTIONS_MAX: usize = 256;
 const STREAMS_MAX: u32 = 100;
 const HEADERS_BYTES_MAX: u32 = 16 << 10;
@@ -101,18 +101,21 @@ where
 {
     let listener = Seated::new(listener, CONNECTIONS_MAX);
     loop {
-        let (stream, seat) = listener.next().await;
+        let (stream, peer, seat) = listener.next().await;
         let Some(tasks) = streams.tasks.upgrade() else { return };
-        let (transport, service, streams) = (transport.clone(), service.clone(), streams.clone());
+        let (transport, service, streams, seat) = (transport.clone(), service.clone(), streams.clone(), Arc::new(seat));
         tasks.spawn_gently(&streams.runtime.clone(), async move {
-            connection(transport, service, stream, streams).await;
-            drop(seat);
+            tokio::select! {
+                biased;
+                () = seat.lost() => debug!(peer = %peer.0, "gave way: nothing that was asked there was let in"),
+                () = connection(transport, service, stream, (peer, Arc::clone(&seat)), streams) => {}
+            }
         });
     }
 }
 
 /// One connection's life, from its handshake on.
-async fn connection<S>(transport: Transport, service: S, stream: TcpStream, streams: Streams)
+async fn connection<S>(transport: Transport, service: S, stream: TcpStream, (peer, seat): (Peer, Arc<Seat>), streams: Streams)
 where
     S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
@@ -120,10 +123,8 @@ where
     let Some(stopping) = streams.tasks.upgrade().map(|tasks| tasks.token()) else { return };
     // Best effort: a peer of which nothing is known costs a little latency at worst.
     let _ = stream.set_nodelay(true);
-    // One whose peer has no address any more is gone.
-    let Ok(peer) = stream.peer_addr().map(Peer) else { return };
     let config = match transport {
-        Transport::ClearText => return converse(service, stream, (peer, None), streams).await,
+        Transport::ClearText => return converse(service, stream, (peer, None, seat), streams).await,
         Transport::Tls(config) => config(),
     };
     let shaken = tokio::select! {
@@ -134,7 +135,10 @@ where
     match shaken {
         Ok(Ok(stream)) => {
             let certified = stream.get_ref().1.peer_certificates().map(|_| Certified);
-            converse(service, stream, (peer, certified), streams).await;
+            if certified.is_some() {
+                seat.keep();
+            }
+            converse(service, stream, (peer, certified, seat), streams).await;
         }
         Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
         Err(_) => debug!("a TLS handshake took too long"),
@@ -145,7 +149,7 @@ where
 async fn converse<S>(
     service: S,
     mut stream: impl AsyncRead + AsyncWrite + Send + Unpin,
-    (peer, certified): (Peer, Option<Certified>),
+    (peer, certified, seat): (Peer, Option<Certified>, Arc<Seat>),
     streams: Streams,
 ) where
     S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -162,10 +166,14 @@ async fn converse<S>(
         if let Some(certified) = certified {
             request.extensions_mut().insert(certified);
         }
-        let service = service.clone();
+        let (service, seat) = (service.clone(), Arc::clone(&seat));
         async move {
             match timeout(CALL_TIMEOUT, service.oneshot(request)).await {
-                Ok(answered) => answered,
+                Ok(answered) => answered.inspect(|answer| {
+                    if is_let_in(answer) {
+                        seat.keep();
+                    }
+                }),
                 Err(_) => Ok(Status::deadline_exceeded("the call took too long; try again later").into_http()),
             }
         }
@@ -191,6 +199,11 @@ async fn converse<S>(
     if let Err(error) = ended {
         debug!(%error, "a connection broke off");
     }
+}
+
+/// Whether whoever asked may ask: all that says no to that says it in the head of its answer.
+fn is_let_in(answer: &http::Response<Body>) -> bool {
+    answer.headers().get(Status::GRPC_STATUS).is_none_or(|code| Code::from_bytes(code.as_bytes()) != Code::Unauthenticated)
 }
 
 /// Whether a peer begins as HTTP/2 does, which is then read.

@@ -24,7 +24,7 @@ pub const ENVELOPE_BYTES: usize = 1024;
 pub struct Settings {
     /// The path of the WebSocket, `/ws`.
     pub path: String,
-    /// Web origins that may connect. Empty: no `Origin` at all, the gateway's own host and port, or the operator's own page.
+    /// Web origins that may connect. Empty: no `Origin` at all, the gateway's own host and port (by `https`, or an address), or the operator's own page.
     pub origins: Vec<String>,
     /// Networks whose forwarding headers and PROXY protocol are believed.
     pub trusted_proxies: Vec<IpNet>,

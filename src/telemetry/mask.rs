@@ -44,6 +44,16 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     })
 }
 
+/// What serde says of a value of the wrong type, without the value: it may be a password that somebody wrote in the wrong place, and what
+/// we say of it is shown and logged.
+pub fn without_value(what: &str) -> String {
+    let begins = ["invalid type: ", "invalid value: "].into_iter().find(|begin| what.starts_with(begin));
+    let parts = begins.and_then(|begin| Some((begin, what[begin.len()..].rsplit_once(", expected ")?)));
+    let Some((begin, (found, expected))) = parts else { return what.to_owned() };
+    let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+    format!("{begin}{kind}, expected {expected}")
+}
+
 /// At most so many bytes of a text, and a mark where something is missing.
 pub fn cut(text: &str, bytes_max: usize) -> Cow<'_, str> {
     if text.len() <= bytes_max {

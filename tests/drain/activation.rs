@@ -117,18 +117,20 @@ async fn connects(edge: SocketAddr, stop: Arc<AtomicBool>) -> (u32, u32, Duratio
     (served, dropped, longest)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_restart_refuses_anybody_whose_socket_outlives_it() {
-    let kept = Kept::new("{ grace: 0s, over: 300ms }");
+/// Restarts once for each signal, while others connect. How often one that had been accepted was cut off before it was served.
+async fn restarts(drain: &str, signals: &[&str]) -> u32 {
+    let kept = Kept::new(drain);
     let mut process = kept.start(None).await;
     let stop = Arc::new(AtomicBool::new(false));
     let connecting: Vec<_> = (0..4).map(|_| tokio::spawn(connects(kept.edge(), Arc::clone(&stop)))).collect();
-    for signal in ["-TERM", "-TERM", "-KILL", "-TERM"] {
+    for signal in signals {
         let mut client = TestClient::connect(kept.edge()).await;
         process.signal(signal);
-        if signal == "-TERM" {
-            let reconnect = client.hear_message().await;
-            assert_eq!((&reconnect["protocol"], &reconnect["payload"]["reason"]), (&10.into(), &"RESTART".into()), "{reconnect}");
+        if *signal == "-TERM" {
+            if !drain.contains("over: 0s") {
+                let reconnect = client.hear_message().await;
+                assert_eq!((&reconnect["protocol"], &reconnect["payload"]["reason"]), (&10.into(), &"RESTART".into()), "{reconnect}");
+            }
             client.assert_sent_away(1012).await;
         }
         process.ends().await;
@@ -136,11 +138,26 @@ async fn no_restart_refuses_anybody_whose_socket_outlives_it() {
         sleep(Duration::from_millis(200)).await;
     }
     stop.store(true, Ordering::Relaxed);
+    let mut cut_off = 0;
     for connecting in connecting {
         let (served, dropped, longest) = connecting.await.unwrap();
-        println!("{served} connections served, {dropped} cut off by SIGKILL, the longest after {longest:?}");
-        assert!(served >= 5 && dropped <= 2, "{served} {dropped}");
+        println!("{served} connections served, {dropped} cut off, the longest after {longest:?}");
+        assert!(served >= 5, "{served}");
+        cut_off += dropped;
     }
+    cut_off
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_restart_refuses_anybody_whose_socket_outlives_it() {
+    let cut_off = restarts("{ grace: 0s, over: 300ms }", &["-TERM", "-TERM", "-KILL", "-TERM"]).await;
+    assert!(cut_off <= 8, "SIGKILL cuts off who is connecting, and nothing else does: {cut_off}");
+}
+
+// As the unit of examples/deploy has it: who leaves early would only wait longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_restart_cuts_off_a_handshake_though_nobody_has_time_to_move() {
+    assert_eq!(restarts("{ grace: 0s, over: 0s }", &["-TERM"; 8]).await, 0);
 }
 
 #[tokio::test]
@@ -160,6 +177,30 @@ async fn the_supervisor_is_told_what_it_wants_to_know() {
     let reloading = hear();
     assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
     assert!(hear().starts_with("READY=1\n"));
+    process.signal("-TERM");
+    assert_eq!(hear(), "STOPPING=1\nSTATUS=draining 0 connections\n");
+    process.ends().await;
+}
+
+#[tokio::test]
+async fn the_end_waits_for_no_reload() {
+    let kept = Kept::new("{ grace: 0s, over: 0s }");
+    let path = kept.folder.path().join("notify");
+    let supervisor = UnixDatagram::bind(&path).unwrap();
+    supervisor.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let hear = || {
+        let mut bytes = [0; 1024];
+        let length = supervisor.recv(&mut bytes).expect("it is told in time");
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    let mut process = kept.start(Some(&path)).await;
+    assert!(hear().starts_with("READY=1\n"));
+    // So many that reading them takes much longer than a signal does.
+    let route = |number| format!("  {number}: {{ name: echo.r{number}, rpc: protogate.echo.v1.EchoService/Echo, access: anonymous }}\n");
+    let routes: String = (10_000..20_000).map(route).collect();
+    std::fs::write(kept.folder.path().join("routes/routes.yaml"), format!("{ECHO}{routes}")).unwrap();
+    process.signal("-HUP");
+    assert!(hear().starts_with("RELOADING=1\n"));
     process.signal("-TERM");
     assert_eq!(hear(), "STOPPING=1\nSTATUS=draining 0 connections\n");
     process.ends().await;

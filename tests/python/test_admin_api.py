@@ -185,6 +185,17 @@ class AdminApi(unittest.IsolatedAsyncioTestCase):
         connections = self.door.get("/api/v1/connections")["connections"]
         self.assertNotIn("carol", [connection["user"] for connection in connections], "who was kicked is gone")
 
+    async def test_what_is_wrong_with_the_files_is_told_as_the_document_says(self):
+        routes = self.gateway.folder / "routes/routes.yaml"
+        self.addCleanup(routes.write_text, sound := routes.read_text())
+        routes.write_text(sound + "nonsense: 1\n")
+        for method, path, status in [("POST", "check", 200), ("POST", "reload", 422), ("GET", "diff", 422), ("GET", "reloads", 200)]:
+            path, body = f"/api/v1/{path}", {} if method == "POST" else None
+            answered, kind, answer = self.door.ask(method, path, body)
+            self.assertEqual(answered, status, answer)
+            self.assertIn(b'"label"', answer)
+            self.fits(self.document["paths"][path][method.lower()], status, kind, answer, (method, path))
+
     async def test_every_page_but_the_last_says_where_to_go_on(self):
         for path, operation in ((path, operation) for path, method, operation in self.operations() if method == "GET"):
             if "after" not in [one["name"] for one in operation["parameters"]]:
@@ -198,7 +209,7 @@ class AdminApi(unittest.IsolatedAsyncioTestCase):
                 if len(items) > 1:
                     self.fits(operation, 200, "application/json", json.dumps(page).encode(), ("GET", path))
                     self.assertNotIn("next", self.door.get(f"{path}?limit=1000&after={page['next']}"))
-                self.assertNotIn("next", self.door.get(f"{path}?limit={len(items)}"))
+                self.assertNotIn("next", self.door.get(f"{path}?limit={max(len(items), 1)}"))
 
     async def test_every_line_is_what_the_document_says(self):
         operation = self.document["paths"]["/api/v1/tap"]["get"]

@@ -19,6 +19,7 @@ from selenium.webdriver.common.keys import Keys
 from browser import Browser
 from gateway import TOP, Gateway, shipped
 from load import Load, Person
+from test_streams import PROTO as TALKS_PROTO, ROUTES as TALKS_ROUTES, Talks
 
 HOSTILE = "<img src=x onerror=window.owned=1>"
 PEOPLE = 9
@@ -33,18 +34,8 @@ def files():
     return files
 
 
-class Dashboard(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.gateway = Gateway(files())
-        cls.load = Load(cls.gateway.url, PEOPLE)
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.load.stop()
-        finally:
-            assert cls.gateway.stop() == 0
+class Page(unittest.TestCase):
+    """Somebody who looks at the page of `cls.gateway`."""
 
     def setUp(self):
         self.browser = Browser()
@@ -69,6 +60,20 @@ class Dashboard(unittest.TestCase):
         ours = (f"http://{self.gateway.admin}/", self.gateway.url, "data:")
         self.assertEqual([url for url in self.browser.requests() if not url.startswith(ours)], [])
         self.assertIsNone(self.browser.run("return window.owned ?? null"))
+
+
+class Dashboard(Page):
+    @classmethod
+    def setUpClass(cls):
+        cls.gateway = Gateway(files())
+        cls.load = Load(cls.gateway.url, PEOPLE)
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            cls.load.stop()
+        finally:
+            assert cls.gateway.stop() == 0
 
     def number(self, name):
         """The large number of a tile."""
@@ -310,14 +315,15 @@ class Dashboard(unittest.TestCase):
         self.blameless()
 
     def test_it_fits_a_narrow_screen(self):
-        self.browser.resize(390, 800)
         self.open()
         for view in [*VIEWS, "routes/2003", "playground/2006"]:
             self.browser.run("location.hash = arguments[0]", f"#/{view}")
             self.browser.shows(view.split("/")[0].capitalize(), "h1")
             time.sleep(1)
-            with self.subTest(view=view):
-                self.assertLessEqual(self.browser.run("return document.documentElement.scrollWidth"), 390)
+            for width in [390, 320]:
+                self.browser.resize(width, 800)
+                with self.subTest(view=view, width=width):
+                    self.assertLessEqual(self.browser.run("return document.documentElement.scrollWidth"), width)
         self.blameless()
 
     def test_the_page_is_served_to_be_held_to_its_policy(self):
@@ -370,6 +376,72 @@ class Dashboard(unittest.TestCase):
         path = folder / f"dashboard-{name}.png"
         self.browser.picture(path)
         self.assertLess(path.stat().st_size, 150 << 10, name)
+
+
+class Streams(Page):
+    """The playground with methods that say or take many messages."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.talks = Talks()
+        cls.gateway = Gateway({"proto/talks.proto": TALKS_PROTO, "routes/routes.yaml": TALKS_ROUTES.format(port=cls.talks.port)})
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.talks.server.stop(None)
+        assert cls.gateway.stop() == 0
+
+    def test_streams_of_all_kinds_are_opened_listed_and_ended(self):
+        self.open("playground")
+        browser = self.browser
+        browser.until("the address of the edge", lambda: browser.run("return document.querySelector('.connect input').value") == self.gateway.url)
+        browser.click("button", "Connect")
+        browser.shows("as nobody", ".who")
+
+        # More than is granted at first: it goes on as it is read.
+        self.say(5002, "Open the stream", text="70")
+        browser.until("all of them", lambda: browser.text(".journal").count('"text":') >= 70)
+        browser.shows('"69"', ".journal")
+        self.assertEqual(self.running(), [], "the service has ended it")
+
+        self.say(5002, "Open the stream", text="1", sleepMs="60000")
+        browser.until("the stream", lambda: self.running() == ["5002 talks.count, id 2"])
+        browser.click("button", "Cancel")
+        browser.shows("CANCELLED", ".journal")
+        self.assertTrue(self.talks.cancelled.acquire(timeout=10), "the service hears of it")
+        self.assertEqual(self.running(), [])
+
+        self.say(5003, "Open the stream", text="one")
+        self.say(5003, "Send on the stream", text="two")
+        browser.click("button", "End")
+        browser.shows("one two", ".journal")
+
+        self.say(5004, "Open the stream", text="hello")
+        browser.shows("you say hello", ".journal")
+        self.say(5004, "Send on the stream", text="again")
+        browser.shows("you say again", ".journal")
+        browser.click("button", "End")
+        browser.until("it has ended", lambda: self.running() == [])
+        # The next one is another stream; what the service says no to is a failure.
+        self.say(5004, "Open the stream", text="no more")
+        browser.shows("that was enough", ".journal")
+        browser.click("button", "Disconnect")
+        browser.shows("Not connected.", ".who")
+        self.blameless()
+
+    def say(self, route, button, **message):
+        browser = self.browser
+        browser.run("location.hash = arguments[0]", f"#/playground/{route}")
+        browser.shows({5002: "Count", 5003: "Join", 5004: "Talk"}[route], ".request")
+        browser.run("""
+            const json = [...document.querySelectorAll('.request textarea')].at(-1);
+            json.value = JSON.stringify(arguments[0]);
+            json.dispatchEvent(new Event("input"));
+        """, message)
+        browser.click(".request button", button)
+
+    def running(self):
+        return self.browser.run("return [...document.querySelectorAll('[aria-label=Streams] li > span')].map((name) => name.textContent)")
 
 
 if __name__ == "__main__":

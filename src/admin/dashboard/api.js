@@ -35,6 +35,25 @@ export function get(path, query = {}) {
   return ask("GET", search ? `${path}?${search}` : path);
 }
 
+/** How many of a list come at once: as many as the door gives. */
+const PAGE = 1000;
+
+/**
+ * All pages of a list, which is called as its path is.
+ * @param {string} name
+ * @returns {Promise<any[]>}
+ */
+export async function all(name) {
+  const found = [];
+  let after = "";
+  do {
+    const page = await get(`/api/v1/${name}`, { limit: PAGE, after });
+    found.push(...page[name]);
+    after = page.next ?? "";
+  } while (after !== "");
+  return found;
+}
+
 /**
  * @param {string} path
  * @param {unknown} [body]

@@ -18,6 +18,7 @@ const NAMES = {
   7: "Pong",
   8: "RefreshToken",
   9: "TokenExpiring",
+  10: "Reconnect",
   11: "Goodbye",
   12: "Subscribe",
   13: "Unsubscribe",

@@ -1,6 +1,6 @@
 /** What numbers stand for: the routes and pushes of the live table, and the types of their messages. */
 
-import { get } from "./api.js";
+import { all, get } from "./api.js";
 import { ownName } from "./envelope.js";
 
 /** @typedef {{ name: string, type: string, kind: string, repeated?: boolean, optional?: boolean, oneof?: string, stamped?: boolean, secret?: boolean, comment?: string,
@@ -16,10 +16,9 @@ export class Catalogue {
 
   /** Reads it anew. What this gateway does not tell is left out. */
   async load() {
-    const none = () => ({});
-    const [routes, pushes] = await Promise.all([allRoutes().catch(() => []), get("/api/v1/pushes", { limit: 1000 }).catch(none)]);
+    const [routes, pushes] = await Promise.all(["routes", "pushes"].map((name) => all(name).catch(() => [])));
     this.routes = routes;
-    this.#names = new Map([...routes, ...(pushes.pushes ?? [])].map(({ number, name }) => [number, name]));
+    this.#names = new Map([...routes, ...pushes].map(({ number, name }) => [number, name]));
   }
 
   /** What a number is called in the direction from the gateway. @param {number} number */
@@ -54,16 +53,4 @@ export function inOrder(template, fields) {
     ...Object.fromEntries(known),
     ...Object.fromEntries(Object.entries(template).filter(([name]) => !fields.some((field) => field.name === name))),
   };
-}
-
-/** All pages of the list of routes. @returns {Promise<any[]>} */
-export async function allRoutes() {
-  const found = [];
-  let after = "";
-  do {
-    const page = await get("/api/v1/routes", { limit: 1000, after });
-    found.push(...page.routes);
-    after = page.next ?? "";
-  } while (after !== "");
-  return found;
 }

@@ -75,7 +75,7 @@ section! {
         store: StoreKind,
         /// The certificate clients see. Without it the edge speaks clear text.
         tls: EdgeTls,
-        /// Web origins whose pages may connect. Empty: the gateway's own host and the operator's own page, and no other.
+        /// Web origins whose pages may connect. Empty: the gateway's own host, by `https` or by its address, and the operator's own page, and no other.
         origins: List<Origin>,
         /// Networks whose forwarding headers are believed.
         trusted_proxies: List<Cidr>,

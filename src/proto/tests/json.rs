@@ -114,9 +114,39 @@ fn a_wrong_value_is_not_repeated() {
 }
 
 #[test]
+fn neither_a_value_nor_a_key_of_a_map_is_repeated() {
+    for (kind, json) in [
+        ("test.v1.Kinds", r#"{"fColor":"my-secret"}"#),
+        ("test.v1.Kinds", r#"{"packedColor":["my-secret"]}"#),
+        ("test.v1.Kinds", r#"{"texts":{"my-secret":{"a":1}}}"#),
+        ("test.v1.Kinds", r#"{"colors":{"true":"my-secret"}}"#),
+        ("test.v1.Kinds", r#"{"texts":{"my-secret":"a","my-secret":"b"}}"#),
+        ("test.v1.Kinds", r#"{"innerById":{"my-secret":{}}}"#),
+        ("test.v1.Kinds", r#"{"innerById":{"1":{"id":"my-secret"}}}"#),
+        ("test.v1.Special", r#"{"any":{"@type":"my-secret"}}"#),
+        ("test.v1.Special", r#"{"any":{"@type":"x/my-secret"}}"#),
+        ("test.v1.Special", r#"{"any":{"@type":"x/test.v1.Leaf","on":"my-secret"}}"#),
+        ("test.v1.Special", r#"{"any":{"my-secret":1,"my-secret":2}}"#),
+        ("test.v1.Special", r#"{"struct":{"my-secret":1,"my-secret":2}}"#),
+        ("test.v1.Special", r#"{"time":"my-secret"}"#),
+        ("test.v1.Special", r#"{"number":"my-secret"}"#),
+        ("test.v1.Special", r#"{"big":"my-secret"}"#),
+    ] {
+        let problem = read(kind, json).unwrap_err();
+        assert!(!problem.contains("my-secret"), "{json}: {problem}");
+    }
+}
+
+#[test]
 fn a_wrong_value_is_named_by_its_path() {
-    let problem = read("test.v1.Kinds", r#"{"inners":[{"id":1},{"id":"x"}]}"#).unwrap_err();
-    assert!(problem.starts_with("`inners[1].id`: "), "{problem}");
+    for (json, place) in [
+        (r#"{"inners":[{"id":1},{"id":"x"}]}"#, "`inners[1].id`: "),
+        (r#"{"innerById":{"1":{"id":"x"}}}"#, "`innerById[*].id`: "),
+        (r#"{"id":1}"#, "message `test.v1.Kinds` has no field `id`"),
+    ] {
+        let problem = read("test.v1.Kinds", json).unwrap_err();
+        assert!(problem.starts_with(place), "{problem}");
+    }
 }
 
 #[test]
@@ -131,10 +161,10 @@ fn what_json_readers_differ_about_is_refused() {
             "`inner`: message `test.v1.Inner` has no field `nmae`; it has `id`, `name`, `numbers`, `left`, `right`, `back`",
         ),
         (r#"{"inners":[{"id":1},{"id":1,"id":2}]}"#, "`inners[1]`: field `id` stands twice, under one name or both of its names"),
-        (r#"{"texts":{"a":"1","a":"2"}}"#, "`texts`: key `a` stands twice"),
+        (r#"{"texts":{"a":"1","a":"2"}}"#, "`texts`: a key stands twice"),
         (
             r#"{"innerById":{"1":{"x":1}}}"#,
-            "`innerById.1`: message `test.v1.Inner` has no field `x`; it has `id`, `name`, `numbers`, `left`, `right`, `back`",
+            "`innerById[*]`: message `test.v1.Inner` has no field `x`; it has `id`, `name`, `numbers`, `left`, `right`, `back`",
         ),
         (&deep, "nested more than 32 deep"),
         (&many, "`packedInt32`: lists and maps hold more than 10000 elements together"),

@@ -1,5 +1,6 @@
 //! The language of collectors: OTLP over gRPC. This is the only file that knows its messages, and the client that sends them.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -8,14 +9,16 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as OtlpSpan, Status, span::SpanKind, status::StatusCode};
+use opentelemetry_proto::tonic::trace::v1::{
+    ResourceSpans, ScopeSpans, Span as OtlpSpan, Status as OtlpStatus, span::SpanKind, status::StatusCode,
+};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 
 use super::{Collector, Kind, Span, Value};
 use crate::clock::Clock;
@@ -79,8 +82,7 @@ impl Connection {
         match self.client.export(request).await {
             Ok(taken) => Ok(taken.into_inner().partial_success.map_or(0, |partial| usize::try_from(partial.rejected_spans).unwrap_or(0))),
             Err(status) => Err(Refused {
-                // What a collector says may hold what it was sent, headers included.
-                why: format!("the collector answers {:?}", status.code()),
+                why: why(&status),
                 again: matches!(
                     status.code(),
                     Code::Cancelled
@@ -95,6 +97,15 @@ impl Connection {
             }),
         }
     }
+}
+
+/// Why a batch did not get there, or the code of what the collector says: its words may hold what it was sent, headers included.
+fn why(status: &Status) -> String {
+    let Some(mut cause) = status.source() else { return format!("the collector answers {:?}", status.code()) };
+    while let Some(below) = cause.source() {
+        cause = below;
+    }
+    format!("it cannot be reached: {cause}")
 }
 
 /// The spans as a collector reads them. `instance` tells this gateway from others of its name.
@@ -152,7 +163,7 @@ fn otlp(span: Span, clock: &Moments) -> OtlpSpan {
         start_time_unix_nano: clock.of(span.began),
         end_time_unix_nano: clock.of(span.ended),
         attributes: span.attributes.into_iter().map(|(key, said)| attribute(key, value(&said))).collect(),
-        status: span.failed.map(|word| Status { message: word.to_owned(), code: StatusCode::Error.into() }),
+        status: span.failed.map(|word| OtlpStatus { message: word.to_owned(), code: StatusCode::Error.into() }),
         ..OtlpSpan::default()
     }
 }

@@ -1,6 +1,6 @@
 /** The services behind the gateway: whether they are there, and whether they are left alone. */
 
-import { get } from "../api.js";
+import { all } from "../api.js";
 import { el, put } from "../dom.js";
 import { count, percent, text } from "../format.js";
 import { table } from "../table.js";
@@ -24,7 +24,7 @@ export function show({ main, every }) {
   const list = el("div", { class: "backends" });
   put(main, list);
   every(EVERY_MS, async () => {
-    const { backends } = await get("/api/v1/backends");
+    const backends = await all("backends");
     for (const backend of backends) {
       if (!known.has(backend.name)) known.set(backend.name, card(backend.name));
       known.get(backend.name).update(backend);

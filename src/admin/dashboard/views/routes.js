@@ -1,11 +1,10 @@
 /** What the gateway routes, and by which rules; one route in detail, with where each rule comes from. */
 
-import { get } from "../api.js";
+import { all as everything, get } from "../api.js";
 import { el, put } from "../dom.js";
 import { chips, facts } from "../facts.js";
 import { count, latency, percent, rate } from "../format.js";
 import { quantile, since } from "../histogram.js";
-import { allRoutes } from "../messages.js";
 import { search } from "../search.js";
 import { table } from "../table.js";
 
@@ -71,7 +70,7 @@ function list({ main, every }) {
   }
 
   every(EVERY_MS, async () => {
-    all = await allRoutes();
+    all = await everything("routes");
     const now = performance.now();
     const seconds = (now - before.at) / 1000;
     for (const route of all) {
