@@ -105,6 +105,28 @@ fn programs_read_json_and_builds_junit() {
 }
 
 #[test]
+fn mistakes_that_keep_tests_from_running_are_said_in_the_format_that_was_asked_for() {
+    let unsound =
+        folder_with(&[("routes/routes.yaml", &ECHO.replace("backend: echo", "backend: ecko")), ("routes/tests/echo.test.yaml", TESTS)]);
+    let wrong = echo_with(&TESTS.replace("call: echo", "call: \"e<cho\""));
+    for (folder, rule, file) in [(&unsound, "PG023", "routes/routes.yaml"), (&wrong, "PG007", "routes/tests/echo.test.yaml")] {
+        let (code, said, _) = test(folder.path(), &["--format", "json"]);
+        let json: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((code, json["version"].as_u64(), json["tests"].as_array().map(Vec::len)), (1, Some(1), Some(0)), "{json}");
+        let first = &json["diagnostics"][0];
+        assert_eq!((first["code"].as_str(), first["file"].as_str()), (Some(rule), Some(file)), "{json}");
+
+        let (code, said, _) = test(folder.path(), &["--format", "junit"]);
+        assert_eq!((code, said.matches("</testsuites>").count()), (1, 1), "{said}");
+        assert!(said.starts_with("<?xml") && said.contains(&format!("<testcase classname=\"{file}\" name=\"{rule}\"")), "{said}");
+        assert_eq!(said.matches("<error message=").count(), said.matches("</testcase>").count());
+        assert!(!said.contains("e<cho"), "{said}");
+    }
+    let (_, said, _) = test(echo_with(TESTS).path(), &["--format", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["diagnostics"], serde_json::json!([]));
+}
+
+#[test]
 fn coverage_that_is_too_low_fails_and_is_named() {
     let folder = echo_with("version: 1\ntests: []\n");
     let (code, said, _) = test(folder.path(), &[]);

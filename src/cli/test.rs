@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::check::{error_code, summary};
 use super::{Config, Exit, TESTS_FAILED, UNREADABLE, harmless};
 use crate::diagnostic::render::{self, Color};
+use crate::diagnostic::{Report, Sources};
 use crate::files::{self, Files};
 use crate::proto::Pools;
 use crate::reload;
@@ -69,8 +70,7 @@ impl Test {
         let (inputs, pools) = (self.config.inputs(Context::default()), Pools::default());
         let checked = reload::check(&inputs, None, &pools);
         let Some(plan) = &checked.plan else {
-            print(&format!("{}{}", render::human(&checked.report, &checked.sources, color()), summary(&checked)));
-            return Err(Exit::new(error_code(&checked.report), ""));
+            return Err(self.mistakes(&checked.report, &checked.sources, &summary(&checked)));
         };
         let (files, paths) = match self.paths.is_empty() {
             true => (inputs.origin.files(), vec![inputs.origin.folder().to_path_buf()]),
@@ -83,8 +83,7 @@ impl Test {
         if suite.report.has_errors() {
             let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
             let last = format!("test: {}, {}", count(suite.report.errors(), "error"), count(found.len(), "file"));
-            print(&format!("{}{last}", render::human(&suite.report, &suite.sources, color())));
-            return Err(Exit::new(error_code(&suite.report), ""));
+            return Err(self.mistakes(&suite.report, &suite.sources, &last));
         }
         let wanted = |test: &Written| self.filter.as_ref().is_none_or(|filter| test.name.value.contains(filter.as_str()));
         if let Some(filter) = self.filter.as_ref().filter(|_| !suite.tests.iter().any(wanted)) {
@@ -101,6 +100,16 @@ impl Test {
             Format::Junit => trial::render::junit(&suite, &results),
         });
         self.verdict(&results)
+    }
+
+    /// Says what keeps the tests from being run, for whoever reads it.
+    fn mistakes(&self, report: &Report, sources: &Sources, last: &str) -> Exit {
+        print(&match self.format {
+            Format::Human => format!("{}{last}", render::human(report, sources, color())),
+            Format::Json => trial::render::json_of_mistakes(report, sources),
+            Format::Junit => trial::render::junit_of_mistakes(report, sources),
+        });
+        Exit::new(error_code(report), "")
     }
 
     fn verdict(&self, results: &Results) -> Result<(), Exit> {

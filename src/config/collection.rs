@@ -1,6 +1,8 @@
 //! The collections of the grammar: [`Map`], [`List`], [`Several`], [`Edit`], a list that knows what it does to a lower layer, and [`WordOr`].
 
-use super::grammar::{Read, Shape};
+use std::collections::HashMap;
+
+use super::grammar::{Read, Shape, is_free};
 use super::layers::Layers;
 use super::leaves::Leaves;
 use super::reader::Reader;
@@ -136,6 +138,7 @@ fn read_key<K: Value>(entry: &Entry, reader: &mut Reader<'_>) -> Option<K> {
 impl<T: Read> Read for Vec<Spanned<T>> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<List<T>> {
         let items = reader.items(node)?;
+        tell_twice(items, &T::shape(), reader);
         Some(items.iter().enumerate().filter_map(|(index, item)| reader.item(index, item)).collect())
     }
 
@@ -145,6 +148,24 @@ impl<T: Read> Read for Vec<Spanned<T>> {
 
     fn tell(&self, place: Span, leaves: &mut Leaves<'_>) {
         tell_items(self, place, leaves);
+    }
+}
+
+/// Warns of names and words that stand twice in a list. Text that may be anything may be meant so, and what is more than text says by itself
+/// what it may not be.
+fn tell_twice(items: &[Node], shape: &Shape, reader: &mut Reader<'_>) {
+    let is_name = match shape {
+        Shape::Text { pattern, .. } => !is_free(pattern),
+        Shape::Choice { .. } => true,
+        _ => false,
+    };
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    for (index, item) in items.iter().enumerate().filter(|_| is_name) {
+        let Some(scalar) = item.scalar().filter(|_| !item.is_null()) else { continue };
+        let Some(first) = seen.insert(&scalar.text, item.span) else { continue };
+        let what = format!("{} stands twice in this list", scalar.shown());
+        let finding = Diagnostic::new(Rule::ListedTwice, item.span, what).label("and again here").related(first, "first here");
+        reader.push_at_item(index, finding.help("remove one of the two"));
     }
 }
 

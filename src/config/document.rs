@@ -28,8 +28,8 @@ pub use tracing::*;
 
 use super::grammar::{List, Map, WordOr, choice, section};
 use super::value::{
-    ByteSize, Duration, FilePath, Join, LimitKey, MessageName, MessagePath, Name, NumberRange, PermissionPattern, ProtocolNumber, Rate,
-    RouteName, ServiceName, Text, TopicPattern, TypePattern, VarValue, Version,
+    ByteSize, Duration, EnvName, FilePath, Join, LimitKey, MessageName, MessagePath, Name, NumberRange, PermissionPattern, ProtocolNumber,
+    Rate, RouteName, ServiceName, TopicPattern, TypePattern, VarValue, Version,
 };
 
 choice! {
@@ -117,7 +117,7 @@ section! {
     /// A value from the environment.
     pub struct Variable {
         /// The environment variable.
-        env: Text [required],
+        env: EnvName [required],
         /// Its type; `string` where nothing is said.
         type_: VarType = "type",
         /// The value when the environment variable is not set. Without one it must be set.

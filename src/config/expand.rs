@@ -46,9 +46,10 @@ impl Expansion<'_> {
     fn node(&mut self, node: &mut Node) {
         match &mut node.kind {
             Kind::Scalar(scalar) if scalar.text.contains(OPENING) => {
-                let text = self.text(&scalar.text, node.span);
+                let mut declared = Vec::new();
+                let text = self.text(&scalar.text, node.span, &mut declared);
                 match &text {
-                    Some(scalar) => self.expanded.note(node.span, scalar),
+                    Some(scalar) => self.expanded.note(node.span, scalar, declared),
                     // Something is written here, whatever it is.
                     None => self.report.doubt(self.path.to_string()),
                 }
@@ -66,8 +67,8 @@ impl Expansion<'_> {
         }
     }
 
-    /// The text with values in it; none when one has no value, which is reported here or was at its declaration.
-    fn text(&mut self, text: &str, span: Span) -> Option<Scalar> {
+    /// The text with values in it, and where those are `declared`; none when one has no value, which is reported here or was there.
+    fn text(&mut self, text: &str, span: Span, declared: &mut Vec<Span>) -> Option<Scalar> {
         let mut expanded = Scalar { text: String::new(), style: Style::Quoted, origin: Origin::File };
         let mut rest = text;
         while let Some(at) = rest.find(OPENING) {
@@ -78,7 +79,9 @@ impl Expansion<'_> {
                 continue;
             }
             let (name, after) = self.name(&rest[at + OPENING.len()..], span)?;
-            let value = self.declared(name, span)?.value.as_ref()?;
+            let variable = self.declared(name, span)?;
+            declared.push(variable.span);
+            let value = variable.value.as_ref()?;
             if rest.len() == text.len() && at == 0 && after.is_empty() {
                 return Some(value.clone());
             }
@@ -114,13 +117,17 @@ impl Expansion<'_> {
     fn declared(&mut self, name: &str, span: Span) -> Option<&Declared> {
         let variables = self.variables;
         variables.get(name).or_else(|| {
-            if !variables.complete {
+            if !variables.complete || variables.is_refused(name) {
                 return None;
             }
             let finding = Diagnostic::new(Rule::Variable, span, format!("the variable `{}` is not declared", shorten(name)));
-            self.push(match variables.names().next() {
+            let finding = match variables.names().next() {
                 Some(_) => finding.did_you_mean(name, variables.names()),
                 None => finding.help("declare it: `vars: { name: { env: NAME } }`"),
+            };
+            self.push(match nearest(name, variables.names()).and_then(|near| Some((near, variables.place(near)?))) {
+                Some((near, place)) => finding.related(place, format!("`{near}` is declared here")),
+                None => finding,
             })
         })
     }

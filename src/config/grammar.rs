@@ -56,6 +56,15 @@ pub trait Section: Read + Default {
 /// The pattern of text that may be anything: there is nothing to say about it.
 pub const FREE_TEXT: &str = ".+";
 
+/// The same in one line, without white space at either end, and without what cannot be seen (`is_harmless`).
+pub const ONE_LINE: &str =
+    concat!(r"(?!\s)(?![\s\S]*\s$)", r"[^\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+");
+
+/// Whether text of a pattern may be anything, also what YAML reads as a number.
+pub fn is_free(pattern: &str) -> bool {
+    [FREE_TEXT, ONE_LINE].contains(&pattern)
+}
+
 /// What something looks like.
 #[derive(Clone)]
 pub enum Shape {
@@ -265,33 +274,47 @@ pub(crate) use choice;
 pub(super) fn read_section<S: Section>(node: &Node, reader: &mut Reader<'_>) -> Option<S> {
     let entries = reader.entries(node, "a map")?;
     let mut section = S::default();
-    let mut meant: Vec<&str> = Vec::new();
-    for entry in entries {
-        if !section.read_entry(entry, reader) {
-            meant.extend(unknown_key::<S>(entry, entries, reader));
-        }
+    let unknown: Vec<&Entry> = entries.iter().filter(|entry| !section.read_entry(entry, reader)).collect();
+    let missing = |key: &str| !entries.iter().any(|entry| entry.key.text == key);
+    let mut required: Vec<&str> = S::KEYS.iter().filter(|(key, required)| *required && missing(key)).map(|(key, _)| *key).collect();
+    // One that is unknown where one is missing was written in its place.
+    let instead =
+        Some(required.as_slice()).filter(|_| unknown.len() == 1).and_then(|keys| keys.first().filter(|_| keys.len() == 1)).copied();
+    for entry in unknown {
+        let meant = unknown_key::<S>(entry, entries, instead, reader);
+        required.retain(|key| Some(*key) != meant);
     }
-    let is_there = |key: &str| meant.contains(&key) || entries.iter().any(|entry| entry.key.text == key);
-    for (key, _) in S::KEYS.iter().filter(|(key, required)| *required && !is_there(key)) {
+    for key in required {
         reader.push::<()>(Diagnostic::new(Rule::MissingKey, node.span, format!("`{key}` is missing")).help(format!("add `{key}: …`")));
     }
     Some(section)
 }
 
 /// Reports a key, and is the one that was probably meant, if the section does not have that as well.
-fn unknown_key<S: Section>(entry: &Entry, entries: &[Entry], reader: &mut Reader<'_>) -> Option<&'static str> {
+fn unknown_key<S: Section>(
+    entry: &Entry,
+    entries: &[Entry],
+    instead: Option<&'static str>,
+    reader: &mut Reader<'_>,
+) -> Option<&'static str> {
     let key = &entry.key;
     let keys = S::keys();
     let known = || keys.iter().map(|key| key.name);
     // What an overlay says of the same section was not written in its place.
     let is_there = |near: &str| entries.iter().any(|entry| entry.key.text == near && entry.key.span.file == key.span.file);
     let near = nearest(&key.text, known()).filter(|near| !is_there(near));
-    let finding = Diagnostic::new(Rule::UnknownKey, key.span, format!("unknown key `{}`", super::tree::shorten(&key.text)))
-        .label("no such key here")
-        .did_you_mean(&key.text, known())
-        .meant(reader.path_of(near));
-    reader.push_at_key(&key.text, finding);
-    near
+    let glued = known()
+        .find(|name| key.text.strip_prefix(name).is_some_and(|rest| rest.starts_with([':', ' ', '='])))
+        .filter(|name| !is_there(name));
+    let finding =
+        Diagnostic::new(Rule::UnknownKey, key.span, format!("unknown key `{}`", super::tree::shorten(&key.text))).label("no such key here");
+    let (meant, finding) = match (near, glued, instead) {
+        (None, Some(key), _) => (glued, finding.help(format!("write `{key}: …`: a colon and a space stand between a key and its value"))),
+        (None, None, Some(key)) => (instead, finding.help(format!("did you mean `{key}`, which is missing?"))),
+        _ => (near, finding.did_you_mean(&key.text, known())),
+    };
+    reader.push_at_key(&key.text, finding.meant(reader.path_of(meant)));
+    meant
 }
 
 pub(super) fn unknown_word<T>(node: &Node, words: &[(&'static str, &'static str)], reader: &mut Reader<'_>) -> Option<T> {

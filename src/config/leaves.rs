@@ -7,14 +7,19 @@ use std::collections::HashMap;
 
 use super::path::DocPath;
 use super::tree::{Origin, Scalar};
-use crate::diagnostic::{Sources, Span};
+use crate::diagnostic::{Report, Sources, Span};
 
 /// The longest text that is shown; what is longer ends in `…`.
 const SHOWN_CHARS_MAX: usize = 256;
 
-/// Texts with variables in them, by their places, as they are with the values. What holds a secret is not among them.
+/// Texts with variables in them, by their places.
 #[derive(Default)]
-pub struct Expanded(HashMap<Span, Box<str>>);
+pub struct Expanded {
+    /// As they are with the values; what holds a secret is not among them.
+    texts: HashMap<Span, Box<str>>,
+    /// Where the variables in them are declared.
+    declared: HashMap<Span, Vec<Span>>,
+}
 
 /// Whoever tells of values says here which; each goes to `found` with its key.
 pub struct Leaves<'a> {
@@ -26,15 +31,22 @@ pub struct Leaves<'a> {
 // === impl Expanded ===
 
 impl Expanded {
-    pub fn note(&mut self, place: Span, scalar: &Scalar) {
+    pub fn note(&mut self, place: Span, scalar: &Scalar, declared: Vec<Span>) {
         if scalar.origin == Origin::Variable {
-            self.0.insert(place, scalar.text.as_str().into());
+            self.texts.insert(place, scalar.text.as_str().into());
         }
+        self.declared.insert(place, declared);
+    }
+
+    /// Says of what is wrong with such a text where what stands in it comes from.
+    pub fn explain(&self, report: &mut Report) {
+        report
+            .relate(|finding| self.declared.get(&finding.label.span).map(Vec::as_slice).unwrap_or_default(), "its value is declared here");
     }
 
     /// What stands at a place.
     pub fn text(&self, place: Span, sources: &Sources) -> String {
-        let text = self.0.get(&place).map(|text| &**text).unwrap_or_else(|| written(place, sources));
+        let text = self.texts.get(&place).map(|text| &**text).unwrap_or_else(|| written(place, sources));
         match text.char_indices().nth(SHOWN_CHARS_MAX) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text.to_owned(),

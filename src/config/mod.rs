@@ -108,6 +108,8 @@ struct Loader<'a> {
 struct Tree {
     file: FileId,
     root: Node,
+    /// What the file says without its overlay, where it has one: that has to make sense as well, also where the overlay says otherwise.
+    below: Option<Node>,
 }
 
 // === impl Environment ===
@@ -143,6 +145,7 @@ impl Loader<'_> {
         let mut expanded = Expanded::default();
         for tree in gateway.iter_mut().chain(&mut main).chain(&mut included) {
             expand::expand(&mut tree.root, &variables, &mut expanded, &mut self.report);
+            tree.below.iter_mut().for_each(|below| expand::expand(below, &variables, &mut expanded, &mut self.report));
         }
 
         let gateway = gateway.and_then(|tree| self.read(&tree)).unwrap_or_default();
@@ -245,7 +248,8 @@ impl Loader<'_> {
         };
         let tree = tree?;
         let Some(overlay) = overlay else { return Some(tree) };
-        Some(Tree { file: tree.file, root: overlay::merge(tree.root, overlay.root, shape, &mut self.report) })
+        let below = Some(tree.root.clone());
+        Some(Tree { file: tree.file, root: overlay::merge(tree.root, overlay.root, shape, &mut self.report), below })
     }
 
     fn parse(&mut self, path: &Path, bytes: io::Result<Vec<u8>>) -> Option<Tree> {
@@ -263,7 +267,7 @@ impl Loader<'_> {
             None => parse::parse(file, &self.sources.file(file).text, &mut self.report),
         };
         self.complete &= root.is_some();
-        Some(Tree { file, root: root? })
+        Some(Tree { file, root: root?, below: None })
     }
 
     /// False, with a finding, for a file of another version: every other finding about it would be beside the point.
@@ -276,6 +280,13 @@ impl Loader<'_> {
 
     fn read<T: Read>(&mut self, tree: &Tree) -> Option<T> {
         let folder = self.sources.folder(tree.file).to_path_buf();
+        if let Some(below) = &tree.below {
+            let mut found = Report::default();
+            T::read(below, &mut Reader::new(&mut found, &folder));
+            // What is said of keys is said of both together: an overlay may bring what is missing.
+            let of_values = found.sorted().into_iter().filter(|finding| matches!(finding.rule, Rule::BadValue | Rule::WrongType));
+            of_values.for_each(|finding| self.report.push(finding.clone()));
+        }
         T::read(&tree.root, &mut Reader::new(&mut self.report, &folder))
     }
 }

@@ -11,6 +11,7 @@ use super::document::Route;
 use super::grammar::{Read, Shape};
 use super::path::DocPath;
 use super::tree::{Entry, Kind, Node, shorten};
+use super::value::{RouteName, Value as _};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, nearest};
 
 /// The overlay beside a file: `auth.production.yaml` of `auth.yaml`.
@@ -21,12 +22,21 @@ pub fn path(file: &Path, environment: Environment) -> PathBuf {
 
 /// The file with its overlay merged in, both of the given shape.
 pub fn merge(base: Node, overlay: Node, shape: &Shape, report: &mut Report) -> Node {
-    Merge { report, path: DocPath::default() }.node(Some(base), overlay, Some(shape))
+    let (below, file, errors) = (base.clone(), overlay.span.file, report.errors());
+    let mut merge = Merge { report, path: DocPath::default(), whole: true };
+    let merged = merge.node(Some(base), overlay, Some(shape));
+    if merge.whole && merged.is_same(&below) && report.errors() == errors {
+        let finding = Diagnostic::new(Rule::IdleOverlay, Span::start_of(file), "this overlay changes nothing");
+        report.push(finding.help("write what is different in this environment, or remove the file"));
+    }
+    merged
 }
 
 struct Merge<'a> {
     report: &'a mut Report,
     path: DocPath,
+    /// False when what something is about could not be found, which is told where that stands.
+    whole: bool,
 }
 
 /// What a list says about the list below it.
@@ -78,6 +88,8 @@ impl Merge<'_> {
             let before = self.path.enter_key(&change.key.text);
             if before == 0 && change.key.text == "routes" {
                 self.routes(&mut entries, change);
+            } else if is_misspelt_below(&entries, &change.key.text, shape) {
+                self.whole = false;
             } else {
                 let shape = shape.and_then(|shape| shape.of_key(&change.key.text));
                 let at = entries.iter().position(|entry| entry.key.text == change.key.text);
@@ -109,6 +121,7 @@ impl Merge<'_> {
         let is_misspelt = |entry: &Entry| entry.key.text != "routes" && nearest(&entry.key.text, ["routes"]).is_some();
         if file.iter().any(is_misspelt) {
             // They stand under a key that is told where it stands.
+            self.whole = false;
             return;
         }
         let routes = match file.iter_mut().find(|entry| entry.key.text == "routes").map(|entry| &mut entry.value.kind) {
@@ -126,7 +139,7 @@ impl Merge<'_> {
             match routes.iter().position(|route| is_called(route, &change.key.text)) {
                 at @ Some(_) => self.entry(routes, at, change, Some(&shape)),
                 // It may be the one whose name cannot be read, which is told there.
-                None if routes.iter().any(|route| name_of(route).is_none()) => {}
+                None if routes.iter().any(|route| name_of(route).is_none()) => self.whole = false,
                 None => {
                     let what = format!("`{}` is not a route of the file below", shorten(&change.key.text));
                     let finding =
@@ -172,6 +185,14 @@ impl Merge<'_> {
     }
 }
 
+/// Whether what a change is about stands in the file below under a key that is told there: nothing is known of what it changes.
+fn is_misspelt_below(entries: &[Entry], key: &str, shape: Option<&Shape>) -> bool {
+    let Some(section @ Shape::Section { .. }) = shape else { return false };
+    let is_there = entries.iter().any(|entry| entry.key.text == key);
+    let unknown = || entries.iter().map(|entry| entry.key.text.as_str()).filter(|key| section.of_key(key).is_none());
+    !is_there && section.of_key(key).is_some() && nearest(key, unknown()).is_some()
+}
+
 /// `{append: [x]}` and `{replace: [x]}` as verb and items.
 fn split(node: &Node) -> Option<(Verb, Vec<Node>)> {
     let [entry] = node.entries() else { return None };
@@ -192,5 +213,5 @@ fn is_called(route: &Entry, name: &str) -> bool {
 
 fn name_of(route: &Entry) -> Option<&str> {
     let name = route.value.get("name")?.scalar()?.text.as_str();
-    (!matches!(name, "" | "~" | "null")).then_some(name)
+    RouteName::parse(name).is_ok().then_some(name)
 }

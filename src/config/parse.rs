@@ -3,10 +3,13 @@
 //! saphyr-parser turns text into events with places; here they become a tree. The language is YAML without tags, merge keys and second
 //! documents; anchors work inside a file. Promises: no text makes this panic or take more than `bounds.rs` allows; every span lies in the text.
 
+mod stumbled;
+
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marked};
 
+use self::stumbled::Stumbled;
 use super::bounds::{Budget, DEPTH_MAX, Extent};
 use super::path::DocPath;
 use super::places::Places;
@@ -27,6 +30,8 @@ pub fn parse(file: FileId, text: &str, report: &mut Report) -> Option<Node> {
         root: None,
         anchors: HashMap::new(),
         skipped: None,
+        closed: None,
+        read: 0,
         budget: Budget::of_a_file(),
     };
     let mut parser = Parser::new_from_str(text);
@@ -34,9 +39,16 @@ pub fn parse(file: FileId, text: &str, report: &mut Report) -> Option<Node> {
         match event {
             Ok((event, place)) => builder.take(event, place).ok()?,
             Err(error) => {
-                let at = builder.places.byte(error.marker().index());
-                let here = Span { file, start: at, end: at };
-                builder.report.push(not_yaml(here, error.info()));
+                let stumbled = Stumbled {
+                    file,
+                    text,
+                    at: builder.places.byte(error.marker().index()),
+                    info: error.info(),
+                    read: builder.read,
+                    bracket: builder.stack.iter().rev().map(|open| open.start).find(|start| text[*start..].starts_with(['{', '['])),
+                    block: builder.closed,
+                };
+                builder.report.push(stumbled.finding());
                 return None;
             }
         }
@@ -58,6 +70,10 @@ struct Builder<'a> {
     anchors: HashMap<usize, (Node, Extent)>,
     /// How many lists and maps are open below the deepest one that is kept.
     skipped: Option<usize>,
+    /// Where the outermost of the blocks began that were closed last, while nothing has come behind them.
+    closed: Option<usize>,
+    /// Where what was read last ends.
+    read: usize,
     budget: Budget,
 }
 
@@ -97,6 +113,8 @@ impl Builder<'_> {
             return Ok(());
         }
         let span = self.places.span(place);
+        self.read = self.read.max(span.end);
+        self.closed = self.closed.filter(|_| matches!(event, Event::SequenceEnd | Event::MappingEnd));
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
                 self.refuse(
@@ -141,6 +159,7 @@ impl Builder<'_> {
 
     fn close(&mut self, end: Span) {
         let Some(open) = self.stack.pop() else { return };
+        self.closed = Some(open.start).filter(|_| end.start == end.end);
         let (kind, last) = match open.content {
             Content::List(items) => {
                 let last = items.last().map(|item| item.span.end);
@@ -293,21 +312,6 @@ impl Builder<'_> {
         }
         self.report.push(finding.path(path.to_string()));
     }
-}
-
-/// What saphyr says about a text, and the remedy that its words suggest.
-fn not_yaml(here: Span, info: &str) -> Diagnostic {
-    const REMEDIES: &[(&str, &str)] = &[
-        ("tab", "indent with spaces"),
-        ("mapping values", "put a text with `: ` in it into quotes"),
-        ("quoted scalar", "close the quote"),
-        ("flow", "look for a bracket, brace or comma that is missing before this place"),
-        ("block", "let the keys of a map, and the dashes of a list, begin in one column"),
-        ("unknown anchor", "an alias `*name` needs an anchor `&name` before it, in the same file"),
-    ];
-    let remedy =
-        REMEDIES.iter().find(|(words, _)| info.contains(words)).map_or("look at the line before this place, too", |(_, remedy)| remedy);
-    Diagnostic::new(Rule::Syntax, here, format!("this is not YAML: {info}")).help(remedy)
 }
 
 /// YAML 1.1 reads these as true or false, YAML 1.2 as text, and libraries disagree about which they speak.

@@ -48,7 +48,7 @@ impl<'a> Places<'a> {
 }
 
 /// How long the quoted text is that this begins with.
-fn quoted(text: &str) -> Option<usize> {
+pub fn quoted(text: &str) -> Option<usize> {
     let quote = text.chars().next().filter(|first| matches!(first, '"' | '\''))?;
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {

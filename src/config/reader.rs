@@ -99,6 +99,13 @@ impl<'a> Reader<'a> {
         Some(path.to_string()).filter(|path| !path.is_empty())
     }
 
+    /// Reports something about an item of the present list.
+    pub fn push_at_item(&mut self, index: usize, diagnostic: Diagnostic) {
+        let before = self.path.enter_item(index);
+        self.report.push(diagnostic.path(self.path.to_string()));
+        self.path.leave(before);
+    }
+
     /// Reports something about a key of the present map.
     pub fn push_at_key(&mut self, key: &str, diagnostic: Diagnostic) {
         let before = self.path.enter_key(key);

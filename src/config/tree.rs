@@ -92,6 +92,21 @@ impl Node {
         self.scalar().is_some_and(|scalar| scalar.to_value().is_null())
     }
 
+    /// Whether another one is the same but for places, and sound.
+    pub fn is_same(&self, other: &Node) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Scalar(one), Kind::Scalar(other)) => one.text == other.text && one.style == other.style,
+            (Kind::List(one), Kind::List(other)) => {
+                one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is_same(other))
+            }
+            (Kind::Map(one), Kind::Map(other)) => {
+                let entry = |(one, other): (&Entry, &Entry)| one.key.text == other.key.text && one.value.is_same(&other.value);
+                one.len() == other.len() && one.iter().zip(other).all(entry)
+            }
+            _ => false,
+        }
+    }
+
     /// The same as serde_yaml has it, without places.
     pub fn to_value(&self) -> Value {
         match &self.kind {

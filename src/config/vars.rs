@@ -10,19 +10,21 @@ use super::document::{VarType, Variable};
 use super::grammar::{Map, Read};
 use super::reader::Reader;
 use super::tree::{Node, Origin, Scalar, Style};
-use super::value::{Name, VarValue};
+use super::value::{Name, Value as _, VarValue};
 use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned, nearest};
 
 /// Every variable of the configuration by name.
 pub struct Variables {
     declared: BTreeMap<String, Declared>,
+    /// Names that are none, which is reported where they are read.
+    refused: Vec<String>,
     /// False when `vars` of a file could not be read: what seems not to be declared may stand there.
     pub complete: bool,
 }
 
 /// A variable that is declared, whatever became of it.
 pub struct Declared {
-    span: Span,
+    pub span: Span,
     /// None when it has no value, which was reported.
     pub value: Option<Scalar>,
     used: Cell<bool>,
@@ -38,13 +40,15 @@ impl Variables {
     pub fn declare(roots: &[&Node], lookup: Lookup<'_>, report: &mut Report) -> Variables {
         let is_misspelt = |key: &str| key != "vars" && nearest(key, ["vars"]).is_some();
         let complete = !roots.iter().any(|root| root.entries().iter().any(|entry| is_misspelt(&entry.key.text)));
-        let mut variables = Variables { declared: BTreeMap::new(), complete };
+        let mut variables = Variables { declared: BTreeMap::new(), refused: Vec::new(), complete };
         for section in roots.iter().filter_map(|root| root.get("vars")) {
             // What is wrong with a declaration is reported when its file is read.
             let Some(map) = Map::<Name, Variable>::read(section, &mut Reader::new(&mut Report::default(), "".as_ref())) else {
                 variables.complete = false;
                 continue;
             };
+            let keys = section.entries().iter().map(|entry| entry.key.text.as_str());
+            variables.refused.extend(keys.filter(|key| Name::parse(key).is_err()).map(str::to_owned));
             for name in map.broken() {
                 variables.declared.entry(name.to_string()).or_insert(Declared::new(section.span, None, true));
             }
@@ -86,6 +90,16 @@ impl Variables {
     pub fn unused(&self) -> Vec<Spanned<String>> {
         let unused = self.declared.iter().filter(|(_, declared)| !declared.used.get());
         unused.map(|(name, declared)| Spanned::new(name.clone(), declared.span)).collect()
+    }
+
+    /// Whether a declaration was probably meant to be of this name, and could not be used.
+    pub fn is_refused(&self, name: &str) -> bool {
+        nearest(name, self.refused.iter().map(String::as_str)).is_some()
+    }
+
+    /// Where a variable is declared.
+    pub fn place(&self, name: &str) -> Option<Span> {
+        self.declared.get(name).map(|declared| declared.span)
     }
 
     /// Every name, for remedies.

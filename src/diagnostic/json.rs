@@ -1,6 +1,7 @@
 //! Findings as JSON, a format that programs may rely on: version 1 never loses a field.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Diagnostic, Label, Report, Sources, Top};
 
@@ -65,6 +66,12 @@ pub fn json(report: &Report, sources: &Sources, summary: Summary) -> String {
         summary: Counts { errors: report.errors(), warnings: report.warnings(), routes: summary.routes, files: summary.files },
     };
     serde_json::to_string(&document).expect("text and numbers always become JSON")
+}
+
+/// The findings alone, for a document of another kind that has some.
+pub fn findings(report: &Report, sources: &Sources) -> Value {
+    let findings: Vec<Finding<'_>> = report.sorted().into_iter().map(|finding| Finding::new(finding, sources)).collect();
+    serde_json::to_value(findings).expect("text and numbers always become JSON")
 }
 
 // === impl Finding ===

@@ -169,6 +169,14 @@ impl Report {
         self.diagnostics.retain(|finding| finding.rule.severity() == Severity::Error || !is_allowed(finding));
     }
 
+    /// Adds to errors other places that belong to them.
+    pub fn relate<'a>(&mut self, places: impl Fn(&Diagnostic) -> &'a [Span], text: &str) {
+        for finding in self.diagnostics.iter_mut().filter(|finding| finding.rule.severity() == Severity::Error) {
+            let more = places(finding).iter().map(|span| Label { span: *span, text: text.to_owned() }).collect::<Vec<_>>();
+            finding.related.extend(more);
+        }
+    }
+
     /// Where a rule is broken.
     pub fn places_of(&self, rule: Rule) -> Vec<Span> {
         self.diagnostics.iter().filter(|finding| finding.rule == rule).map(|finding| finding.label.span).collect()
@@ -185,6 +193,11 @@ impl Report {
         let inside = |found: &&String| found.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']));
         let from = |start: String| self.wrong.range(start..).next();
         self.speaks_of(path) || [format!("{path}."), format!("{path}[")].into_iter().filter_map(from).any(|found| inside(&found))
+    }
+
+    /// What was found wrong inside of a section, by the paths that it has in there.
+    pub fn wrong_within(&self, section: &str) -> impl Iterator<Item = &str> {
+        self.wrong.range(format!("{section}.")..).map_while(move |path| path.strip_prefix(section)?.strip_prefix('.'))
     }
 
     pub fn errors(&self) -> usize {

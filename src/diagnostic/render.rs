@@ -15,7 +15,7 @@ use super::{Diagnostic, Label, Report, Severity, Sources, Span, Top};
 use crate::telemetry::line::is_harmless;
 
 pub use super::github::github;
-pub use super::json::{Summary, json};
+pub use super::json::{Summary, findings, json};
 pub use super::sarif::sarif;
 
 /// Most findings that are drawn. Whoever has more mends the first ones and looks again; most of the others will be gone.
@@ -46,13 +46,15 @@ pub fn human(report: &Report, sources: &Sources, color: Color) -> String {
 
 /// One line a finding, for a log: what, where, and the first line of the remedy.
 pub fn lines(report: &Report, sources: &Sources) -> Vec<String> {
-    let line = |finding: &Diagnostic| {
-        let place = Place::new(&finding.label, sources, &Top::here());
-        let help = finding.help.as_deref().and_then(|help| help.lines().next()).map(|help| format!(" ({help})")).unwrap_or_default();
-        let (severity, code) = (finding.rule.severity().name(), finding.rule.code());
-        format!("{severity}[{code}]: {} --> {}:{}:{}{help}", finding.message, place.file, place.line, place.column)
-    };
-    report.sorted().into_iter().map(line).collect()
+    report.sorted().into_iter().map(|finding| line(finding, sources)).collect()
+}
+
+/// The line of one finding.
+pub fn line(finding: &Diagnostic, sources: &Sources) -> String {
+    let place = Place::new(&finding.label, sources, &Top::here());
+    let help = finding.help.as_deref().and_then(|help| help.lines().next()).map(|help| format!(" ({help})")).unwrap_or_default();
+    let (severity, code) = (finding.rule.severity().name(), finding.rule.code());
+    format!("{severity}[{code}]: {} --> {}:{}:{}{help}", finding.message, place.file, place.line, place.column)
 }
 
 /// What a file says, where a terminal shows it: control characters but the end of a line are shown, not obeyed.

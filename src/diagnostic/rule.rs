@@ -223,6 +223,14 @@ rules! {
     NoMail = "PG096", Warning;
     /// A route for anonymous clients that needs what they may not do.
     ClosedAnonymous = "PG097", Warning;
+    /// The same item stands twice in one list.
+    ListedTwice = "PG098", Warning;
+    /// A role that lets nobody do anything and forbids nothing.
+    EmptyRole = "PG099", Warning;
+    /// An overlay that changes nothing.
+    IdleOverlay = "PG100", Warning;
+    /// A role that somebody is given and nobody declares.
+    UnknownRole = "PG101", Warning;
 }
 
 // === impl Rule ===
@@ -232,11 +240,7 @@ impl Rule {
     pub fn of_code(code: &str) -> Option<Rule> {
         Rule::ALL.iter().copied().find(|rule| rule.code() == code)
     }
-}
 
-// === impl Rule ===
-
-impl Rule {
     /// The first look that can find it. Some of [`Pass::Shape`] are found by the second look as well, where it takes more to know.
     pub fn pass(self) -> Pass {
         match self {

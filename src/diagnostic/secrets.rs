@@ -35,8 +35,8 @@ const WORDS: &[(&str, usize)] = &[
 /// What a word begins with that ends with `key` and is no file: `api_key`, `apikey`.
 const KEYS: [&str; 5] = ["api", "private", "secret", "access", "shared"];
 
-/// What stands in a value and is no secret: what a variable is made of, fields of messages, and words.
-const HARMLESS_KEYS: [&str; 2] = ["env", "type"];
+/// What stands in a value and is no secret: what a variable is made of, whose a token of a test is, fields of messages, and words.
+const HARMLESS_KEYS: [&str; 4] = ["env", "type", "user", "roles"];
 const HARMLESS_HEADS: [&str; 6] = ["request.", "response.", "session.", "peer.", "message.", "claims."];
 const HARMLESS_WORDS: [&str; 14] = ["", "true", "false", "yes", "no", "on", "off", "null", "~", "|", ">", "|-", ">-", "|+"];
 
@@ -161,7 +161,7 @@ fn end_in_brackets(rest: &str) -> Option<usize> {
 fn hide(value: &str, offset: usize, has_keys: bool, found: &mut Vec<Range<usize>>) {
     let bytes = value.as_bytes();
     let mut variables = VARIABLE.find_iter(value).peekable();
-    let (mut start, mut before, mut is_hidden, mut is_harmless) = (0, b'\n', false, false);
+    let (mut start, mut before, mut is_hidden, mut is_harmless, mut is_list) = (0, b'\n', false, false, false);
     for at in 0..=bytes.len() {
         while variables.next_if(|variable| variable.end() <= at).is_some() {}
         if variables.peek().is_some_and(|variable| variable.start() <= at) {
@@ -188,7 +188,13 @@ fn hide(value: &str, offset: usize, has_keys: bool, found: &mut Vec<Range<usize>
         if is_comment && !is_hidden {
             return;
         }
-        is_harmless = is_key && HARMLESS_KEYS.contains(&piece);
+        // A list is as harmless as the key before it.
+        is_harmless = match byte {
+            b'[' => is_harmless && piece.is_empty(),
+            b',' => is_harmless && is_list,
+            _ => is_key && HARMLESS_KEYS.contains(&piece),
+        };
+        is_list = byte == b'[' || byte == b',' && is_list;
         (start, before) = (at + 1, byte);
     }
 }
@@ -370,6 +376,11 @@ mod tests {
     #[test]
     fn of_a_value_that_is_no_one_word_what_is_no_secret_is_left() {
         for (text, shown) in [
+            (
+                "token: { user: \"7\", roles: [player, clerk], x: [hunter2], hunter2 }",
+                "token: { user: \"7\", roles: [player, clerk], x: [*******], ******* }",
+            ),
+            ("token:\n  user: ann\n  roles: [a, b]\n  id: hunter2", "token:\n  user: ann\n  roles: [a, b]\n  id: *******"),
             ("headers: { x-tenant: hunter2, b: [hunter2] }", "headers: { x-tenant: *******, b: [*******] }"),
             ("token: \"${var.t}hunter2\" # mine", "token: \"${var.t}*******\" # ****"),
             ("token: \"${var.t}\" # mine, too", "token: \"${var.t}\" # mine, too"),

@@ -138,6 +138,11 @@ impl Pool {
         self.0.complete
     }
 
+    /// Whether a file was needed, by the name that imports use.
+    pub fn has_file(&self, name: &str) -> bool {
+        self.0.descriptors.get_file_by_name(name).is_some()
+    }
+
     /// What its file says of something, by its full name.
     pub(super) fn comment(&self, name: &str) -> Option<&str> {
         self.0.comments.of(name)

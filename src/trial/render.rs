@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Coverage, Ran, Results, Seen, Suite};
-use crate::diagnostic::render::lines;
+use crate::diagnostic::render::{findings, line, lines};
+use crate::diagnostic::{Report, Severity, Sources};
 use crate::telemetry::line::is_harmless;
 
 /// `24 passed, 1 failed, routes covered 26 of 26 (100 %)`.
@@ -31,7 +32,14 @@ pub fn json(suite: &Suite, results: &Results) -> String {
         "routes_covered": covered,
         "percent": results.coverage.percent(),
     });
-    json!({ "version": 1, "tests": tests, "coverage": coverage(&results.coverage), "summary": summary }).to_string()
+    json!({ "version": 1, "diagnostics": [], "tests": tests, "coverage": coverage(&results.coverage), "summary": summary }).to_string()
+}
+
+/// The same where nothing ran, because the configuration or a test has mistakes.
+pub fn json_of_mistakes(report: &Report, sources: &Sources) -> String {
+    let summary = json!({ "passed": 0, "failed": 0, "routes": 0, "routes_covered": 0, "percent": 0 });
+    let coverage = json!({ "routes": [], "pushes": [] });
+    json!({ "version": 1, "diagnostics": findings(report, sources), "tests": [], "coverage": coverage, "summary": summary }).to_string()
 }
 
 fn test(suite: &Suite, ran: &Ran) -> Value {
@@ -98,6 +106,23 @@ pub fn junit(suite: &Suite, results: &Results) -> String {
         say(format_args!("  </testsuite>\n"));
     }
     say(format_args!("</testsuites>\n"));
+    out
+}
+
+/// The same where nothing ran: a test that is in error for each mistake, so that no build takes this for a success.
+pub fn junit_of_mistakes(report: &Report, sources: &Sources) -> String {
+    let errors: Vec<_> = report.sorted().into_iter().filter(|finding| finding.rule.severity() == Severity::Error).collect();
+    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let mut say = |text: std::fmt::Arguments<'_>| out.write_fmt(text).expect("a text takes what is written to it");
+    say(format_args!("<testsuites tests=\"{0}\" failures=\"0\" errors=\"{0}\">\n", errors.len()));
+    say(format_args!("  <testsuite name=\"protogate test\" tests=\"{0}\" failures=\"0\" errors=\"{0}\">\n", errors.len()));
+    for finding in errors {
+        let place = escaped(&sources.file(finding.label.span.file).path.display().to_string());
+        let (code, said) = (finding.rule.code(), escaped(&line(finding, sources)));
+        say(format_args!("    <testcase classname=\"{place}\" name=\"{code}\" time=\"0.000\">\n"));
+        say(format_args!("      <error message=\"{said}\">{said}</error>\n    </testcase>\n"));
+    }
+    say(format_args!("  </testsuite>\n</testsuites>\n"));
     out
 }
 

@@ -1,7 +1,7 @@
 //! The grammar of `backends:`: who answers, where, and what is done when they do not.
 
 use super::super::grammar::{List, WordOr, choice, section};
-use super::super::value::{Cidr, Duration, EndpointUrl, FailureCode, FilePath, Name, Secret, Share, Text};
+use super::super::value::{Cidr, Duration, EndpointUrl, FailureCode, FilePath, HostName, Line, Name, Secret, Share};
 use super::Allowed;
 
 choice! {
@@ -116,9 +116,9 @@ section! {
         /// Its share of the calls, compared with the others', from 1 to 1000; 1 where nothing is said.
         weight: u32,
         /// Where it stands, for people.
-        zone: Text,
+        zone: Line,
         /// What it runs, for people.
-        version: Text,
+        version: Line,
     }
 }
 
@@ -152,7 +152,7 @@ section! {
         /// The private key of `cert`, as PEM.
         key: FilePath,
         /// The name on the certificate, where it is not the endpoint's host.
-        server_name: Text,
+        server_name: HostName,
     }
 }
 
@@ -170,7 +170,7 @@ section! {
     /// How endpoints are asked how they are; those that are ill are not called.
     pub struct Health {
         /// The service that is asked about; the server as a whole where nothing is said.
-        service: Text,
+        service: Line,
         /// How often, a tenth more or less; 5s where nothing is said. Ill endpoints are asked each second at least.
         interval: Duration,
         /// How long an answer may take; 1s where nothing is said.

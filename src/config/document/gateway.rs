@@ -2,7 +2,8 @@
 
 use super::super::grammar::{List, Map, choice, section};
 use super::super::value::{
-    Address, ByteSize, Cidr, Duration, FilePath, KeyHash, KeySetPlace, Name, Origin, Secret, SocketUrl, Text, UrlPath, Version, Workers,
+    Address, ByteSize, Cidr, ClaimPath, Duration, FilePath, HostName, KeyHash, KeySetPlace, Line, Name, Origin, Secret, SocketUrl, UrlPath,
+    Version, Workers,
 };
 use super::{Allowed, Otlp, Variable};
 
@@ -275,7 +276,7 @@ section! {
     /// How the built-in service `auth` sends mail.
     pub struct Mail {
         /// Who it is from, such as `Game <game@example.com>`.
-        from: Text [required],
+        from: Line [required],
         /// The server that takes it. In development mail goes into the folder `outbox` of the data folder where none is given.
         smtp: SmtpServer,
     }
@@ -285,11 +286,11 @@ section! {
     /// A mail server.
     pub struct SmtpServer {
         /// Its name, which is also the one on its certificate.
-        host: Text [required],
+        host: HostName [required],
         /// Its port; 587 where nothing is said, 465 with `tls: tls`, 25 with `tls: none`.
         port: u32,
         /// Who the gateway is to it.
-        user: Text,
+        user: Line,
         /// The user's password.
         password: Secret,
         /// How it is spoken to; `starttls` where nothing is said.
@@ -305,9 +306,9 @@ section! {
         /// Other keys of ours that are believed and published, public or private: those before the last change, or the next one.
         previous: List<FilePath>,
         /// The `iss` of its tokens; `protogate` where nothing is said.
-        issuer: Text,
+        issuer: Line,
         /// The `aud` of its tokens; `protogate` where nothing is said.
-        audience: Text,
+        audience: Line,
         /// How long an access token is good; 15m where nothing is said, at most 24h.
         access_ttl: Duration,
         /// How long refresh tokens prolong a login; 30d where nothing is said.
@@ -321,7 +322,7 @@ section! {
         /// Its name, which is part of the key.
         name: Name [required],
         /// Who its bearer is, such as `service:ci`.
-        user: Text [required],
+        user: Line [required],
         /// The hash of the key: `sha256:` and 64 hexadecimal digits.
         hash: KeyHash [required],
         /// The roles of its bearer.
@@ -333,9 +334,9 @@ section! {
     /// One issuer of tokens.
     pub struct Issuer {
         /// The `iss` of its tokens.
-        issuer: Text [required],
+        issuer: Line [required],
         /// The `aud` that its tokens must carry one of.
-        audience: List<Text> [required],
+        audience: List<Line> [required],
         /// How its tokens are signed; a token signed otherwise is refused.
         algorithm: Algorithm [required],
         /// The public key, as PEM; for RS256, ES256 and EdDSA.
@@ -345,7 +346,7 @@ section! {
         /// The shared secret of at least 32 bytes; for HS256.
         secret: Secret,
         /// The claim that lists the roles, such as `claims.roles`.
-        roles: Text,
+        roles: ClaimPath,
         /// The roles of a token that lists none.
         default_roles: List<Name>,
         /// How far clocks may differ; 30s where nothing is said.

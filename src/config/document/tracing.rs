@@ -1,7 +1,7 @@
 //! The grammar of traces: where spans are exported to, and which calls are traced.
 
 use super::super::grammar::{Map, section};
-use super::super::value::{EndpointUrl, HeaderKey, Percent, Rate, Secret, Text};
+use super::super::value::{EndpointUrl, HeaderKey, Line, Percent, Rate, Secret};
 
 section! {
     /// Where spans of calls are exported to: a collector that speaks OTLP over gRPC.
@@ -17,7 +17,7 @@ section! {
         /// The most calls that are traced by `errors` and `clients`; 100/s where nothing is said.
         unsampled_max: Rate,
         /// The name of this gateway among what is traced; `protogate` where nothing is said.
-        service_name: Text,
+        service_name: Line,
         /// Whether spans say which user calls.
         user: bool,
         /// Headers for the collector, such as the token that it wants.

@@ -11,7 +11,6 @@ use std::ops::Range;
 
 use self::tokens::{Kind, Token, tokens};
 use super::parse;
-use super::tree::{self, Node};
 use crate::diagnostic::{FileId, Report};
 
 /// Spaces of one level.
@@ -38,27 +37,12 @@ pub fn layout(file: FileId, text: &str, report: &mut Report) -> Result<String, U
     let laid = Layout::new(text, &before).text();
     let again = parse::parse(file, &laid, &mut Report::default()).ok_or(Unlaid::Strange)?;
     let after = tokens(file, &laid);
-    let is_same = is_same(&tree, &again) && comments(text, &before).eq(comments(&laid, &after));
+    let is_same = tree.is_same(&again) && comments(text, &before).eq(comments(&laid, &after));
     if is_same { Ok(laid) } else { Err(Unlaid::Strange) }
 }
 
 fn comments<'t>(text: &'t str, tokens: &'t [Token]) -> impl Iterator<Item = &'t str> {
     tokens.iter().filter(|token| token.kind == Kind::Comment).map(|token| &text[token.start..token.end])
-}
-
-/// Whether two trees are the same but for their places.
-fn is_same(one: &Node, other: &Node) -> bool {
-    match (&one.kind, &other.kind) {
-        (tree::Kind::Scalar(one), tree::Kind::Scalar(other)) => one.text == other.text && one.style == other.style,
-        (tree::Kind::List(one), tree::Kind::List(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
-        }
-        (tree::Kind::Map(one), tree::Kind::Map(other)) => {
-            let entry = |(one, other): (&tree::Entry, &tree::Entry)| one.key.text == other.key.text && is_same(&one.value, &other.value);
-            one.len() == other.len() && one.iter().zip(other).all(entry)
-        }
-        _ => false,
-    }
 }
 
 struct Layout<'t> {
@@ -136,7 +120,7 @@ impl<'t> Layout<'t> {
         let raw = self.text[line.clone()].trim_end_matches(['\n', '\r']);
         if let Some(open) = open {
             let to_its_end = open.kind == Kind::Block || open.end > line.end;
-            self.shifted(if to_its_end { raw } else { raw.trim_end() });
+            self.shifted(if to_its_end { raw } else { trimmed(raw) });
             self.count(tokens);
             return;
         }
@@ -154,7 +138,7 @@ impl<'t> Layout<'t> {
         }
         if self.depth > 0 {
             self.settle_blank();
-            self.shifted(raw.trim_end());
+            self.shifted(trimmed(raw));
             self.count(tokens);
             return;
         }
@@ -232,7 +216,7 @@ impl<'t> Layout<'t> {
             }
             joined.push_str(&self.text[token.start..token.end.min(line_end)]);
         }
-        joined.truncate(joined.trim_end().len());
+        joined.truncate(trimmed(&joined).len());
         joined
     }
 
@@ -283,6 +267,11 @@ impl<'t> Layout<'t> {
         self.out.push_str(text);
         self.out.push_str(self.end_of_line);
     }
+}
+
+/// Without what is white space to YAML at its end; every other space is a part of a text.
+fn trimmed(text: &str) -> &str {
+    text.trim_end_matches([' ', '\t', '\r'])
 }
 
 /// Whether a key begins here: something with a colon behind it, outside of brackets.

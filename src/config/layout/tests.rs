@@ -72,8 +72,21 @@ fn what_is_broken_or_strange_is_not_laid_out() {
     for broken in ["a: [", "a: 1\na: 2\n", "a: !t 1\n", "<<: {}\n", "a: yes\n", "a: \"x"] {
         assert_eq!(laid(broken), Err(Unlaid::Broken), "{broken}");
     }
-    // `+` keeps every line end there is, and a layout would take some away.
-    assert_eq!(laid("a: |+\n  x\n\n\n\n"), Err(Unlaid::Strange));
+}
+
+#[test]
+fn a_block_that_keeps_its_empty_lines_has_them() {
+    becomes("a: |+\n  x\n\n\n\n", "a: |+\n  x\n\n\n\n");
+    becomes("a:\n    b: |+\n        x\n\n\n    c: >+\n        y\n\nd: 1\n", "a:\n  b: |+\n    x\n\n\n  c: >+\n    y\n\nd: 1\n");
+    becomes("a: |+\r\n  x\r\n\r\nb: 1\r\n", "a: |+\r\n  x\r\n\r\nb: 1\r\n");
+    // Without the `+` they are no part of it.
+    becomes("a: |\n  x\n\n\nb: 1\n", "a: |\n  x\n\nb: 1\n");
+}
+
+#[test]
+fn spaces_that_are_none_to_yaml_stay() {
+    becomes("a: b\u{3000}\nc:   [d\u{a0}]\n", "a: b\u{3000}\nc: [d\u{a0}]\n");
+    becomes("a: [b,\n  c\u{3000}\n  ]\n", "a: [b,\n  c\u{3000}\n  ]\n");
 }
 
 /// A document as people write it, with odd spaces, comments and blank lines everywhere.

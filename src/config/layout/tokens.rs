@@ -95,14 +95,14 @@ fn scalars(file: FileId, text: &str) -> Vec<Token> {
     let mut scalars = Vec::new();
     let mut parser = Parser::new_from_str(text);
     while let Some(Ok((event, place))) = parser.next_event() {
-        let Event::Scalar(_, style, ..) = event else { continue };
+        let Event::Scalar(value, style, ..) = event else { continue };
         let span = places.span(place);
         let start = behind_marks(text, span.start, span.end);
         let (kind, end) = match style {
             ScalarStyle::Plain => (Kind::Scalar, span.end),
             ScalarStyle::SingleQuoted => (Kind::Scalar, quoted_end(text, start, false)),
             ScalarStyle::DoubleQuoted => (Kind::Scalar, quoted_end(text, start, true)),
-            ScalarStyle::Literal | ScalarStyle::Folded => (Kind::Block, span.end),
+            ScalarStyle::Literal | ScalarStyle::Folded => (Kind::Block, span.end + kept(&value, &text[span.end..])),
         };
         if end > start {
             scalars.push(Token { kind, start, end });
@@ -110,6 +110,16 @@ fn scalars(file: FileId, text: &str) -> Vec<Token> {
     }
     scalars.sort_by_key(|scalar| scalar.start);
     scalars
+}
+
+/// How long the empty lines are that a block keeps behind its last one: as many as its text has line ends there, one less.
+fn kept(value: &str, behind: &str) -> usize {
+    let ends = value.len() - value.trim_end_matches('\n').len();
+    if ends < 2 {
+        return 0;
+    }
+    let lines = behind.split_inclusive('\n').take(ends);
+    lines.take_while(|line| line.trim_ascii().is_empty()).map(str::len).sum()
 }
 
 /// Behind the anchor that a scalar's place begins with, if it does.

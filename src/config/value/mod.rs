@@ -29,17 +29,17 @@ pub use failing::{FailureCode, Idempotent, Share};
 pub use keys::{KeyHash, KeySetPlace};
 pub use lints::{LintCode, Reason};
 pub use names::{
-    FieldPathText, HashKey, HeaderKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name, PermissionName,
-    PermissionPattern, RedactPath, ResponsePath, RouteName, ServiceName, TypePattern,
+    ClaimPath, EnvName, FieldPathText, HashKey, HeaderKey, LimitKey, MessageName, MessagePath, MetadataKey, MethodName, Name,
+    PermissionName, PermissionPattern, RedactPath, ResponsePath, RouteName, ServiceName, TypePattern,
 };
-pub use net::{Address, Cidr, EndpointUrl, Origin, SocketUrl, UrlPath};
+pub use net::{Address, Cidr, EndpointUrl, HostName, Origin, SocketUrl, UrlPath};
 pub use percent::Percent;
 pub use quantity::{ByteSize, Duration, NumberRange, ProtocolNumber, Rate, Version, Workers};
 pub use topics::{CallMessage, Join, Part, TopicPattern, TopicTemplate};
 pub use trial::{Called, Json, PeerIp, camel};
-pub use written::{FilePath, Secret, Text, VarValue};
+pub use written::{FilePath, Line, Secret, Text, VarValue};
 
-use super::grammar::{FREE_TEXT, Read, Shape, Unquoted};
+use super::grammar::{Read, Shape, Unquoted, is_free};
 use super::reader::Reader;
 use super::tree::{Node, Origin as Written, Scalar, Style};
 use crate::diagnostic::{Diagnostic, Rule, Span};
@@ -67,7 +67,7 @@ pub trait Value: Sized + Clone {
 /// What texts of this kind are to a reader of YAML that knows no grammar: `7` is a number to it, whatever it is to us. Text that may be
 /// anything stands in quotes where it looks like something else.
 fn unquoted<T: Value>() -> &'static [Unquoted] {
-    let takes = |text: &str| T::PATTERN != FREE_TEXT && T::parse(text).is_ok();
+    let takes = |text: &str| !is_free(T::PATTERN) && T::parse(text).is_ok();
     match (takes("1.5"), takes("7")) {
         (true, _) => &[Unquoted::Number],
         (false, true) => &[Unquoted::Integer],
@@ -149,7 +149,7 @@ fn misquoted(scalar: &Scalar, shape: &Shape) -> Option<String> {
             Some(format!("write `\"{0}\"` if the text {0} is meant", scalar.text))
         }
         // Most texts cannot be numbers, and say so better.
-        Style::Plain if plain.is_number() && matches!(shape, Shape::Text { pattern: FREE_TEXT, .. }) => {
+        Style::Plain if plain.is_number() && matches!(shape, Shape::Text { pattern, .. } if is_free(pattern)) => {
             Some(format!("write `\"{}\"`", scalar.text))
         }
         Style::Quoted if takes_others && (plain.is_number() || plain.is_bool()) => Some(format!("write `{}` without quotes", scalar.text)),
@@ -277,8 +277,26 @@ mod tests {
         );
         check::<UrlPath>(&["/", "/a/b"], &["", "ws", "/a b", "/a?b", "/a#b", "/a%20b", "/é"]);
         check::<EndpointUrl>(
-            &["http://a:1", "https://[::1]:443"],
-            &["a:1", "http://a", "http://a:1/", "http://u@a:1", "grpc://a:1", "http://:1", "http://a:0", "http://[::g]:1"],
+            &["http://a:1", "https://[::1]:443", "http://1.2.3.4:1", "http://a_b.c-d.svc.:1", "http://1a:1"],
+            &[
+                "a:1",
+                "http://a",
+                "http://a:1/",
+                "http://u@a:1",
+                "grpc://a:1",
+                "http://:1",
+                "http://a:0",
+                "http://[::g]:1",
+                "http://a..b:1",
+                "http://.a:1",
+                "http://1.2.3:1",
+                "http://1.2..3.4:1",
+                "http://1.2.3.256:1",
+                "http://1.2.3.4.:1",
+                "http://-a:1",
+                "http://a-.b:1",
+                "http://.:1",
+            ],
         );
         check::<SocketUrl>(&["ws://a", "wss://a.b:1/ws"], &["", "http://a", "wss://", "wss://u@a/ws", "wss://a/ws?x", "wss://a b"]);
         check::<Cidr>(&["127.0.0.1", "::1", "0.0.0.0/0"], &["", "a", "10.0.0.1/8", "10.0.0.0/33"]);

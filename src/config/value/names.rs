@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Problem, Value};
 use crate::diagnostic::Rule;
 use crate::reserved::is_reserved;
+use crate::telemetry::line::is_harmless;
 
 /// Declares names: text that a check has passed. Cheap to clone, compared as text.
 macro_rules! names {
@@ -57,7 +58,7 @@ macro_rules! header_pattern {
 
 names! {
     /// The name of something declared: a backend, a role, a limit, a variable.
-    Name: "a name", "`per_caller`", "[a-z][a-z0-9_]*", check_name;
+    Name: "a name", "`per_caller`", "(?!(true|false|null)$)[a-z][a-z0-9_]*", check_name;
     /// The name of a route, in segments: `game.join_room`.
     RouteName: "a route name", "`game.join_room`", r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", check_dotted;
     /// What a caller must be permitted to do: `game.play`.
@@ -85,6 +86,10 @@ names! {
     MessagePath: "a field of the message", "`message.player_id`", r"message(\.[A-Za-z_][A-Za-z0-9_]*)+", check_message_field;
     /// A metadata key that clients may set for a backend.
     MetadataKey: "a metadata key that clients may set", "`x-client-version`", concat!(r"(?!authorization$)", header_pattern!()), check_metadata;
+    /// An environment variable: `GAME_HOST`.
+    EnvName: "the name of an environment variable", "`GAME_HOST`", "[A-Za-z_][A-Za-z0-9_]*", check_env;
+    /// A claim of a token: `claims.realm_access.roles`.
+    ClaimPath: "a claim of the token", "`claims.roles` or `claims.realm_access.roles`", r"claims(\.[^\s.]+)+", check_claim;
     /// A header for a collector.
     HeaderKey: "a header for a collector", "`authorization` or `x-tenant`", header_pattern!(), check_header;
 }
@@ -113,8 +118,20 @@ pub enum HashKey {
     Field(FieldPathText),
 }
 
+/// A name is said in logs and metrics again and again.
+const NAME_BYTES_MAX: usize = 128;
+
 /// A header longer than this is no key but a mistake.
 const METADATA_KEY_BYTES_MAX: usize = 64;
+
+// === impl ClaimPath ===
+
+impl ClaimPath {
+    /// The names on the way to the claim, `claims` not among them.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.as_str().split('.').skip(1)
+    }
+}
 
 // === impl MethodName ===
 
@@ -213,6 +230,9 @@ impl Value for HashKey {
 }
 
 fn check_name(text: &str) -> Result<(), Problem> {
+    if text.len() > NAME_BYTES_MAX {
+        return Err(Problem::new("longer than 128 characters"));
+    }
     let mut chars = text.chars();
     match chars.next() {
         None => return Err(Problem::new("empty")),
@@ -222,6 +242,25 @@ fn check_name(text: &str) -> Result<(), Problem> {
     match chars.find(|c| !c.is_ascii_lowercase() && !c.is_ascii_digit() && *c != '_') {
         Some('-') => Err(Problem::new("contains `-`").help("use `_` instead of `-`")),
         Some(_) => Err(Problem::new("contains something else than a-z, 0-9 and `_`")),
+        None if ["true", "false", "null"].contains(&text) => Err(Problem::new("a word that means something else in YAML")),
+        None => Ok(()),
+    }
+}
+
+fn check_env(text: &str) -> Result<(), Problem> {
+    if text.is_empty() || text.starts_with(|first: char| first.is_ascii_digit()) {
+        return Err(Problem::new("does not begin with a letter"));
+    }
+    match text.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '_') {
+        Some(_) => Err(Problem::new("contains something else than letters, digits and `_`")),
+        None => Ok(()),
+    }
+}
+
+fn check_claim(text: &str) -> Result<(), Problem> {
+    let path = text.strip_prefix("claims.").ok_or_else(|| Problem::new("does not begin with `claims.`"))?;
+    match path.split('.').find(|part| part.is_empty() || !part.chars().all(|c| is_harmless(c) && !c.is_whitespace())) {
+        Some(_) => Err(Problem::new("a part of it is empty, or holds white space")),
         None => Ok(()),
     }
 }

@@ -24,6 +24,10 @@ pub struct EndpointUrl {
     pub port: u16,
 }
 
+/// The name of a host, or its address.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct HostName(String);
+
 /// The URL of a WebSocket: `wss://play.example/ws`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SocketUrl(String);
@@ -40,6 +44,17 @@ pub struct Origin(String);
 macro_rules! port_pattern {
     () => {
         "0*(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5]?[0-9]{1,4})"
+    };
+}
+
+/// An IPv4 address; or labels, of which the last is no number; or an IPv6 address in brackets. Behind it is a port, or nothing.
+macro_rules! host_pattern {
+    () => {
+        concat!(
+            r"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}",
+            r"|(?!([^:/]*\.)?[0-9]+\.?(:|$))[A-Za-z0-9_]([A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?)*\.?",
+            r"|\[[0-9a-fA-F:.]+\])"
+        )
     };
 }
 
@@ -94,7 +109,7 @@ impl Value for UrlPath {
 impl Value for EndpointUrl {
     const WHAT: &'static str = "the URL of an endpoint";
     const EXAMPLE: &'static str = "`http://127.0.0.1:50051` or `https://game.internal:443`";
-    const PATTERN: &'static str = concat!(r"(?!.*:0+$)https?://([A-Za-z0-9._\-]+|\[[0-9a-fA-F:.]+\]):", port_pattern!());
+    const PATTERN: &'static str = concat!(r"(?!.*:0+$)https?://", host_pattern!(), ":", port_pattern!());
 
     fn parse(text: &str) -> Result<EndpointUrl, Problem> {
         let (tls, rest) = match text.split_once("://") {
@@ -129,6 +144,27 @@ impl fmt::Display for EndpointUrl {
     }
 }
 
+// === impl HostName ===
+
+impl HostName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for HostName {
+    const WHAT: &'static str = "the name of a host";
+    const EXAMPLE: &'static str = "`game.internal`";
+    const PATTERN: &'static str = concat!(host_pattern!(), r"|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*");
+
+    fn parse(text: &str) -> Result<HostName, Problem> {
+        if text.parse::<Ipv6Addr>().is_err() {
+            parse_host(text).map_err(|problem| problem.help("write the name alone, without a port"))?;
+        }
+        Ok(HostName(text.to_owned()))
+    }
+}
+
 // === impl SocketUrl ===
 
 impl SocketUrl {
@@ -147,6 +183,9 @@ impl Value for SocketUrl {
         let rest = rest.ok_or_else(|| Problem::new("neither `wss://` nor `ws://` at its beginning"))?;
         if rest.contains(['@', '?', '#']) {
             return Err(Problem::new("carries a user, a query or a fragment").help("leave all but host, port and path out"));
+        }
+        if !text.is_ascii() {
+            return Err(Problem::new("contains something else than ASCII").help("write a name of other letters as `xn--…`"));
         }
         match text.parse::<http::Uri>() {
             Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Ok(SocketUrl(text.to_owned())),
@@ -186,7 +225,7 @@ impl Value for Origin {
     const WHAT: &'static str = "a web origin";
     const EXAMPLE: &'static str = "`https://example.com` or `http://localhost:3000`";
     const PATTERN: &'static str =
-        concat!(r"(?!https://.*:443$|http://.*:80$)[a-z0-9+.\-]+://([a-z0-9._\-]+|\[[0-9a-f:.]+\])(:", port_pattern!(), ")?");
+        concat!(r"(?!https://.*:443$|http://.*:80$)(?!.*[A-Z])[a-z0-9+.\-]+://", host_pattern!(), "(:", port_pattern!(), ")?");
 
     fn parse(text: &str) -> Result<Origin, Problem> {
         if text.contains('*') {
@@ -225,6 +264,16 @@ fn parse_host(text: &str) -> Result<String, Problem> {
     }
     if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')) {
         return Err(Problem::new("the host contains something else than letters, digits, `-`, `.` and `_`"));
+    }
+    // A name may end in a dot, which says that nothing is to be added to it.
+    let labels = || text.strip_suffix('.').unwrap_or(text).split('.');
+    if labels().any(|label| label.is_empty() || label.len() > 63 || label.starts_with('-') || label.ends_with('-')) {
+        return Err(Problem::new("a part of the host is empty, longer than 63 characters, or has `-` at an end"));
+    }
+    // As browsers and resolvers do: what ends in a number is an address, or nothing.
+    let is_address = labels().next_back().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_address && text.parse::<Ipv4Addr>().is_err() {
+        return Err(Problem::new("neither an IPv4 address nor a name"));
     }
     Ok(text.to_owned())
 }

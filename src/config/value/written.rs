@@ -1,15 +1,20 @@
-//! Values whose meaning depends on how or where they are written: text, files, secrets, and the defaults of variables.
+//! Values whose meaning depends on how or where they are written: text, lines, files, secrets, and the defaults of variables.
 
 use std::path::{Path, PathBuf};
 
 use super::{Problem, Value};
-use crate::config::grammar::{FREE_TEXT, Read, Shape};
+use crate::config::grammar::{FREE_TEXT, ONE_LINE, Read, Shape};
 use crate::config::reader::Reader;
 use crate::config::tree::{Node, Origin, Style};
+use crate::telemetry::line::is_harmless;
 
 /// Any text that is not empty.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Text(String);
+
+/// Text in one line, in which nothing is that cannot be seen.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Line(String);
 
 /// A file or folder, already resolved: a relative path starts from the folder of the file in which it is written.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -45,6 +50,31 @@ impl Value for Text {
 
     fn parse(text: &str) -> Result<Text, Problem> {
         if text.is_empty() { Err(Problem::new("empty").help("write something, or leave the key out")) } else { Ok(Text(text.to_owned())) }
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for Line {
+    const WHAT: &'static str = "text in one line";
+    const EXAMPLE: &'static str = "`abc`";
+    const PATTERN: &'static str = ONE_LINE;
+
+    fn parse(text: &str) -> Result<Line, Problem> {
+        Text::parse(text)?;
+        if text.trim() != text {
+            return Err(Problem::new("begins or ends with white space").help("take it away"));
+        }
+        if !text.chars().all(is_harmless) {
+            return Err(Problem::new("holds a character that cannot be seen").help("type it anew"));
+        }
+        Ok(Line(text.to_owned()))
     }
 }
 

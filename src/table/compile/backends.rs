@@ -29,7 +29,7 @@ pub type Backends = Names<Spec>;
 
 /// Declares every backend of every group.
 pub fn compile(document: &Document, files: &Files, report: &mut Report) -> Backends {
-    let mut backends = Names::new("backend", Rule::UnknownBackend, document.complete && !report.speaks_of("backends"));
+    let mut backends = Names::new("backend", "backends", Rule::UnknownBackend, document.complete && !report.speaks_of("backends"));
     for group in &document.groups {
         for (name, backend) in entries(&group.routes.backends) {
             let path = format!("backends.{}", name.as_str());

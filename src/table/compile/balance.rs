@@ -4,7 +4,7 @@ use super::items;
 use crate::backend::{BalancePolicy, EndpointSpec, SpecKind};
 use crate::config::document::{self, Backend, Endpoint, Grpc};
 use crate::config::grammar::WordOr;
-use crate::config::value::{EndpointUrl, Text};
+use crate::config::value::{EndpointUrl, Line};
 use crate::diagnostic::{Diagnostic, Rule, Span, Spanned};
 
 /// The heaviest endpoint. A share of a thousandth is as fine as anybody can tell.
@@ -35,7 +35,7 @@ fn endpoint(written: &WordOr<EndpointUrl, Endpoint>) -> Result<Option<EndpointSp
         WordOr::Word(url) => return Ok(Some(at(url))),
         WordOr::Map(more) => more,
     };
-    let text = |text: &Option<Spanned<Text>>| text.as_ref().map(|text| text.as_str().to_owned());
+    let text = |text: &Option<Spanned<Line>>| text.as_ref().map(|text| text.as_str().to_owned());
     let weight = match &more.weight {
         Some(weight) if !(1..=WEIGHT_MAX).contains(&weight.value) => {
             let what = format!("a weight of {} cannot be compared with the others'", weight.value);

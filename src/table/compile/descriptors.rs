@@ -82,6 +82,23 @@ fn no_such_type(written: &Spanned<TypePattern>, loaded: &Loaded) -> Diagnostic {
     suggest(finding, written.as_str(), &loaded.index.missing_message(written.as_str()))
 }
 
+/// Warns of sources of which nothing is needed. Descriptors may be there before the routes are.
+pub fn lint_unused(document: &Document, loaded: &Loaded, report: &mut Report) {
+    if document.groups.iter().all(|group| entries(&group.routes.routes).next().is_none() && entries(&group.routes.pushes).next().is_none())
+    {
+        return;
+    }
+    // Without errors every source that is written is one that was looked at.
+    for (index, (path, descriptor)) in written(document).into_iter().enumerate() {
+        let mut files = loaded.index.files().filter(|file| file.source == index);
+        if files.any(|file| loaded.pool.has_file(&file.name)) {
+            continue;
+        }
+        let finding = Diagnostic::new(Rule::Unused, descriptor.span, "no route, push or guard needs anything of this source");
+        report.push(finding.help("remove it; or name in `types` what of it is needed all the same").path(path));
+    }
+}
+
 /// Adds to a finding what may have been meant by a name that is not there.
 pub fn suggest(finding: Diagnostic, written: &str, missing: &Missing) -> Diagnostic {
     let mut finding = finding.did_you_mean(written, missing.known.iter().map(String::as_str));

@@ -103,10 +103,7 @@ fn spec(issuer: &Spanned<Issuer>, path: &str, open_urls: OpenUrls, files: &Files
             document::Algorithm::EdDsa => Algorithm::EdDsa,
         },
         keys,
-        roles_claim: issuer.roles.as_ref().map(|path| {
-            let path = path.as_str();
-            path.strip_prefix("claims.").unwrap_or(path).split('.').map(str::to_owned).collect()
-        }),
+        roles_claim: issuer.roles.as_ref().map(|path| path.segments().map(str::to_owned).collect()),
         default_roles: items(&issuer.default_roles).iter().map(|role| role.as_str().to_owned()).collect(),
         leeway: issuer.leeway.as_ref().map_or(LEEWAY, |leeway| leeway.0),
     };

@@ -24,7 +24,7 @@ pub type Limits = Names<Limit>;
 
 /// Declares every limit of every group.
 pub fn compile(document: &Document, report: &mut Report) -> Limits {
-    let mut limits = Names::new("rate limit", Rule::UnknownLimit, document.complete && !report.speaks_of("rate_limits"));
+    let mut limits = Names::new("rate limit", "rate_limits", Rule::UnknownLimit, document.complete && !report.speaks_of("rate_limits"));
     for group in &document.groups {
         for (name, written) in entries(&group.routes.rate_limits) {
             let path = format!("rate_limits.{}", name.as_str());

@@ -127,6 +127,7 @@ pub fn compile(
         // With errors about, what seems unused may be what a misspelt name meant.
         backends.lint_unused(report);
         limits.lint_unused(report);
+        descriptors::lint_unused(document, &loaded, report);
     }
     if whole {
         // A role that could not be read may be the one that grants.
@@ -141,6 +142,7 @@ pub fn compile(
             lints::Scope { document, settings, backends: &backends, limits: &limits, roles: &roles, written: &written, routes: &routes };
         lints::run(&scope, report);
     }
+    document.expanded.explain(report);
     let allowances = allow::Allowances::of(document, &written);
     // An allowed secret is a secret.
     for place in report.places_of(Rule::SecretInFile) {

@@ -3,13 +3,15 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::value::Name;
-use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned};
+use crate::config::value::{Name, Value as _};
+use crate::diagnostic::{Diagnostic, Report, Rule, Span, Spanned, nearest};
 
 /// Declarations of one kind, in the order they were written.
 pub struct Names<T> {
     /// What one of them is called, such as `backend`.
     kind: &'static str,
+    /// Where they are declared, such as `backends`.
+    section: &'static str,
     /// What is wrong when a name is not among them.
     unknown: Rule,
     items: Vec<T>,
@@ -32,8 +34,8 @@ struct Place {
 // === impl Names ===
 
 impl<T> Names<T> {
-    pub fn new(kind: &'static str, unknown: Rule, complete: bool) -> Names<T> {
-        Names { kind, unknown, items: Vec::new(), places: BTreeMap::new(), broken: BTreeSet::new(), complete }
+    pub fn new(kind: &'static str, section: &'static str, unknown: Rule, complete: bool) -> Names<T> {
+        Names { kind, section, unknown, items: Vec::new(), places: BTreeMap::new(), broken: BTreeSet::new(), complete }
     }
 
     /// Remembers a name whose declaration could not even be read.
@@ -68,14 +70,24 @@ impl<T> Names<T> {
                 place.used.set(true);
                 place.index
             }
-            None if self.broken.contains(text) || !self.complete => None,
+            None if self.broken.contains(text) || !self.complete || self.is_refused(text, report) => None,
             None => {
                 let what = format!("there is no {} `{text}`", self.kind);
-                let known = self.places.keys().chain(&self.broken).map(String::as_str);
-                report.push(Diagnostic::new(self.unknown, name.span, what).label("not declared").did_you_mean(text, known).path(path));
+                let known = || self.places.keys().chain(&self.broken).map(String::as_str);
+                let finding = Diagnostic::new(self.unknown, name.span, what).label("not declared").did_you_mean(text, known()).path(path);
+                let near = nearest(text, known()).and_then(|near| Some((near, self.places.get(near)?)));
+                report.push(match near {
+                    Some((near, place)) => finding.related(place.span, format!("`{near}` is declared here")),
+                    None => finding,
+                });
                 None
             }
         }
+    }
+
+    /// Whether a declaration was probably meant to be of this name, and has none.
+    fn is_refused(&self, name: &str, report: &Report) -> bool {
+        nearest(name, report.wrong_within(self.section).filter(|key| Name::parse(key).is_err())).is_some()
     }
 
     /// The index of `name`, without any word about it.

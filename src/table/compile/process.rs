@@ -20,7 +20,7 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7081);
 
 /// Shorter ones can be guessed.
-const ADMIN_TOKEN_CHARS_MIN: usize = 16;
+const ADMIN_TOKEN_BYTES_MIN: usize = 16;
 
 /// `gateway.yaml`, as meant.
 pub struct Process {
@@ -85,13 +85,7 @@ fn fixed(gateway: &GatewayFile, push: Option<PushSide>, context: &Context, runni
     let listen = gateway.listen.as_ref();
     let admin = gateway.admin.as_ref();
     let admin_token = admin.and_then(|admin| admin.token.as_ref()).map(|token| {
-        lint_secret(token, "admin.token", report);
-        if token.expose().chars().count() < ADMIN_TOKEN_CHARS_MIN {
-            let what = format!("the admin token has fewer than {ADMIN_TOKEN_CHARS_MIN} characters");
-            report.push(
-                Diagnostic::new(Rule::BadValue, token.span, what).help("make one with `openssl rand -base64 32`").path("admin.token"),
-            );
-        }
+        bearer(token, "the admin token", ADMIN_TOKEN_BYTES_MIN, "admin.token", report);
         AdminToken(token.expose().into())
     });
     Fixed {
@@ -335,6 +329,20 @@ pub(super) fn log_format(gateway: &GatewayFile) -> Option<&Spanned<document::Log
 pub(super) fn place_of_gateway(document: &Document) -> Option<Span> {
     let gateway = document.gateway.version.as_ref().map(|version| version.span.file);
     gateway.or_else(|| document.groups.first().map(|group| group.file)).map(Span::start_of)
+}
+
+/// Reports a token that can be guessed, or that nobody can send, because it stands in a header.
+pub fn bearer(token: &Spanned<Secret>, what: &str, bytes_min: usize, path: &str, report: &mut Report) {
+    lint_secret(token, path, report);
+    let finding = |what: String| Diagnostic::new(Rule::BadValue, token.span, what).path(path);
+    let text = token.expose();
+    if text.len() < bytes_min {
+        report.push(finding(format!("{what} has fewer than {bytes_min} bytes")).help("make one with `openssl rand -base64 32`"));
+    }
+    if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || text.trim_ascii() != text {
+        let help = "use printable ASCII without spaces around it; a line break at the end of a file or variable is one too many";
+        report.push(finding(format!("{what} holds something that a header cannot")).help(help));
+    }
 }
 
 /// A secret in a file is a secret in a version control system.

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::process::lint_secret;
+use super::process::bearer;
 use super::{Context, certificate, missing};
 use crate::config::document::{GatewayFile, PushListener};
-use crate::diagnostic::{Diagnostic, Report, Rule, Spanned};
+use crate::diagnostic::{Report, Spanned};
 use crate::files::Files;
 use crate::push::door::{TOKEN_BYTES_MIN, Token};
 use crate::table::settings::PushSide;
@@ -17,12 +17,7 @@ const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 708
 pub fn compile(gateway: &GatewayFile, files: &Files, context: &Context, report: &mut Report) -> (Option<PushSide>, Option<Certificate>) {
     let Some(push) = &gateway.push else { return (None, None) };
     let token = push.token.as_ref().map(|token| {
-        lint_secret(token, "push.token", report);
-        if token.expose().len() < TOKEN_BYTES_MIN {
-            let what = format!("the token of services has fewer than {TOKEN_BYTES_MIN} bytes");
-            let finding = Diagnostic::new(Rule::BadValue, token.span, what);
-            report.push(finding.help("make one with `openssl rand -base64 32`").path("push.token"));
-        }
+        bearer(token, "the token of services", TOKEN_BYTES_MIN, "push.token", report);
         Token::new(token.expose())
     });
     let without = if token.is_some() { Without::Taken } else { Without::Refused };

@@ -63,7 +63,7 @@ fn lint_without_leave(own: &Policy, denied: bool, path: &str, report: &mut Repor
 
 fn read(retry: &Spanned<Retry>, path: &str, report: &mut Report) -> RetryPolicy {
     let built_in = RetryPolicy::default();
-    let codes_are_read = !report.speaks_of_part(&format!("{path}.codes"));
+    let codes_are_read = [format!("{path}.codes"), "defaults.retry.codes".to_owned()].iter().all(|at| !report.speaks_of_part(at));
     let mut wrong = |span, key: &str, what: &str, help: &str| {
         report.push(Diagnostic::new(Rule::BadValue, span, what).help(help).path(format!("{path}.{key}")));
     };

@@ -13,7 +13,8 @@ use crate::pipeline::permission::{RoleSpec, covers};
 
 /// Every role, with what it inherits checked.
 pub fn compile(document: &Document, report: &mut Report) -> Vec<RoleSpec> {
-    let mut names = Names::new("role", Rule::RoleInheritance, document.complete && !report.speaks_of("permissions.roles"));
+    let mut names =
+        Names::new("role", "permissions.roles", Rule::RoleInheritance, document.complete && !report.speaks_of("permissions.roles"));
     let mut written: Vec<&Spanned<Role>> = Vec::new();
     for group in &document.groups {
         let Some(permissions) = &group.routes.permissions else { continue };

@@ -73,7 +73,7 @@ pub fn compile(
             keys.push(key);
         }
     }
-    let text = |text: Option<&Spanned<value::Text>>| text.map_or(NAME, |text| text.as_str()).to_owned();
+    let text = |text: Option<&Spanned<value::Line>>| text.map_or(NAME, |text| text.as_str()).to_owned();
     let issuer = text(written.and_then(|signing| signing.issuer.as_ref()));
     let audience = text(written.and_then(|signing| signing.audience.as_ref()));
     Some(Signing { plan: SigningPlan { signer, issuer, audience, access_ttl, refresh_ttl }, keys })

@@ -1,6 +1,6 @@
 //! Values of the right type that mean nothing: words, durations, sizes, rates.
 
-use protogate::config::grammar::Shape;
+use protogate::config::grammar::{Shape, is_free};
 use protogate::diagnostic::Rule;
 
 use super::{Mutant, kinds, typos};
@@ -21,6 +21,11 @@ kinds! {
     a_rate_that_does_not_say_per_what_is_refused, 30;
     a_part_of_many_that_is_no_percentage_is_refused, 8;
     values_of_two_keys_that_changed_places_are_refused, 60, 3;
+    a_host_that_no_resolver_knows_is_refused, 30, 2;
+    a_line_with_what_cannot_be_seen_is_refused, 30, 2;
+    a_claim_that_is_none_is_refused, 3;
+    an_environment_variable_that_nobody_can_set_is_refused, 15, 2;
+    an_item_that_stands_twice_is_told_at_the_second, 30, 2;
 }
 
 fn each(places: &[Place<'_>], values: &[&str], rule: Rule) -> Vec<Mutant> {
@@ -105,6 +110,44 @@ fn a_part_of_many_that_is_no_percentage_is_refused(corpus: &Corpus) -> Vec<Mutan
     let mut places = corpus.texts_of("a part of many");
     places.extend(corpus.places().into_iter().filter(|place| place.written().ends_with('%') && place.shape.is_some()));
     each(&places, &["101%", "1", "-1%", "1 %"], Rule::BadValue)
+}
+
+fn a_host_that_no_resolver_knows_is_refused(corpus: &Corpus) -> Vec<Mutant> {
+    let hosts =
+        ["http://game..internal:1", "http://.game:1", "http://127.0.0.256:1", "http://127.0.0:1", "http://127.00.0.1:1", "https://-game:1"];
+    each(&corpus.texts_of("the URL of an endpoint"), &hosts, Rule::BadValue)
+}
+
+fn a_line_with_what_cannot_be_seen_is_refused(corpus: &Corpus) -> Vec<Mutant> {
+    let lines = ["\" game\"", "\"game \"", "\"game\\t\"", "\"game\\n\"", "\"ga\\u200bme\"", "\"game\u{a0}\"", "\"ga\\e[31mme\""];
+    each(&corpus.texts_of("text in one line"), &lines, Rule::BadValue)
+}
+
+fn a_claim_that_is_none_is_refused(corpus: &Corpus) -> Vec<Mutant> {
+    each(
+        &corpus.texts_of("a claim of the token"),
+        &["roles", "clams.roles", "claims", "claims.", "claims.a..b", "\"claims.a b\""],
+        Rule::BadValue,
+    )
+}
+
+fn an_environment_variable_that_nobody_can_set_is_refused(corpus: &Corpus) -> Vec<Mutant> {
+    let names = ["GAME-HOST", "\"GAME HOST\"", "\"GAME=1\"", "9GAME", "\"${GAME}\"", "GAME.HOST"];
+    each(&corpus.texts_of("the name of an environment variable"), &names, Rule::BadValue)
+        .into_iter()
+        .map(|mutant| mutant.or(Rule::Variable))
+        .collect()
+}
+
+fn an_item_that_stands_twice_is_told_at_the_second(corpus: &Corpus) -> Vec<Mutant> {
+    let is_name = |place: &Place<'_>| match &place.shape {
+        Some(Shape::Text { pattern, .. }) => !is_free(pattern),
+        Some(Shape::Choice { .. }) => true,
+        _ => false,
+    };
+    let items = corpus.places().into_iter().filter(|place| place.entry.is_none() && is_name(place) && !place.is_variable());
+    let in_brackets = items.filter(|place| place.file.text[place.parent.at.clone()].starts_with('['));
+    in_brackets.map(|place| Mutant::value(&place, &format!("{0}, {0}", place.written()), Rule::ListedTwice)).collect()
 }
 
 /// Two keys of one section whose values are of different kinds, each with the other's value.

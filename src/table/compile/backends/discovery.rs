@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::super::process::lint_secret;
+use super::super::process::bearer;
 use super::super::{entries, items, missing};
 use crate::backend::{Source, endpoints_in};
 use crate::config::Document;
@@ -112,11 +112,7 @@ pub fn rules(document: &Document, report: &mut Report) -> registry::Rules {
         let registry = backend.grpc.as_ref().and_then(|grpc| grpc.registry.as_ref());
         let Some((registry, token)) = registry.and_then(|registry| Some((registry, registry.token.as_ref()?))) else { continue };
         let path = format!("backends.{}.grpc.registry.token", name.as_str());
-        lint_secret(token, &path, report);
-        if token.expose().len() < TOKEN_BYTES_MIN {
-            let what = format!("the token of who registers has fewer than {TOKEN_BYTES_MIN} bytes");
-            report.push(Diagnostic::new(Rule::BadValue, token.span, what).help("make one with `openssl rand -base64 32`").path(path));
-        }
+        bearer(token, "the token of who registers", TOKEN_BYTES_MIN, &path, report);
         let allow = items(&registry.allow).iter().map(|network| network.0).collect();
         rules.push(registry::Rule { backend: name.shared(), token: Token::new(token.expose()), allow });
     }

@@ -17,14 +17,39 @@ pub fn lint(scope: &Scope<'_>, report: &mut Report) {
         return;
     }
     let permissions = scope.document.groups.iter().flat_map(|group| &group.routes.permissions);
+    for (name, role) in permissions.clone().flat_map(|permissions| entries(&permissions.roles)) {
+        if [items(&role.grant), items(&role.deny)].iter().all(|patterns| patterns.is_empty()) && items(&role.inherit).is_empty() {
+            let what = format!("the role `{}` lets nobody do anything", name.as_str());
+            let finding = Diagnostic::new(Rule::EmptyRole, name.span, what).path(format!("permissions.roles.{}", name.as_str()));
+            report.push(finding.help("say what it may do, such as `grant: [game.play]`, or remove it"));
+        }
+    }
     for (name, role) in permissions.flat_map(|permissions| entries(&permissions.roles)) {
         for (verb, patterns) in [("grant", items(&role.grant)), ("deny", items(&role.deny))] {
             patterns.iter().for_each(|pattern| idle(name.as_str(), verb, pattern, needed, report));
         }
     }
+    undeclared(scope, report);
     let compiled = Permissions::compile(scope.roles, needed);
     for (written, plan) in scope.routes().filter(|(_, plan)| plan.access == Access::Anonymous) {
         closed(written, plan, &compiled, report);
+    }
+}
+
+/// Whoever is given a role that is declared nowhere is given nothing.
+fn undeclared(scope: &Scope<'_>, report: &mut Report) {
+    let Some(auth) = &scope.document.gateway.auth else { return };
+    let known: Vec<&str> = scope.roles.iter().map(|role| &*role.name).chain([ANONYMOUS]).collect();
+    let mut given = vec![("accounts.default_roles".to_owned(), auth.accounts.as_ref().map(|accounts| items(&accounts.default_roles)))];
+    given.extend(
+        items(&auth.issuers).iter().enumerate().map(|(at, it)| (format!("issuers[{at}].default_roles"), Some(items(&it.default_roles)))),
+    );
+    given.extend(items(&auth.api_keys).iter().enumerate().map(|(at, it)| (format!("api_keys[{at}].roles"), Some(items(&it.roles)))));
+    for (path, roles) in given {
+        for role in roles.unwrap_or_default().iter().filter(|role| !known.contains(&role.as_str())) {
+            let finding = Diagnostic::new(Rule::UnknownRole, role.span, format!("the role `{}` is declared nowhere", role.as_str()));
+            report.push(finding.label("gives nothing").did_you_mean(role.as_str(), known.iter().copied()).path(format!("auth.{path}")));
+        }
     }
 }
 
