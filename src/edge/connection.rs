@@ -23,7 +23,6 @@ use super::conversation::Conversation;
 use super::end::End;
 use super::frames::{Event, Flow, Limits};
 use super::heartbeat::{Heartbeat, Verdict};
-use super::jitter::jitter;
 use super::pulse::{Place, STEP, Tick};
 use super::socket::Socket;
 use super::speaker::Speaker;
@@ -31,6 +30,7 @@ use super::standing::Standing;
 use super::upgrade::Upgraded;
 use super::worker::Worker;
 use crate::id::ConnectionId;
+use crate::jitter;
 use crate::pipeline::Caller;
 use crate::session::outbox::{Full, Outbox, Ready};
 use crate::table::Table;
@@ -112,7 +112,7 @@ impl Connection {
         Connection {
             socket: Socket::new(stream, unread),
             conversation: Conversation::new(speaker, caller, standing, seat),
-            heartbeat: Heartbeat::new(place.now(), jitter(Duration::ZERO, table.settings.heartbeat)),
+            heartbeat: Heartbeat::new(place.now(), jitter::between(Duration::ZERO, table.settings.heartbeat)),
             since: place.now(),
             heartbeat_due: place.now(),
             stalled_since: None,

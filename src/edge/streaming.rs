@@ -3,16 +3,15 @@
 //! A stream is asked for more only while little waits to be written: see [`Conversation::poll_streams`].
 
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tracing::trace;
 
 use super::conversation::{Batch, Conversation};
 use super::end::End;
-use super::jitter::jitter;
 use crate::dispatch::{self, Heard, Said, Terms};
 use crate::failure::{Failure, Reason};
 use crate::id::CallId;
+use crate::jitter;
 use crate::session::outbox::Full;
 use crate::table::{Route, TableReader};
 use crate::wire::Envelope;
@@ -22,7 +21,8 @@ use crate::wire::Envelope;
 impl Conversation {
     /// The client opens a stream.
     pub(super) fn hear_opening(&mut self, envelope: &Envelope<'_>, route: &Route, batch: &Batch) -> Result<(), End> {
-        let terms = Terms { credit: self.stream_credit, max_age: about(route.stream.max_age) };
+        // Streams that were opened together do not end together.
+        let terms = Terms { credit: self.stream_credit, max_age: jitter::about(route.stream.max_age) };
         let opened = self
             .room_for_a_stream(batch)
             .and_then(|()| dispatch::open(&batch.table, &mut self.caller, self.speaker.codec, envelope, &terms, batch.now));
@@ -123,9 +123,4 @@ impl Conversation {
         self.streams.go_on(said);
         Ok(())
     }
-}
-
-/// Give or take a tenth, so that streams that were opened together do not end together.
-fn about(age: Duration) -> Duration {
-    jitter(age * 9 / 10, age * 11 / 10)
 }
