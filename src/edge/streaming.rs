@@ -28,6 +28,7 @@ impl Conversation {
             .and_then(|()| dispatch::open(&batch.table, &mut self.caller, self.speaker.codec, envelope, &terms, batch.now));
         match opened {
             Ok((inlet, stream)) => {
+                self.has_streamed = true;
                 self.standing.extend(batch.tick, &batch.table.settings);
                 self.streams.push(CallId(envelope.id), inlet, stream);
                 Ok(())
@@ -45,6 +46,10 @@ impl Conversation {
         match heard {
             Heard::Taken => Ok(()),
             Heard::Refused => self.strike(batch.tick, "a message on a stream"),
+            Heard::Dropped if !envelope.payload.is_empty() && !(self.has_streamed && envelope.id != 0) => {
+                let what = "there is no `protocol`, and no stream that this could be for; say the number of a route";
+                self.refuse(0, envelope.id, &Failure::gateway(Reason::InvalidMessage, what), batch.tick)
+            }
             Heard::Dropped => {
                 self.strays = self.strays.saturating_add(1);
                 trace!(connection = %self.caller.connection, id = envelope.id, "dropped a message for a stream that is not open");
