@@ -39,6 +39,7 @@ impl Conversation {
 
     /// The client goes on with a stream, ends its half of it, or grants it something.
     pub(super) fn hear_stream(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), End> {
+        let is_for_none = envelope.id == 0 || !self.has_streamed;
         let heard = match self.streams.find(CallId(envelope.id)) {
             Some(inlet) => inlet.hear(&self.caller, envelope, batch.now),
             None => Heard::Dropped,
@@ -46,7 +47,7 @@ impl Conversation {
         match heard {
             Heard::Taken => Ok(()),
             Heard::Refused => self.strike(batch.tick, "a message on a stream"),
-            Heard::Dropped if !envelope.payload.is_empty() && !(self.has_streamed && envelope.id != 0) => {
+            Heard::Dropped if is_for_none && !envelope.payload.is_empty() => {
                 let what = "there is no `protocol`, and no stream that this could be for; say the number of a route";
                 self.refuse(0, envelope.id, &Failure::gateway(Reason::InvalidMessage, what), batch.tick)
             }
