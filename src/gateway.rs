@@ -3,6 +3,7 @@
 //! This is the only place where rooms are wired together, and nothing anywhere is global: a test may run many gateways in one process.
 //! Order up: back room, first table, log, edge, admin, watch. Order down: see `draining`.
 
+mod back_room;
 pub mod development;
 pub mod draining;
 pub mod inherited;
@@ -20,11 +21,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::runtime::{Handle, Runtime};
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 
+use self::back_room::{BackRoom, wait_for, wait_on};
 use self::inherited::Inherited;
 use self::signals::Signals;
 use crate::admin::{self, Admin, Ready};
@@ -47,7 +47,7 @@ use crate::services::notify::sender::Sender;
 use crate::services::pusher::Pusher;
 use crate::session::revocation::Revocation;
 use crate::session::{Node, PATIENCE, Sessions};
-use crate::store::{self, StoreError};
+use crate::store;
 use crate::table::link::{Cells, Living};
 use crate::table::settings::AdminToken;
 use crate::table::{Fixed, TableReader};
@@ -59,13 +59,6 @@ use crate::watch;
 
 /// How often the log says that somebody asks the admin side with a wrong token.
 const STRANGERS_SAID_EVERY: Duration = Duration::from_secs(10);
-
-/// Threads of the back room: built-in services, admin, files. The data path has its own.
-const BACK_ROOM_THREADS: usize = 2;
-
-/// How long a store that is there may take to answer before the gateway does not start, and the pause between two tries.
-const START_PATIENCE: Duration = Duration::from_secs(10);
-const START_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a gateway is started with.
 pub struct Options {
@@ -318,36 +311,6 @@ pub fn write_ready_file(path: &Path, addresses: &Value) -> io::Result<()> {
     std::fs::rename(&draft, path)
 }
 
-/// The runtime of everything that is not the data path. Dropping it waits for nothing, because a runtime must not be dropped as it is
-/// where other asynchronous code runs, and a gateway may be started or dropped there.
-struct BackRoom(Option<Runtime>);
-
-// === impl BackRoom ===
-
-impl BackRoom {
-    fn open() -> io::Result<BackRoom> {
-        let builder = &mut tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(BACK_ROOM_THREADS).thread_name("back-room").enable_all().build().map(|runtime| BackRoom(Some(runtime)))
-    }
-
-    fn handle(&self) -> Handle {
-        self.0.as_ref().expect("taken only when the gateway ends").handle().clone()
-    }
-
-    /// The runtime, to end it in order. Once, by what consumes the gateway.
-    fn take(&mut self) -> Runtime {
-        self.0.take().expect("taken only when the gateway ends")
-    }
-}
-
-impl Drop for BackRoom {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// Keeps the log's level what the live table says, once a second, or what the operator says instead, at once.
 async fn follow_log_settings(log: Option<Log>, reader: TableReader, verbosity: Arc<Verbosity>) {
     let Some(log) = log else { return };
@@ -372,31 +335,6 @@ fn install_log(fixed: &Fixed, reader: &TableReader) -> Result<Log, StartError> {
     let format = if fixed.log_json { Format::Json } else { Format::Human };
     Log::install(format, reader.load().settings.log_level.into())
         .map_err(|error| StartError::Io { what: "the log cannot be installed".to_owned(), error: io::Error::other(error) })
-}
-
-/// Waits for something on the back room. Whoever starts a gateway may itself be on a runtime, on which nothing may wait so; hence the thread.
-fn wait_on<T: Send>(back_room: &Handle, work: impl Future<Output = T> + Send) -> T {
-    std::thread::scope(|scope| scope.spawn(|| back_room.block_on(work)).join().expect("what is waited for at the start does not panic"))
-}
-
-/// The same for something that is asked of the store. Nobody is served yet, so that it may take longer than when somebody waits: a disk or a
-/// machine that is busy is a reason to try again, and none not to start.
-fn wait_for<T: Send, W>(back_room: &Handle, ask: impl Fn() -> W + Send + Sync) -> Result<T, StoreError>
-where
-    W: Future<Output = Result<T, StoreError>> + Send,
-{
-    wait_on(back_room, async {
-        let until = Instant::now() + START_PATIENCE;
-        loop {
-            match ask().await {
-                Err(error) if Instant::now() < until => {
-                    debug!(%error, "the store does not answer yet");
-                    sleep(START_PAUSE).await;
-                }
-                answer => return answer,
-            }
-        }
-    })
 }
 
 fn io_error(what: impl Display) -> impl FnOnce(io::Error) -> StartError {

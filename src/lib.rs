@@ -66,6 +66,7 @@ pub mod drain;
 pub mod failure;
 pub mod files;
 pub mod id;
+pub mod jitter;
 pub mod random;
 pub mod reserved;
 pub mod telemetry;

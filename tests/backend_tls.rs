@@ -16,10 +16,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::support::client::TestClient;
-use crate::support::{ECHO, TestGateway};
-
-/// Long enough for a busy machine to notice a file.
-const PATIENCE: Duration = Duration::from_secs(15);
+use crate::support::{ECHO, PATIENCE, TestGateway};
 
 /// An echo that shows this certificate to new connections. Another one cuts those that are there.
 struct Echo {

@@ -8,6 +8,7 @@ use protogate::reload::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::client::TestClient;
+use crate::support::nodes::eventually;
 use crate::support::walkthrough::{Reader, Step, steps, wait_for};
 use crate::support::{ECHO, TestGateway, copy, folder_with, operator, reload, top};
 
@@ -150,13 +151,8 @@ async fn a_watched_gateway_refuses_by_itself_and_takes_over_what_its_files_allow
         let (_, reloads) = operator(&gateway, "/api/v1/reloads", None).await;
         reloads["reloads"][0]["cause"] == "watch" && reloads["reloads"][0]["outcome"] == "refused"
     };
-    for _ in 0..200 {
-        if refused().await {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    assert!(refused().await && gateway.gateway().generation() == 1);
+    eventually("what it reads by itself is refused", refused).await;
+    assert_eq!(gateway.gateway().generation(), 1);
     let process = fs::read_to_string(gateway.folder().join("routes/gateway.yaml")).unwrap();
     gateway.write("routes/gateway.yaml", &process.replace("watch: true", "watch: true, allow_breaking: true"));
     wait_for("the files are read again", || gateway.gateway().generation() == 2);

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::support::client::TestClient;
 use crate::support::redis::RedisServer;
 use crate::support::walkthrough::wait_for;
-use crate::support::{copy, top};
+use crate::support::{PATIENCE, copy, top};
 
 const TOKEN: &str = "a token of at least sixteen characters";
 
@@ -279,7 +279,7 @@ async fn the_container_is_healthy_and_takes_up_a_changed_configmap_without_losin
 
 /// Waits on the test's own clock, so that its client stays served.
 async fn until(so: impl Fn() -> bool, log: &Path) {
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
     while !so() {
         assert!(tokio::time::Instant::now() < deadline, "not in time:\n{}", fs::read_to_string(log).unwrap());
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -16,9 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 use crate::support::terminal::Terminal;
-use crate::support::{ECHO, TestGateway, operator};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{ECHO, PATIENCE, TestGateway, operator};
 
 /// The other side, where a test says everything that a gateway says.
 struct Scripted {

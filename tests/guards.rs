@@ -26,13 +26,13 @@ defaults:
   access: anonymous
   rate_limits: [plenty]
   metadata: [x-ask]
-  guards: [{ rpc: protogate.guard.v1.Guard/Check, backend: guard, timeout: 300ms, metadata: [x-tenant] }]
+  guards: [{ rpc: protogate.guard.v1.Guard/Check, backend: guard, timeout: 2s, metadata: [x-tenant] }]
 routes:
   2001: { name: guarded, rpc: protogate.echo.v1.EchoService/Echo }
   2002:
     name: open
     rpc: protogate.echo.v1.EchoService/Echo
-    guards: { replace: [{ rpc: protogate.guard.v1.Guard/Check, backend: guard, timeout: 300ms, when_unavailable: allow }] }
+    guards: { replace: [{ rpc: protogate.guard.v1.Guard/Check, backend: guard, timeout: 2s, when_unavailable: allow }] }
   2003:
     name: nobody.deny
     rpc: protogate.echo.v1.EchoService/Echo

@@ -7,10 +7,7 @@ use std::time::Duration;
 use protogate::wire::{Codec, Envelope, Payload, number, v1};
 use tokio::time::Instant;
 
-use crate::support::{ECHO, TestGateway};
-
-/// Long enough for a busy machine, short enough to end a test that hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::support::{ECHO, PATIENCE, TestGateway};
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;

@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::client::TestClient;
 use crate::support::walkthrough::{Reader, wait_for};
-use crate::support::{ECHO, TestGateway, folder_with, reload};
+use crate::support::{ECHO, PATIENCE, TestGateway, folder_with, reload};
 
 /// An issuer's web server.
 struct Issuer {
@@ -247,7 +247,8 @@ async fn one_gateway_believes_the_tokens_of_another_by_what_that_publishes_over_
 
 /// Connects as soon as the issuer's keys have been fetched.
 async fn until_believed(edge: SocketAddr, token: &str) -> TestClient {
-    for _ in 0..500 {
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < PATIENCE {
         let mut client = TestClient::connect_with_token(edge, token).await;
         if client.hear_message().await["protocol"] == 3 {
             return client;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::client::{Introduction, TestClient};
 use crate::support::mirror::Mirror;
 use crate::support::openmetrics::{Families, bearer, get, parse, scrape, series, value};
-use crate::support::{ECHO, TestGateway, operator, reload};
+use crate::support::{ECHO, PATIENCE, TestGateway, operator, reload};
 
 /// Waits until a sample says this.
 async fn becomes(gateway: &TestGateway, sample: &str, expected: f64) -> Families {
@@ -25,7 +25,7 @@ async fn becomes(gateway: &TestGateway, sample: &str, expected: f64) -> Families
         if is == expected {
             return families;
         }
-        assert!(began.elapsed() < Duration::from_secs(10), "{sample} is {is}, not {expected}");
+        assert!(began.elapsed() < PATIENCE, "{sample} is {is}, not {expected}");
         sleep(Duration::from_millis(20)).await;
     }
 }

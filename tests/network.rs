@@ -10,10 +10,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::support::client::{Introduction, TestClient};
 use crate::support::mirror::Mirror;
-use crate::support::{ECHO, TestGateway, reload};
-
-/// Long enough for a busy machine to notice a file.
-const PATIENCE: Duration = Duration::from_secs(15);
+use crate::support::{ECHO, PATIENCE, TestGateway, reload};
 
 fn certificate() -> CertifiedKey<KeyPair> {
     generate_simple_self_signed(["localhost".to_owned()]).unwrap()
@@ -236,21 +233,19 @@ async fn a_full_gateway_says_when_to_come_back() {
 
 #[tokio::test]
 async fn whoever_stays_unknown_must_leave() {
-    let gateway = with_process("connections: { auth_timeout: 1s, anonymous_max_age: 3s }", ECHO);
+    let gateway = with_process("connections: { auth_timeout: 2s, anonymous_max_age: 6s }", ECHO);
     let token = gateway.token("alice", &[]);
     let mut known = TestClient::connect_as(gateway.edge(), &token).await;
+    let began = Instant::now();
     let mut idle = TestClient::connect(gateway.edge()).await;
     let mut busy = TestClient::connect(gateway.edge()).await;
-    let began = Instant::now();
     let playing = async {
-        let mut calls = 0;
         loop {
             busy.send(9001, json!({ "text": "hi" })).await;
             let answer = busy.hear_message().await;
             if answer["protocol"] == 11 {
-                return (calls, answer["payload"]["code"].clone(), began.elapsed());
+                return (answer["payload"]["code"].clone(), began.elapsed());
             }
-            calls += 1;
             sleep(Duration::from_millis(100)).await;
         }
     };
@@ -258,8 +253,8 @@ async fn whoever_stays_unknown_must_leave() {
         idle.assert_sent_away(4500).await;
         began.elapsed()
     };
-    let ((calls, code, played), idled) = tokio::join!(playing, leaving);
-    assert!(idled < Duration::from_millis(2500), "no call, no more than `auth_timeout`: {idled:?}");
-    assert!(calls > 10 && code == 4500 && played > Duration::from_millis(2500), "calls buy time, up to `anonymous_max_age`: {played:?}");
+    let ((code, played), idled) = tokio::join!(playing, leaving);
+    assert!(idled < played, "no call, no more than `auth_timeout`: {idled:?}");
+    assert!(code == 4500 && played > Duration::from_secs(5), "calls buy time, up to `anonymous_max_age`: {played:?}");
     assert_eq!(known.echo(9002, "hi").await, "hi");
 }

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use protogate::push::v1::PresenceRequest;
@@ -20,11 +19,9 @@ use tonic::{Code, Request, Status};
 use tower::service_fn;
 
 use crate::support::walkthrough::Reader;
-use crate::support::{ECHO, TestGateway, folder_with, reload};
+use crate::support::{ECHO, PATIENCE, TestGateway, folder_with, reload};
 
 const TOKEN: &str = "a token of services";
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Who signs the certificates of services.
 struct Authority {
     pem: String,

@@ -1,5 +1,5 @@
-//! README.md is true: a newcomer who does what it says, on the shipped files, sees what it shows. Its numbers of routes and files are those
-//! of the shipped ones, and stand nowhere else.
+//! README.md is true, and docs/tour.md, which goes on where it ends: a newcomer who does what they say, on the shipped files, sees what they
+//! show. The numbers of routes and files are those of the shipped ones, and stand nowhere else.
 
 use std::fs;
 use std::path::Path;
@@ -34,12 +34,12 @@ async fn the_first_minute_and_the_first_change_are_as_the_readme_says() {
     copy(&top().join("routes"), &folder.path().join("routes"));
     copy(&top().join("examples/greeter/proto"), &folder.path().join("examples/greeter/proto"));
     let routes = folder.path().join("routes/routes.yaml");
-    let readme = fs::read_to_string(top().join("README.md")).unwrap();
+    let [readme, tour] = ["README.md", "docs/tour.md"].map(|name| fs::read_to_string(top().join(name)).unwrap());
     let mut reader = Reader::new(folder.path());
     let (mut changed, mut said, mut followed) = (false, 0, 0);
-    for step in steps(&readme) {
+    for step in steps(&readme).into_iter().chain(steps(&tour)) {
         match step {
-            Step::Type { command, shown } if command.starts_with(CARGO) => {
+            Step::Type { command, shown } if command.starts_with(CARGO) || command.starts_with("protogate ") => {
                 let command = command.replace(CARGO, "protogate ");
                 // "Write `slowlly` instead": the second change.
                 if command == "protogate check" {
@@ -54,7 +54,6 @@ async fn the_first_minute_and_the_first_change_are_as_the_readme_says() {
             Step::Type { command, .. } => assert!(command.starts_with("websocat ") || command == "tests/run", "nobody follows `{command}`"),
             Step::Follow { who, lines } => {
                 followed += 1;
-                let lines: Vec<String> = lines.iter().map(|line| line.replace(CARGO, "protogate ")).collect();
                 reader.follows(&who, &lines).await;
             }
             Step::Say(values) => {
@@ -72,5 +71,5 @@ async fn the_first_minute_and_the_first_change_are_as_the_readme_says() {
             Step::Other { .. } => {}
         }
     }
-    assert!(changed && said >= 5 && followed >= 4, "the README shows a change, a conversation, and some that go on");
+    assert!(changed && said >= 5 && followed >= 4, "they show a change, a conversation, and some that go on");
 }

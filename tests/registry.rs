@@ -15,7 +15,7 @@ use crate::examples::greeter;
 use crate::support::client::TestClient;
 use crate::support::nodes::{Process, eventually};
 use crate::support::redis::RedisServer;
-use crate::support::{TestGateway, folder_with, top};
+use crate::support::{TestGateway, folder_with, operator, top};
 
 const TOKEN: &str = "the token of the greeters";
 
@@ -215,8 +215,12 @@ async fn no_call_fails_while_a_file_of_endpoints_is_edited() {
         running.push(next);
         let leaving = running.remove(0);
         gateway.write("routes/endpoints.yaml", &list(&running));
-        // Until the change is in force, as the documents say.
-        sleep(Duration::from_secs(1)).await;
+        eventually("the change is in force", async || {
+            let told = operator(&gateway, "/api/v1/backends", None).await.1.to_string();
+            let is_listed = |one: &Running| told.contains(&format!("127.0.0.1:{}\"", one.port));
+            running.iter().all(is_listed) && !is_listed(&leaving)
+        })
+        .await;
         load.go_on().await;
         assert!(leaving.end().await.success());
         load.go_on().await;

@@ -10,7 +10,7 @@ use crate::support::client::{Heard, TestClient};
 use crate::support::mirror::Mirror;
 use crate::support::player::Player;
 use crate::support::walkthrough::wait_for;
-use crate::support::{ECHO, TestGateway, admin_request, reload};
+use crate::support::{ECHO, PATIENCE, TestGateway, admin_request, reload};
 
 #[tokio::test]
 async fn a_new_permission_acts_on_the_next_message_of_an_open_connection() {
@@ -101,7 +101,7 @@ async fn a_watched_file_is_read_again_however_it_is_replaced() {
 
 /// Calls until the route exists; the client's own patience ends a test in which it never does.
 async fn until_answered(client: &mut TestClient, protocol: u32) {
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
     while client.call(protocol, json!({})).await["status"]["reason"] == "UNKNOWN_PROTOCOL" {
         assert!(tokio::time::Instant::now() < deadline, "the file was not read again");
         // Not to synchronise: only so that asking is not a hundred failures in ten seconds.

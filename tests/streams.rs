@@ -308,8 +308,8 @@ async fn a_connection_has_as_many_streams_as_it_may_and_calls_beside_them() {
 #[tokio::test]
 async fn a_stream_ends_when_nothing_is_said_or_when_it_is_old() {
     let taps = Taps::start().await;
-    let talk = "5005: { name: tap.short, rpc: stream.v1.Taps/Talk, access: anonymous, stream: { idle: 300ms } }
-  5006: { name: tap.young, rpc: stream.v1.Taps/Talk, access: anonymous, stream: { idle: 250ms, max_age: 500ms } }";
+    let talk = "5005: { name: tap.short, rpc: stream.v1.Taps/Talk, access: anonymous, stream: { idle: 2s } }
+  5006: { name: tap.young, rpc: stream.v1.Taps/Talk, access: anonymous, stream: { idle: 2s, max_age: 3s } }";
     let gateway = start_with(&taps, "", "permissions: [tap.talk]", talk);
     let mut client = anonymous(&gateway, Codec::Proto).await;
     client.open(SHORT, 7, "a").await;

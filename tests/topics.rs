@@ -496,7 +496,7 @@ async fn presence(client: &mut TestClient) -> (Vec<String>, Vec<String>, u64) {
 
 #[tokio::test]
 async fn hearers_are_told_who_comes_and_who_goes() {
-    let process = "version: 1\nreload: { watch: false }\nsessions: { resume_window: 1s }\n";
+    let process = "version: 1\nreload: { watch: false }\nsessions: { resume_window: 5s }\n";
     let gateway = TestGateway::start_with(&[("routes/gateway.yaml", process), ("routes/routes.yaml", ROUTES)]);
     let (mut alice, mut bob) = (Hearer::login(&gateway, "alice").await, Hearer::login(&gateway, "bob").await);
     let (nobody, only) = (Vec::<String>::new(), |user: &str| vec![user.to_owned()]);

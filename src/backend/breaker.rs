@@ -24,9 +24,9 @@ pub(super) use ejections::Ejections;
 use ejections::Ejected;
 use window::Window;
 
-use super::jitter::about;
 use super::spec::BreakerSpec;
 use crate::failure::{Code, Failure, Reach, Source};
+use crate::jitter::about;
 
 /// How long the one call may take. A stream that is open for hours must not keep an endpoint from being tried.
 const PROBE_MAX: Duration = Duration::from_secs(30);

@@ -22,11 +22,11 @@ use tracing::{info, warn};
 use super::balancer::Choice;
 use super::cluster::Cluster;
 use super::endpoint::Endpoint;
-use super::jitter;
 use super::message::frame;
 use super::spec::HealthSpec;
 use super::{Reply, Request};
 use crate::failure::{Code, Failure, Result, Source};
+use crate::jitter;
 
 /// The most checks of one backend at once.
 const CHECKS_MAX: usize = 64;

@@ -24,11 +24,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::channel::{self, Begin, Connection, Driver, Load, Purpose};
 use super::dial::Target;
-use super::jitter;
 use super::spec::ConnectionsSpec;
 use super::traffic::{Traffic, overloaded};
 use crate::drain::Tasks;
 use crate::failure::{Failure, Reason, Result};
+use crate::jitter;
 
 /// The pause after an attempt to connect that failed: it doubles from the first to the last.
 const PAUSE_MIN: Duration = Duration::from_millis(100);

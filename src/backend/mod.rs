@@ -13,7 +13,7 @@
 //! - `discovery` — where endpoints come from, and when they come and go
 //! - `balancer`, `endpoint`, `breaker`, `pick`, `lane` — which address, how it does, an attempt at it, which of its connections
 //! - `hash`, `rendezvous` — where a key belongs, for whoever shares things out
-//! - `health`, `jitter` — asking endpoints how they are
+//! - `health` — asking endpoints how they are
 //! - `status`, `journey` — what operators are told; where a call has been
 //! - `dial`, `tls`, `channel`, `reset` — connecting; HTTP/2; how fast calls are cancelled
 //! - `stage` — endpoints that are played in this process, for tests of routes
@@ -31,7 +31,6 @@ mod discovery;
 mod endpoint;
 mod hash;
 mod health;
-mod jitter;
 mod journey;
 mod lane;
 mod message;

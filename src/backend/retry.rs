@@ -12,9 +12,9 @@ use smallvec::SmallVec;
 
 use super::Request;
 use super::endpoint::Endpoint;
-use super::jitter::roughly;
 use super::traffic::{Place, Traffic};
 use crate::failure::{Code, Failure, Pushback, Reach};
+use crate::jitter::roughly;
 
 /// The most attempts that are made at a call, those included that never left.
 const ATTEMPTS_MAX: usize = 64;

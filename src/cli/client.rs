@@ -3,6 +3,7 @@
 //! Promises: what is sent is sent in time or the connection is lost; hearing is cancel-safe; WebSocket pings are answered by the library
 //! while somebody listens.
 
+use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -79,8 +80,11 @@ pub enum Lost {
 impl Client {
     pub async fn connect(url: &str, codec: Codec, token: Option<&str>, patience: Duration) -> Result<Client, Exit> {
         let unreachable = |error: &str| Exit::new(UNREACHABLE, harmless(&format!("error: {url} cannot be reached: {error}")));
-        let mut request =
-            url.into_client_request().map_err(|error| Exit::new(USAGE, format!("error: `{url}` is no WebSocket address: {error}")))?;
+        let no_address = |error: &str| Exit::new(USAGE, format!("error: `{url}` is no WebSocket address: {error}"));
+        let mut request = url.into_client_request().map_err(|error| no_address(&error.to_string()))?;
+        if !matches!(request.uri().scheme_str(), Some("ws" | "wss")) {
+            return Err(no_address("it begins with `ws://`, or with `wss://` for TLS"));
+        }
         let headers = request.headers_mut();
         headers.insert("sec-websocket-protocol", http::HeaderValue::from_static(codec.subprotocol()));
         if let Some(token) = token {
@@ -95,6 +99,7 @@ impl Client {
                 let body = answer.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
                 unreachable(&format!("it answered {}\n{body}", answer.status()))
             }
+            Error::Io(error) => unreachable(&format!("{error}{}", help(&error))),
             error => unreachable(&error.to_string()),
         })?;
         Ok(Client { socket, codec, patience })
@@ -204,6 +209,15 @@ impl Lost {
 impl From<Lost> for Exit {
     fn from(lost: Lost) -> Exit {
         Exit::new(UNREACHABLE, format!("error: the connection to the gateway failed: {}", lost.why()))
+    }
+}
+
+/// What to do about a connection that was not made.
+fn help(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "\n  help: start a gateway with `protogate serve`, or say with `--url` where one listens",
+        io::ErrorKind::InvalidData => "\n  help: TLS does not come about; where the gateway speaks clear text, say `ws://`",
+        _ => "",
     }
 }
 

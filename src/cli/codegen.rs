@@ -12,7 +12,7 @@ use crate::proto::Pools;
 use crate::reload;
 use crate::table::compile::Context;
 
-/// A typed client out of the table.
+/// Write a typed client out of the table, in the language that is named.
 ///
 /// Example: protogate codegen typescript --out client
 #[derive(Args)]
@@ -26,7 +26,7 @@ enum Language {
     Typescript(Typescript),
 }
 
-/// A package for browsers and Node: messages, routes, pushes, and a client that comes back.
+/// Write a package for browsers and Node: messages, routes, pushes, and a client that comes back.
 ///
 /// Example: protogate codegen typescript --out client --name game-client
 #[derive(Args)]

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::client::{Client, Lost};
 use super::follow::{Follow, show};
 use super::{Exit, lines};
-use crate::random;
+use crate::jitter;
 use crate::wire::number;
 
 /// How often a connection is tried again, until one is good.
@@ -58,8 +58,7 @@ fn is_as_safe(named: &str, own: &str) -> bool {
 /// Twice as long each time, and for nobody the same.
 fn pause(tries: u32) -> Duration {
     let longest = PAUSES.0.saturating_mul(2u32.saturating_pow(tries)).min(PAUSES.1);
-    let share = u32::from_be_bytes(random::bytes()) >> 1;
-    longest / 2 + longest.mul_f64(f64::from(share) / f64::from(u32::MAX))
+    jitter::between(longest / 2, longest)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::table::compile::Context;
 /// Example: protogate schema --write schemas
 #[derive(Args)]
 pub struct Schema {
-    /// Which: routes, group, gateway, routes-overlay or gateway-overlay; routes where nothing is said.
+    /// Which: routes, group, gateway, routes-overlay, gateway-overlay or test; routes where nothing is said.
     #[arg(value_name = "KIND", conflicts_with = "write")]
     kind: Option<String>,
 

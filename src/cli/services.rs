@@ -43,7 +43,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a connection to the gateway may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Built-in services as processes of their own.
+/// Run built-in services as processes of their own.
 ///
 /// A gateway calls one where its route file says `grpc: { endpoints: [...] }` instead of `builtin: …`. It takes the store from gateway.yaml.
 /// It believes what gateways tell it of their clients, so nobody else may reach it: keep it on loopback or in a network of gateways alone.

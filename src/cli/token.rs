@@ -9,7 +9,7 @@ use crate::config::value::{Name, Value as _};
 use crate::pipeline::api_key;
 use crate::pipeline::identity::is_user;
 
-/// Tokens for development, and API keys.
+/// Make tokens for development, and API keys.
 ///
 /// Example: protogate token issue --user alice
 #[derive(Subcommand)]

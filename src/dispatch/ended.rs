@@ -24,6 +24,7 @@ use tokio::time::Instant;
 pub(super) use self::traced::Traced;
 use super::caught;
 use super::mailbox::Mailbox;
+use super::request::{Checked, FRAME};
 use crate::backend::{Backend, Journey};
 use crate::failure::{Failure, Reason};
 use crate::id::{CallId, ConnectionId, Generation, WorkerId};
@@ -129,6 +130,36 @@ pub(super) fn is_watched(route: &Route) -> bool {
 // === impl Record ===
 
 impl Record {
+    /// What is known when it begins. What it would have been refused for is told by it alone.
+    pub fn begin(
+        table: &Table,
+        route: &Arc<Route>,
+        caller: &mut Caller,
+        envelope: &Envelope<'_>,
+        checked: &mut Checked,
+        began: Instant,
+    ) -> Record {
+        Record {
+            route: Arc::clone(route),
+            backend: Arc::clone(route.backend_for(caller)),
+            id: CallId(envelope.id),
+            generation: table.generation,
+            connection: caller.connection,
+            peer: caller.peer,
+            worker: caller.worker,
+            identity: caller.identity().cloned(),
+            began,
+            payload_bytes: checked.payload_bytes,
+            would_refuse: std::mem::take(&mut checked.would_refuse),
+            sent: is_watched(route).then(|| checked.body.slice(FRAME..)),
+            answered: None,
+            journey: Journey::default(),
+            stream: None,
+            traced: Traced::begin(route, caller, envelope),
+            told: false,
+        }
+    }
+
     /// How it ended: with a reply of so many bytes, or a failure.
     pub fn tell(&mut self, outcome: Result<usize, &Failure>) {
         // Beforehand: if this panics, it is not tried again.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::mailbox::Mailbox;
-use super::opening::checked;
+use super::request::checked;
 use super::{caught, permit};
 use crate::failure::{Failure, Reason, Result};
 use crate::id::Protocol;

@@ -42,14 +42,13 @@ pub use self::reply::Reply;
 pub use self::stream::{Said, Stream};
 
 use self::ended::{Record, Traced};
+use self::request::Checked;
 
-use crate::backend::{self, Journey};
+use crate::backend;
 use crate::failure::{Failure, Reason, Result};
 use crate::id::{CallId, Protocol, WorkerId};
 use crate::pipeline::call::Caller;
 use crate::pipeline::identity::Identity;
-use crate::pipeline::rate_limit::{self, Facts};
-use crate::proto::Values;
 use crate::session::{Held, Leaving};
 use crate::table::plan::{EffectKind, EffectPlan};
 use crate::table::{Access, Route, Table};
@@ -103,43 +102,18 @@ fn prepare(table: &Arc<Table>, caller: &mut Caller, codec: Codec, envelope: &Env
         return Err(Failure::gateway(Reason::InvalidMessage, "this route takes one message; send it with `more` unset"));
     }
     permit(table, route, caller)?;
-    let message = request::message(route, codec, envelope)?;
-    let mut values = Values::default();
-    request::check(route, &message, &mut values)?;
     let metadata = request::metadata(route, caller, envelope)?;
-    let body = request::body(route, caller, &message)?;
-    // Spent last, so that a call refused for another reason costs the caller nothing.
-    let fields = request::key_values(&values);
-    let facts = Facts { route: route.number, caller: &*caller, fields: &fields };
-    let passed = rate_limit::admit(&route.limits, &facts, now)?;
+    let mut checked = request::checked(route, caller, codec, envelope, now)?;
 
     let patience = match envelope.deadline_ms {
         0 => route.timeout,
         asked => route.timeout.min(Duration::from_millis(asked.into())),
     };
-    let record = Record {
-        route: Arc::clone(route),
-        backend: Arc::clone(route.backend_for(caller)),
-        id: CallId(envelope.id),
-        generation: table.generation,
-        connection: caller.connection,
-        peer: caller.peer,
-        worker: caller.worker,
-        identity: caller.identity().cloned(),
-        began: now,
-        payload_bytes: message.len(),
-        would_refuse: passed.would_refuse,
-        sent: ended::is_watched(route).then(|| body.slice(request::FRAME..)),
-        answered: None,
-        journey: Journey::default(),
-        stream: None,
-        traced: Traced::begin(route, caller, envelope),
-        told: false,
-    };
+    let record = Record::begin(table, route, caller, envelope, &mut checked, now);
+    let Checked { choice, body, .. } = checked;
     let question = guard::question(route, caller, envelope, &body);
     let path = route.method.path.clone();
     let headers = Arc::clone(&route.headers);
-    let choice = route.choice(caller, &fields);
     let deadline = now + patience;
     let (hurried, retry) = (patience < route.timeout, request::retry(route, envelope));
     let reply_bytes_max = route.reply_bytes_max;

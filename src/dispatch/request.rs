@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, header};
 use prost::Message as _;
 use prost_types::Any;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 use tonic_types::BadRequest;
 use tonic_types::pb::{self, bad_request::FieldViolation};
 
@@ -16,7 +17,7 @@ use crate::backend::{self, RetryPolicy};
 use crate::failure::{Failure, Reason, Result};
 use crate::pipeline::call::Caller;
 use crate::pipeline::metadata as client_metadata;
-use crate::pipeline::rate_limit::KeyValue;
+use crate::pipeline::rate_limit::{self, Facts, KeyValue};
 use crate::pipeline::told::{PEER, ROLES, SESSION, USER, told};
 use crate::proto::{self, Unconvertible, Value, Values, Violation, Violations, WalkProblem};
 use crate::table::Route;
@@ -35,8 +36,31 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 /// Entries that are added to a client's.
 const OWN_ENTRIES: usize = 7;
 
+/// A message that may be sent on.
+pub(super) struct Checked {
+    /// Which endpoint a call that it begins is for.
+    pub choice: backend::Choice,
+    /// Behind its frame.
+    pub body: Bytes,
+    pub payload_bytes: usize,
+    /// The limits in dry run that would have refused it.
+    pub would_refuse: Vec<Arc<str>>,
+}
+
+/// A message as the service is sent it: checked, stamped, and paid for last, so that one that is refused for another reason costs the caller
+/// nothing.
+pub(super) fn checked(route: &Route, caller: &Caller, codec: Codec, envelope: &Envelope<'_>, now: Instant) -> Result<Checked> {
+    let message = message(route, codec, envelope)?;
+    let mut values = Values::default();
+    check(route, &message, &mut values)?;
+    let body = body(route, caller, &message)?;
+    let fields = key_values(&values);
+    let passed = rate_limit::admit(&route.limits, &Facts { route: route.number, caller, fields: &fields }, now)?;
+    Ok(Checked { choice: route.choice(caller, &fields), body, payload_bytes: message.len(), would_refuse: passed.would_refuse })
+}
+
 /// The request as protobuf bytes, whatever the client speaks.
-pub(super) fn message<'e>(route: &Route, codec: Codec, envelope: &Envelope<'e>) -> Result<Cow<'e, [u8]>> {
+fn message<'e>(route: &Route, codec: Codec, envelope: &Envelope<'e>) -> Result<Cow<'e, [u8]>> {
     let message = match (codec, envelope.payload) {
         (_, Payload::None) => Cow::Borrowed(&[] as &[u8]),
         (_, Payload::Proto(bytes)) => Cow::Borrowed(bytes),
@@ -62,7 +86,7 @@ pub(super) fn invalid(route: &Route, problem: impl Display) -> Failure {
 }
 
 /// Checks a message of the route, every byte and every rule, and reads what limits are counted by.
-pub(super) fn check<'m>(route: &Route, message: &'m [u8], values: &mut Values<'m>) -> Result<()> {
+fn check<'m>(route: &Route, message: &'m [u8], values: &mut Values<'m>) -> Result<()> {
     route.walk.run(message, values).map_err(|problem| match problem {
         WalkProblem::Malformed(flaw) => invalid(route, flaw),
         WalkProblem::Rules(violations) => violated(route, &violations),
@@ -84,7 +108,7 @@ fn violated(route: &Route, violations: &Violations) -> Failure {
 }
 
 /// What limits are counted by.
-pub(super) fn key_values<'m>(values: &Values<'m>) -> SmallVec<[KeyValue<'m>; 4]> {
+fn key_values<'m>(values: &Values<'m>) -> SmallVec<[KeyValue<'m>; 4]> {
     let key_value = |value| match value {
         Value::Absent => KeyValue::Absent,
         Value::Bool(value) => KeyValue::Bool(value),
@@ -172,7 +196,7 @@ fn traceparent(text: &str) -> Result<HeaderValue> {
 }
 
 /// The gRPC frame: prefix and message in one allocation, stamped where the route says so.
-pub(super) fn body(route: &Route, caller: &Caller, message: &[u8]) -> Result<Bytes> {
+fn body(route: &Route, caller: &Caller, message: &[u8]) -> Result<Bytes> {
     // A stamp adds a tag, a length and a value; a longer value than this costs one more allocation.
     let mut body = BytesMut::with_capacity(FRAME + message.len() + 48 * route.stamps.len());
     body.put_bytes(0, FRAME);

@@ -50,6 +50,8 @@ pub struct Conversation {
     pub(super) stream_credit: u32,
     /// Messages for streams that are not open.
     pub(super) strays: u32,
+    /// It has asked for something that goes on, so that what it says without a number may be for a stream that is over.
+    pub(super) has_streamed: bool,
     /// The answer for which there was no room, and where there was none. Until it is out, no other is collected.
     put_off: Option<Box<(Answer, Full)>>,
     /// New calls are refused, for the gateway is about to end.
@@ -72,6 +74,7 @@ impl Conversation {
             streams: Streams::default(),
             stream_credit: 0,
             strays: 0,
+            has_streamed: false,
             put_off: None,
             draining: false,
             admission: None,
@@ -252,6 +255,7 @@ impl Conversation {
 
     fn hear_call(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), End> {
         let (protocol, id) = (envelope.protocol, CallId(envelope.id));
+        self.has_streamed |= envelope.more;
         self.not_in_flight(id)?;
         if let Some(route) = batch.table.route(protocol).filter(|route| route.method.kind != Kind::Unary) {
             return self.hear_opening(envelope, route, batch);

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::jitter::jitter;
 use super::pulse::STEP;
 use crate::failure::{Failure, Reason};
+use crate::jitter;
 use crate::telemetry::labels::Closed;
 use crate::wire::{Close, v1};
 
@@ -87,7 +87,7 @@ fn label(close: Close) -> Closed {
 ///
 /// `resumable`: the connection has a session that will wait for its client.
 pub fn goodbye(close: Close, resumable: bool, back_within: Duration) -> v1::Goodbye {
-    let retry_after = jitter(Duration::ZERO, back_within);
+    let retry_after = jitter::between(Duration::ZERO, back_within);
     v1::Goodbye {
         code: close.code().into(),
         reason: close.reason().to_owned(),

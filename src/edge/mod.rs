@@ -12,7 +12,7 @@
 //! - `conversation`, `control`, `calls`, `speaker`, `own`: what it says, and what is said to it
 //! - `streaming`, `streams`: messages of streams, both ways
 //! - `admission`, `topics`, `line`: who it is, what it hears, and the way from its session to it
-//! - `heartbeat`, `round_trip`, `standing`, `departure`, `end`, `jitter`: how long, and how it ends
+//! - `heartbeat`, `round_trip`, `standing`, `departure`, `end`: how long, and how it ends
 //! - `questions`, `inquiry`: what an operator asks about it
 
 mod admission;
@@ -25,7 +25,6 @@ mod end;
 mod frames;
 mod heartbeat;
 mod inquiry;
-mod jitter;
 mod line;
 mod listener;
 mod own;

@@ -9,8 +9,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
-use super::jitter::jitter;
 use super::seats::Full as NoSeat;
+use crate::jitter;
 use crate::table::Settings;
 use crate::telemetry::labels::Refused;
 
@@ -54,7 +54,7 @@ impl Refusal {
         answer.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
             Refusal::Version => _ = answer.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
-            Refusal::Full(_) => _ = answer.insert(RETRY_AFTER, HeaderValue::from(jitter(RETRY.0, RETRY.1).as_secs())),
+            Refusal::Full(_) => _ = answer.insert(RETRY_AFTER, HeaderValue::from(jitter::between(RETRY.0, RETRY.1).as_secs())),
             _ => {}
         }
         response

@@ -3,16 +3,15 @@
 //! A stream is asked for more only while little waits to be written: see [`Conversation::poll_streams`].
 
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tracing::trace;
 
 use super::conversation::{Batch, Conversation};
 use super::end::End;
-use super::jitter::jitter;
 use crate::dispatch::{self, Heard, Said, Terms};
 use crate::failure::{Failure, Reason};
 use crate::id::CallId;
+use crate::jitter;
 use crate::session::outbox::Full;
 use crate::table::{Route, TableReader};
 use crate::wire::Envelope;
@@ -22,12 +21,14 @@ use crate::wire::Envelope;
 impl Conversation {
     /// The client opens a stream.
     pub(super) fn hear_opening(&mut self, envelope: &Envelope<'_>, route: &Route, batch: &Batch) -> Result<(), End> {
-        let terms = Terms { credit: self.stream_credit, max_age: about(route.stream.max_age) };
+        // Streams that were opened together do not end together.
+        let terms = Terms { credit: self.stream_credit, max_age: jitter::about(route.stream.max_age) };
         let opened = self
             .room_for_a_stream(batch)
             .and_then(|()| dispatch::open(&batch.table, &mut self.caller, self.speaker.codec, envelope, &terms, batch.now));
         match opened {
             Ok((inlet, stream)) => {
+                self.has_streamed = true;
                 self.standing.extend(batch.tick, &batch.table.settings);
                 self.streams.push(CallId(envelope.id), inlet, stream);
                 Ok(())
@@ -38,6 +39,7 @@ impl Conversation {
 
     /// The client goes on with a stream, ends its half of it, or grants it something.
     pub(super) fn hear_stream(&mut self, envelope: &Envelope<'_>, batch: &Batch) -> Result<(), End> {
+        let is_for_none = envelope.id == 0 || !self.has_streamed;
         let heard = match self.streams.find(CallId(envelope.id)) {
             Some(inlet) => inlet.hear(&self.caller, envelope, batch.now),
             None => Heard::Dropped,
@@ -45,6 +47,10 @@ impl Conversation {
         match heard {
             Heard::Taken => Ok(()),
             Heard::Refused => self.strike(batch.tick, "a message on a stream"),
+            Heard::Dropped if is_for_none && !envelope.payload.is_empty() => {
+                let what = "there is no `protocol`, and no stream that this could be for; say the number of a route";
+                self.refuse(0, envelope.id, &Failure::gateway(Reason::InvalidMessage, what), batch.tick)
+            }
             Heard::Dropped => {
                 self.strays = self.strays.saturating_add(1);
                 trace!(connection = %self.caller.connection, id = envelope.id, "dropped a message for a stream that is not open");
@@ -123,9 +129,4 @@ impl Conversation {
         self.streams.go_on(said);
         Ok(())
     }
-}
-
-/// Give or take a tenth, so that streams that were opened together do not end together.
-fn about(age: Duration) -> Duration {
-    jitter(age * 9 / 10, age * 11 / 10)
 }

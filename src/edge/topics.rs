@@ -63,7 +63,9 @@ impl Conversation {
     /// Whether a client may hear a topic because it asks.
     fn may_join(&mut self, topic: &str, batch: &Batch) -> Result<(), Failure> {
         let table = &batch.table;
-        let plan = table.topic(topic).ok_or_else(|| Failure::gateway(Reason::UnknownTopic, "no such topic is declared"))?;
+        let plan = table.topic(topic).ok_or_else(|| {
+            Failure::gateway(Reason::UnknownTopic, "no such topic is declared; check its name, or ask the operator to add it")
+        })?;
         let denied = |what: String| Err(Failure::gateway(Reason::PermissionDenied, what));
         match &plan.join {
             Join::Effect => denied("this topic is not joined by asking for it, but by the call that makes you a member".to_owned()),

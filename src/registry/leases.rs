@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::backend::{ENDPOINTS_MAX, Written};
+use crate::jitter;
 use crate::random;
 use crate::store::{Batch, Document, Durability, Expect, Key, Store, StoreError};
 
@@ -25,7 +26,7 @@ const LEFT_TTL: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 20;
 
 /// The longest pause between two tries, by which many that begin together come apart.
-const PAUSE_MAX_MS: u8 = 50;
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// An endpoint, and for how long it is one without being renewed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
@@ -117,8 +118,7 @@ impl Leases {
                     return Ok(id);
                 }
                 Err(StoreError::Conflict(_)) => {
-                    let [pause] = random::bytes();
-                    sleep(Duration::from_millis(u64::from(pause % PAUSE_MAX_MS))).await;
+                    sleep(jitter::between(Duration::ZERO, PAUSE_MAX)).await;
                 }
                 Err(error) => return Err(error.into()),
             }

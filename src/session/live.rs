@@ -244,10 +244,6 @@ impl Session {
         self.lock().leaving = true;
     }
 
-    pub fn is_leaving(&self) -> bool {
-        self.lock().leaving
-    }
-
     /// It does not after all, and hears what it was told meanwhile. True: that it is over.
     pub fn stay(&self) -> bool {
         let mut state = self.lock();

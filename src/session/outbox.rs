@@ -103,7 +103,14 @@ impl Outbox {
         Arc::new(Outbox { state: Mutex::default(), budget, bell: Some(bell) })
     }
 
-    /// Appends what `write` appends to its vector, which may already hold other frames, and wakes the connection's task.
+    /// Appends what `write` appends to its vector, which may already hold other frames. For the connection's own task: it is awake, and looks
+    /// in here before it sleeps.
+    pub fn try_append_awake(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
+        self.append(&mut self.lock(), write)
+    }
+
+    /// The same for a test, which wakes the task.
+    #[cfg(test)]
     pub fn try_append(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
         let sleeper = {
             let mut state = self.lock();
@@ -112,11 +119,6 @@ impl Outbox {
         };
         self.wake(sleeper);
         Ok(())
-    }
-
-    /// The same for the connection's own task: it is awake, and looks in here before it sleeps.
-    pub fn try_append_awake(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
-        self.append(&mut self.lock(), write)
     }
 
     /// The same for few bytes that the gateway owes: they may overdraw the bound on all outboxes, for which the largest of them pays.

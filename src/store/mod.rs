@@ -18,6 +18,8 @@ pub mod memory;
 mod open;
 pub mod redis;
 #[cfg(test)]
+pub mod shared;
+#[cfg(test)]
 mod tests;
 
 pub use announce::announced;

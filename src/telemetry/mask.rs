@@ -51,7 +51,9 @@ pub fn without_value(what: &str) -> String {
     let parts = begins.and_then(|begin| Some((begin, what[begin.len()..].rsplit_once(", expected ")?)));
     let Some((begin, (found, expected))) = parts else { return what.to_owned() };
     let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
-    format!("{begin}{kind}, expected {expected}")
+    // Whoever writes JSON calls them otherwise than serde.
+    let kind = if kind == "sequence" { "list" } else { kind };
+    format!("{begin}{kind}, expected {}", expected.replacen("a map", "an object", 1))
 }
 
 /// At most so many bytes of a text, and a mark where something is missing.

@@ -206,7 +206,8 @@ fn put_detail(detail: &Detail, out: &mut Vec<u8>) {
 
 fn malformed(message: &[u8], error: &serde_json::Error) -> Malformed {
     let id = serde_json::from_slice::<Map<IdKey>>(message).ok().and_then(|Map(keys)| keys.id).map(|Id(id)| id);
-    Malformed { id, what: shortened(format!("the message is not a protogate.wire.v1.Envelope in JSON: {error}")) }
+    let advice = if error.is_data() { "" } else { r#"; send one object, such as `{"protocol":9001,"id":1,"payload":{}}`"# };
+    Malformed { id, what: shortened(format!("the message is not a protogate.wire.v1.Envelope in JSON: {error}{advice}")) }
 }
 
 /// Leaves out the middle of a text that is too long.

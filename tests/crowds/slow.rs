@@ -20,8 +20,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::support::nodes::eventually;
 use crate::support::openmetrics::{scrape, value};
-use crate::support::player::PATIENCE;
-use crate::support::{TestGateway, operator};
+use crate::support::{PATIENCE, TestGateway, operator};
 
 const SLOW: usize = 1000;
 const HEALTHY: usize = 100;

@@ -24,7 +24,7 @@ const STEPS: usize = 10;
 const PER_USER_MAX: usize = 2;
 
 /// As long as a token lives that is to expire.
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(4);
 
 /// What is done next; the numbers choose which node and which session.
 #[derive(Clone, Copy, Debug)]

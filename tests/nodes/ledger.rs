@@ -37,7 +37,7 @@ const SAY: Duration = Duration::from_millis(2000);
 const STAY: Duration = Duration::from_millis(2500);
 
 /// As long as nothing new is in the histories, nothing is on its way into them.
-const QUIET: Duration = Duration::from_millis(400);
+const QUIET: Duration = Duration::from_secs(2);
 
 /// The numbers by which the first topic is joined, and spoken to; the next topic has the next.
 const JOIN: u32 = 4000;

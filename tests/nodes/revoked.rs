@@ -5,10 +5,11 @@ use std::time::Instant;
 use protogate::session::revocation::Revocation;
 
 use super::*;
+use crate::support::PATIENCE;
 use crate::support::nodes::Process;
 
-/// Within which a revocation closes on every node, and what a busy machine adds to it.
-const CLOSED_WITHIN: Duration = Duration::from_secs(2 + 2);
+/// Within which a revocation closes on every node, and what a very busy machine adds to it.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2 + 13);
 
 /// Everything that can be revoked of a connected player.
 fn revocations(player: &Player, token: &str) -> [Revocation; 3] {
@@ -73,7 +74,7 @@ async fn also_when_no_signal_arrives() {
 async fn a_token_that_expires_is_announced_once_and_a_fresh_one_resumes_the_session() {
     let cluster = Cluster::new("{}");
     let (a, b) = (cluster.gateway(), cluster.gateway());
-    let ttl = Duration::from_secs(4);
+    let ttl = Duration::from_secs(8);
     let began = Instant::now();
     let player = Player::login(a.edge(), &a.token_for(ttl, "alice", &[])).await;
     let mut refreshed = Player::login(a.edge(), &a.token_for(ttl, "bob", &[])).await;
@@ -83,7 +84,7 @@ async fn a_token_that_expires_is_announced_once_and_a_fresh_one_resumes_the_sess
     let ended = player.hear_sent_away(4002).await;
     let lived = began.elapsed();
     // `exp` has whole seconds.
-    assert!(lived > ttl - Duration::from_millis(1100) && lived < ttl + Duration::from_secs(5), "{lived:?}");
+    assert!(lived > ttl - Duration::from_millis(1100) && lived < ttl + PATIENCE / 2, "{lived:?}");
     let announced: Vec<u32> = ended.said.iter().map(|said| said.protocol).collect();
     assert_eq!(announced, [9], "TokenExpiring, once");
     let goodbye = ended.goodbye.unwrap();
@@ -104,7 +105,6 @@ async fn a_process_that_is_asked_to_end_sends_its_clients_to_others() {
     for number in 0..20 {
         players.push(Player::login(a.edge, &a.token_for(MINUTE, &format!("user{number}"))).await);
     }
-    let began = Instant::now();
     a.terminate();
     for player in players {
         let session = player.session.clone();
@@ -116,5 +116,4 @@ async fn a_process_that_is_asked_to_end_sends_its_clients_to_others() {
     }
     eventually("the process has ended", || std::future::ready(a.ended().is_some())).await;
     assert!(a.ended().unwrap().success(), "{}", a.log());
-    assert!(began.elapsed() < Duration::from_secs(30));
 }

@@ -17,7 +17,7 @@ ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic"
              "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 
 # How long a page may take to show what it is to show, on a machine that does much else.
-PATIENCE = 30
+PATIENCE = 60
 
 # What an accessible page needs and a person would not notice: unique ids, a name for everything that takes the focus, one heading of the
 # first rank, labels that lead somewhere.

@@ -94,7 +94,7 @@ class Gateway:
             [BINARY, "serve", "--config", self.folder / "routes", "--data", self.folder / "data",
              "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready],
             stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})})
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not ready.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.log.seek(0)
@@ -108,14 +108,14 @@ class Gateway:
 
     def cli(self, *arguments):
         """Runs a command of the binary beside the gateway."""
-        return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=60, cwd=self.folder)
+        return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=180, cwd=self.folder)
 
     def token(self, user, roles):
         return self.cli("token", "issue", "--data", self.folder / "data", "--user", user, "--roles", ",".join(roles)).stdout.strip()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=30)
+        code = self.process.wait(timeout=60)
         self.log.close()
         shutil.rmtree(self.folder)
         return code

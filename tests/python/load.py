@@ -78,7 +78,7 @@ class Load:
 
     def stop(self):
         self.stopping.set()
-        self.thread.join(timeout=30)
+        self.thread.join(timeout=60)
         assert not self.thread.is_alive()
         if self.problem:
             raise self.problem

@@ -30,7 +30,7 @@ class Client:
 
     async def read(self):
         while True:
-            envelope = wire.Envelope.FromString(await asyncio.wait_for(self.socket.recv(), 10))
+            envelope = wire.Envelope.FromString(await asyncio.wait_for(self.socket.recv(), 60))
             if envelope.protocol != 6:
                 return envelope
 

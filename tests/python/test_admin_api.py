@@ -58,7 +58,7 @@ class Door:
 
     def ask(self, method, path, body=None, reads_lines=True):
         """Status, kind and body; what comes in lines may be left unread, for it may take an hour."""
-        connection = http.client.HTTPConnection(self.address, timeout=30)
+        connection = http.client.HTTPConnection(self.address, timeout=60)
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
@@ -89,7 +89,7 @@ class Client:
         return client
 
     async def hear(self):
-        return json.loads(await asyncio.wait_for(self.socket.recv(), 10))
+        return json.loads(await asyncio.wait_for(self.socket.recv(), 60))
 
     async def send(self, number, protocol, **payload):
         await self.socket.send(json.dumps({"protocol": protocol, "id": number, "payload": payload}))

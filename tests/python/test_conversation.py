@@ -44,7 +44,7 @@ class Client:
         return client
 
     async def read(self):
-        return wire.Envelope.FromString(await asyncio.wait_for(self.socket.recv(), 10))
+        return wire.Envelope.FromString(await asyncio.wait_for(self.socket.recv(), 60))
 
     async def send(self, protocol, message, **fields):
         self.next_id += 1

@@ -26,7 +26,7 @@ class FirstMinute(unittest.IsolatedAsyncioTestCase):
             async def typed(line):
                 await socket.send(line)
                 while True:
-                    answer = json.loads(await asyncio.wait_for(socket.recv(), 10))
+                    answer = json.loads(await asyncio.wait_for(socket.recv(), 60))
                     if answer["protocol"] != 6 if "protocol" in answer else True:
                         return answer
 
@@ -54,7 +54,7 @@ class FirstMinute(unittest.IsolatedAsyncioTestCase):
     async def test_a_browser_is_told_what_this_is(self):
         reader, writer = await asyncio.open_connection(*self.gateway.edge.split(":"))
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n")
-        head = (await asyncio.wait_for(reader.read(4096), 5)).decode()
+        head = (await asyncio.wait_for(reader.read(4096), 60)).decode()
         self.assertIn("200 OK", head)
         self.assertIn("protogate.v1.json", head)
         writer.close()

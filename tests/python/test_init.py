@@ -78,7 +78,7 @@ class Init(unittest.TestCase):
         self.addCleanup(self.server.stop)
 
     def protogate(self, *arguments):
-        return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=60, cwd=self.folder)
+        return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=180, cwd=self.folder)
 
     def init(self, *arguments):
         return self.protogate("init", "--from", f"http://127.0.0.1:{self.server.port}", *arguments)

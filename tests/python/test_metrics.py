@@ -27,7 +27,7 @@ class Metrics(unittest.TestCase):
         request = urllib.request.Request(f"http://{self.gateway.admin}/metrics", headers={"Authorization": f"Bearer {token}"})
         if accept:
             request.add_header("Accept", accept)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.headers["Content-Type"], answer.read().decode()
 
     async def call(self):

@@ -62,7 +62,7 @@ class PushService:
     def call(self, method, request, reply):
         call = self.channel.unary_unary(
             f"/protogate.push.v1.PushService/{method}", request_serializer=type(request).SerializeToString, response_deserializer=reply.FromString)
-        return call(request, timeout=10, metadata=self.metadata)
+        return call(request, timeout=60, metadata=self.metadata)
 
     def push(self, number, message, **target):
         payload = message if isinstance(message, bytes) else message.SerializeToString()
@@ -119,7 +119,7 @@ class Client:
 
     async def next(self):
         while True:
-            said = self.read(await asyncio.wait_for(self.socket.recv(), 10))
+            said = self.read(await asyncio.wait_for(self.socket.recv(), 60))
             if said.protocol != 6:
                 return said
 
@@ -266,7 +266,7 @@ class Push(unittest.IsolatedAsyncioTestCase):
             return [member.user for member in (await asyncio.to_thread(self.service.presence, topics=[topic])).topics[0].members]
 
         async def eventually(expected):
-            for _ in range(100):
+            for _ in range(1000):
                 if await members() == expected:
                     return
                 await asyncio.sleep(0.05)

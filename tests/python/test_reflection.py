@@ -46,7 +46,7 @@ class Health:
 
 
 def protogate(folder, *arguments):
-    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=60, cwd=folder)
+    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=180, cwd=folder)
 
 
 class Reflection(unittest.IsolatedAsyncioTestCase):
@@ -78,11 +78,11 @@ class Reflection(unittest.IsolatedAsyncioTestCase):
     def state(self, gateway):
         token = (gateway.folder / "data/admin.token").read_text()
         request = urllib.request.Request(f"http://{gateway.admin}/api/v1/descriptors", headers={"Authorization": f"Bearer {token}"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["locks"]
 
     def wait_for(self, gateway, state):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             [lock] = self.state(gateway)
             if lock["state"] == state:

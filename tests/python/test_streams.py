@@ -98,7 +98,7 @@ class Client:
         return client
 
     async def read(self):
-        return wire.Envelope.FromString(await asyncio.wait_for(self.socket.recv(), 10))
+        return wire.Envelope.FromString(await asyncio.wait_for(self.socket.recv(), 60))
 
     async def say(self, protocol=0, id=0, message=None, **fields):
         payload = message.SerializeToString() if message is not None else b""
@@ -135,7 +135,7 @@ class Streams(unittest.IsolatedAsyncioTestCase):
         assert code == 0, f"the gateway ended with {code}"
 
     async def assert_cancelled(self):
-        seen = await asyncio.to_thread(self.talks.cancelled.acquire, timeout=10)
+        seen = await asyncio.to_thread(self.talks.cancelled.acquire, timeout=60)
         self.assertTrue(seen, "the service sees that nobody waits")
 
     async def test_one_message_and_one_answer(self):

@@ -59,7 +59,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
     def wait_for(self, name):
         with self.came:
-            assert self.came.wait_for(lambda: self.named(name), timeout=20), f"no `{name}` among {[span.name for span in self.spans]}"
+            assert self.came.wait_for(lambda: self.named(name), timeout=60), f"no `{name}` among {[span.name for span in self.spans]}"
         [span] = self.named(name)
         return span
 

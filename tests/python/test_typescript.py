@@ -32,7 +32,7 @@ GENERATED = HERE / "generated"
 STEPS = ["login", "join", "pushes", "resume", "drain", "close"]
 
 
-def run(*command, cwd=HERE, timeout=180):
+def run(*command, cwd=HERE, timeout=600):
     done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=timeout)
     if done.returncode != 0:
         raise AssertionError(f"{command[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
@@ -138,7 +138,7 @@ class Redis:
         raise RuntimeError("redis-server does not start")
 
     def answers(self):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as client:
                 client.sendall(b"PING\r\n")
@@ -149,7 +149,7 @@ class Redis:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         shutil.rmtree(self.folder)
 
 

@@ -19,8 +19,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
-/// Longer than spans wait for others, and than a collector that was away is left alone.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::PATIENCE;
 
 pub struct Collector {
     pub address: SocketAddr,

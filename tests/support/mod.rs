@@ -15,6 +15,7 @@ pub mod walkthrough;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use protogate::config::Environment;
 use protogate::data::DataFolder;
@@ -25,6 +26,10 @@ use protogate::reload::{Inputs, Origin};
 use protogate::table::compile::Context;
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// How long a test waits for what must come. Only a test that fails waits so long, so that there is patience for a machine that is busy with
+/// other things; what must not take long by its own promise says so itself.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running gateway with a folder of its own. Ends when dropped.
 pub struct TestGateway {
@@ -122,11 +127,11 @@ impl TestGateway {
 
     /// A token of the development issuer.
     pub fn token(&self, user: &str, roles: &[&str]) -> String {
-        self.token_for(std::time::Duration::from_secs(600), user, roles)
+        self.token_for(Duration::from_secs(600), user, roles)
     }
 
     /// One that lives as long as `ttl`.
-    pub fn token_for(&self, ttl: std::time::Duration, user: &str, roles: &[&str]) -> String {
+    pub fn token_for(&self, ttl: Duration, user: &str, roles: &[&str]) -> String {
         let key = DataFolder::at(self.folder.path().join("data")).read(protogate::data::DEVELOPMENT_KEY).unwrap();
         let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
         Signer::from_pkcs8(&key).unwrap().issue_development(user, &roles, ttl)

@@ -17,9 +17,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use super::player::PATIENCE;
 use super::redis::RedisServer;
-use super::{TestGateway, folder_with};
+use super::{PATIENCE, TestGateway, folder_with};
 
 /// A Redis, and what a gateway on it is told.
 pub struct Cluster {

@@ -16,8 +16,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async};
 
-/// Long enough for a busy machine, short enough to end a test that hangs.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+use super::PATIENCE;
 
 /// A connected client.
 pub struct Player {

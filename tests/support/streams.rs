@@ -24,10 +24,7 @@ use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::player::PATIENCE;
-
-/// How long a service may take to see what a thousand streams do, on a busy machine.
-const LONG: Duration = Duration::from_secs(30);
+use super::PATIENCE;
 
 /// The descriptors of [`Taps`].
 pub const PROTO: &str = r#"
@@ -102,7 +99,7 @@ impl Taps {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(LONG, reached).await.expect("the service sees it in time");
+        timeout(PATIENCE, reached).await.expect("the service sees it in time");
     }
 }
 

@@ -18,9 +18,7 @@ use serde_json::Value;
 
 use super::client::TestClient;
 use super::terminal::Terminal;
-use super::top;
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::{PATIENCE, top};
 
 /// What a document asks its reader to do.
 #[derive(Clone, Debug)]

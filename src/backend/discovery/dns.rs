@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Follower;
 use crate::backend::EndpointSpec;
-use crate::backend::jitter::about;
+use crate::jitter::about;
 
 /// How long one answer may take. Resolvers give up by themselves after about as long.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -56,7 +56,7 @@ async fn a_panic_fails_its_call_alone() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn beyond_its_bound_calls_are_shed_and_dropped_calls_are_aborted() {
     let backend = with_service(|_| std::future::pending());
     let begun = join_all((0..1_025).map(|_| {

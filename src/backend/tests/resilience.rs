@@ -122,7 +122,7 @@ async fn nothing_else_is_repeated() {
         request.retry = policy.map(Arc::new);
         let began = Instant::now();
         assert_ne!(outcome(&backend, request).await, "", "{said:?}");
-        assert!(began.elapsed() < Duration::from_secs(5), "an attempt that would come too late is not waited for");
+        assert!(began.elapsed() < Duration::from_secs(15), "an attempt that would come too late is not waited for");
         assert_eq!(calls.load(Ordering::SeqCst), 1, "{said:?}");
     }
 }
@@ -183,7 +183,7 @@ async fn a_call_that_was_never_sent_tries_every_endpoint_and_then_answers() {
     let backend = backend_with(&[dead_port().await, dead_port().await], |_| {});
     let began = Instant::now();
     let failure = backend.call(WORKER, echo("hello")).await.map(text).expect_err("nobody is there");
-    assert!(failure.is_unsent() && failure.wait().is_some() && began.elapsed() < Duration::from_secs(1));
+    assert!(failure.is_unsent() && failure.wait().is_some() && began.elapsed() < Duration::from_secs(4));
     assert!(backend.status().endpoints.iter().all(|endpoint| endpoint.state == EndpointState::Down && endpoint.failures == 0));
 }
 
@@ -250,7 +250,7 @@ async fn an_endpoint_that_fails_is_left_alone_and_comes_back_by_one_call() {
     let (bad, bad_calls, _) = reluctant(3, UNAVAILABLE).await;
     let (good, _, _) = reluctant(0, UNAVAILABLE).await;
     let backend = backend_with(&[bad.port, good.port], |spec| {
-        spec.breaker = BreakerSpec { consecutive_failures: 3, open_min: Duration::from_millis(250), ..BreakerSpec::default() };
+        spec.breaker = BreakerSpec { consecutive_failures: 3, open_min: Duration::from_secs(2), ..BreakerSpec::default() };
     });
     for _ in 0..6 {
         outcome(&backend, echo("hello")).await;
@@ -277,7 +277,7 @@ async fn an_endpoint_that_fails_is_left_alone_and_comes_back_by_one_call() {
     let backend = over(&[bad.port, good.port], weighed, Some(&backend));
     assert_eq!((status(&backend).0, backend.status().endpoints[0].weight), (EndpointState::Open, 2));
 
-    tokio::time::sleep(Duration::from_millis(320)).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
     for _ in 0..10 {
         assert_eq!(outcome(&backend, echo("hello")).await, "");
     }
@@ -309,8 +309,9 @@ async fn a_service_that_does_not_answer_in_time_is_blamed_unless_its_caller_was_
     for (hurried, state) in [(false, EndpointState::Open), (true, EndpointState::Well)] {
         let service = tonic_service(None).await;
         let backend = backend_with(&[service.port], |spec| spec.breaker.consecutive_failures = 2);
+        assert_eq!(outcome(&backend, echo("hello")).await, "hello");
         for _ in 0..2 {
-            let request = Request { deadline: Instant::now() + Duration::from_millis(80), hurried, ..echo("hang") };
+            let request = Request { deadline: Instant::now() + Duration::from_millis(500), hurried, ..echo("hang") };
             assert_eq!(outcome(&backend, request).await, "DEADLINE_EXCEEDED DEADLINE_EXCEEDED");
         }
         assert_eq!(backend.status().endpoints[0].state, state, "hurried: {hurried}");

@@ -51,8 +51,9 @@ async fn a_long_message_travels_both_ways() {
 async fn at_its_deadline_a_call_fails_and_the_service_learns_of_it() {
     let service = tonic_service(None).await;
     let backend = backend(&[service.port]);
+    assert_eq!(said(call(&backend, "there").await), "there");
     let mut request = echo("hang");
-    request.deadline = Instant::now() + Duration::from_millis(100);
+    request.deadline = Instant::now() + Duration::from_secs(1);
     let failure = backend.call(WORKER, request).await.map(text).expect_err("it hangs");
     assert_eq!(failure.reason(), "DEADLINE_EXCEEDED");
     service.until_cancelled(1).await;
@@ -111,7 +112,7 @@ async fn an_endpoint_that_is_down_is_said_to_be_so_at_once() {
 /// A bound on how long "at once" may be.
 trait AtOnce: Future + Sized {
     async fn now_or_later(self) -> Self::Output {
-        timeout(Duration::from_secs(1), self).await.expect("at once")
+        timeout(Duration::from_secs(4), self).await.expect("at once")
     }
 }
 

@@ -169,7 +169,7 @@ async fn a_service_that_ends_early_is_heard_and_told_no_more() {
 async fn at_its_deadline_a_stream_fails_and_the_service_learns_of_it() {
     for stage in stages().await {
         let mut soon = opening("/test.Talkative/Chat");
-        soon.deadline = Instant::now() + Duration::from_millis(100);
+        soon.deadline = Instant::now() + Duration::from_secs(1);
         let mut chat = Talk::open(&stage.backend, soon).await;
         chat.say("hello").await.expect("it listens");
         assert_eq!(chat.hear().await, "hello");
@@ -178,7 +178,7 @@ async fn at_its_deadline_a_stream_fails_and_the_service_learns_of_it() {
 
         // Nobody asks for this one.
         let mut soon = opening("/test.Talkative/Chat");
-        soon.deadline = Instant::now() + Duration::from_millis(100);
+        soon.deadline = Instant::now() + Duration::from_secs(1);
         let mut chat = Talk::open(&stage.backend, soon).await;
         chat.say("wait").await.expect("it listens");
         stage.heard.until_gone(2).await;
@@ -321,7 +321,7 @@ async fn a_stream_that_does_well_brings_an_endpoint_back_before_it_ends() {
     let service = serve(Talkative::default()).await;
     let breaker = BreakerSpec {
         consecutive_failures: 1,
-        open_min: Duration::from_millis(50),
+        open_min: Duration::from_secs(1),
         failures: vec![Code::FailedPrecondition],
         ..BreakerSpec::default()
     };
@@ -334,7 +334,7 @@ async fn a_stream_that_does_well_brings_an_endpoint_back_before_it_ends() {
     failing.say("fail").await.expect("it listens");
     assert_eq!(failing.hear().await, "FAILED_PRECONDITION FAILED_PRECONDITION");
     assert_eq!(ask().await, "UNAVAILABLE UNAVAILABLE", "it is left alone");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let mut chat = Talk::open(&backend, opening("/test.Talkative/Chat")).await;
     assert_eq!(ask().await, "UNAVAILABLE UNAVAILABLE", "one is let through");
     chat.say("hello").await.expect("it listens");

@@ -85,6 +85,23 @@ fn calls_that_come_while_the_gateway_ends_are_not_held_against_the_client() {
     assert!(written(&conversation).contains("SHUTDOWN"));
 }
 
+#[test]
+fn a_payload_without_a_number_is_answered_unless_it_may_be_for_a_stream_that_is_over() {
+    let mut conversation = conversation(&Arc::new(Budget::new(1 << 20, 1 << 20)));
+    let batch = batch(Table::empty());
+    let mut answer = |message: &str| {
+        assert!(conversation.hear(Event::Message { text: true, payload: message.as_bytes() }, &batch).is_ok());
+        written(&conversation)
+    };
+    assert_eq!((answer("{}"), answer(r#"{"ack":3}"#), answer(r#"{"id":7,"credit":3}"#)), Default::default());
+    let forgotten = answer(r#"{"id":4,"payload":{"text":"hi"}}"#);
+    assert!(forgotten.contains("there is no `protocol`") && forgotten.contains(r#""id":4"#), "{forgotten}");
+    // Whoever streams may say more before it hears that it may not.
+    assert!(answer(r#"{"protocol":5001,"id":7,"payload":{},"more":true}"#).contains("UNKNOWN_PROTOCOL"));
+    assert_eq!(answer(r#"{"id":7,"payload":{},"more":true}"#), "");
+    assert!(answer(r#"{"payload":{}}"#).contains("INVALID_MESSAGE"), "no stream has id 0");
+}
+
 #[tokio::test]
 async fn nothing_is_read_until_it_is_known_who_the_client_is() {
     let signer = Signer::generate();

@@ -9,10 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use argon2::Params;
-use bytes::Bytes;
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, join_all};
-use tokio::sync::mpsc;
+use futures_util::future::join_all;
 use tonic_types::StatusExt as _;
 
 use super::*;
@@ -22,7 +19,8 @@ use crate::pipeline::signer::Signer;
 use crate::pipeline::signing::{Signing, SigningCell};
 use crate::session::revocation::{Notice, Revocation, token_key, user_key};
 use crate::store::memory::Memory;
-use crate::store::{self, Batch, Count, Document, Engine, Entries, Key, Signal, Store};
+use crate::store::shared::Shared;
+use crate::store::{Batch, Key, Store};
 
 const ACCESS_TTL: Duration = Duration::from_secs(15 * 60);
 const REFRESH_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -39,9 +37,6 @@ struct World {
     verifier: Verifier,
     outbox: tempfile::TempDir,
 }
-
-/// One store in two hands.
-struct Shared(Arc<Memory>);
 
 impl World {
     fn new() -> World {
@@ -133,47 +128,6 @@ impl World {
     async fn notices(&self) -> Vec<Notice> {
         let entries = self.store.read(&Notice::log(), 0, 10_000).await.unwrap();
         entries.entries.iter().map(|(_, entry)| Notice::read(entry).unwrap()).collect()
-    }
-}
-
-impl Shared {
-    /// Others come between two operations, as they do where a store is far away.
-    fn after_others<'a, T: 'a>(operation: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
-        let turn = async {
-            tokio::task::yield_now().await;
-            operation.await
-        };
-        turn.boxed()
-    }
-}
-
-impl Engine for Shared {
-    fn patience(&self) -> Duration {
-        self.0.patience()
-    }
-
-    fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, store::Result<Vec<Option<Document>>>> {
-        Shared::after_others(async { self.0.get(keys).await })
-    }
-
-    fn write(&self, batch: Batch) -> BoxFuture<'_, store::Result<Vec<u64>>> {
-        Shared::after_others(async { self.0.write(batch).await })
-    }
-
-    fn count<'a>(&'a self, key: &'a Key, by: u32, window: Duration) -> BoxFuture<'a, store::Result<Count>> {
-        Shared::after_others(async move { self.0.count(key, by, window).await })
-    }
-
-    fn read<'a>(&'a self, log: &'a Key, after: u64, limit: usize) -> BoxFuture<'a, store::Result<Entries>> {
-        self.0.read(log, after, limit)
-    }
-
-    fn publish<'a>(&'a self, channel: &'a str, message: Bytes) -> BoxFuture<'a, store::Result<u64>> {
-        self.0.publish(channel, message)
-    }
-
-    fn listen(&self, channel: &str) -> BoxFuture<'_, store::Result<mpsc::Receiver<Signal>>> {
-        self.0.listen(channel)
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::refused::overloaded;
-use crate::random;
+use crate::jitter;
 use crate::services::refusal::Result;
 
 /// Rooms that may be changed at once. Two rooms seldom share a lane, and if they do that costs a little time.
@@ -87,8 +87,7 @@ impl Turn {
         let polite = self.polite.load(Ordering::Relaxed);
         if polite > 0 {
             self.polite.store(polite - 1, Ordering::Relaxed);
-            let [share] = random::bytes::<1>();
-            sleep(PAUSE_MAX * u32::from(share) / 256).await;
+            sleep(jitter::between(Duration::ZERO, PAUSE_MAX)).await;
         }
     }
 

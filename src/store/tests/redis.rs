@@ -4,11 +4,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 
-/// Within which an operation that cannot succeed has failed: the quarter of a second, and what a busy machine adds to it.
-const SOON: Duration = Duration::from_millis(600);
+/// Within which an operation that cannot succeed has failed: the quarter of a second, and what a very busy machine adds to it.
+const SOON: Duration = Duration::from_millis(250 + 4750);
 
-/// Within which a server that is well again is used again.
-const HEALED: Duration = Duration::from_secs(2);
+/// Within which a server that is well again is used again: two seconds, and the same addition.
+const HEALED: Duration = Duration::from_secs(2 + 18);
 
 /// Every operation fails, soon, and as unavailable.
 async fn nothing_succeeds(store: &Store) {

@@ -13,10 +13,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::*;
-use crate::support::player::PATIENCE;
+use crate::support::PATIENCE;
 
 /// How long a member may take to hear to the end.
-const END: Duration = Duration::from_secs(10);
+const END: Duration = Duration::from_secs(60);
 
 /// A sequence that is the same for one seed.
 pub struct Random(pub u64);

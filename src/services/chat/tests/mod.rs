@@ -10,11 +10,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bytes::Bytes;
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::join_all;
 use prost::Message as _;
-use tokio::sync::mpsc;
 use tonic_types::StatusExt as _;
 
 use super::*;
@@ -24,7 +21,8 @@ use crate::random;
 use crate::services::pusher::testing::Recorder;
 use crate::store::embedded::Embedded;
 use crate::store::memory::Memory;
-use crate::store::{self, Batch, Count, Document, Engine, Entries, Expect, Key, Signal};
+use crate::store::shared::Shared;
+use crate::store::{Batch, Expect, Key};
 use v1::{Conversation, MemberChange, PrivateMessage, Room, RoomMessage};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -37,9 +35,6 @@ struct World {
     clock: Clock,
     recorder: Recorder,
 }
-
-/// One store in two hands.
-struct Shared(Arc<Memory>);
 
 /// What arrived where: a topic, or users.
 #[derive(Debug)]
@@ -181,47 +176,6 @@ impl Pushed {
             (3103, Some(Target::Users(users))) => Pushed::Private(users.users, PrivateMessage::decode(payload).unwrap()),
             (number, _) => panic!("{number} is not pushed so"),
         }
-    }
-}
-
-impl Shared {
-    /// Others come between two operations, as they do where a store is far away.
-    fn after_others<'a, T: 'a>(operation: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
-        let turn = async {
-            tokio::task::yield_now().await;
-            operation.await
-        };
-        turn.boxed()
-    }
-}
-
-impl Engine for Shared {
-    fn patience(&self) -> Duration {
-        self.0.patience()
-    }
-
-    fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, store::Result<Vec<Option<Document>>>> {
-        Shared::after_others(async { self.0.get(keys).await })
-    }
-
-    fn write(&self, batch: Batch) -> BoxFuture<'_, store::Result<Vec<u64>>> {
-        Shared::after_others(async { self.0.write(batch).await })
-    }
-
-    fn count<'a>(&'a self, key: &'a Key, by: u32, window: Duration) -> BoxFuture<'a, store::Result<Count>> {
-        Shared::after_others(async move { self.0.count(key, by, window).await })
-    }
-
-    fn read<'a>(&'a self, log: &'a Key, after: u64, limit: usize) -> BoxFuture<'a, store::Result<Entries>> {
-        self.0.read(log, after, limit)
-    }
-
-    fn publish<'a>(&'a self, channel: &'a str, message: Bytes) -> BoxFuture<'a, store::Result<u64>> {
-        self.0.publish(channel, message)
-    }
-
-    fn listen(&self, channel: &str) -> BoxFuture<'_, store::Result<mpsc::Receiver<Signal>>> {
-        self.0.listen(channel)
     }
 }
 
