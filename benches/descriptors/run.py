@@ -23,14 +23,14 @@ TOP = Path(__file__).resolve().parents[2]
 FEW = 20
 ROUNDS = 3
 # What is said of the first reload has a goal; what the last one leaves shows whether it goes on like that.
-RELOADS = 10
+RELOADS = 5
 SECONDS_GOAL = {"few": 1.0, "all": 6.0}
 # 150 million bytes, in MiB.
 PEAK_GOAL = {"few": 143.0, "all": None}
 GROWTH_GOAL = 1.10
 START_SECONDS_MAX = 120
-# An allocator that gives memory back does so a while after it was freed.
-SETTLE_SECONDS = 2
+# Memory is given back a while after it was freed: at the latest when a thread that has had nothing to do for ten seconds ends.
+SETTLE_SECONDS = 13
 
 IGNORED = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"' + r"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
 PACKAGE = re.compile(r"^\s*package\s+([\w.]+)\s*;", re.MULTILINE)
