@@ -340,12 +340,14 @@ fn walk_disk(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
     let mut waiting = vec![if here { PathBuf::from(".") } else { folder.to_path_buf() }];
     while let Some(folder) = waiting.pop() {
         for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
+            let entry = entry?;
             // Hidden entries are editors' and Kubernetes' own (`..data`), not sources.
-            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
                 continue;
             }
-            if path.is_dir() {
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            // Asked of the file itself only where the folder does not know: where it is a link.
+            if kind.is_dir() || kind.is_symlink() && path.is_dir() {
                 waiting.push(path);
             } else if has_extension(&path, extension) {
                 found.push(if here { normal(&path) } else { path });

@@ -6,7 +6,7 @@
 //!
 //! - `check`: the first half, which changes nothing
 //! - `breaking`: what would break clients, and who may have it all the same
-//! - `desk`: the thread on which all of it is compiled
+//! - `desk`: the thread on which all of it is compiled and linked
 //! - `history`: what became of the last attempts
 //! - `recent`: how often routes were called lately
 
@@ -17,7 +17,7 @@ pub mod history;
 pub mod recent;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use tracing::{debug, error, info, warn};
 
 pub use self::breaking::{Breaking, Looked};
 pub use self::check::{Checked, Inputs, Origin, Variables, check, check_in, known, log_findings, read_fixed};
-use self::desk::{Desk, Ground};
+use self::desk::{Desk, Ground, LINKED};
 use self::history::{Attempt, Cause, History};
 use self::recent::Recent;
 use crate::clock::Clock;
@@ -79,7 +79,8 @@ pub struct Reloader {
 }
 
 struct State {
-    living: Living,
+    /// Shared with the desk while it links.
+    living: Arc<Mutex<Living>>,
     /// What to watch: the paths of the last attempt, also of a refused one, so that mending a file is noticed.
     seen: Vec<PathBuf>,
 }
@@ -88,7 +89,7 @@ struct State {
 
 impl Reloader {
     /// Links the first table out of a plan that was checked, with all that is alive.
-    pub fn start(desk: Desk, inputs: Inputs, pools: Pools, checked: &mut Checked, mut living: Living) -> Reloader {
+    pub fn start(desk: Desk, inputs: Inputs, pools: Pools, checked: &mut Checked, living: Living) -> Reloader {
         let plan = checked.plan.take().expect("whoever starts has looked whether there is a plan");
         let fixed = plan.fixed.clone();
         let history = History::default();
@@ -101,9 +102,10 @@ impl Reloader {
             took: checked.took,
             check: Some(history::check(&checked.report, &checked.sources, checked.summary)),
         });
-        let table = living.link(plan, Generation(1), checked.fingerprint);
+        let living = Arc::new(Mutex::new(living));
+        let table = desk.link(&living, plan, Generation(1), checked.fingerprint);
         let (writer, reader) = live(Arc::new(table));
-        living.tell();
+        living.lock().expect(LINKED).tell();
         let state = Mutex::new(State { living, seen: std::mem::take(&mut checked.seen) });
         let ground = Arc::new(Ground { inputs, fixed, pools });
         Reloader { desk, ground, writer, reader, counters: ReloadCounters::begin(), state, history, recent: Recent::default() }
@@ -178,14 +180,16 @@ impl Reloader {
         }
         let generation = Generation(live.generation.0 + 1);
         log_findings(&checked);
-        let table = state.living.link(plan, generation, checked.fingerprint);
+        let table = self.desk.link(&state.living, plan, generation, checked.fingerprint);
         self.writer.store(Arc::new(table));
         // What the routes of the old one have counted, and that some of them are gone.
         self.recent.look(&live);
         self.recent.look(&self.reader.load());
-        state.living.tell();
+        state.living().tell();
         let swapped = Swapped::new(generation, checked, began);
         info!(generation = generation.0, routes = swapped.summary.routes, took = ?swapped.took, "reloaded");
+        // Unless a call still has it, the old table ends where it was made, and its memory is at once of use for the next.
+        self.at_desk(move |_| drop(live)).expect("a table ends in silence");
         Outcome::Swapped(swapped)
     }
 
@@ -207,7 +211,7 @@ impl Reloader {
             }
         };
         let (tls, push_tls) = (renewed(&live.settings.tls), renewed(&live.settings.push_tls));
-        state.living.renew_certificates(&files);
+        state.living().renew_certificates(&files);
         if tls.is_some() || push_tls.is_some() {
             self.writer.store(Arc::new(live.with_certificates(tls, push_tls)));
         }
@@ -219,7 +223,7 @@ impl Reloader {
         let mut paths = state.seen.clone();
         let live = self.reader.load();
         let certificates = live.settings.tls.iter().chain(&live.settings.push_tls);
-        for path in certificates.flat_map(|certificate| certificate.place.files()).chain(state.living.certificate_files()) {
+        for path in certificates.flat_map(|certificate| certificate.place.files()).chain(state.living().certificate_files()) {
             if !paths.contains(path) {
                 paths.push(path.clone());
             }
@@ -246,6 +250,14 @@ impl Reloader {
     fn at_desk<T: Send + 'static>(&self, work: impl FnOnce(&Ground) -> T + Send + 'static) -> thread::Result<T> {
         let ground = Arc::clone(&self.ground);
         self.desk.work(move || work(&ground))
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn living(&self) -> MutexGuard<'_, Living> {
+        self.living.lock().expect(LINKED)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use prost_types::source_code_info::Location;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, SourceCodeInfo};
 
@@ -23,7 +24,7 @@ const SERVICE_METHOD: i32 = 2;
 
 /// Comments by the full name of what they are about.
 #[derive(Default)]
-pub(super) struct Comments(HashMap<String, Box<str>>);
+pub(super) struct Comments(HashMap<Box<str>, Box<str>, RandomState>);
 
 // === impl Comments ===
 
@@ -32,7 +33,7 @@ impl Comments {
     pub fn note(&mut self, file: &FileDescriptorProto, info: &SourceCodeInfo) {
         for location in &info.location {
             if let (Some(text), Some(name)) = (text(location), named(file, &location.path)) {
-                self.0.insert(name, text);
+                self.0.insert(name.into(), text);
             }
         }
     }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::comments::Comments;
 use super::index::{Index, IndexedFile, Place};
-use super::parallel::in_parallel;
+use super::parallel::in_parallel_with_heavy;
 use super::survey::{Survey, no_set, unreadable};
 use super::{blame, read};
 use crate::diagnostic::{Diagnostic, Report, Rule, Sources, Span};
@@ -89,7 +89,7 @@ enum Outcome {
     NoSet,
 }
 
-/// Files above this are parsed one at a time, before the others: a text takes twenty times its length while that lasts.
+/// Files above this are parsed one at a time: a text takes twenty times its length while that lasts.
 const FILE_BYTES_LARGE: u64 = 256 << 10;
 
 /// The number of `source_code_info` in a `FileDescriptorProto`: comments and positions, most of its bytes.
@@ -132,8 +132,7 @@ pub(super) fn parse(
     while !open.is_empty() {
         let attempt = |at| (at, reader.attempt(survey.index.file(at)));
         let (large, others) = open.into_iter().partition::<Vec<usize>, _>(|at| survey.index.file(*at).bytes > FILE_BYTES_LARGE);
-        let mut attempts: Vec<(usize, Attempt)> = large.into_iter().map(attempt).collect();
-        attempts.extend(in_parallel(others, attempt));
+        let mut attempts = in_parallel_with_heavy(large, others, attempt);
         attempts.sort_unstable_by_key(|(at, _)| *at);
         let first = parsed.files.len();
         for (at, attempt) in attempts {

@@ -1,16 +1,24 @@
-//! The one thread on which configurations are read and compiled, at the start and at every reload.
+//! The one thread on which configurations are read, compiled and linked, at the start and at every reload.
 //!
 //! An allocator keeps what was freed by thread: what one reload leaves is where the next one looks for it, not somewhere else each time.
 //! Promises: one job is done after the other, and whoever asks for it waits; a panic of a job is told to them, and the thread goes on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::{io, mem};
 
 use super::{Checked, Inputs, check};
+use crate::files::Fingerprint;
+use crate::id::Generation;
 use crate::proto::Pools;
-use crate::table::Fixed;
+use crate::table::link::Living;
+use crate::table::plan::Plan;
+use crate::table::{Fixed, Table};
+
+/// Why nobody finds what is linked broken, nor waits for it in vain.
+pub(super) const LINKED: &str = "nothing in linking can fail";
 
 /// Jobs that wait. For each of them somebody waits as well; who comes then waits longer.
 const JOBS_MAX: usize = 16;
@@ -54,6 +62,12 @@ impl Desk {
         let jobs = self.jobs.as_ref().expect("taken only when the desk goes");
         jobs.send(Box::new(job)).expect("the thread ends after the desk");
         answered.recv().expect("every job answers")
+    }
+
+    /// The plan as a table, made there because it is memory like all that it was compiled from.
+    pub(super) fn link(&self, living: &Arc<Mutex<Living>>, plan: Plan, generation: Generation, fingerprint: Fingerprint) -> Table {
+        let living = Arc::clone(living);
+        self.work(move || living.lock().expect(LINKED).link(plan, generation, fingerprint)).expect(LINKED)
     }
 }
 

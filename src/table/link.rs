@@ -109,6 +109,9 @@ impl Living {
 
     /// The plan, alive. What the plan no longer names is let go, and ends with the last call that uses it.
     pub fn link(&mut self, plan: Plan, generation: Generation, fingerprint: Fingerprint) -> Table {
+        // Whatever thread this is, its time is the runtime's.
+        let builtins = Arc::clone(&self.builtins);
+        let _entered = builtins.runtime().enter();
         let backends: Vec<Arc<Backend>> = plan.backends.into_iter().map(|spec| self.backend(spec)).collect();
         let limiters: Vec<Arc<Limiter>> = plan.limits.into_iter().map(|spec| self.limiter(spec)).collect();
         self.backends = backends.iter().map(|backend| (Arc::clone(backend.name()), Arc::clone(backend))).collect();
