@@ -271,7 +271,7 @@ impl<'t> Layout<'t> {
 
 /// Without what is white space to YAML at its end; every other space is a part of a text.
 fn trimmed(text: &str) -> &str {
-    text.trim_end_matches([' ', '\t', '\r'])
+    text.trim_end_matches([' ', '\t', '\r', '\n'])
 }
 
 /// Whether a key begins here: something with a colon behind it, outside of brackets.

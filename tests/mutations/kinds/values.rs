@@ -21,7 +21,7 @@ kinds! {
     a_rate_that_does_not_say_per_what_is_refused, 30;
     a_part_of_many_that_is_no_percentage_is_refused, 8;
     values_of_two_keys_that_changed_places_are_refused, 60, 3;
-    a_host_that_no_resolver_knows_is_refused, 30, 2;
+    a_host_that_no_resolver_knows_is_refused, 20, 2;
     a_line_with_what_cannot_be_seen_is_refused, 30, 2;
     a_claim_that_is_none_is_refused, 3;
     an_environment_variable_that_nobody_can_set_is_refused, 15, 2;
