@@ -35,14 +35,6 @@ pub fn told(text: &str) -> HeaderValue {
     HeaderValue::try_from(encoded(text)).expect("printable ASCII is a header's value")
 }
 
-/// The same, of something that nearly every caller has another of. Header compression does not index it: in its table it would be sought among
-/// those of all other callers, and push out what repeats.
-fn told_of_one(text: &str) -> HeaderValue {
-    let mut value = told(text);
-    value.set_sensitive(true);
-    value
-}
-
 fn encoded(text: &str) -> String {
     let mut value = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -65,10 +57,10 @@ impl Told {
     pub fn new(identity: Option<&Identity>, session: Option<&str>, peer: IpAddr) -> Told {
         let empty = || HeaderValue::from_static("");
         Told {
-            user: identity.map_or_else(empty, |identity| told_of_one(&identity.user)),
+            user: identity.map_or_else(empty, |identity| told(&identity.user)),
             roles: identity.map_or_else(empty, |identity| list(&identity.roles)),
-            peer: told_of_one(&peer.to_string()),
-            session: session.map_or_else(empty, told_of_one),
+            peer: told(&peer.to_string()),
+            session: session.map_or_else(empty, told),
             traces: None,
         }
     }
