@@ -115,6 +115,16 @@ impl Mailbox {
         self.lock().is_ended
     }
 
+    /// Whether the stream is to end; who asks is woken like the running stream.
+    pub fn poll_failed(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.failure.is_some() {
+            return Poll::Ready(());
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// Why the stream is to end; waits until it is.
     pub async fn failed(&self) -> Failure {
         self.until(|state| state.failure.take()).await

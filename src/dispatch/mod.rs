@@ -39,7 +39,7 @@ pub use self::effect::{Change, Effect};
 pub use self::inlet::{Heard, Inlet};
 pub use self::opening::{Terms, open};
 pub use self::reply::Reply;
-pub use self::stream::{Said, Stream};
+pub use self::stream::{Ending, Said, Stream};
 
 use self::ended::{Record, Traced};
 use self::request::Checked;

@@ -10,6 +10,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,6 +70,9 @@ pub enum Said {
     Done(CallId),
 }
 
+/// Tells whether a stream is to end, while it runs.
+pub struct Ending(Arc<Mailbox>);
+
 enum Step {
     Message(Reply),
     Grant(u32),
@@ -116,6 +120,10 @@ impl Stream {
             Err(status) => Err(status),
         };
         Said::Over(Box::new(Answer { protocol: route.number, id, result, silent: false, effect: None }))
+    }
+
+    pub fn ending(&self) -> Ending {
+        Ending(Arc::clone(&self.mailbox))
     }
 
     /// Ends it with this failure, which its next step says.
@@ -232,6 +240,15 @@ async fn hear(receiving: &mut backend::Receiving, held: &mut Option<Bytes>, mail
 
 fn bad_reply(cause: &'static str) -> Failure {
     Failure::gateway(Reason::BadReply, "the service gave a reply that cannot be read").because(cause)
+}
+
+// === impl Ending ===
+
+impl Ending {
+    /// Ready once it is. To be asked by whoever runs the stream, which is woken by it.
+    pub fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        self.0.poll_failed(cx)
+    }
 }
 
 // === impl Life ===

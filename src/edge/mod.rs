@@ -10,7 +10,7 @@
 //! - `upgrade`, `proxy`, `tls`, `request`, `refusal`: its handshakes
 //! - `connection`, `socket`, `frames`: its one task, from bytes to messages and back
 //! - `conversation`, `control`, `calls`, `speaker`, `own`: what it says, and what is said to it
-//! - `streaming`, `streams`: messages of streams, both ways
+//! - `streaming`, `streams`, `gate`: messages of streams, both ways
 //! - `admission`, `topics`, `line`: who it is, what it hears, and the way from its session to it
 //! - `heartbeat`, `round_trip`, `standing`, `departure`, `end`: how long, and how it ends
 //! - `questions`, `inquiry`: what an operator asks about it
@@ -23,6 +23,7 @@ mod conversation;
 mod departure;
 mod end;
 mod frames;
+mod gate;
 mod heartbeat;
 mod inquiry;
 mod line;

@@ -90,13 +90,11 @@ impl Conversation {
     }
 
     /// Says what streams say, while not more than a quarter of the outbox is full: so one slow client costs no more than that and one
-    /// message, and is read from still, which ends only at a half. Ready when no stream is open.
+    /// message, and is read from still, which ends only at a half. A stream that is to end does so all the same. Ready when no stream goes on.
     pub fn poll_streams(&mut self, cx: &mut Context<'_>, tables: &TableReader) -> Poll<Result<(), End>> {
         self.check_streams(tables);
         loop {
-            if self.is_more_than_enough() {
-                return Poll::Pending;
-            }
+            self.streams.hold(self.is_more_than_enough());
             let Some(said) = ready!(self.streams.poll_next(cx)) else { return Poll::Ready(Ok(())) };
             match self.speaker.stream(&said) {
                 Ok(()) => self.streams.go_on(said),

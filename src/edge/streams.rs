@@ -3,19 +3,16 @@
 //! Promises: an id that is open is known to be; every stream that is pushed ends once, with an end that is said, cancelled or abandoned;
 //! what was said and has no room is kept, and its stream goes on only when it is out; a connection without streams owns one pointer.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::gate::{Gate, Running};
 use crate::dispatch::{Inlet, Said, Stream};
 use crate::id::{CallId, Generation};
 use crate::session::outbox::Full;
-
-/// A stream that is running, until it says something. Dropping it cancels it at the backend.
-pub type Running = Pin<Box<dyn Future<Output = Said> + Send>>;
 
 /// Streams that are open.
 #[derive(Default)]
@@ -33,6 +30,7 @@ pub struct Known {
 struct Open {
     /// All of them but the one whose word has no room.
     running: FuturesUnordered<Running>,
+    gate: Arc<Gate>,
     /// In no order. Searched from end to end, like the ids of calls.
     known: Vec<Known>,
     put_off: Option<(Said, Full)>,
@@ -68,13 +66,21 @@ impl Streams {
     pub fn push(&mut self, id: CallId, inlet: Inlet, stream: Box<Stream>) {
         let open = self.open.get_or_insert_default();
         open.known.push(Known { id, inlet });
-        open.running.push(Box::pin(stream.next()));
+        open.run(stream);
+    }
+
+    /// Whether all are held back, but those that are to end.
+    pub fn hold(&mut self, all: bool) {
+        if let Some(open) = &mut self.open {
+            open.gate.set(all);
+        }
     }
 
     /// What a stream says next; nothing while there is none. It is taken back by [`Streams::go_on`] or [`Streams::put_off`]. Cancel-safe.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Said>> {
         match &mut self.open {
             None => Poll::Ready(None),
+            Some(open) if open.gate.is_closed() => open.running.poll_next_unpin(cx),
             Some(open) => match open.put_off.take() {
                 Some((said, _)) => Poll::Ready(Some(said)),
                 None => open.running.poll_next_unpin(cx),
@@ -86,7 +92,7 @@ impl Streams {
     pub fn go_on(&mut self, said: Said) {
         let Some(open) = &mut self.open else { return };
         match said {
-            Said::Message { rest, .. } | Said::Grant { rest, .. } => open.running.push(Box::pin(rest.next())),
+            Said::Message { rest, .. } | Said::Grant { rest, .. } => open.run(rest),
             Said::Over(answer) => open.forget(answer.id),
             Said::Done(id) => open.forget(id),
         }
@@ -125,9 +131,9 @@ impl Streams {
     /// Takes out all streams, unfinished.
     pub fn take_all(&mut self) -> (Vec<Known>, Vec<Running>) {
         let Some(open) = self.open.take() else { return Default::default() };
-        let Open { running, known, put_off, .. } = *open;
+        let Open { running, known, put_off, gate, .. } = *open;
         let rest = match put_off {
-            Some((Said::Message { rest, .. } | Said::Grant { rest, .. }, _)) => Some(Box::pin(rest.next()) as Running),
+            Some((Said::Message { rest, .. } | Said::Grant { rest, .. }, _)) => Some(gate.run(rest)),
             _ => None,
         };
         (known, running.into_iter().chain(rest).collect())
@@ -149,6 +155,10 @@ impl Streams {
 // === impl Open ===
 
 impl Open {
+    fn run(&mut self, stream: Box<Stream>) {
+        self.running.push(self.gate.run(stream));
+    }
+
     fn forget(&mut self, id: CallId) {
         self.known.retain(|known| known.id != id);
     }

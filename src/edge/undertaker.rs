@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::{calls, streams};
+use super::{calls, gate};
 
 /// Resets at once that every HTTP/2 stack measured still takes: the strictest gives up at a few dozen.
 const BATCH: usize = 20;
@@ -23,7 +23,7 @@ const WAITING_MAX: usize = 10_000;
 /// What nobody waits for any more, and is dropped.
 pub enum Left {
     Call(#[expect(dead_code, reason = "held to be dropped")] calls::Running),
-    Stream(#[expect(dead_code, reason = "held to be dropped")] streams::Running),
+    Stream(#[expect(dead_code, reason = "held to be dropped")] gate::Running),
 }
 
 /// One worker's.

@@ -238,9 +238,9 @@ mod tests {
 
     #[test]
     fn names() {
-        check::<Name>(&["a", "a_1"], &["", "A", "1a", "_a", "a-b", "a.b", "é"]);
-        check::<RouteName>(&["echo", "game.join_room"], &["", ".", "a.", ".a", "a..b", "A.b"]);
-        check::<PermissionName>(&["a", "a.b"], &["*", "a.*", ""]);
+        check::<Name>(&["a", "a_1"], &["", "A", "1a", "_a", "a-b", "a.b", "é", "true", "null"]);
+        check::<RouteName>(&["echo", "game.join_room", "null", "a.true.b"], &["", ".", "a.", ".a", "a..b", "A.b"]);
+        check::<PermissionName>(&["a", "a.b", "a.null"], &["*", "a.*", ""]);
         check::<PermissionPattern>(&["*", "**", "a.*.b", "*.b", "a.**"], &["", "a*", "**.a", "a.***", "a..b"]);
         check::<MethodName>(&["S/M", "a.b.S/M"], &["", "a.b.S", "/a.S/M", "a.S/", "a.S/M/N", "a..S/M", "a.1S/M", "a-b.S/M"]);
         check::<TypePattern>(&["M", "a.b.M", "a.*"], &["", "*", ".a.M", "a*", "a.*.b", "a.**"]);

@@ -230,6 +230,14 @@ impl Value for HashKey {
 }
 
 fn check_name(text: &str) -> Result<(), Problem> {
+    match text {
+        "true" | "false" | "null" => Err(Problem::new("a word that means something else in YAML")),
+        _ => check_segment(text),
+    }
+}
+
+/// A name, or a part of one that has dots.
+fn check_segment(text: &str) -> Result<(), Problem> {
     if text.len() > NAME_BYTES_MAX {
         return Err(Problem::new("longer than 128 characters"));
     }
@@ -242,7 +250,6 @@ fn check_name(text: &str) -> Result<(), Problem> {
     match chars.find(|c| !c.is_ascii_lowercase() && !c.is_ascii_digit() && *c != '_') {
         Some('-') => Err(Problem::new("contains `-`").help("use `_` instead of `-`")),
         Some(_) => Err(Problem::new("contains something else than a-z, 0-9 and `_`")),
-        None if ["true", "false", "null"].contains(&text) => Err(Problem::new("a word that means something else in YAML")),
         None => Ok(()),
     }
 }
@@ -266,7 +273,7 @@ fn check_claim(text: &str) -> Result<(), Problem> {
 }
 
 fn check_dotted(text: &str) -> Result<(), Problem> {
-    text.split('.').try_for_each(check_name)
+    text.split('.').try_for_each(check_segment)
 }
 
 fn check_permission(text: &str) -> Result<(), Problem> {
@@ -283,7 +290,7 @@ fn check_pattern(text: &str) -> Result<(), Problem> {
             "**" if segments.peek().is_some() => return Err(Problem::new("`**` stands for the rest and comes last")),
             "*" | "**" => {}
             part if part.contains('*') => return Err(Problem::new("`*` stands for a whole segment").help("write `game.*`, not `game.jo*`")),
-            part => check_name(part)?,
+            part => check_segment(part)?,
         }
     }
     Ok(())
