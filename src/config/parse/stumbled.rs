@@ -67,7 +67,7 @@ impl Stumbled<'_> {
     /// A quote in a line above, that ends only here.
     fn open_quote(&self) -> Option<usize> {
         let mut from = Some(self.read).filter(|read| self.info.contains("quoted scalar") && *read < self.at)?;
-        while let Some(quote) = self.text[from..self.at].find(['"', '\'', '#']).map(|offset| from + offset) {
+        while let Some(quote) = self.text.get(from..self.at)?.find(['"', '\'', '#']).map(|offset| from + offset) {
             let begins = self.text[..quote].ends_with([' ', '\t', '\n', '[', '{', ',']);
             from = match quoted(&self.text[quote..]) {
                 // A comment goes on to the end of its line.
