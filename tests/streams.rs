@@ -367,6 +367,34 @@ async fn a_stream_is_of_the_session_that_opened_it() {
     assert_eq!(told, [Told::Own(3), failed(KNOWN, 7, "PERMISSION_DENIED")], "a later token of his may do less");
 }
 
+/// How many messages services have said, once they say no more.
+async fn held_up(taps: &Taps) -> usize {
+    let mut before = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let said = taps.state.said.load(SeqCst);
+        if said > 1 && said == before {
+            return said;
+        }
+        before = said;
+    }
+}
+
+#[tokio::test]
+async fn whoever_reads_again_is_told_all_the_rest() {
+    let taps = Taps::start().await;
+    let gateway = start_with(&taps, "connections: { stream_credit: 1024, outbox_bytes_max: 64KiB }", "permissions: [tap.talk]", "");
+    let mut client = anonymous(&gateway, Codec::Proto).await;
+    client.say(&Envelope { protocol: LIST, id: 7, credit: 100_000, ..Envelope::default() }, Some("count 10000 4096")).await;
+    let before = held_up(&taps).await;
+    assert!(before < 10_000, "{before}: it was never held back");
+    for place in 0..10_000 {
+        let told = client.hear().await;
+        assert!(matches!(told, Told::Line(7, _)), "{place}: {told:?}");
+    }
+    assert_eq!(client.hear().await, Told::Done(7));
+}
+
 #[tokio::test]
 async fn a_slow_client_slows_its_streams_down_and_nothing_else() {
     let taps = Taps::start().await;
@@ -377,15 +405,7 @@ async fn a_slow_client_slows_its_streams_down_and_nothing_else() {
     client.say(&Envelope { protocol: LIST, id: 7, credit: 100_000, ..Envelope::default() }, Some("count 100000 4096")).await;
     taps.until(|state| &state.opened, 2).await;
     // It reads nothing until the service is held up.
-    let mut before = 0;
-    loop {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let said = taps.state.said.load(SeqCst);
-        if said > 1 && said == before {
-            break;
-        }
-        before = said;
-    }
+    let before = held_up(&taps).await;
     assert!(before < 10_000, "{before} messages of 4 KiB wait somewhere");
     // It is heard though it does not read.
     client.cancel(7).await;
